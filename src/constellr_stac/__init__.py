@@ -1,0 +1,1 @@
+"""Constellr's land surface temperature scenes in the tools you already use."""
