@@ -1,0 +1,277 @@
+"""The credential enters a request here, and only a request to the API's own origin.
+
+:class:`ConstellrAuth` adds it, renews it and answers a 401; the request modifier and the
+session hand requests to it. Nothing else in the package touches a token.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
+from urllib.parse import urljoin
+
+import requests
+from requests.auth import AuthBase
+from requests.utils import rewind_body
+
+from .credentials import ApiKey, Credential, Password, Secret, Token, default_credential
+from .errors import APIError, AuthenticationError
+from .renewal import utc_now
+from .settings import api_url, origin
+from .tokens import token_of
+from .transport import TIMEOUT, retrying
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    RequestModifier: TypeAlias = Callable[[requests.Request], requests.Request | None]
+
+__all__ = ["ConstellrAuth", "api_session", "make_request_modifier", "request_modifier"]
+
+_UNAUTHORIZED = 401
+_HEADERS = ("Authorization", "X-Api-Key")
+
+
+class ConstellrAuth(AuthBase):
+    """Adds the credential to requests that go to the API, and to no others.
+
+    Plugs into everything that takes a ``requests`` auth object. A password is exchanged for a
+    token at ``POST /token``, once for the whole process however many threads ask; the token is
+    renewed before it ends. A 401 renews it and sends the request a second time, never a third.
+
+    It pickles without the credential: where it is unpickled, a credential is looked for again.
+
+    Args:
+        credential: An :class:`ApiKey`, :class:`Password` or :class:`Token`; by default what
+            :func:`default_credential` finds when the first request is made.
+
+    Keyword Args:
+        base_url: The API; default ``CONSTELLR_API_URL``, else ``https://api.constellr.com``.
+
+    Raises:
+        InsecureURLError: ``base_url`` is plain http and not on this machine.
+
+    Example:
+        >>> import constellr_stac
+        >>> auth = constellr_stac.ConstellrAuth(constellr_stac.ApiKey("secret"))
+        >>> auth
+        ConstellrAuth(ApiKey(source='given in code'), base_url='https://api.constellr.com')
+    """
+
+    def __init__(
+        self, credential: Credential | None = None, *, base_url: str | None = None
+    ) -> None:
+        if credential is not None and not isinstance(credential, Credential):
+            msg = f"Give an ApiKey, a Password or a Token, not a {type(credential).__name__}."
+            raise TypeError(msg)
+        self.base_url = api_url(base_url)
+        self._explicit = credential
+        self._found: Credential | None = credential
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Add the credential to ``request``, if it goes to the API.
+
+        Raises:
+            AuthenticationError: The password was refused, or the token has ended.
+            CredentialsNotFoundError: There is no credential.
+            APIConnectionError: ``POST /token`` was not answered.
+        """
+        if self.covers(request.url or ""):
+            sent = self._header()
+            request.headers[sent.name] = sent.value
+            look = functools.partial(self._answered, sent=sent)
+            request.register_hook("response", look)  # type: ignore[no-untyped-call]
+        return request
+
+    def covers(self, url: str) -> bool:
+        """Say whether ``url`` is of the API's origin, where the credential may go."""
+        return origin(url) == origin(self.base_url)
+
+    @property
+    def credential(self) -> Credential:
+        """The credential in use; looked for when it was not given.
+
+        Raises:
+            CredentialsNotFoundError: There is none.
+        """
+        if self._found is None:
+            self._found = default_credential(base_url=self.base_url)
+        return self._found
+
+    def token(self) -> Token | None:
+        """Return the token that requests are sent with now, or ``None`` with an API key.
+
+        Raises:
+            AuthenticationError: The password was refused, or the token has ended.
+            CredentialsNotFoundError: There is no credential.
+            APIConnectionError: ``POST /token`` was not answered.
+        """
+        credential = self.credential
+        if isinstance(credential, Password):
+            return token_of(self.base_url, credential).get()
+        if isinstance(credential, Token):
+            if credential.expires_at is not None and credential.expires_at <= utc_now():
+                raise AuthenticationError(
+                    f"The token ({credential.source}) ended at "
+                    f"{credential.expires_at:%Y-%m-%d %H:%M:%S} UTC. Get a new one, or give a "
+                    "password or an API key, which need no renewing by hand."
+                )
+            return credential
+        return None
+
+    def __repr__(self) -> str:
+        return f"ConstellrAuth({self._found!r}, base_url={self.base_url!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"base_url": self.base_url}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.base_url = state["base_url"]
+        self._explicit = self._found = None
+
+    def _header(self) -> _Header:
+        token = self.token()
+        if token is not None:
+            value = Secret("Bearer " + Secret(token.value).reveal())
+            return _Header("Authorization", value, token)
+        credential = self.credential
+        if not isinstance(credential, ApiKey):
+            msg = f"{type(credential).__name__} is not a credential that can be sent."
+            raise TypeError(msg)
+        return _Header("X-Api-Key", Secret(credential.key), None)
+
+    def _answered(
+        self, response: requests.Response, *, sent: _Header, **send_kwargs: Any
+    ) -> requests.Response:
+        """Look at an answer before ``requests`` does (its response hook)."""
+        request = response.request
+        if response.is_redirect and not self.covers(_target(response)):
+            # requests takes Authorization off here, X-Api-Key not.
+            for name in _HEADERS:
+                request.headers.pop(name, None)
+        if response.status_code != _UNAUTHORIZED or not self.covers(request.url or ""):
+            return response
+        if request.headers.get(sent.name) == sent.value and not self._renewable(sent):
+            raise self._refused(response)
+        return self._sent_again(response, self._header(), send_kwargs)
+
+    def _renewable(self, refused: _Header) -> bool:
+        """Drop the refused token, and say whether there can be another."""
+        credential = self.credential
+        if isinstance(credential, Password) and refused.token is not None:
+            token_of(self.base_url, credential).discard(refused.token)
+            return True
+        return False
+
+    def _sent_again(
+        self, response: requests.Response, header: _Header, send_kwargs: Mapping[str, Any]
+    ) -> requests.Response:
+        # The same recipe as requests.auth.HTTPDigestAuth: drain, close, copy, keep history.
+        again = response.request.copy()
+        again.hooks = {**again.hooks, "response": []}
+        again.headers[header.name] = header.value
+        if getattr(again, "_body_position", None) is not None:
+            rewind_body(again)
+        _ = response.content
+        response.close()
+        answer: requests.Response = response.connection.send(again, **send_kwargs)
+        answer.history.append(response)
+        answer.request = again
+        if answer.status_code == _UNAUTHORIZED:
+            raise self._refused(answer)
+        return answer
+
+    def _refused(self, response: requests.Response) -> AuthenticationError:
+        source = self.credential.source
+        self._found = self._explicit  # one that was found may have been replaced since
+        error = APIError.from_response(
+            response, hint=f"The credential ({source}) was refused; check that it is still valid."
+        )
+        return cast("AuthenticationError", error)
+
+
+def request_modifier(request: requests.Request) -> requests.Request | None:
+    """Add the credential to a request: for ``pystac_client.Client.open(request_modifier=...)``.
+
+    The credential is the one that :func:`default_credential` finds, for the API that
+    ``CONSTELLR_API_URL`` names. Requests to other origins are left as they are.
+    """
+    return make_request_modifier(_default_auth(api_url()))(request)
+
+
+def make_request_modifier(auth: ConstellrAuth) -> RequestModifier:
+    """Return a request modifier for pystac-client that uses ``auth``.
+
+    Example:
+        >>> from constellr_stac import ApiKey, ConstellrAuth, make_request_modifier
+        >>> modifier = make_request_modifier(ConstellrAuth(ApiKey("secret")))
+    """
+
+    def modify(request: requests.Request) -> requests.Request | None:
+        # An auth object, not a header: it sees the answer, and .netrc does not displace it.
+        if auth.covers(request.url):
+            request.auth = auth
+        return request
+
+    return modify
+
+
+def api_session(auth: ConstellrAuth, *, retry_posts_to: Iterable[str] = ()) -> requests.Session:
+    """Return a session for the API: authenticated, with timeouts, patient with reads.
+
+    GETs are tried again, with growing pauses and honouring ``Retry-After`` up to a minute, when
+    the connection drops or the answer is 429, 502, 503 or 504. Nothing else is, but for POSTs
+    to URLs that begin with one of ``retry_posts_to`` (searches only read).
+
+    Args:
+        auth: Adds the credential to what goes to the API.
+
+    Keyword Args:
+        retry_posts_to: URL prefixes whose POSTs change nothing on the server.
+    """
+    return _ApiSession(auth, retry_posts_to)
+
+
+class _ApiSession(requests.Session):
+    """A session whose credential never crosses a redirect to another origin."""
+
+    def __init__(self, auth: ConstellrAuth, retry_posts_to: Iterable[str]) -> None:
+        super().__init__()
+        self.auth = auth
+        self._covers = auth.covers
+        reads = retrying("GET", "HEAD", "OPTIONS")
+        self.mount("https://", reads)
+        self.mount("http://", reads)
+        for prefix in retry_posts_to:
+            self.mount(prefix, retrying("GET", "HEAD", "OPTIONS", "POST"))
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        """Send with a timeout, where none is given: a server that hangs is an error."""
+        if kwargs.get("timeout") is None:
+            kwargs["timeout"] = TIMEOUT
+        return super().send(request, **kwargs)
+
+    def rebuild_auth(
+        self,
+        prepared_request: requests.PreparedRequest,
+        response: requests.Response,  # noqa: ARG002
+    ) -> None:
+        """Keep the credential on the API's origin; ``.netrc`` has no say in it."""
+        if not self._covers(prepared_request.url or ""):
+            for name in _HEADERS:
+                prepared_request.headers.pop(name, None)
+
+
+class _Header(NamedTuple):
+    """What was added to a request: the header, and the token in it, if it was one."""
+
+    name: str
+    value: Secret
+    token: Token | None
+
+
+_default_auth = functools.lru_cache(maxsize=16)(lambda base_url: ConstellrAuth(base_url=base_url))
+
+
+def _target(response: requests.Response) -> str:
+    return urljoin(response.url, response.headers["Location"])

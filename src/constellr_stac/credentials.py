@@ -1,0 +1,314 @@
+"""Credentials as values, and where to find one.
+
+A credential is immutable, shows no secret in its repr and is never pickled: what travels to
+another process is how to find a credential there. Nothing here talks to the API.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import netrc
+import os
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NoReturn, Self
+from urllib.parse import urlsplit
+
+from . import settings
+from .errors import CredentialsNotFoundError
+
+__all__ = [
+    "ApiKey",
+    "Credential",
+    "Password",
+    "Secret",
+    "Token",
+    "default_credential",
+    "forget_credential",
+    "store_credential",
+]
+
+
+class Secret(str):
+    """A string that does not show itself: not in a repr, a format string, a log or a pickle.
+
+    It is a ``str`` so that it can be a header's value; :meth:`reveal` gives the plain one.
+
+    Example:
+        >>> Secret("hunter2"), f"{Secret('hunter2')}", Secret("hunter2").reveal()
+        ('***', '***', 'hunter2')
+    """
+
+    __slots__ = ()
+
+    def reveal(self) -> str:
+        """Return the plain string."""
+        return "".join(self)
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+    def __str__(self) -> str:
+        return "***"
+
+    def __format__(self, spec: str) -> str:
+        return format("***", spec)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (str, ("***",))
+
+
+@dataclass(frozen=True)
+class Credential:
+    """What all credentials have in common: a source to name in messages, and no pickle."""
+
+    source: str = field(default="given in code", kw_only=True, compare=False)
+    """Where it was found, for messages: ``environment variable CONSTELLR_API_KEY``."""
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        msg = (
+            f"{type(self).__name__} is not pickled, so that no secret ends up in a file or a "
+            "dask graph. Set the CONSTELLR_ variables where the work is done, or use "
+            "constellr_stac.share_credentials(dask_client)."
+        )
+        raise TypeError(msg)
+
+
+@dataclass(frozen=True)
+class ApiKey(Credential):
+    """A workspace-scoped key, sent in the header ``X-Api-Key`` (the recommended credential).
+
+    Raises:
+        ValueError: The key is empty or has characters that no header can hold.
+
+    Example:
+        >>> ApiKey("secret")
+        ApiKey(source='given in code')
+    """
+
+    key: Secret | str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", _header_value(self.key, "An API key"))
+
+
+@dataclass(frozen=True)
+class Password(Credential):
+    """A user name and password, exchanged for a token at ``POST /token``.
+
+    Raises:
+        ValueError: One of them is empty.
+    """
+
+    username: str = field(repr=False)
+    password: Secret | str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.username or not self.password:
+            msg = "A Password needs a user name and a password; one of them is empty."
+            raise ValueError(msg)
+        object.__setattr__(self, "password", Secret(self.password))
+
+
+@dataclass(frozen=True)
+class Token(Credential):
+    """A bearer token. It cannot renew itself: when it ends, it is refused.
+
+    Args:
+        value: The token, without the word ``Bearer``.
+        expires_at: When it ends (aware); the ``exp`` of a JWT where it is not given.
+
+    Raises:
+        ValueError: The token is empty, or ``expires_at`` has no time zone.
+    """
+
+    value: Secret | str = field(repr=False)
+    expires_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        value = _header_value(self.value, "A token")
+        object.__setattr__(self, "value", value)
+        if self.expires_at is None:
+            object.__setattr__(self, "expires_at", _jwt_time(value, "exp"))
+        elif self.expires_at.tzinfo is None:
+            msg = "A token's expires_at needs a time zone: datetime(..., tzinfo=UTC)."
+            raise ValueError(msg)
+
+    @property
+    def issued_at(self) -> datetime | None:
+        """When it was issued by the server's clock (the ``iat`` of a JWT), if it says so."""
+        return _jwt_time(Secret(self.value), "iat")
+
+
+def default_credential(
+    explicit: Credential | None = None, *, base_url: str | None = None
+) -> Credential:
+    """Find a credential: the one given, the environment, ``.netrc``, the OS keyring.
+
+    In the environment, ``CONSTELLR_API_KEY`` comes before ``CONSTELLR_USERNAME`` with
+    ``CONSTELLR_PASSWORD``, and these before ``CONSTELLR_TOKEN``. In ``.netrc`` (or the file that
+    ``NETRC`` names) only an entry for the API's own host counts, never ``default``.
+
+    Args:
+        explicit: Returned as it is, if there is one.
+
+    Keyword Args:
+        base_url: The API that it is for; default as :func:`constellr_stac.settings.api_url`.
+
+    Raises:
+        CredentialsNotFoundError: There is none; the message lists every place looked at.
+    """
+    if explicit is not None:
+        return explicit
+    url = settings.api_url(base_url)
+    looked: list[str] = []
+    for find in (_from_environment, _from_netrc, _from_keyring):
+        found = find(url, looked)
+        if found is not None:
+            return found
+    places = "\n".join(f"  - {place}" for place in looked)
+    raise CredentialsNotFoundError(
+        f"No credential for {url} was found. Looked at:\n{places}\n"
+        "Set CONSTELLR_API_KEY, or CONSTELLR_USERNAME and CONSTELLR_PASSWORD, or run "
+        "`constellr login`."
+    )
+
+
+def store_credential(credential: Credential, *, base_url: str | None = None) -> None:
+    """Keep a credential in the OS keyring, where :func:`default_credential` finds it.
+
+    Raises:
+        MissingExtraError: The extra ``keyring`` is not installed.
+        ValueError: It is neither an :class:`ApiKey` nor a :class:`Password`.
+    """
+    keyring = _keyring()
+    if isinstance(credential, ApiKey):
+        entry = {"api_key": Secret(credential.key).reveal()}
+    elif isinstance(credential, Password):
+        entry = {
+            "username": credential.username,
+            "password": Secret(credential.password).reveal(),
+        }
+    else:
+        msg = f"Only an ApiKey or a Password is worth keeping, not a {type(credential).__name__}."
+        raise ValueError(msg)  # noqa: TRY004 - the type is right, the choice is not
+    keyring.set_password(_KEYRING_SERVICE, settings.api_url(base_url), json.dumps(entry))
+
+
+def forget_credential(*, base_url: str | None = None) -> bool:
+    """Remove what :func:`store_credential` kept; say whether there was anything.
+
+    Raises:
+        MissingExtraError: The extra ``keyring`` is not installed.
+    """
+    keyring = _keyring()
+    url = settings.api_url(base_url)
+    if keyring.get_password(_KEYRING_SERVICE, url) is None:
+        return False
+    keyring.delete_password(_KEYRING_SERVICE, url)
+    return True
+
+
+_KEYRING_SERVICE = "constellr-stac"
+
+
+def _from_environment(_url: str, looked: list[str]) -> Credential | None:
+    env = os.environ.get
+    if key := env("CONSTELLR_API_KEY"):
+        return ApiKey(key, source="environment variable CONSTELLR_API_KEY")
+    looked.append("environment variable CONSTELLR_API_KEY: not set")
+    username, password = env("CONSTELLR_USERNAME"), env("CONSTELLR_PASSWORD")
+    if username and password:
+        source = "environment variables CONSTELLR_USERNAME and CONSTELLR_PASSWORD"
+        return Password(username, password, source=source)
+    for name, value in (("CONSTELLR_USERNAME", username), ("CONSTELLR_PASSWORD", password)):
+        looked.append(f"environment variable {name}: {'set' if value else 'not set'}")
+    if token := env("CONSTELLR_TOKEN"):
+        return Token(token, source="environment variable CONSTELLR_TOKEN")
+    looked.append("environment variable CONSTELLR_TOKEN: not set")
+    return None
+
+
+def _from_netrc(url: str, looked: list[str]) -> Credential | None:
+    host = urlsplit(url).hostname or ""
+    named = os.environ.get("NETRC")
+    home = Path.home()
+    paths = [Path(named).expanduser()] if named else [home / ".netrc", home / "_netrc"]
+    for path in paths:
+        if not path.is_file():
+            looked.append(f"{path}: no such file")
+            continue
+        try:
+            entry = netrc.netrc(path).hosts.get(host)
+        except (netrc.NetrcParseError, OSError, UnicodeDecodeError) as error:
+            looked.append(f"{path}: cannot be read ({type(error).__name__})")
+            continue
+        if entry is not None and entry[0] and entry[2]:
+            return Password(entry[0], entry[2], source=f"{path}, entry for {host}")
+        looked.append(f"{path}: no complete entry for {host}")
+    return None
+
+
+def _from_keyring(url: str, looked: list[str]) -> Credential | None:
+    try:
+        keyring = _keyring()
+    except ImportError:
+        looked.append("OS keyring: not looked at (pip install 'constellr-stac[keyring]')")
+        return None
+    try:
+        stored = keyring.get_password(_KEYRING_SERVICE, url)
+    except keyring.errors.KeyringError as error:
+        looked.append(f"OS keyring: not available ({type(error).__name__})")
+        return None
+    if stored is None:
+        looked.append(f"OS keyring: nothing for {url}")
+        return None
+    entry = json.loads(stored)
+    source = f"OS keyring, entry for {url}"
+    if "api_key" in entry:
+        return ApiKey(entry["api_key"], source=source)
+    return Password(entry["username"], entry["password"], source=source)
+
+
+def _keyring() -> Any:
+    try:
+        import keyring
+        import keyring.errors
+    except ImportError as error:
+        from .errors import MissingExtraError
+
+        what = "The OS keyring"
+        raise MissingExtraError(what, "keyring") from error
+    return keyring
+
+
+def _header_value(value: str, what: str) -> Secret:
+    """Return ``value`` as a secret that can stand in a header, without the space around it."""
+    plain = Secret(value).reveal().strip()
+    if not plain:
+        raise ValueError(f"{what} must not be empty.")
+    if not plain.isascii() or not plain.isprintable() or " " in plain:
+        raise ValueError(f"{what} holds characters that it cannot have; was it copied whole?")
+    return Secret(plain)
+
+
+def _jwt_time(token: Secret, claim: str) -> datetime | None:
+    """Read a time from a JWT's payload; it is not verified, the server does that."""
+    parts = token.reveal().split(".")
+    if len(parts) != 3:  # noqa: PLR2004 - header, payload, signature
+        return None
+    payload = parts[1] + "=" * (-len(parts[1]) % 4)
+    try:
+        seconds = json.loads(base64.urlsafe_b64decode(payload))[claim]
+        return datetime.fromtimestamp(float(seconds), UTC)
+    except (binascii.Error, ValueError, KeyError, TypeError, OverflowError, OSError):
+        return None
