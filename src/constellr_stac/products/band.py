@@ -1,0 +1,147 @@
+"""One band: how its numbers are stored, and what they mean.
+
+A value and its arithmetic. Where a band's meaning comes from is the business of
+:mod:`.layers` (the documents) and :mod:`.stated` (the item itself).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["Band", "Resampling"]
+
+Resampling = Literal["nearest", "bilinear"]
+
+
+@dataclass(frozen=True)
+class Band:
+    """What the numbers of one band are.
+
+    Physical values are ``stored * scale + offset``, and NaN where the file holds ``nodata``.
+
+    Example:
+        >>> import numpy as np
+        >>> Band(1, "lst", "uint16", 0.01, 0.0, 65535).decode(np.array([28902, 65535], "uint16"))
+        array([289.02,    nan], dtype=float32)
+    """
+
+    index: int
+    """Its place in the file, from 1."""
+    name: str
+    """What it is called: ``lst``, ``cloud_mask``, ``vnir04``."""
+    dtype: str | None = None
+    """How it is stored, as numpy names it; ``None`` where nobody says."""
+    scale: float = 1.0
+    """What a stored number is multiplied by."""
+    offset: float = 0.0
+    """What is added after the multiplication."""
+    nodata: float | None = None
+    """The stored number that means no data."""
+    unit: str | None = None
+    """The unit of the physical value: ``K``, ``1``."""
+    standard_name: str | None = None
+    """The CF standard name."""
+    long_name: str | None = None
+    """A name for people, in lower case."""
+    flag_values: tuple[int, ...] = ()
+    """The classes of a mask; empty for anything else."""
+    flag_meanings: tuple[str, ...] = ()
+    """What the classes mean, one word each, in the order of :attr:`flag_values`."""
+    resampling: Resampling = "bilinear"
+    """How it may be brought onto another grid: classes only by ``nearest``."""
+    common_name: str | None = None
+    """The STAC common name: ``red``, ``nir``."""
+    center_wavelength: float | None = None
+    """In micrometres."""
+    full_width_half_max: float | None = None
+    """In micrometres."""
+    aliases: tuple[str, ...] = ()
+    """Other names it goes by: a flag's without its band, or the item's own."""
+
+    @property
+    def is_mask(self) -> bool:
+        """Whether its numbers are classes: they stay integers and are never averaged."""
+        return bool(self.flag_values)
+
+    @property
+    def is_coded(self) -> bool:
+        """Whether stored numbers differ from physical values."""
+        return not self.is_mask and (self.scale, self.offset) != (1.0, 0.0)
+
+    def stored_as(
+        self,
+        dtype: str | None = None,
+        *,
+        scale: float | None = None,
+        offset: float | None = None,
+        nodata: float | None = None,
+        unit: str | None = None,
+    ) -> Band:
+        """Return the band as an item or a file states it; what it does not state stays.
+
+        The documented coding is one of integers. A file of floats holds physical values, so
+        the documented scale, offset and fill do not apply to it unless it states them itself.
+
+        Args:
+            dtype: How it is stored.
+
+        Keyword Args:
+            scale: What a stored number is multiplied by.
+            offset: What is added after the multiplication.
+            nodata: The stored number that means no data.
+            unit: The unit of the physical value.
+        """
+        known = self
+        if _is_float(dtype) and self.dtype is not None and not _is_float(self.dtype):
+            known = replace(self, scale=1.0, offset=0.0, nodata=None)
+        return replace(
+            known,
+            dtype=dtype or known.dtype,
+            scale=known.scale if scale is None else float(scale),
+            offset=known.offset if offset is None else float(offset),
+            nodata=known.nodata if nodata is None else nodata,
+            unit=unit or known.unit,
+        )
+
+    def decode(self, stored: NDArray[Any]) -> NDArray[Any]:
+        """Return physical values: float32 with NaN where there is no data.
+
+        Masks, and integers that need neither scale nor offset, stay as they are.
+
+        Args:
+            stored: Numbers as the file holds them, of any shape.
+        """
+        import numpy as np
+
+        if self.is_mask or not (self.is_coded or np.issubdtype(stored.dtype, np.floating)):
+            return stored
+        # In float64 first, so that the result is the float32 nearest to the decimal value.
+        values = (stored * np.float64(self.scale) + self.offset).astype("float32")
+        if self.nodata is not None:
+            values[stored == self.nodata] = np.nan
+        return values
+
+    def cf_attributes(self, dtype: np.dtype[Any] | str = "uint8") -> dict[str, Any]:
+        """Return the CF attributes of the decoded variable.
+
+        Args:
+            dtype: The type of a mask's variable; ``flag_values`` have to be of the same type.
+        """
+        import numpy as np
+
+        attributes: dict[str, Any] = {"long_name": self.long_name, "units": self.unit}
+        if self.standard_name is not None:
+            attributes["standard_name"] = self.standard_name
+        if self.is_mask:
+            attributes["flag_values"] = np.array(self.flag_values, dtype)
+            attributes["flag_meanings"] = " ".join(self.flag_meanings)
+        return {name: value for name, value in attributes.items() if value is not None}
+
+
+def _is_float(dtype: str | None) -> bool:
+    return dtype is not None and dtype.startswith(("float", "cfloat", "complex"))
