@@ -1,1 +1,103 @@
-"""Constellr's land surface temperature scenes in the tools you already use."""
+"""Constellr's land surface temperature scenes in the tools you already use.
+
+The public names, and where each one lives. A name's module is imported when the name is first
+used, so ``import constellr_stac`` costs next to nothing. There may be no other code here.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from . import errors
+from .errors import (
+    APIConnectionError,
+    APIError,
+    AssetReadError,
+    AuthenticationError,
+    BadRequestError,
+    ConflictError,
+    ConstellrError,
+    CredentialsNotFoundError,
+    DownloadError,
+    ForbiddenError,
+    InsecureURLError,
+    MissingExtraError,
+    NotFoundError,
+    OrderOutcomeUnknown,
+    OrderValidationError,
+    RateLimitError,
+    ServerError,
+    SigningError,
+    ValidationError,
+    WorkerError,
+)
+
+if TYPE_CHECKING:
+    from .auth import ConstellrAuth, make_request_modifier, request_modifier
+    from .credentials import ApiKey, Password, Token, default_credential
+
+    __version__: str
+
+__all__ = [
+    "APIConnectionError",
+    "APIError",
+    "ApiKey",
+    "AssetReadError",
+    "AuthenticationError",
+    "BadRequestError",
+    "ConflictError",
+    "ConstellrAuth",
+    "ConstellrError",
+    "CredentialsNotFoundError",
+    "DownloadError",
+    "ForbiddenError",
+    "InsecureURLError",
+    "MissingExtraError",
+    "NotFoundError",
+    "OrderOutcomeUnknown",
+    "OrderValidationError",
+    "Password",
+    "RateLimitError",
+    "ServerError",
+    "SigningError",
+    "Token",
+    "ValidationError",
+    "WorkerError",
+    "default_credential",
+    "errors",
+    "make_request_modifier",
+    "request_modifier",
+]
+
+_MODULES: tuple[str, ...] = ()
+"""Modules that are public as they are."""
+
+_NAMES = {
+    "auth": ("ConstellrAuth", "make_request_modifier", "request_modifier"),
+    "credentials": ("ApiKey", "Password", "Token", "default_credential"),
+}
+"""Module to the public names that live there."""
+
+_HOME = {name: module for module, names in _NAMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name's module when the name is first used (PEP 562)."""
+    if name in _MODULES:
+        return import_module(f".{name}", __name__)
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("constellr-stac")
+    elif name in _HOME:
+        value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    else:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
