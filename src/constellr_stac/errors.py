@@ -35,6 +35,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import requests
 
 __all__ = [
@@ -243,9 +245,17 @@ class DownloadError(ConstellrError):
 class OrderValidationError(ConstellrError, ValueError):
     """Orders that break a rule, found before anything was sent."""
 
+    violations: tuple[Any, ...] = ()
+    """Every broken rule of every order, as :class:`constellr_stac.orders.Violation`."""
+
 
 class OrderOutcomeUnknown(ConstellrError):  # noqa: N818 - it is not known to be an error
     """An order was sent and nobody can say whether it was placed."""
+
+    payload: Mapping[str, Any] | None = None
+    """What was sent, exactly."""
+    found: tuple[Any, ...] = ()
+    """The orders like those sent that have appeared on the server since."""
 
 
 class WorkerError(ConstellrError):

@@ -1,0 +1,1 @@
+"""Orders, areas of interest and products."""

@@ -1,0 +1,296 @@
+"""The check of orders before they are sent: it finds everything that is wrong, not the first.
+
+The rules stand in :mod:`.rules`, as data; here is only how they are applied. Nothing here talks
+to the API.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from dataclasses import dataclass
+from datetime import MAXYEAR, UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from constellr_stac.errors import OrderValidationError
+
+from .geometry import InvalidAreaError, measure
+from .payloads import AreaOfInterest, GeometryInfo, Order
+from .rules import CONTRACT_RULES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from .rules import OrderRules, ProductRules
+
+__all__ = ["Violation", "check_order", "check_orders", "orders_from", "refuse", "violations"]
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A rule that an order breaks."""
+
+    index: int | None
+    """Which order of the batch, from 0; ``None`` for the batch itself."""
+    field: str
+    """The field, such as ``start_date`` or ``tags[3]``."""
+    problem: str
+    """What is wrong, and what would be right."""
+
+    def __str__(self) -> str:
+        where = "orders" if self.index is None else f"orders[{self.index}]"
+        return f"{where}{'.' if self.field else ''}{self.field}: {self.problem}"
+
+
+def check_order(
+    order: Order | Mapping[str, Any],
+    *,
+    area: Any = None,
+    rules: OrderRules = CONTRACT_RULES,
+    today: date | None = None,
+) -> None:
+    """Check one order against the rules, without sending anything.
+
+    Args:
+        order: The order, or its fields.
+
+    Keyword Args:
+        area: The order's area of interest, or its geometry; without it, its size is not checked.
+        rules: The rules.
+        today: The date that counts as today; default today in UTC.
+
+    Raises:
+        OrderValidationError: It breaks rules; ``violations`` holds every one of them.
+    """
+    readable, _ = orders_from([order])
+    areas = {} if area is None else {each.area_of_interest_id: area for each in readable.values()}
+    check_orders([order], areas=areas, rules=rules, today=today)
+
+
+def check_orders(
+    orders: Iterable[Order | Mapping[str, Any]],
+    *,
+    areas: Mapping[str, Any] | None = None,
+    rules: OrderRules = CONTRACT_RULES,
+    today: date | None = None,
+) -> None:
+    """Check a batch of orders against the rules, without sending anything.
+
+    Args:
+        orders: The orders, or their fields.
+
+    Keyword Args:
+        areas: Areas of interest, or their geometries, by id; the size of others is not checked.
+        rules: The rules.
+        today: The date that counts as today; default today in UTC.
+
+    Raises:
+        OrderValidationError: ``violations`` holds every violation of every order.
+    """
+    refuse(violations(orders, areas=areas, rules=rules, today=today))
+
+
+def violations(
+    orders: Iterable[Order | Mapping[str, Any]],
+    *,
+    areas: Mapping[str, Any] | None = None,
+    rules: OrderRules = CONTRACT_RULES,
+    today: date | None = None,
+) -> list[Violation]:
+    """Return everything that is wrong with a batch; the arguments are :func:`check_orders`'s.
+
+    Example:
+        >>> [found] = violations([{
+        ...     "area_of_interest_id": "a", "product_name": "LSTfusion", "frequency": "monthly",
+        ...     "start_date": "2026-06-01", "end_date": "2026-06-30",
+        ... }])
+        >>> print(found)
+        orders[0].frequency: monthly is not offered for LSTfusion; choose daily
+    """
+    given = list(orders)
+    today = today or datetime.now(UTC).date()
+    readable, found = orders_from(given)
+    sizes = {key: _size(area) for key, area in (areas or {}).items()}
+    if not given:
+        found.append(Violation(None, "", "there is none"))
+    if len(given) > rules.max_orders:
+        found.append(
+            Violation(
+                None,
+                "",
+                f"{len(given)} in one batch, {rules.max_orders} at most; place them in several",
+            )
+        )
+    for index, order in readable.items():
+        size = sizes.get(order.area_of_interest_id)
+        found += [Violation(index, *problem) for problem in _problems(order, size, rules, today)]
+    return sorted(found, key=lambda violation: -1 if violation.index is None else violation.index)
+
+
+def refuse(found: list[Violation]) -> None:
+    """Raise the one error for all violations, if there are any."""
+    if not found:
+        return
+    lines = "\n".join(f"  - {violation}" for violation in found)
+    broken = "1 rule is" if len(found) == 1 else f"{len(found)} rules are"
+    error = OrderValidationError(f"Nothing was sent: {broken} broken.\n{lines}")
+    error.violations = tuple(found)
+    raise error
+
+
+def orders_from(
+    orders: Iterable[Order | Mapping[str, Any]],
+) -> tuple[dict[int, Order], list[Violation]]:
+    """Return the orders that can be read as such, by index, and what keeps the others from it."""
+    readable: dict[int, Order] = {}
+    found: list[Violation] = []
+    for index, order in enumerate(orders):
+        try:
+            readable[index] = order if isinstance(order, Order) else Order.model_validate(order)
+        except ValidationError as error:
+            found += [
+                Violation(index, _path(problem["loc"]), _said(problem["msg"]))
+                for problem in error.errors(include_url=False, include_input=False)
+            ]
+    return readable, found
+
+
+Problem = tuple[str, str]
+"""A field, and what is wrong with it."""
+
+
+def _problems(
+    order: Order, size: GeometryInfo | None, rules: OrderRules, today: date
+) -> Iterator[Problem]:
+    """Yield what is wrong with one order."""
+    if order.id is not None:
+        yield "id", f"this order is placed already ({order.id}); take a .draft() of it"
+    yield from _misspelt(order, rules)
+    yield from _tags(order, rules)
+    if order.illumination_constraint not in (None, *rules.illuminations):
+        options = ", ".join(rules.illuminations)
+        yield (
+            "illumination_constraint",
+            f"{order.illumination_constraint} is unknown; choose {options} or None",
+        )
+    if order.end_date < order.start_date:
+        yield "end_date", f"{_day(order.end_date)} is before the start, {_day(order.start_date)}"
+    product = rules.products.get(order.product_name)
+    if product is None:
+        yield from _almost(order.product_name, rules)
+        return
+    yield from _images(order, product)
+    if product.frequencies is not None and order.frequency not in product.frequencies:
+        yield (
+            "frequency",
+            f"{order.frequency} is not offered for {order.product_name}; choose "
+            + ", ".join(product.frequencies),
+        )
+    yield from _period(order, product, today)
+    if size is not None:
+        yield from _extent(order, product, size)
+
+
+def _misspelt(order: Order, rules: OrderRules) -> Iterator[Problem]:
+    for field in sorted(order.payload().keys() - rules.fields):
+        close = difflib.get_close_matches(field, rules.fields - order.model_fields_set, n=1)
+        meant = f"; is {close[0]} meant?" if close else ""
+        yield field, f"these rules know no such field{meant}"
+
+
+def _tags(order: Order, rules: OrderRules) -> Iterator[Problem]:
+    names = order.tag_names
+    if len(names) > rules.max_tags:
+        yield "tags", f"{len(names)} of them, {rules.max_tags} at most"
+    for number, name in enumerate(names):
+        if len(name) > rules.max_tag_length:
+            yield f"tags[{number}]", f"{len(name)} characters, {rules.max_tag_length} at most"
+    for name, times in Counter(names).items():
+        if times > 1:
+            yield "tags", f"{name} is there {times} times"
+
+
+def _almost(product_name: str, rules: OrderRules) -> Iterator[Problem]:
+    for known in rules.products:
+        if known.casefold() == product_name.casefold():
+            yield "product_name", f"{product_name} is written {known}"
+
+
+def _images(order: Order, product: ProductRules) -> Iterator[Problem]:
+    most = order.maximum_number_of_images
+    if most is None:
+        return
+    field = "maximum_number_of_images"
+    if not product.image_limit:
+        yield field, f"it cannot be given for {order.product_name}"
+    elif order.frequency == "single_image" and most != 1:
+        yield field, f"{most} of a single_image; leave it out or say 1"
+    elif most < 1:
+        yield field, f"{most}; at least 1"
+
+
+def _period(order: Order, product: ProductRules, today: date) -> Iterator[Problem]:
+    if product.lead_days is not None:
+        earliest = today + timedelta(days=product.lead_days)
+        if order.start_date.date() < earliest:
+            lead = f"{product.lead_days} days from today" if product.lead_days else "today"
+            yield "start_date", f"{_day(order.start_date)} is too early; from {earliest} ({lead})"
+    lasts = order.end_date - order.start_date
+    if product.min_days is not None and timedelta(0) <= lasts < timedelta(days=product.min_days):
+        yield "end_date", f"the period lasts {lasts}; it has to be {product.min_days} days or more"
+    if product.max_years is not None:
+        latest = _years_later(order.start_date, product.max_years)
+        if order.end_date > latest:
+            yield "end_date", f"{_day(order.end_date)} is too late; the latest is {_day(latest)}"
+
+
+def _extent(order: Order, product: ProductRules, size: GeometryInfo) -> Iterator[Problem]:
+    box = f"the area's box is {size.bbox_width:,.1f} m x {size.bbox_height:,.1f} m"
+    shortest, longest = sorted((size.bbox_width, size.bbox_height))
+    if product.max_bbox is not None and longest > product.max_bbox:
+        limit = f"{product.max_bbox:,.0f} m x {product.max_bbox:,.0f} m"
+        yield "area_of_interest_id", f"{box}; {limit} at most for {order.product_name}"
+    if product.min_bbox is not None and shortest < product.min_bbox:
+        limit = f"{product.min_bbox:,.0f} m x {product.min_bbox:,.0f} m"
+        yield "area_of_interest_id", f"{box}; {limit} at least for {order.product_name}"
+
+
+def _size(area: Any) -> GeometryInfo | None:
+    """Measure an area; where that fails, take what the server said, or nothing."""
+    if isinstance(area, GeometryInfo):
+        return area
+    try:
+        return measure(area)
+    except InvalidAreaError:
+        match area:
+            case AreaOfInterest(bbox_width=float(width), bbox_height=float(height)):
+                return GeometryInfo(bbox_width=width, bbox_height=height, area=width * height)
+            case AreaOfInterest():
+                return None
+            case _:
+                raise
+
+
+def _years_later(start: datetime, years: int) -> datetime:
+    """Return the same moment ``years`` later; from 29 February, the 28th."""
+    if start.year + years > MAXYEAR:
+        return datetime.max.replace(tzinfo=UTC)
+    try:
+        return start.replace(year=start.year + years)
+    except ValueError:
+        return start.replace(year=start.year + years, day=28)
+
+
+def _day(moment: datetime) -> str:
+    return moment.isoformat().removesuffix("+00:00").removesuffix("T00:00:00")
+
+
+def _path(steps: Iterable[int | str]) -> str:
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)[1:]
+
+
+def _said(message: str) -> str:
+    message = message.removeprefix("Value error, ")
+    return message[:1].lower() + message[1:]
