@@ -1,0 +1,37 @@
+"""What every test finds: real servers on loopback, and nothing of the developer's own."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from object_store import Swift, running_swift
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_OURS = ("CONSTELLR_", "AWS_", "GDAL_", "CPL_", "VSI_", "NETRC")
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Nobody's own credentials, settings, proxies or keyring are used by a test."""
+    for name in list(os.environ):
+        if name.startswith(_OURS) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    home = str(tmp_path_factory.mktemp("home"))
+    for name in ("HOME", "USERPROFILE", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(name, home)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")  # no look at 169.254.169.254
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+
+
+@pytest.fixture(scope="session")
+def swift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swift]:
+    """OpenStack Swift's S3, empty at the start of the session and shared by its tests."""
+    with running_swift(tmp_path_factory.mktemp("swift")) as swift:
+        yield swift
