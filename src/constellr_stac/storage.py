@@ -1,0 +1,248 @@
+"""One source of AWS credentials that renews, and object stores that read with it.
+
+obstore reads AWS variables of its own accord, some of them GDAL's; what would change where a
+request goes or who signs it is pinned here. Nothing here knows what an item is.
+"""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from urllib.parse import urlsplit
+
+from obstore.store import S3Store
+
+from .addresses import base_url
+from .errors import SigningError
+from .renewal import Renewing, utc_now
+from .settings import StorageSettings, is_loopback
+from .storage_credentials import StorageCredentials, from_botocore, from_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from obstore.store import ClientConfig, RetryConfig, S3Credential, S3CredentialProvider
+
+    Provider: TypeAlias = Callable[[], StorageCredentials | Mapping[str, Any]]
+    Explicit: TypeAlias = StorageCredentials | Mapping[str, Any] | Provider
+
+__all__ = ["CredentialSource", "Storage", "bucket_store"]
+
+_LOOK_AGAIN = timedelta(minutes=15)  # at what has no end of its own, in a file that may change
+_OBSTORE_ASKS_AGAIN = timedelta(minutes=1)
+_DISCARD_EVERY = timedelta(minutes=1)
+
+_MOST_BUCKETS = 64
+
+_PATIENCE: ClientConfig = {"connect_timeout": "10s", "read_timeout": "60s", "timeout": "10min"}
+_RETRIES: RetryConfig = {"max_retries": 5}
+
+
+class CredentialSource:
+    """Finds AWS credentials, and again whenever they end; safe to share between threads.
+
+    Looked at, in this order, as botocore does: what was given in code; a profile named in code;
+    the environment (read again each time, so that a rotated one is noticed); then, with the
+    extra ``aws``, the rest of botocore's chain: ``AWS_PROFILE`` and the profiles in
+    ``~/.aws``, SSO, web identity, container and instance roles.
+
+    It is also what obstore calls a credential provider. It pickles without a secret: a callable
+    and the profile's name travel, credentials given as a value stay behind.
+
+    Args:
+        explicit: Credentials, a dict of them as obstore uses it, or a callable that returns
+            either; the callable is asked again before ``expires_at``.
+
+    Keyword Args:
+        profile: The name of an AWS profile.
+        clock: Tells the time, aware.
+
+    Raises:
+        ValueError: Both are given, or the credentials are incomplete.
+    """
+
+    def __init__(
+        self,
+        explicit: Explicit | None = None,
+        *,
+        profile: str | None = None,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        if explicit is not None and profile is not None:
+            msg = "Give credentials or a profile, not both."
+            raise ValueError(msg)
+        self._ask: Provider | None = None
+        self._value: StorageCredentials | None = None
+        if callable(explicit):
+            self._ask = explicit
+        elif explicit is not None:
+            self._value = StorageCredentials.of(explicit)
+        self._profile = profile
+        self._left_behind = False
+        self._clock = clock
+        self._discarded_at: datetime | None = None
+        self._renewed = Renewing(self._renew, self._ends, clock=clock)
+
+    def get(self) -> StorageCredentials:
+        """Return credentials that are good now.
+
+        Raises:
+            SigningError: There are none, and the message lists the places looked at; or those
+                there are have ended, or cannot be renewed.
+        """
+        found = self._value
+        if found is None and self._ask is None and self._profile is None:
+            found = from_environment()
+        if found is None:
+            found = self._renewed.get()
+        if found.expires_at is not None and found.expires_at <= self._clock():
+            raise SigningError(
+                f"The AWS credentials ({found.source}) ended at "
+                f"{found.expires_at:%Y-%m-%d %H:%M:%S %Z}. Put fresh ones in their place."
+            )
+        return found
+
+    def discard(self, refused: StorageCredentials) -> None:
+        """Look again next time: ``refused`` were not accepted, whatever their end says.
+
+        That is heeded once a minute: a refusal can have other causes, and looking can be slow.
+        """
+        now = self._clock()
+        if self._discarded_at is None or now - self._discarded_at >= _DISCARD_EVERY:
+            self._discarded_at = now
+            self._renewed.discard(refused)
+
+    def __call__(self) -> S3Credential:
+        """Give obstore credentials, and let it ask again soon.
+
+        Within the last five minutes of ``expires_at`` obstore asks for each request, yet at most
+        ten times a second, and otherwise never. So it is told a minute: who knows whether they
+        are still the right ones is this object.
+        """
+        return self.get().for_obstore(ask_again=self._clock() + _OBSTORE_ASKS_AGAIN)
+
+    def __repr__(self) -> str:
+        if self._value is not None:
+            return f"CredentialSource({self._value!r})"
+        if self._ask is not None:
+            return f"CredentialSource({self._ask!r})"
+        return f"CredentialSource(profile={self._profile!r})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, CredentialSource):
+            return NotImplemented
+        return self._identity() == other._identity()
+
+    def __hash__(self) -> int:
+        return hash(self._identity())
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        left_behind = self._left_behind or self._value is not None
+        return {"ask": self._ask, "profile": self._profile, "left_behind": left_behind}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__init__(state["ask"], profile=state["profile"])  # type: ignore[misc]
+        self._left_behind = state["left_behind"]
+
+    def _identity(self) -> tuple[Any, ...]:
+        return self._value, self._ask, self._profile, self._left_behind
+
+    def _renew(self) -> StorageCredentials:
+        if self._ask is not None:
+            return _from_callable(self._ask)
+        return from_botocore(self._profile, left_behind=self._left_behind)
+
+    def _ends(self, found: StorageCredentials) -> datetime | None:
+        if found.expires_at is None and self._ask is None:
+            return self._clock() + _LOOK_AGAIN
+        return found.expires_at
+
+
+class Storage:
+    """Gives the store of a bucket; safe to share between threads, and pickles without a secret.
+
+    Args:
+        settings: Where the buckets are.
+        credentials: Asked for credentials whenever obstore needs some.
+
+    Example:
+        >>> from constellr_stac.settings import StorageSettings
+        >>> storage = Storage(StorageSettings(), CredentialSource())
+        >>> storage.store("scenes")
+        S3Store(bucket="scenes")
+    """
+
+    def __init__(self, settings: StorageSettings, credentials: CredentialSource) -> None:
+        self.settings = settings
+        self.credentials = credentials
+        self._lock = threading.Lock()
+        self._stores: dict[str, S3Store] = {}
+
+    def store(self, bucket: str) -> S3Store:
+        """Return an obstore store for ``bucket``, the same one each time."""
+        with self._lock:
+            if bucket not in self._stores:
+                if len(self._stores) >= _MOST_BUCKETS:
+                    del self._stores[next(iter(self._stores))]
+                self._stores[bucket] = bucket_store(bucket, self.settings, self.credentials)
+            return self._stores[bucket]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"settings": self.settings, "credentials": self.credentials}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__init__(state["settings"], state["credentials"])  # type: ignore[misc]
+
+
+def bucket_store(bucket: str, settings: StorageSettings, provider: S3CredentialProvider) -> S3Store:
+    """Open a bucket where ``settings`` say it is, whatever obstore finds in the environment.
+
+    Args:
+        bucket: Its name.
+        settings: Region and endpoint; plain http is possible on this machine only.
+        provider: Gives obstore its credentials.
+    """
+    url = base_url(bucket, settings)
+    in_path = url.endswith(f"/{bucket}")
+    endpoint = url.removesuffix(f"/{bucket}") if in_path else url
+    parts = urlsplit(endpoint)
+    return S3Store(
+        bucket,
+        region=settings.region,
+        endpoint=endpoint,
+        aws_endpoint_url_s3=endpoint,
+        virtual_hosted_style_request=not in_path,
+        skip_signature=False,
+        request_payer=False,  # nobody pays for a read because GDAL was told to elsewhere
+        s3_express=False,
+        client_options={
+            **_PATIENCE,
+            "allow_http": parts.scheme == "http" and is_loopback(parts.hostname or ""),
+        },
+        retry_config=_RETRIES,
+        credential_provider=provider,
+    )
+
+
+def _from_callable(ask: Provider) -> StorageCredentials:
+    try:
+        answer = ask()
+        if inspect.iscoroutine(answer):
+            answer.close()
+            msg = "it is asynchronous; give a plain function"
+            raise TypeError(msg)  # noqa: TRY301 - one place says what went wrong
+        return StorageCredentials.of(answer)
+    except Exception as error:
+        # A ValueError and a TypeError are ours or about form; others might quote a secret.
+        why = f": {error}" if isinstance(error, ValueError | TypeError) else ""
+        raise SigningError(
+            f"The callable that gives AWS credentials failed with {type(error).__name__}{why}."
+        ) from error
