@@ -12,6 +12,8 @@ from object_store import Swift, running_swift
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+collect_ignore = ["swift_server.py"]  # a program that replaces sockets and threads when imported
+
 _OURS = ("CONSTELLR_", "AWS_", "GDAL_", "CPL_", "VSI_", "NETRC")
 
 
