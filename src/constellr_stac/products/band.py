@@ -96,6 +96,9 @@ class Band:
             nodata: The stored number that means no data.
             unit: The unit of the physical value.
         """
+        stated = (dtype, scale, offset, nodata, unit)
+        if all(word is None for word in stated) or stated == self._coding:
+            return self
         known = self
         if _is_float(dtype) and self.dtype is not None and not _is_float(self.dtype):
             known = replace(self, scale=1.0, offset=0.0, nodata=None)
@@ -107,6 +110,10 @@ class Band:
             nodata=known.nodata if nodata is None else nodata,
             unit=unit or known.unit,
         )
+
+    @property
+    def _coding(self) -> tuple[str | None, float, float, float | None, str | None]:
+        return (self.dtype, self.scale, self.offset, self.nodata, self.unit)
 
     def decode(self, stored: NDArray[Any]) -> NDArray[Any]:
         """Return physical values: float32 with NaN where there is no data.

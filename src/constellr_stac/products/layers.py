@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 from .band import Band
@@ -133,7 +134,12 @@ def file_type(name: str) -> str:
     """
     if name.lower().startswith(("http://", "https://")):
         name = re.split(r"[?#]", name, maxsplit=1)[0]
-    stem = _EXTENSION.sub("", name.rpartition("/")[2].lower()).replace("-", "_")
+    return _without_scene(name.rpartition("/")[2])
+
+
+@lru_cache(maxsize=1024)
+def _without_scene(name: str) -> str:
+    stem = _EXTENSION.sub("", name.lower()).replace("-", "_")
     return _HOUR.sub("", _SCENE.sub("", stem))
 
 

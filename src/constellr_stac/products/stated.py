@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 
     import pystac
 
-__all__ = ["UnknownLayerWarning", "asset_bands", "asset_gsd", "is_unknown", "warn_unknown"]
+__all__ = [
+    "UnknownLayerWarning",
+    "asset_bands",
+    "asset_gsd",
+    "is_data",
+    "is_unknown",
+    "warn_unknown",
+]
 
 
 class UnknownLayerWarning(UserWarning):
@@ -36,10 +43,10 @@ def asset_bands(item: pystac.Item, key: str) -> tuple[Band, ...]:
         item: The item.
         key: The asset's key.
     """
+    if not is_data(item, key):
+        return ()
     asset = item.assets[key]
     layer = layer_of(key, asset.href)
-    if not (_is_raster(asset) if layer is None else layer.is_data):
-        return ()
     known = () if layer is None else layer.bands
     shared = _shared(item, asset)
     stated = _stated_bands(asset, shared) or [shared] * max(len(known), 1)
@@ -49,6 +56,18 @@ def asset_bands(item: pystac.Item, key: str) -> tuple[Band, ...]:
         _combine(index, words, known, default=key if len(stated) == 1 else f"{key}_{index}")
         for index, words in enumerate(stated, start=1)
     )
+
+
+def is_data(item: pystac.Item, key: str) -> bool:
+    """Say whether an asset holds pixels to compute with: no picture, no metadata.
+
+    Args:
+        item: The item.
+        key: The asset's key.
+    """
+    asset = item.assets[key]
+    layer = layer_of(key, asset.href)
+    return _is_raster(asset) if layer is None else layer.is_data
 
 
 def asset_gsd(item: pystac.Item, key: str) -> float | None:
@@ -123,6 +142,9 @@ _SHARED_WORDS = frozenset(
 )
 
 
+_EO_FIELDS = ("common_name", "center_wavelength", "full_width_half_max")
+
+
 def _stated_bands(asset: pystac.Asset, shared: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return what the item says about each band of the asset; empty if it lists none."""
     lists = [
@@ -164,29 +186,21 @@ def _combine(index: int, words: Mapping[str, Any], known: tuple[Band, ...], defa
         band = Band(
             index, name or default, resampling="bilinear" if "scale" in words else "nearest"
         )
-    elif name not in (None, band.name):
-        band = replace(band, aliases=(*band.aliases, name))
-    band = band.stored_as(
+    coded = band.stored_as(
         words.get("data_type"),
         scale=words.get("scale"),
         offset=words.get("offset"),
         nodata=_number(words.get("nodata")),
         unit=words.get("unit"),
     )
+    stated = {field: words[field] for field in _EO_FIELDS if field in words}
+    if name not in (None, band.name):
+        stated["aliases"] = (*band.aliases, name)
     if classes := words.get("classes"):
-        band = replace(
-            band,
-            flag_values=tuple(int(each["value"]) for each in classes),
-            flag_meanings=tuple(_meaning(each) for each in classes),
-            resampling="nearest",
-        )
-    return replace(
-        band,
-        index=index,
-        common_name=words.get("common_name", band.common_name),
-        center_wavelength=words.get("center_wavelength", band.center_wavelength),
-        full_width_half_max=words.get("full_width_half_max", band.full_width_half_max),
-    )
+        stated["flag_values"] = tuple(int(each["value"]) for each in classes)
+        stated["flag_meanings"] = tuple(map(_meaning, classes))
+        stated["resampling"] = "nearest"
+    return replace(coded, index=index, **stated)
 
 
 def _meaning(each: Mapping[str, Any]) -> str:

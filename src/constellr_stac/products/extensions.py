@@ -1,0 +1,58 @@
+"""The versions of the STAC extensions that all the tools can read, and how an item declares them.
+
+Items are read by tools of several ages. pystac, odc-stac and stackstac know ``raster:bands``,
+``eo:bands`` and ``proj:epsg``, which the newest versions of the extensions do not allow; the
+versions here do, and they do not forbid the STAC 1.1 ``bands`` beside them. The same choice is
+made by pystac 1.15 for ``raster`` and ``eo``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pystac
+
+__all__ = ["CLASSIFICATION", "EO", "PROJECTION", "RASTER", "VIEW", "declare"]
+
+_SITE = "https://stac-extensions.github.io"
+
+CLASSIFICATION = f"{_SITE}/classification/v2.0.0/schema.json"
+EO = f"{_SITE}/eo/v1.1.0/schema.json"
+PROJECTION = f"{_SITE}/projection/v1.2.0/schema.json"
+RASTER = f"{_SITE}/raster/v1.1.0/schema.json"
+VIEW = f"{_SITE}/view/v1.0.0/schema.json"
+
+_ALLOWED = {RASTER: {"raster:bands"}, EO: {"eo:bands", "eo:cloud_cover", "eo:snow_cover"}}
+"""What an asset may have of an extension; newer versions allow more, which STAC 1.1 lets bands
+have in its place."""
+
+
+def declare(item: pystac.Item, extension: str) -> None:
+    """Declare an extension in the version given, in place of any other version of it.
+
+    Fields of a newer version that this one does not allow on an asset move into the asset's
+    ``bands``, where they mean the same.
+
+    Args:
+        item: The item, which is changed.
+        extension: One of the schema URIs above.
+    """
+    family = extension.rpartition("/v")[0] + "/"
+    if extension in item.stac_extensions:
+        return
+    item.stac_extensions = [
+        *(name for name in item.stac_extensions if not name.startswith(family)),
+        extension,
+    ]
+    if extension in _ALLOWED:
+        prefix = f"{family.removesuffix('/').rpartition('/')[2]}:"
+        for asset in item.assets.values():
+            _move_to_bands(asset.extra_fields, prefix, _ALLOWED[extension])
+
+
+def _move_to_bands(fields: dict[str, Any], prefix: str, allowed: set[str]) -> None:
+    moving = {name for name in fields if name.startswith(prefix)} - allowed
+    values = {name: fields.pop(name) for name in moving}
+    if values:
+        fields["bands"] = [{**values, **band} for band in fields.get("bands") or [{}]]
