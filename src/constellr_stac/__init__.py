@@ -34,8 +34,14 @@ from .errors import (
 )
 
 if TYPE_CHECKING:
+    from . import orders
     from .auth import ConstellrAuth, make_request_modifier, request_modifier
     from .credentials import ApiKey, Password, Token, default_credential
+    from .cube import load
+    from .odc import OdcDriver
+    from .products import describe
+    from .signing import Signer, sign, sign_inplace
+    from .stackstac import StackstacReader
 
     __version__: str
 
@@ -55,27 +61,40 @@ __all__ = [
     "InsecureURLError",
     "MissingExtraError",
     "NotFoundError",
+    "OdcDriver",
     "OrderOutcomeUnknown",
     "OrderValidationError",
     "Password",
     "RateLimitError",
     "ServerError",
+    "Signer",
     "SigningError",
+    "StackstacReader",
     "Token",
     "ValidationError",
     "WorkerError",
     "default_credential",
+    "describe",
     "errors",
+    "load",
     "make_request_modifier",
+    "orders",
     "request_modifier",
+    "sign",
+    "sign_inplace",
 ]
 
-_MODULES: tuple[str, ...] = ()
+_MODULES = ("orders",)
 """Modules that are public as they are."""
 
 _NAMES = {
     "auth": ("ConstellrAuth", "make_request_modifier", "request_modifier"),
     "credentials": ("ApiKey", "Password", "Token", "default_credential"),
+    "cube": ("load",),
+    "odc": ("OdcDriver",),
+    "products": ("describe",),
+    "signing": ("Signer", "sign", "sign_inplace"),
+    "stackstac": ("StackstacReader",),
 }
 """Module to the public names that live there."""
 

@@ -119,6 +119,14 @@ class ConstellrAuth(AuthBase):
             return credential
         return None
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ConstellrAuth):
+            return NotImplemented
+        return (self.base_url, self._explicit) == (other.base_url, other._explicit)
+
+    def __hash__(self) -> int:
+        return hash((self.base_url, self._explicit))
+
     def __repr__(self) -> str:
         return f"ConstellrAuth({self._found!r}, base_url={self.base_url!r})"
 

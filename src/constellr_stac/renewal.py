@@ -56,6 +56,7 @@ class Renewing(Generic[T]):
         expires_at: Tells when a value ends (aware), or ``None`` if it does not.
 
     Keyword Args:
+        value: One to begin with.
         clock: Tells the time, aware.
 
     Example:
@@ -73,13 +74,14 @@ class Renewing(Generic[T]):
         renew: Callable[[], T],
         expires_at: Callable[[T], datetime | None],
         *,
+        value: T | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._renew = renew
         self._expires_at = expires_at
         self._clock = clock
         self._lock = threading.Lock()
-        self._held: _Held[T] | None = None
+        self._held: _Held[T] | None = None if value is None else self._schedule(value)
         self._pending: Future[T] | None = None
 
     def get(self) -> T:
@@ -107,6 +109,12 @@ class Renewing(Generic[T]):
                 return pending.result()
             except CancelledError:
                 continue  # the renewing thread was interrupted; somebody else has to do it
+
+    @property
+    def held(self) -> T | None:
+        """The value held, good or not, without renewing it."""
+        held = self._held
+        return None if held is None else held.value
 
     def discard(self, value: T) -> None:
         """Forget ``value``, if it is the one held: it was refused, whatever its end says."""

@@ -1,0 +1,34 @@
+"""How a cube is cut into chunks when nobody says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["auto_chunks"]
+
+_TARGET = 32 << 20
+_SCENES = 16
+_BLOCK = 512
+
+
+def auto_chunks(times: int, rows: int, columns: int, itemsize: int) -> Mapping[str, int]:
+    """Choose chunks for a cube of this shape: tens of megabytes, and enough of them.
+
+    The usual case is a long series over a small area: chunks then hold the whole area and up to
+    16 steps, whose scenes are fetched together. Larger scenes get fewer steps, and a scene over
+    32 MiB is cut into squares of whole 512-pixel blocks.
+
+    Args:
+        times: Time steps.
+        rows: Pixels along y.
+        columns: Pixels along x.
+        itemsize: Bytes of one pixel.
+    """
+    scene = max(1, rows * columns * itemsize)
+    if scene > _TARGET:
+        side = int((_TARGET / itemsize) ** 0.5) // _BLOCK * _BLOCK
+        return {"time": 1, "y": min(side, rows), "x": min(side, columns)}
+    return {"time": max(1, min(times, _SCENES, _TARGET // scene)), "y": rows, "x": columns}

@@ -1,0 +1,210 @@
+"""Scenes become a lazy cube: ``load``.
+
+The decisions are made in :mod:`constellr_stac.plan`, the reading is the engines'; here a cube
+gets its coordinates, masks and units.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import xarray as xr
+
+from .engines import ENGINES
+from .masking import CLASSES, classes_of, mask_out
+from .plan import as_items, make_plan, time_of
+from .products import resolve_bands
+from .sun import sun_elevation
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pystac
+
+    from .auth import ConstellrAuth
+    from .plan import Chunks, GroupBy, Items, Plan
+    from .signing import Signer
+    from .sources import Errors
+
+__all__ = ["load", "load_by_resolution"]
+
+Units = Literal["K", "degC"]
+
+_FREEZING = 273.15
+
+
+def load(
+    items: Items,
+    bands: str | Sequence[str] | None = None,
+    *,
+    engine: Literal["odc", "stackstac"] = "odc",
+    chunks: Chunks = "auto",
+    mask: str | Sequence[str] | None = None,
+    units: Units = "K",
+    raw: bool = False,
+    groupby: GroupBy = "time",
+    resampling: str | Mapping[str, str] | None = None,
+    errors: Errors = "raise",
+    auth: ConstellrAuth | None = None,
+    signer: Signer | None = None,
+    **engine_kwargs: Any,
+) -> xr.Dataset:
+    """Load scenes as a lazy cube of physical values.
+
+    Nothing but, where it is needed, a file's header is read before the cube is computed. URLs
+    are signed when a chunk is read, so a cube built today computes tomorrow, and its graph
+    holds no credential and no signature.
+
+    Args:
+        items: A search, an ItemCollection, items, or their dicts.
+        bands: What to load: asset names (``lst``), mask names (``cloud_mask``) or common names
+            (``red``); default all data. See :func:`constellr_stac.products.resolve_bands`.
+
+    Keyword Args:
+        engine: ``"odc"`` or ``"stackstac"`` (extra); both give the same values.
+        chunks: Chunk sizes along ``time``, ``y`` and ``x``; ``"auto"`` as
+            :func:`constellr_stac.chunking.auto_chunks` explains; ``None`` reads at once.
+        mask: Classes to mask out: ``"clear"`` for clouds and their shadows, or a list out of
+            ``thick``, ``thin``, ``shadow``, ``castshadow``, ``water``, ``land``. The masks used
+            stay in the cube. Where a class is not known, the value is masked out.
+        units: Of temperatures: ``"K"`` or ``"degC"``.
+        raw: Stored integers instead of physical values.
+        groupby: What makes a time step: ``"time"`` (one acquisition; scenes of the same second
+            are joined), ``"solar_day"``, ``"id"`` or the name of an item property.
+        resampling: For scenes that do not fit onto the grid: a method, or one for each variable
+            (``"*"`` for the others); default bilinear for values. Masks are always ``nearest``.
+        errors: ``"raise"``, or ``"nan"``: leave scenes that cannot be read empty and warn.
+        auth: Asks the API for items whose signed URLs have ended.
+        signer: Signs ``s3://`` hrefs.
+        engine_kwargs: The grid, as in :func:`odc.stac.load`, for both engines: ``geobox``,
+            ``like``, ``crs``, ``resolution``, ``anchor``, ``bbox``, ``lon``, ``lat``, ``x``,
+            ``y``, ``geopolygon``, ``intersects``. Default: the scenes' own grid.
+
+    Returns:
+        Variables with dims (time, y, x), or (time, latitude, longitude): float32 with NaN where
+        there are no data, temperatures in kelvin; masks are integers with ``flag_values`` and
+        ``flag_meanings``, and 255 where there is no scene. Coordinates for each time step:
+        ``id``, ``platform``, ``order_id``, ``cloud_cover`` where items state them, and
+        ``daytime`` (whether the sun was up).
+
+    Raises:
+        AssetReadError: The grid had to be read from a file, and could not be.
+        MissingExtraError: The engine is not installed.
+        SigningError: There are ``s3://`` hrefs, and no credentials for them.
+        ValueError: There are no items, no such band, or arguments that contradict each other.
+
+    Example:
+        >>> import constellr_stac
+        >>> client = constellr_stac.open_client()  # doctest: +SKIP
+        >>> search = client.search(collections=["lstprecision"], bbox=bbox)  # doctest: +SKIP
+        >>> cube = constellr_stac.load(search, ["lst"], mask="clear")  # doctest: +SKIP
+    """
+    if engine not in ENGINES:
+        raise ValueError(f'engine= is "odc" or "stackstac", not {engine!r}.')
+    if units not in ("K", "degC"):
+        raise ValueError(f'units= is "K" or "degC", not {units!r}.')
+    if raw and units != "K":
+        msg = "raw=True gives stored numbers, which have no unit: leave out units=."
+        raise ValueError(msg)
+    classes = () if mask is None else classes_of(mask)
+    plan = make_plan(
+        items,
+        _with_masks(bands, classes),
+        chunks=chunks,
+        groupby=groupby,
+        resampling=resampling,
+        auth=auth,
+        signer=signer,
+        errors=errors,
+        raw=raw,
+        **engine_kwargs,
+    )
+    cube = ENGINES[engine](plan).assign_coords(_coordinates(plan))
+    cube = mask_out(cube, classes)
+    if units == "degC":
+        cube = _in_celsius(cube)
+    return cube.load() if chunks is None else cube
+
+
+def load_by_resolution(
+    items: Items, bands: str | Sequence[str] | None = None, **arguments: Any
+) -> dict[float, xr.Dataset]:
+    """Load bands of different pixel sizes as one cube each, none of them resampled.
+
+    Args:
+        items: As for :func:`load`.
+        bands: As for :func:`load`.
+
+    Keyword Args:
+        arguments: Those of :func:`load`.
+
+    Returns:
+        The cubes by pixel size in metres, the finest first.
+
+    Raises:
+        ValueError: The pixel size of a band is not known; and as :func:`load`.
+    """
+    scenes = as_items(items)
+    groups: dict[float, list[str]] = {}
+    for name, selection in resolve_bands(scenes, bands, stacklevel=3).items():
+        if selection.gsd is None:
+            raise ValueError(f"The pixel size of {name!r} is not known: load it by itself.")
+        groups.setdefault(selection.gsd, []).append(name)
+    return {gsd: load(scenes, groups[gsd], **arguments) for gsd in sorted(groups)}
+
+
+def _with_masks(
+    bands: str | Sequence[str] | None, classes: Sequence[str]
+) -> str | Sequence[str] | None:
+    """Ask for the masks that are needed, too."""
+    if bands is None or not classes:
+        return bands
+    asked = [bands] if isinstance(bands, str) else list(bands)
+    return list(dict.fromkeys([*asked, *(CLASSES[name] for name in classes)]))
+
+
+def _in_celsius(cube: xr.Dataset) -> xr.Dataset:
+    """Shift absolute temperatures; a standard deviation in kelvin is one in degrees already."""
+    result = cube.copy()
+    for name, variable in cube.data_vars.items():
+        words = variable.attrs
+        if words.get("units") == "K" and words.get("standard_name") == "surface_temperature":
+            shifted = variable - np.float32(_FREEZING)
+            shifted.attrs = {**words, "units": "degC"}
+            shifted.encoding = variable.encoding
+            result[name] = shifted
+    return result
+
+
+def _coordinates(plan: Plan) -> dict[str, xr.DataArray]:
+    """Say of each time step what its scenes say of themselves."""
+    steps = [[plan.items[number] for number in step] for step in plan.steps]
+    longitude, latitude = plan.geobox.geographic_extent.centroid.coords[0]
+    words: dict[str, list[Any]] = {
+        "id": [_joined(item.id for item in scenes) for scenes in steps],
+        "daytime": [sun_elevation(time_of(scenes[0]), longitude, latitude) > 0 for scenes in steps],
+    }
+    for name, key in (("platform", "platform"), ("order_id", "order:id")):
+        if any(key in item.properties for item in plan.items):
+            words[name] = [_joined(item.properties.get(key, "") for item in step) for step in steps]
+    if any("eo:cloud_cover" in item.properties for item in plan.items):
+        words["cloud_cover"] = [_mean_cover(scenes) for scenes in steps]
+    coordinates = {name: xr.DataArray(values, dims="time") for name, values in words.items()}
+    if "cloud_cover" in coordinates:
+        coordinates["cloud_cover"].attrs = {"units": "percent", "long_name": "cloud cover"}
+    coordinates["daytime"].attrs = {"long_name": "sun above the horizon at the cube's centre"}
+    return coordinates
+
+
+def _joined(names: Any) -> str:
+    return ", ".join(dict.fromkeys(str(name) for name in names if name))
+
+
+def _mean_cover(scenes: Sequence[pystac.Item]) -> float:
+    known = [
+        float(cover)
+        for item in scenes
+        if (cover := item.properties.get("eo:cloud_cover")) is not None
+    ]
+    return sum(known) / len(known) if known else float("nan")

@@ -1,0 +1,255 @@
+"""The grid of a cube: from the arguments, else from the items, else from the files' headers.
+
+One header is read for each different footprint, all at once; scenes of one area share theirs.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pystac
+from affine import Affine
+from odc.geo.geobox import GeoBox, geobox_union_conservative
+from odc.stac import output_geobox, parse_items
+from rasterio.errors import RasterioError
+
+from .assets import MAX_REQUESTS, Fetcher
+from .errors import AssetReadError
+from .pixels import grid_of
+from .references import reference
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from odc.stac import ParsedItem
+
+    from .products import BandSelection
+
+__all__ = [
+    "GRID_ARGUMENTS",
+    "ResamplingWarning",
+    "cube_grid",
+    "fits",
+    "native_grids",
+    "stated_grid",
+]
+
+GRID_ARGUMENTS = (
+    "geobox", "like", "crs", "resolution", "anchor", "align", "bbox", "lon", "lat", "x", "y",
+    "geopolygon", "intersects",
+)  # fmt: skip
+"""The arguments of :func:`odc.stac.load` that decide the grid."""
+
+_HEADER_BYTES = 1 << 15
+_PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # an item has to have a time; a place has none
+
+
+class ResamplingWarning(UserWarning):
+    """Scenes are on different grids, and some had to be resampled."""
+
+
+Grids = dict[str, GeoBox]
+"""The grid of each variable of one item that is known."""
+
+
+def cube_grid(
+    items: Sequence[pystac.Item],
+    selections: Mapping[str, BandSelection],
+    fetcher: Fetcher,
+    **arguments: Any,
+) -> GeoBox:
+    """Choose the grid of a cube.
+
+    With nothing asked for it is the scenes' own: their common grid where they share one, the
+    grid that covers all of them where theirs fit together, and else the most frequent CRS and
+    resolution, over all scenes. Pixels that fit are not resampled.
+
+    Args:
+        items: The scenes.
+        selections: The variables.
+        fetcher: Reads the headers that are needed.
+
+    Keyword Args:
+        arguments: Those of :data:`GRID_ARGUMENTS`, as :func:`odc.stac.load` has them.
+
+    Raises:
+        AssetReadError: A header cannot be read.
+        ValueError: The arguments contradict each other.
+
+    Warns:
+        ResamplingWarning: Nothing was asked for, and scenes do not fit onto one grid.
+    """
+    asked = {name: value for name, value in arguments.items() if value is not None}
+    if "geobox" in asked or "like" in asked:
+        return _checked(output_geobox([], **asked))
+    if "crs" in asked and "resolution" in asked:
+        return _checked(output_geobox([_parsed(item, {}) for item in items], **asked))
+    grids = native_grids(items, selections, fetcher)
+    if not asked and (common := _common(grids)) is not None:
+        return common
+    known: dict[tuple[str, frozenset[GeoBox]], ParsedItem] = {}
+    parsed = []
+    for item, own in zip(items, grids, strict=True):
+        key = (_footprint(item), frozenset(own.values()))
+        if key not in known:
+            known[key] = _parsed(item, own)
+        parsed.append(known[key])
+    if "intersects" in asked:
+        asked["geopolygon"] = asked.pop("intersects")
+    grid = _checked(output_geobox(parsed, **asked))
+    if not {"crs", "resolution", "anchor", "align"} & asked.keys():
+        _warn_resampled(grids, grid)
+    return grid
+
+
+def native_grids(
+    items: Sequence[pystac.Item], selections: Mapping[str, BandSelection], fetcher: Fetcher
+) -> list[Grids]:
+    """Return the files' own grids: as the items state them, else from one header each footprint.
+
+    Args:
+        items: The scenes.
+        selections: The variables.
+        fetcher: Reads headers, all at once.
+
+    Raises:
+        AssetReadError: A header cannot be read.
+    """
+    grids: list[Grids] = [{} for _ in items]
+    unknown: dict[tuple[str, str], list[tuple[int, str, str]]] = {}
+    for name, selection in selections.items():
+        for number, (item, source) in enumerate(zip(items, selection.sources, strict=True)):
+            if source is None:
+                continue
+            grid = stated_grid(item, source.asset_key)
+            if grid is not None:
+                grids[number][name] = grid
+                continue
+            kind = selection.layer if selection.gsd is None else f"{selection.gsd:g} m"
+            unknown.setdefault((_footprint(item), kind), []).append(
+                (number, name, source.asset_key)
+            )
+    if not unknown:
+        return grids
+
+    def measure(places: list[tuple[int, str, str]]) -> GeoBox:
+        number, _, key = places[0]
+        return _measured(items[number], key, fetcher)
+
+    with ThreadPoolExecutor(min(MAX_REQUESTS, len(unknown))) as pool:
+        for places, grid in zip(unknown.values(), pool.map(measure, unknown.values()), strict=True):
+            for number, name, _ in places:
+                grids[number][name] = grid
+    return grids
+
+
+def stated_grid(item: pystac.Item, key: str) -> GeoBox | None:
+    """Return an asset's grid as the asset, or else its item, states it; ``None`` if it does not.
+
+    Reads ``proj:shape`` and ``proj:transform`` with ``proj:code`` or any of its older forms.
+
+    Args:
+        item: The item.
+        key: The asset's key.
+    """
+    asset = item.assets[key].extra_fields
+
+    def word(name: str) -> Any:
+        return asset.get(name) if asset.get(name) is not None else item.properties.get(name)
+
+    shape, transform, epsg = word("proj:shape"), word("proj:transform"), word("proj:epsg")
+    crs = word("proj:code") or word("proj:wkt2") or word("proj:projjson")
+    if crs is None and epsg is not None:
+        crs = f"EPSG:{epsg}"
+    if shape is None or transform is None or crs is None:
+        return None
+    return GeoBox(tuple(shape), Affine(*transform[:6]), crs)
+
+
+def _measured(item: pystac.Item, key: str, fetcher: Fetcher) -> GeoBox:
+    named = reference(item, key)
+    try:
+        return grid_of(fetcher.header(named, _HEADER_BYTES))
+    except RasterioError as error:
+        raise AssetReadError(
+            f"{named.label} cannot be read: it is not a readable GeoTIFF ({error}). Give the "
+            "grid (geobox=, or crs= and resolution=), or leave the scene out."
+        ) from error
+
+
+def _common(grids: Iterable[Grids]) -> GeoBox | None:
+    """Return the grid that all fit onto without resampling, if there is one."""
+    distinct = list({grid for own in grids for grid in own.values()})
+    if not distinct:
+        return None
+    if len(distinct) == 1:
+        return distinct[0]
+    try:
+        return geobox_union_conservative(distinct)
+    except ValueError:
+        return None
+
+
+def _parsed(item: pystac.Item, grids: Grids) -> ParsedItem:
+    """Parse an item that says nothing but where it is, and what grids it has."""
+    geometry = item.geometry
+    if geometry is None and grids:
+        geometry = next(iter(grids.values())).geographic_extent.json
+    place = pystac.Item(
+        item.id, geometry, item.bbox, _EPOCH, {}, stac_extensions=[_PROJECTION] if grids else []
+    )
+    for name, grid in grids.items():
+        asset = pystac.Asset(name, media_type="image/tiff")
+        asset.extra_fields = {
+            "proj:wkt2": grid.crs.to_wkt() if grid.crs else None,
+            "proj:shape": list(grid.shape),
+            "proj:transform": list(grid.transform)[:6],
+        }
+        place.add_asset(name, asset)
+    return next(iter(parse_items([place], asset_absolute_paths=False)))
+
+
+def _footprint(item: pystac.Item) -> str:
+    return json.dumps([item.collection_id, item.geometry or item.bbox], sort_keys=True)
+
+
+def _checked(grid: GeoBox | None) -> GeoBox:
+    if grid is None:
+        msg = "The grid cannot be told from the scenes: give geobox=, or crs= and resolution=."
+        raise ValueError(msg)
+    return grid
+
+
+def _warn_resampled(grids: Sequence[Grids], grid: GeoBox) -> None:
+    others = Counter(
+        f"{own.crs} at {abs(own.resolution.x):g} x {abs(own.resolution.y):g}"
+        for each in grids
+        for own in set(each.values())
+        if not fits(own, grid)
+    )
+    if others:
+        parts = ", ".join(f"{count} in {name}" for name, count in others.most_common())
+        warnings.warn(
+            f"Not all scenes share a grid: {parts} are resampled onto {grid.crs} at "
+            f"{abs(grid.resolution.x):g} x {abs(grid.resolution.y):g}. Give crs= and "
+            "resolution=, or geobox=, to choose another.",
+            ResamplingWarning,
+            stacklevel=4,
+        )
+
+
+def fits(own: GeoBox, grid: GeoBox) -> bool:
+    """Say whether pixels of one grid are pixels of the other, but for a shift by whole ones."""
+    try:
+        geobox_union_conservative([own, grid])
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,163 @@
+"""A reference becomes a URL that can be read now, and a new one when that is refused.
+
+Three kinds are told apart: ``s3://`` hrefs, signed here with credentials that renew; assets
+whose URL the API signs, which come from asking it for the item; and everything else, which is
+read as it is. Each kind is renewed by one caller for all.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import requests
+
+from .auth import ConstellrAuth, api_session
+from .errors import APIConnectionError, APIError
+from .references import is_signed
+from .renewal import Renewing
+from .signing import Signer, signature_expiry
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    import pystac
+
+    from .references import Reference
+
+__all__ = ["Locations"]
+
+_SUCCESS = 200
+
+
+@dataclass(frozen=True)
+class _SignedItem:
+    """What the API signed in one answer: a URL for each asset, good until the first one ends."""
+
+    urls: Mapping[str, str]
+    expires_at: datetime | None
+
+    @classmethod
+    def of(cls, urls: Mapping[str, str]) -> _SignedItem:
+        ends = [end for url in urls.values() if (end := signature_expiry(url)) is not None]
+        return cls(urls, min(ends, default=None))
+
+
+class Locations:
+    """Where assets can be read now. Equal for equal settings; pickles without a secret.
+
+    Args:
+        auth: Asks the API for items; by default with the credential found where it runs.
+        signer: Signs ``s3://`` hrefs; by default with the credentials found where it runs.
+    """
+
+    def __init__(self, auth: ConstellrAuth | None = None, signer: Signer | None = None) -> None:
+        self.auth = auth or ConstellrAuth()
+        self.signer = signer or Signer()
+        self._lock = threading.Lock()
+        self._items: dict[tuple[str, str], Renewing[_SignedItem]] = {}
+        self._session: requests.Session | None = None
+
+    def url(self, reference: Reference) -> str:
+        """Return a URL to GET, or a path.
+
+        Raises:
+            APIError: The API does not give the item any more.
+            APIConnectionError: The API does not answer.
+            SigningError: There are no object-store credentials.
+        """
+        if reference.renewable:
+            urls = self._item(reference).get().urls
+            try:
+                return urls[reference.asset]
+            except KeyError:
+                raise APIError(
+                    f"Item {reference.item!r} has no asset {reference.asset!r} any more; it has "
+                    f"{', '.join(sorted(urls)) or 'none'}. Search again."
+                ) from None
+        if reference.href.startswith("s3://"):
+            return self.signer.sign(reference.href)
+        return reference.href
+
+    def refused(self, reference: Reference, url: str) -> bool:
+        """Note that ``url`` was refused; say whether another one is worth asking for."""
+        if reference.renewable:
+            item = self._item(reference)
+            held = item.held
+            if held is not None and held.urls.get(reference.asset) == url:
+                item.discard(held)
+            return True
+        if reference.href.startswith("s3://"):
+            self.signer.refused(url)
+            return True
+        return False
+
+    def remember(self, item: pystac.Item) -> None:
+        """Use the signed URLs that a search brought, if it did, for as long as they last."""
+        urls = {name: asset.href for name, asset in item.assets.items()}
+        if not any(map(is_signed, urls.values())):
+            return
+        key = (item.collection_id or "", item.id)
+        with self._lock:
+            self._items[key] = Renewing(_Ask(self, *key), _expiry, value=_SignedItem.of(urls))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Locations):
+            return NotImplemented
+        return (self.auth, self.signer) == (other.auth, other.signer)
+
+    def __hash__(self) -> int:
+        return hash((self.auth, self.signer))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Locations, (self.auth, self.signer)
+
+    def _item(self, reference: Reference) -> Renewing[_SignedItem]:
+        key = (reference.collection, reference.item)
+        with self._lock:
+            if key not in self._items:
+                self._items[key] = Renewing(_Ask(self, *key), _expiry)
+            return self._items[key]
+
+    def ask(self, collection: str, item: str) -> _SignedItem:
+        """Ask the API for an item again.
+
+        Raises:
+            APIError: It does not give it.
+            APIConnectionError: It does not answer.
+        """
+        with self._lock:
+            if self._session is None:
+                self._session = api_session(self.auth)
+        url = (
+            f"{self.auth.base_url}/stac/collections/{quote(collection, safe='')}"
+            f"/items/{quote(item, safe='')}"
+        )
+        try:
+            answer = self._session.get(url)
+        except requests.RequestException as error:
+            raise APIConnectionError(
+                f"GET {url} was not answered ({error}); item {item!r} cannot be signed again.",
+                request_url=url,
+            ) from error
+        if answer.status_code != _SUCCESS:
+            raise APIError.from_response(answer)
+        assets = answer.json()["assets"]
+        return _SignedItem.of({name: asset["href"] for name, asset in assets.items()})
+
+
+class _Ask:
+    """Asks for one item; an object, since a lambda in a loop forgets which."""
+
+    def __init__(self, locations: Locations, collection: str, item: str) -> None:
+        self._locations, self._names = locations, (collection, item)
+
+    def __call__(self) -> _SignedItem:
+        return self._locations.ask(*self._names)
+
+
+def _expiry(signed: _SignedItem) -> datetime | None:
+    return signed.expires_at

@@ -1,0 +1,179 @@
+"""The read path for odc-stac: ``odc.stac.load(items, driver="constellr_stac.OdcDriver")``.
+
+odc-loader opens all sources of a chunk before it reads any. Opening begins to fetch and
+reading waits, so the scenes of a chunk arrive together. What is opened is a reference: URLs
+are signed when they are read, wherever that is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from odc.loader import RasterBandMetadata, RasterGroupMetadata, RioDriver
+
+from .assets import shared_fetcher
+from .locations import Locations
+from .pixels import fill_of, output_dtype
+from .products import Band, asset_bands
+from .references import Reference, reference
+from .sources import BandSource, Errors
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    import pystac
+    from numpy.typing import NDArray
+    from odc.geo.geobox import GeoBox
+    from odc.loader import BandKey, RasterLoadParams, RasterSource
+    from odc.loader.types import MDParser, RasterReader, ReaderDriver
+
+    from .auth import ConstellrAuth
+    from .signing import Signer
+
+__all__ = ["OdcDriver", "band_metadata"]
+
+
+class OdcDriver:
+    """Reads scenes for odc-stac: signed when read, fetched ahead, in physical values.
+
+    It knows what the provider's layers mean, so bands can be named by meaning
+    (``bands=["lst", "cloud_mask"]``); what the items state themselves goes before. Values are
+    float32 with NaN, masks stay integers with 255 where there is no scene.
+
+    It pickles without credentials: where it is unpickled, they are looked for again.
+
+    Keyword Args:
+        auth: Asks the API for items whose signature has ended.
+        signer: Signs ``s3://`` hrefs.
+        errors: ``"raise"``, or ``"nan"``: leave a scene that cannot be read empty, and warn.
+        raw: Give stored integers instead of physical values.
+
+    Example:
+        >>> import odc.stac
+        >>> from constellr_stac import OdcDriver
+        >>> odc.stac.load(items, driver=OdcDriver(errors="nan"), chunks={})  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        *,
+        auth: ConstellrAuth | None = None,
+        signer: Signer | None = None,
+        errors: Errors = "raise",
+        raw: bool = False,
+        md_parser: MDParser | None = None,
+    ) -> None:
+        locations = Locations(auth, signer)
+        self._gdal = RioDriver()
+        self._parser: MDParser | None = md_parser or _LayerParser(locations, raw=raw)
+        self._fetcher = shared_fetcher(locations)
+        self._errors = errors
+
+    @property
+    def md_parser(self) -> MDParser | None:
+        """What the assets of items are."""
+        return self._parser
+
+    @property
+    def dask_reader(self) -> None:
+        """Sources are opened and read by odc-loader's own tasks."""
+
+    @property
+    def aux_reader(self) -> None:
+        """There are no other sources than files."""
+
+    def new_load(self, geobox: GeoBox, *, chunks: dict[str, int] | None = None) -> Any:
+        """Begin a load."""
+        return self._gdal.new_load(geobox, chunks=chunks)
+
+    def finalise_load(self, load_state: Any) -> Any:
+        """End a load."""
+        return self._gdal.finalise_load(load_state)
+
+    def restore_env(self, env: dict[str, Any], load_state: Any) -> AbstractContextManager[Any]:
+        """Set GDAL up for a task."""
+        return self._gdal.restore_env(env, load_state)
+
+    def capture_env(self) -> dict[str, Any]:
+        """Return GDAL's settings for reading from memory: the same everywhere, and no secret."""
+        return {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
+
+    def open(self, src: RasterSource, ctx: Any) -> RasterReader:  # noqa: ARG002
+        """Begin to fetch a source; does not wait for it."""
+        uri, band = src.driver_data or (src.uri, Band(src.band, "", "float32"))
+        return _Reader(BandSource(self._fetcher, Reference.parse(uri), band, self._errors))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The parser is for building the graph, and holds what the items say.
+        return {**self.__dict__, "_parser": None}
+
+
+class _Reader:
+    """What odc-loader reads from; its fetch is under way from the beginning."""
+
+    def __init__(self, source: BandSource) -> None:
+        self._source = source
+
+    def read(
+        self,
+        cfg: RasterLoadParams,
+        dst_geobox: GeoBox,
+        *,
+        dst: NDArray[Any] | None = None,
+        selection: Any = None,
+    ) -> tuple[tuple[slice, slice], NDArray[Any]]:
+        """Return the part of ``dst_geobox`` that the source covers, and its pixels.
+
+        Raises:
+            AssetReadError: The source cannot be read.
+        """
+        del selection  # bands are variables here, not a dimension
+        roi, values = self._source.read(dst_geobox, cfg)
+        if dst is not None:
+            dst[roi] = values
+            values = dst[roi]
+        return roi, values
+
+
+def band_metadata(band: Band, *, raw: bool = False) -> RasterBandMetadata:
+    """Describe a band's variable to odc-loader: dtype, fill, unit and CF attributes."""
+    dtype = output_dtype(band, raw=raw)
+    coded = raw and band.is_coded
+    attributes = band.cf_attributes(dtype)
+    if coded:
+        attributes |= {"scale_factor": band.scale, "add_offset": band.offset}
+    return RasterBandMetadata(
+        data_type=dtype,
+        nodata=fill_of(band, raw=raw),
+        units=band.unit or "1",
+        attrs=attributes,
+    )
+
+
+class _LayerParser:
+    """Tells odc-stac what the assets of an item are."""
+
+    def __init__(self, locations: Locations, *, raw: bool) -> None:
+        self._locations = locations
+        self._raw = raw
+
+    def extract(self, md: pystac.Item) -> RasterGroupMetadata:
+        """Return the bands of an item, and the names they go by."""
+        self._locations.remember(md)
+        bands: dict[BandKey, RasterBandMetadata] = {}
+        aliases: dict[str, list[BandKey]] = {}
+        for key in md.assets:
+            for band in asset_bands(md, key):
+                bands[key, band.index] = band_metadata(band, raw=self._raw)
+                for name in (band.name, band.common_name, *band.aliases):
+                    if name and name != key:
+                        aliases.setdefault(name, []).append((key, band.index))
+        return RasterGroupMetadata(bands, aliases)
+
+    def driver_data(self, md: pystac.Item, band_key: BandKey) -> tuple[str, Band]:
+        """Return what travels with a source: its reference, and what its numbers mean."""
+        key, index = band_key
+        return str(reference(md, key)), asset_bands(md, key)[index - 1]
+
+
+_: type[ReaderDriver] = OdcDriver

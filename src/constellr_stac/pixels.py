@@ -1,0 +1,204 @@
+"""Bytes become pixels: one way for both engines, so that their arrays are equal.
+
+Decoding, overviews and resampling are rasterio's through odc-loader's own reader; which blocks
+of a long file are needed, and what the stored numbers mean, is decided here.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import rasterio
+from odc.geo.converters import rio_geobox
+from odc.geo.geobox import GeoBox
+from odc.geo.overlap import compute_reproject_roi
+from odc.geo.roi import roi_is_empty
+from odc.loader import RasterLoadParams, RasterSource, RioReader
+from rasterio.errors import RasterioIOError
+from rasterio.io import MemoryFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+    from odc.loader.types import RasterReader
+
+    from .assets import AssetFile
+    from .products import Band
+
+__all__ = ["MASK_FILL", "Pixels", "fill_of", "grid_of", "output_dtype", "read_pixels"]
+
+MASK_FILL = 255
+"""What stands in a mask where there is no scene: a class of its own, not class 0 (clear)."""
+
+_NO_CONTEXT: Any = None  # odc-loader plans one, and has no use for it yet
+_MARGIN = 16  # pixels around a window, for resampling kernels
+_LEADER = 4  # a COG block is preceded by its length and followed by its last bytes
+
+
+class Pixels(NamedTuple):
+    """A part of a grid, and its values."""
+
+    roi: tuple[slice, slice]
+    """Rows and columns of the grid."""
+    values: NDArray[Any]
+    """Dims (y, x)."""
+
+
+def output_dtype(band: Band, *, raw: bool = False) -> str:
+    """Return the dtype of a band's variable: float32 for values, the stored one for classes."""
+    if band.is_mask:
+        return band.dtype or "uint8"
+    return (band.dtype or "float32") if raw else "float32"
+
+
+def fill_of(band: Band, *, raw: bool = False) -> float:
+    """Return what stands where there are no data: NaN, or a number no class has."""
+    if band.is_mask:
+        return MASK_FILL
+    if raw and not np.issubdtype(output_dtype(band, raw=True), np.floating):
+        return 0 if band.nodata is None else band.nodata
+    return np.nan
+
+
+def read_pixels(file: AssetFile, band: Band, geobox: GeoBox, params: RasterLoadParams) -> Pixels:
+    """Read what a file has of a grid, in physical values.
+
+    Args:
+        file: The GeoTIFF.
+        band: Which band, and what its numbers mean; what the file itself says about their type
+            goes before.
+        geobox: The grid.
+        params: The dtype and fill of the result, and the resampling; an integer dtype for a
+            band of values asks for stored numbers.
+
+    Raises:
+        AssetReadError: A part of a long file cannot be had.
+        RasterioIOError: The bytes are not a readable GeoTIFF.
+    """
+    dtype = np.dtype(params.dtype or "float32")
+    with _opened(file, band, geobox, params) as (name, stored_dtype):
+        band = band.stored_as(stored_dtype)
+        as_values = not band.is_mask and dtype.kind == "f"
+        working = _working_dtype(stored_dtype) if as_values else dtype
+        reader: RasterReader = RioReader(RasterSource(name, band.index), _NO_CONTEXT)
+        roi, stored = reader.read(
+            params.patch(
+                dtype=str(working),
+                fill_value=np.nan if as_values else params.fill_value,
+                src_nodata_override=_sanctioned(band, params),
+                resampling="nearest" if band.is_mask else params.resampling,
+                fail_on_error=True,
+            ),
+            geobox,
+        )
+    values = band.decode(stored) if as_values else stored
+    return Pixels(roi, values.astype(dtype, copy=False))
+
+
+def grid_of(file: AssetFile) -> GeoBox:
+    """Return the grid that a file's header states.
+
+    Raises:
+        AssetReadError: The rest of a file whose header is not at its beginning cannot be had.
+        RasterioIOError: The bytes are not a readable GeoTIFF.
+    """
+    try:
+        return _header_grid(file.head)
+    except RasterioIOError:
+        if file.whole:
+            raise
+        return _header_grid(file.patched([(0, file.size)]))
+
+
+def _header_grid(data: bytes) -> GeoBox:
+    with MemoryFile(data, ext=".tif") as memory, rasterio.open(memory.name) as dataset:
+        grid = rio_geobox(dataset)
+    if not isinstance(grid, GeoBox):
+        msg = "it has ground control points in place of a grid"
+        raise RasterioIOError(msg)
+    return grid
+
+
+def _working_dtype(stored: str) -> np.dtype[Any]:
+    """Choose floats that hold the stored numbers exactly."""
+    return np.result_type(stored, "float32")
+
+
+def _sanctioned(band: Band, params: RasterLoadParams) -> float | None:
+    if params.src_nodata_override is not None:
+        return params.src_nodata_override
+    return MASK_FILL if band.is_mask else band.nodata
+
+
+@contextmanager
+def _opened(
+    file: AssetFile, band: Band, geobox: GeoBox, params: RasterLoadParams
+) -> Iterator[tuple[str, str]]:
+    """Give GDAL a file that holds what the window needs; tell its name and the stored dtype."""
+    data = file.head if file.whole else file.patched(_spans(file, band, geobox, params))
+    with MemoryFile(data, ext=".tif") as memory:
+        with rasterio.open(memory.name, sharing=False) as dataset:
+            stored_dtype = dataset.dtypes[band.index - 1]
+        yield memory.name, stored_dtype
+
+
+def _spans(
+    file: AssetFile, band: Band, geobox: GeoBox, params: RasterLoadParams
+) -> list[tuple[int, int]]:
+    """Find the bytes of the blocks that the window touches, from the file's own table."""
+    try:
+        with MemoryFile(file.head, ext=".tif") as memory:
+            return _block_spans(memory.name, band.index, geobox, params)
+    except (RasterioIOError, LookupError):
+        return [(0, file.size)]  # its table is not at the beginning: no COG
+
+
+def _block_spans(
+    name: str, index: int, geobox: GeoBox, params: RasterLoadParams
+) -> list[tuple[int, int]]:
+    with rasterio.open(name, sharing=False) as dataset:
+        overlap = compute_reproject_roi(
+            rio_geobox(dataset), geobox, ttol=0.9 if params.nearest else 0.05
+        )
+        if roi_is_empty(overlap.roi_src):
+            return []
+        level = None
+        if params.use_overviews:
+            fitting = [n for n in dataset.overviews(index) if n <= overlap.read_shrink]
+            level = len(fitting) - 1 if fitting else None
+        shape = dataset.shape
+        tags = {
+            "ns": "TIFF",
+            "bidx": index,
+            **({} if level is None else {"ovr": level}),
+        }
+        with rasterio.open(
+            name, sharing=False, **({} if level is None else {"overview_level": level})
+        ) as image:
+            blocks = _blocks(overlap.roi_src, shape, image.shape, image.block_shapes[index - 1])
+        spans = []
+        for row, column in blocks:
+            start = dataset.get_tag_item(f"BLOCK_OFFSET_{column}_{row}", **tags)
+            length = dataset.get_tag_item(f"BLOCK_SIZE_{column}_{row}", **tags)
+            if start is not None and length is not None:  # else the block is empty
+                spans.append((int(start) - _LEADER, int(start) + int(length) + _LEADER))
+        return spans
+
+
+def _blocks(
+    roi: Sequence[Any],
+    shape: tuple[int, int],
+    image_shape: tuple[int, int],
+    block_shape: tuple[int, int],
+) -> Iterator[tuple[int, int]]:
+    """Number the blocks of an image (or overview) that a window of the full image touches."""
+    ranges = []
+    for window, full, length, block in zip(roi, shape, image_shape, block_shape, strict=True):
+        ratio = length / full
+        first = max(0, int(window.start * ratio) - _MARGIN)
+        last = min(length, int(np.ceil(window.stop * ratio)) + _MARGIN) - 1
+        ranges.append(range(first // block, last // block + 1))
+    return ((row, column) for row in ranges[0] for column in ranges[1])

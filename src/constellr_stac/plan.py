@@ -1,0 +1,261 @@
+"""What a cube will be, before any pixel is read: scenes, variables, grid, steps and chunks.
+
+:func:`constellr_stac.load` builds it and :func:`constellr_stac.explain` tells about it; the
+engines only carry it out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pystac
+from pystac_client import ItemSearch
+
+from .assets import Fetcher, shared_fetcher
+from .chunking import auto_chunks
+from .grids import GRID_ARGUMENTS, cube_grid
+from .locations import Locations
+from .pixels import output_dtype
+from .products import resolve_bands
+from .references import reference
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from odc.geo.geobox import GeoBox
+
+    from .auth import ConstellrAuth
+    from .products import BandSelection
+    from .signing import Signer
+    from .sources import Errors
+
+__all__ = ["Items", "Plan", "as_items", "make_plan"]
+
+Items = ItemSearch | pystac.ItemCollection | pystac.Item | Iterable[pystac.Item] | dict[str, Any]
+"""What a cube can be made of."""
+
+GroupBy = str | None
+Chunks = Literal["auto"] | dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A cube to be."""
+
+    items: tuple[pystac.Item, ...]
+    """The scenes, in the order of time."""
+    selections: Mapping[str, BandSelection]
+    """The variables, and where each scene keeps them (in the order of ``items``)."""
+    geobox: GeoBox
+    """The grid."""
+    steps: tuple[tuple[int, ...], ...]
+    """The time steps: the numbers of the scenes that make up each."""
+    chunks: Mapping[str, Any]
+    """Chunk sizes along time, y and x."""
+    resampling: Mapping[str, str]
+    """How each variable is brought onto the grid, where it does not fit."""
+    fetcher: Fetcher
+    errors: Errors
+    raw: bool
+
+    @property
+    def times(self) -> list[np.datetime64]:
+        """The time of each step: that of its first scene, UTC."""
+        return [
+            np.datetime64(time_of(self.items[step[0]]).replace(tzinfo=None), "ns")
+            for step in self.steps
+        ]
+
+
+def make_plan(
+    items: Items,
+    bands: str | Sequence[str] | None,
+    *,
+    chunks: Chunks,
+    groupby: GroupBy,
+    resampling: str | Mapping[str, str] | None,
+    auth: ConstellrAuth | None,
+    signer: Signer | None,
+    errors: Errors,
+    raw: bool,
+    **grid_arguments: Any,
+) -> Plan:
+    """Decide everything about a cube; see :func:`constellr_stac.load` for the parameters.
+
+    Raises:
+        AssetReadError: The grid had to be read from a file, and could not be.
+        SigningError: There are ``s3://`` hrefs, and no credentials for them on this machine.
+        TypeError: An unknown argument.
+        ValueError: There are no items, or no such band.
+    """
+    unknown = grid_arguments.keys() - set(GRID_ARGUMENTS)
+    if unknown:
+        raise TypeError(
+            f"load() has no argument {', '.join(sorted(unknown))}; the grid is chosen with "
+            f"{', '.join(GRID_ARGUMENTS)}."
+        )
+    if errors not in ("raise", "nan"):
+        raise ValueError(f'errors= is "raise" or "nan", not {errors!r}.')
+    scenes = as_items(items)
+    selections = resolve_bands(
+        scenes, bands, resolution=_metres(grid_arguments.get("resolution")), stacklevel=4
+    )
+    locations = Locations(auth, signer)
+    for item in scenes:
+        locations.remember(item)
+    _check_credentials(scenes, selections, locations)
+    fetcher = shared_fetcher(locations)
+    geobox = cube_grid(scenes, selections, fetcher, **grid_arguments)
+    steps = _steps(scenes, groupby, geobox)
+    return Plan(
+        items=tuple(scenes),
+        selections=selections,
+        geobox=geobox,
+        steps=steps,
+        chunks=_chunks(chunks, len(steps), geobox, selections, raw=raw),
+        resampling=_resampling(resampling, selections),
+        fetcher=fetcher,
+        errors=errors,
+        raw=raw,
+    )
+
+
+def as_items(items: Items) -> list[pystac.Item]:
+    """Return items in the order of time, from whatever holds some.
+
+    Args:
+        items: A search, an ItemCollection, an item, a list of items or the dict of one of these.
+
+    Raises:
+        TypeError: It holds something else.
+        ValueError: It holds none, or one without a time.
+    """
+    if isinstance(items, ItemSearch):
+        found: Iterable[Any] = items.items()
+    elif isinstance(items, pystac.Item):
+        found = [items]
+    elif isinstance(items, dict):
+        found = items.get("features", [items])
+    else:
+        found = items
+    scenes = [pystac.Item.from_dict(item) if isinstance(item, dict) else item for item in found]
+    if not scenes:
+        msg = (
+            "The search found no items, so there is nothing to load. Widen bbox, datetime or "
+            "filter, or look whether the order has been delivered."
+        )
+        raise ValueError(msg)
+    for item in scenes:
+        if not isinstance(item, pystac.Item):
+            msg = f"A cube is made of STAC items, not of a {type(item).__name__}."
+            raise TypeError(msg)
+    return sorted(scenes, key=lambda item: (time_of(item), item.id))
+
+
+def time_of(item: pystac.Item) -> datetime:
+    """Return an item's time, aware: its ``datetime``, else the start of its range.
+
+    Raises:
+        ValueError: It has none.
+    """
+    words = item.common_metadata
+    time = item.datetime or words.start_datetime or words.end_datetime
+    if time is None:
+        raise ValueError(f"Item {item.id!r} has no datetime, so it has no place in a cube.")
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _steps(
+    items: Sequence[pystac.Item], groupby: GroupBy, geobox: GeoBox
+) -> tuple[tuple[int, ...], ...]:
+    """Group the scenes, which are in the order of time, into time steps."""
+    key = _group_key(groupby, geobox)
+    groups: dict[Any, list[int]] = {}
+    for number, item in enumerate(items):
+        groups.setdefault(number if groupby in (None, "id") else key(item), []).append(number)
+    return tuple(tuple(group) for group in groups.values())
+
+
+def _group_key(groupby: GroupBy, geobox: GeoBox) -> Callable[[pystac.Item], Any]:
+    if groupby == "time":
+        return time_of
+    if groupby == "solar_day":
+        centre = geobox.geographic_extent.centroid.coords[0][0]
+        # As odc-stac counts: local mean time at the cube's centre, in whole hours.
+        shift = timedelta(seconds=int(round(centre / 15) * 3600))
+        return lambda item: (time_of(item) + shift).date()
+    return lambda item: item.properties.get(str(groupby))
+
+
+def _chunks(
+    chunks: Chunks,
+    times: int,
+    geobox: GeoBox,
+    selections: Mapping[str, BandSelection],
+    *,
+    raw: bool,
+) -> Mapping[str, Any]:
+    """Fill in what is not said; y and x may go by the names that the grid has for them."""
+    rows, columns = geobox.shape
+    itemsize = max(
+        np.dtype(output_dtype(selection.band, raw=raw)).itemsize
+        for selection in selections.values()
+    )
+    if chunks == "auto":
+        return auto_chunks(times, rows, columns, itemsize)
+    whole = {"time": 1, "y": rows, "x": columns}
+    names = dict(zip(geobox.dimensions, ("y", "x"), strict=True))
+    given = {names.get(name, name): size for name, size in (chunks or {}).items()}
+    if given.keys() - whole.keys():
+        raise ValueError(f"chunks= takes time, y and x, not {sorted(given.keys() - whole.keys())}.")
+    return whole | given
+
+
+def _resampling(
+    asked: str | Mapping[str, str] | None, selections: Mapping[str, BandSelection]
+) -> Mapping[str, str]:
+    if asked is None or isinstance(asked, str):
+        asked = {} if asked is None else {"*": asked}
+    return {
+        name: "nearest"
+        if selection.band.is_mask
+        else asked.get(name, asked.get("*", selection.band.resampling))
+        for name, selection in selections.items()
+    }
+
+
+def _metres(resolution: Any) -> float | None:
+    return float(resolution) if isinstance(resolution, int | float) and resolution >= 1 else None
+
+
+def _check_credentials(
+    items: Sequence[pystac.Item], selections: Mapping[str, BandSelection], locations: Locations
+) -> None:
+    """Find out now that an ``s3://`` href cannot be signed, unless other machines will do it."""
+    if _on_a_cluster():
+        return
+    for selection in selections.values():
+        for item, source in zip(items, selection.sources, strict=True):
+            if source is not None:
+                named = reference(item, source.asset_key)
+                if named.href.startswith("s3://"):
+                    locations.url(named)
+                    return
+
+
+def _on_a_cluster() -> bool:
+    """Say whether a dask.distributed client is active, whose workers have their own credentials."""
+    import sys
+
+    distributed = sys.modules.get("distributed")
+    if distributed is None:
+        return False
+    try:
+        distributed.default_client()
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,136 @@
+"""The read path for stackstac: ``stackstac.stack(items, reader=constellr_stac.StackstacReader)``.
+
+stackstac makes all readers of a chunk before it reads with any. Making one begins to fetch and
+reading waits, so the scenes of a chunk arrive together.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from affine import Affine
+from odc.geo.geobox import GeoBox
+from odc.loader import RasterLoadParams
+
+from .assets import Fetcher, shared_fetcher
+from .errors import AssetReadError
+from .locations import Locations
+from .pixels import MASK_FILL
+from .products import Band, layer_of
+from .references import Reference
+from .sources import BandSource, Errors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+    from rasterio.enums import Resampling
+    from rasterio.windows import Window
+    from stackstac.raster_spec import RasterSpec
+    from stackstac.rio_reader import LayeredEnv
+
+__all__ = ["StackstacReader"]
+
+
+class StackstacReader:
+    """Reads assets for stackstac: signed when read, fetched ahead, in physical values.
+
+    It fulfils stackstac's reader protocol: thread-safe, made without waiting for anything. The
+    parameters before ``fetcher`` are stackstac's. Scale and offset are what the items state,
+    else what the provider documents for a file of that name. Of a file with several bands it
+    reads the first; :func:`constellr_stac.load` reads them all.
+
+    Keyword Args:
+        fetcher: Brings the bytes; default with the credentials found where it runs.
+        band: Which band, and what its numbers mean.
+        bands: The same for references whose files differ from that.
+        errors: ``"raise"``, or ``"nan"``: leave a scene that cannot be read empty, and warn.
+
+    Example:
+        >>> import stackstac
+        >>> from constellr_stac import StackstacReader
+        >>> stackstac.stack(items, assets=["lst"], reader=StackstacReader)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        spec: RasterSpec,
+        resampling: Resampling,
+        dtype: np.dtype[Any],
+        fill_value: float,
+        scale_offset: tuple[float, float] = (1, 0),
+        gdal_env: LayeredEnv | None = None,
+        errors_as_nodata: tuple[Exception, ...] = (),
+        fetcher: Fetcher | None = None,
+        band: Band | None = None,
+        bands: Mapping[str, Band] | None = None,
+        errors: Errors = "raise",
+    ) -> None:
+        del gdal_env  # GDAL reads from memory
+        reference = Reference.parse(url)
+        self._band = (bands or {}).get(url) or band or _documented(reference, scale_offset)
+        self._spec = spec
+        self._dtype = np.dtype(dtype)
+        self._fill = fill_value
+        self._resampling = str(resampling.name)
+        self._forgiven = errors_as_nodata
+        self._source = BandSource(
+            fetcher or shared_fetcher(Locations()), reference, self._band, errors
+        )
+
+    def read(self, window: Window) -> NDArray[Any]:
+        """Return a window of the cube's grid: dims (y, x), filled where there is no data.
+
+        Raises:
+            AssetReadError: The asset cannot be read.
+        """
+        as_floats = self._band.is_mask and self._dtype.kind == "f"
+        fill = MASK_FILL if as_floats else self._fill
+        params = RasterLoadParams(
+            dtype="uint8" if as_floats else str(self._dtype),
+            fill_value=fill,
+            resampling=self._resampling,
+        )
+        values = np.full((int(window.height), int(window.width)), fill, params.dtype)
+        try:
+            roi, part = self._source.read(self._geobox(window), params)
+        except AssetReadError as error:
+            if not any(_matches(error, pattern) for pattern in self._forgiven):
+                raise
+            return np.full(values.shape, self._fill, self._dtype)
+        values[roi] = part
+        if as_floats:
+            empty = values == MASK_FILL
+            values = values.astype(self._dtype)
+            values[empty] = self._fill
+        return values
+
+    def close(self) -> None:
+        """Let go of nothing: the bytes go with the last reader of them."""
+
+    def _geobox(self, window: Window) -> GeoBox:
+        shift = Affine.translation(window.col_off, window.row_off)
+        return GeoBox(
+            (int(window.height), int(window.width)),
+            self._spec.transform * shift,
+            f"EPSG:{self._spec.epsg}",
+        )
+
+
+def _documented(reference: Reference, scale_offset: tuple[float, float]) -> Band:
+    """Return the first band of an asset as the documents have it, unless the item says more."""
+    layer = layer_of(reference.asset, reference.href)
+    band = (
+        layer.bands[0] if layer is not None and layer.bands else Band(1, "", resampling="nearest")
+    )
+    scale, offset = map(float, scale_offset)
+    return band if (scale, offset) == (1, 0) else band.stored_as(scale=scale, offset=offset)
+
+
+def _matches(error: AssetReadError, pattern: Exception) -> bool:
+    """Honour stackstac's patterns, whose text is that of GDAL: ``HTTP response code: 404``."""
+    code = str(pattern).rpartition("HTTP response code: ")[2]
+    return code.isdigit() and int(code) == error.status_code
