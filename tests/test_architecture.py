@@ -1,0 +1,191 @@
+"""The house as its plan has it: who may know whom, and what an import may cost."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import constellr_stac
+
+PACKAGE = Path(constellr_stac.__file__).parent
+
+FLOORS = (
+    # L0 knows nobody
+    {"errors"},
+    {"settings", "renewal", "transport"},
+    # L1 credentials as values
+    {"credentials"},
+    # L2 requests that carry one
+    {"tokens", "addresses"},
+    {"auth", "storage_credentials"},
+    # L3 the sides of the API, and what its layers mean
+    {"client", "hrefs", "orders", "products", "references", "storage", "sun"},
+    {"signatures"},
+    {"signing"},
+    # L4 an href becomes bytes
+    {"locations"},
+    {"transfers"},
+    {"assets", "chunking"},
+    # L5 bytes become pixels, or files on disk
+    {"pixels"},
+    {"sources", "grids", "masking", "downloads"},
+    {"odc", "stackstac"},
+    # L6 pixels become cubes
+    {"plan"},
+    {"engines"},
+    {"cube", "cluster"},
+    # L7 maps and time series
+    {"plot"},
+    # L8 the command line
+    {"demo"},
+    {"cli"},
+)
+"""Who lives on which floor. A room may know the floors below its own, and no other."""
+
+SANDBOX = "sandbox"
+"""Stands beside the house: knows the ground floor only, and only the command line visits."""
+
+PUBLIC = {
+    "ApiKey",
+    "ConstellrAuth",
+    "OdcDriver",
+    "Password",
+    "Signer",
+    "StackstacReader",
+    "Token",
+    "check_workers",
+    "default_credential",
+    "describe",
+    "download",
+    "errors",
+    "explain",
+    "load",
+    "make_request_modifier",
+    "open_client",
+    "orders",
+    "request_modifier",
+    "sandbox",
+    "share_credentials",
+    "sign",
+    "sign_inplace",
+    *constellr_stac.errors.__all__,
+} - {"redact", "redact_url"}
+
+HEAVY = {"dask", "distributed", "numpy", "odc", "pandas", "rasterio", "requests", "xarray"}
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package by its dotted name within it."""
+    return {
+        ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if path != PACKAGE / "__init__.py"
+    }
+
+
+def imports(name: str, path: Path) -> set[str]:
+    """Return the modules of this package that a module imports, inside functions too."""
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            targets = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            up = package.split(".")[: -(node.level - 1) or None] if package else []
+            base = ["constellr_stac", *up] if node.level else []
+            stem = ".".join([*base, *filter(None, [node.module])])
+            targets = [f"{stem}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        found |= {t.removeprefix("constellr_stac.") for t in targets if t.startswith("constellr_")}
+    known = modules()
+    return {t if t in known else t.rpartition(".")[0] for t in found} - {name}
+
+
+def room(name: str) -> str:
+    """Return the module or subpackage directly below the package."""
+    return name.partition(".")[0]
+
+
+GRAPH = {name: imports(name, path) for name, path in modules().items()}
+
+
+def test_every_room_is_on_the_plan() -> None:
+    """A new module says on which floor it lives."""
+    assert {room(name) for name in GRAPH} - {SANDBOX} <= set().union(*FLOORS)
+
+
+@pytest.mark.parametrize("name", GRAPH)
+def test_imports_go_down(name: str) -> None:
+    """A module imports only from the floors below its own (and within its own subpackage)."""
+    floor = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+    others = {target for target in GRAPH[name] if room(target) != room(name)}
+    if room(name) == SANDBOX:
+        assert {room(target) for target in others} <= {"errors", "settings"}
+        return
+    if room(name) not in {"cli", "demo"}:
+        assert SANDBOX not in {room(target) for target in others}
+    upward = {t for t in others if room(t) != SANDBOX and floor[room(t)] >= floor[room(name)]}
+    assert not upward
+
+
+def test_no_circles() -> None:
+    """No two modules need each other, within a subpackage either."""
+    TopologicalSorter(GRAPH).prepare()
+
+
+def test_rooms_are_small() -> None:
+    """A module fits in the head."""
+    lines = {name: len(path.read_text().splitlines()) for name, path in modules().items()}
+    assert {name: count for name, count in lines.items() if count > 350} == {}
+
+
+def test_public_names() -> None:
+    """The public names are the promised ones, each documented, and no module hides one."""
+    assert set(constellr_stac.__all__) == PUBLIC
+    assert set(dir(constellr_stac)) == PUBLIC
+    assert [name for name in PUBLIC if not getattr(constellr_stac, name).__doc__] == []
+    hidden = {room(name) for name in GRAPH} & PUBLIC
+    assert hidden == {"errors", "orders", "sandbox"}  # these are modules on purpose
+
+
+def test_public_names_are_what_type_checkers_see() -> None:
+    """What is imported when used is what a type checker reads."""
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    seen = {
+        alias.name: node.module
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert seen == constellr_stac._HOME | dict.fromkeys(constellr_stac._MODULES)
+
+
+def test_unknown_name() -> None:
+    """A name that is not there is an AttributeError like any other module's."""
+    with pytest.raises(AttributeError, match="module 'constellr_stac' has no attribute 'lod'"):
+        import_module("constellr_stac").lod  # noqa: B018 - the access is the test
+
+
+def test_import_is_light() -> None:
+    """``import constellr_stac`` loads nothing heavy and takes under 0.15 s of its own."""
+    code = "import sys; import constellr_stac; print(*sys.modules)"
+    seconds = []
+    for _ in range(3):
+        run = subprocess.run(
+            [sys.executable, "-X", "importtime", "-c", code],
+            capture_output=True,
+            check=True,
+            text=True,
+        )
+        assert HEAVY.isdisjoint(room(module) for module in run.stdout.split())
+        (line,) = (line for line in run.stderr.splitlines() if line.endswith("| constellr_stac"))
+        seconds.append(int(line.split("|")[1]) / 1e6)
+    assert min(seconds) < 0.15
