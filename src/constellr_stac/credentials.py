@@ -40,9 +40,15 @@ class Secret(str):
     Example:
         >>> Secret("hunter2"), f"{Secret('hunter2')}", Secret("hunter2").reveal()
         ('***', '***', 'hunter2')
+        >>> Secret(Secret("hunter2")).reveal()
+        'hunter2'
     """
 
     __slots__ = ()
+
+    def __new__(cls, value: str) -> Self:
+        """Take the value itself, where ``str(value)`` would take a Secret's mask."""
+        return super().__new__(cls, value.reveal() if isinstance(value, Secret) else value)
 
     def reveal(self) -> str:
         """Return the plain string."""
