@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple, Self
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 from .errors import SigningError
 
@@ -145,19 +145,18 @@ def own_object(url: str, settings: StorageSettings) -> SignedObject | None:
     address = _address(path, settings)
     if address is None:
         return None
-    named = dict(parse_qsl(query, keep_blank_values=True))
-    if not named.keys() <= _PLAIN_GET:
+    parts = query.split("&")
+    named = dict(part.partition("=")[::2] for part in parts)
+    if len(named) != len(parts) or named.keys() - _PLAIN_GET:
         return None
-    access_key_id, *scope = named.get("X-Amz-Credential", "").rsplit("/", 4)
-    expires_at, date = signature_expiry(url), _DATE.search(url)
-    if (
-        expires_at is None
-        or date is None
-        or named.get("X-Amz-SignedHeaders") != "host"
-        or scope[1:] != [settings.region, "s3", "aws4_request"]
-    ):
+    expires_at = signature_expiry(url)
+    if expires_at is None or named.get("X-Amz-SignedHeaders") != "host":
         return None
-    return SignedObject(address, access_key_id, datetime.fromisoformat(date[1]), expires_at)
+    access_key_id, *scope = unquote(named.get("X-Amz-Credential", "")).rsplit("/", 4)
+    if scope[1:] != [settings.region, "s3", "aws4_request"]:
+        return None
+    signed_at = datetime.fromisoformat(named["X-Amz-Date"])
+    return SignedObject(address, access_key_id, signed_at, expires_at)
 
 
 def _address(url: str, settings: StorageSettings) -> ObjectAddress | None:
