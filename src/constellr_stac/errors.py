@@ -256,6 +256,8 @@ class OrderOutcomeUnknown(ConstellrError):  # noqa: N818 - it is not known to be
     """What was sent, exactly."""
     found: tuple[Any, ...] = ()
     """The orders like those sent that have appeared on the server since."""
+    before: Any = None
+    """What was there before, for :meth:`constellr_stac.orders.OrdersClient.look_again`."""
 
 
 class WorkerError(ConstellrError):

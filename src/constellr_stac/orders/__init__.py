@@ -1,1 +1,60 @@
-"""Orders, areas of interest and products."""
+"""Orders, areas of interest and products: thin over the API, and safe with money.
+
+::
+
+    from constellr_stac.orders import Order, OrdersClient
+
+    with OrdersClient() as client:
+        area = client.create_aoi("field 42", "field42.geojson")
+        [order] = client.create(
+            Order(
+                area_of_interest_id=area,
+                product_name="LSTprecision",
+                frequency="max_frequency",
+                start_date="2026-06-01",
+                end_date="2026-08-31",
+            )
+        )
+        client.wait(order.id, on_change=print)
+"""
+
+from __future__ import annotations
+
+from constellr_stac.errors import OrderOutcomeUnknown, OrderValidationError
+
+from .areas import AreaOfInterestExistsError
+from .checks import Violation, check_order, check_orders, violations
+from .client import OrdersClient
+from .geometry import InvalidAreaError, measure, polygon_from, same_area
+from .payloads import AreaOfInterest, GeometryInfo, Order, Product, Tag
+from .rules import CONTRACT_RULES, NEWER_RULES, OrderRules, ProductRules
+from .tables import aois_to_geodataframe, orders_to_geodataframe
+from .waiting import OrderEndedError, OrderWaitTimeout
+
+__all__ = [
+    "CONTRACT_RULES",
+    "NEWER_RULES",
+    "AreaOfInterest",
+    "AreaOfInterestExistsError",
+    "GeometryInfo",
+    "InvalidAreaError",
+    "Order",
+    "OrderEndedError",
+    "OrderOutcomeUnknown",
+    "OrderRules",
+    "OrderValidationError",
+    "OrderWaitTimeout",
+    "OrdersClient",
+    "Product",
+    "ProductRules",
+    "Tag",
+    "Violation",
+    "aois_to_geodataframe",
+    "check_order",
+    "check_orders",
+    "measure",
+    "orders_to_geodataframe",
+    "polygon_from",
+    "same_area",
+    "violations",
+]

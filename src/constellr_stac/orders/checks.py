@@ -21,11 +21,19 @@ from .payloads import AreaOfInterest, GeometryInfo, Order
 from .rules import CONTRACT_RULES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from .rules import OrderRules, ProductRules
 
-__all__ = ["Violation", "check_order", "check_orders", "orders_from", "refuse", "violations"]
+__all__ = [
+    "Violation",
+    "check_order",
+    "check_orders",
+    "orders_from",
+    "refuse",
+    "tag_violations",
+    "violations",
+]
 
 
 @dataclass(frozen=True)
@@ -40,8 +48,8 @@ class Violation:
     """What is wrong, and what would be right."""
 
     def __str__(self) -> str:
-        where = "orders" if self.index is None else f"orders[{self.index}]"
-        return f"{where}{'.' if self.field else ''}{self.field}: {self.problem}"
+        order = "" if self.index is None else f"orders[{self.index}]."
+        return f"{order}{self.field}: {self.problem}"
 
 
 def check_order(
@@ -114,12 +122,12 @@ def violations(
     readable, found = orders_from(given)
     sizes = {key: _size(area) for key, area in (areas or {}).items()}
     if not given:
-        found.append(Violation(None, "", "there is none"))
+        found.append(Violation(None, "orders", "there is none"))
     if len(given) > rules.max_orders:
         found.append(
             Violation(
                 None,
-                "",
+                "orders",
                 f"{len(given)} in one batch, {rules.max_orders} at most; place them in several",
             )
         )
@@ -127,6 +135,11 @@ def violations(
         size = sizes.get(order.area_of_interest_id)
         found += [Violation(index, *problem) for problem in _problems(order, size, rules, today)]
     return sorted(found, key=lambda violation: -1 if violation.index is None else violation.index)
+
+
+def tag_violations(names: Sequence[str], rules: OrderRules) -> list[Violation]:
+    """Return what is wrong with the tags that an order is to have."""
+    return [Violation(None, *problem) for problem in _tags(names, rules)]
 
 
 def refuse(found: list[Violation]) -> None:
@@ -168,7 +181,7 @@ def _problems(
     if order.id is not None:
         yield "id", f"this order is placed already ({order.id}); take a .draft() of it"
     yield from _misspelt(order, rules)
-    yield from _tags(order, rules)
+    yield from _tags(order.tag_names, rules)
     if order.illumination_constraint not in (None, *rules.illuminations):
         options = ", ".join(rules.illuminations)
         yield (
@@ -200,8 +213,7 @@ def _misspelt(order: Order, rules: OrderRules) -> Iterator[Problem]:
         yield field, f"these rules know no such field{meant}"
 
 
-def _tags(order: Order, rules: OrderRules) -> Iterator[Problem]:
-    names = order.tag_names
+def _tags(names: Sequence[str], rules: OrderRules) -> Iterator[Problem]:
     if len(names) > rules.max_tags:
         yield "tags", f"{len(names)} of them, {rules.max_tags} at most"
     for number, name in enumerate(names):

@@ -1,0 +1,254 @@
+"""Areas of interest and products: the client that orders build on.
+
+An API of either age is understood: the older one names an area's polygon ``geometry``, the newer
+one ``geojson``. Which it is shows in its first answer about an area, and is remembered.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal
+
+from constellr_stac.errors import (
+    APIError,
+    ConflictError,
+    MissingExtraError,
+    ValidationError,
+)
+
+from .files import is_path, read_area, upload_of
+from .geometry import geojson_of, polygon_from, same_area
+from .paging import PAGE_SIZE, listing, page_from
+from .payloads import AreaOfInterest, GeometryInfo, Product
+from .wire import ApiClient, each_of, parsed, path_of
+
+if TYPE_CHECKING:
+    import os
+
+    import shapely
+
+    from .paging import Page
+
+__all__ = ["AreaOfInterestExistsError", "AreasClient"]
+
+_AREAS = "/areas-of-interest"
+_INFO = f"{_AREAS}/geometry-info"
+_CONVERT = f"{_AREAS}/convert"
+_WITHOUT_API = "With the extra constellr-stac[geo], such files are read without the API."
+
+
+class AreaOfInterestExistsError(ConflictError):
+    """409: an area of interest of this name exists already."""
+
+    existing: AreaOfInterest | None = None
+    """The area that bears the name; ``None`` if this account may not see it."""
+
+
+class AreasClient(ApiClient):
+    """Areas of interest and products of an organization; arguments as :class:`ApiClient`."""
+
+    _only_read = (_INFO, _CONVERT)
+    _area_field: Literal["geometry", "geojson"] | None = None
+    """What the API calls an area's polygon, once it has shown it."""
+
+    def create_aoi(
+        self,
+        name: str,
+        geometry: Any,
+        description: str | None = None,
+        *,
+        exist_ok: bool = False,
+    ) -> AreaOfInterest:
+        """Register an area of interest.
+
+        Args:
+            name: Its name, which the organization has not used for another.
+            geometry: What :func:`.polygon_from` takes (GeoJSON, shapely, one row of geopandas in
+                any CRS), or a file: GeoJSON, GeoPackage, KML, KMZ, a zipped Shapefile.
+            description: A few words about it.
+
+        Keyword Args:
+            exist_ok: Return the area of this name if there is one with the same geometry.
+
+        Raises:
+            InvalidAreaError: No area can be made of the geometry; nothing was sent.
+            AreaOfInterestExistsError: The name is taken; ``existing`` is the area that bears it.
+            MissingExtraError: The extra ``geo`` is needed to read this file.
+            APIError: The API refused.
+            APIConnectionError: The API did not answer. Repeat it with ``exist_ok=True``.
+        """
+        polygon = geojson_of(self._polygon(geometry))
+        fields = {"name": name}
+        if description is not None:
+            fields["description"] = description
+        try:
+            return self._created(fields, polygon)
+        except ConflictError as conflict:
+            existing = self._named(name)
+            if exist_ok and existing is not None and same_area(existing.geometry, polygon):
+                return existing
+            raise _exists(conflict, existing, exist_ok=exist_ok) from conflict
+
+    def get_aoi(self, id: str) -> AreaOfInterest:  # noqa: A002 - the API's own word
+        """Return an area of interest.
+
+        Raises:
+            NotFoundError: There is none of this id.
+        """
+        return self._area(self._json("GET", path_of(_AREAS, id)))
+
+    def list_aois(
+        self, limit: int | None = None, sort: str | None = "-created"
+    ) -> Iterator[AreaOfInterest]:
+        """Return an iterator over the organization's areas of interest, each once.
+
+        Args:
+            limit: How many at most; default all.
+            sort: ``-created``, the newest first, or ``+created``.
+        """
+        return map(self._area, self._listed(_AREAS, limit, sort))
+
+    def delete_aoi(self, id: str) -> None:  # noqa: A002 - the API's own word
+        """Delete an area of interest (newer API).
+
+        Raises:
+            ConflictError: Orders of it are active.
+            NotFoundError: There is none of this id, or the API is older than this endpoint.
+        """
+        self._json("DELETE", path_of(_AREAS, id))
+
+    def geometry_info(self, geometry: Any) -> GeometryInfo:
+        """Return the size of an area as the API measures it; :func:`.measure` does so locally.
+
+        Args:
+            geometry: As for :meth:`create_aoi`.
+
+        Raises:
+            InvalidAreaError: No area can be made of the geometry; nothing was sent.
+            BadRequestError: The API takes it for no area.
+        """
+        feature = {
+            "type": "Feature",
+            "properties": {},
+            "geometry": geojson_of(self._polygon(geometry)),
+        }
+        return parsed(GeometryInfo, self._json("POST", _INFO, json=feature))
+
+    def convert_aoi(self, path: str | os.PathLike[str]) -> AreaOfInterest:
+        """Let the API read a KML, a KMZ or a zipped Shapefile (newer API).
+
+        Args:
+            path: The file, of 10 MB at most.
+
+        Returns:
+            What is in it; it has no id, for nothing is stored.
+
+        Raises:
+            InvalidAreaError: It is no such file, or too large; nothing was sent.
+            BadRequestError: The API could not read it.
+            NotFoundError: The API is older than this endpoint.
+            ServerError: The API's converter is down (502).
+        """
+        upload = upload_of(path)
+        answer = self._json(
+            "POST",
+            _CONVERT,
+            data={"file_format": upload.file_format},
+            files={"file": (upload.name, upload.content)},
+            hints=dict.fromkeys((404, 405, 502), _WITHOUT_API),
+        )
+        return self._area(answer)
+
+    def products(self) -> list[Product]:
+        """Return the products that the organization may order."""
+        return each_of(Product, self._json("GET", "/products"))
+
+    def _polygon(self, geometry: Any) -> shapely.Polygon:
+        """Return the polygon of a geometry or a file; without ``geo``, the API reads the file."""
+        if not is_path(geometry):
+            return polygon_from(geometry)
+        try:
+            return polygon_from(read_area(geometry))
+        except MissingExtraError:
+            if str(geometry).lower().endswith(".gpkg"):
+                raise
+            return polygon_from(self.convert_aoi(geometry).geometry)
+
+    def _created(self, fields: Mapping[str, str], polygon: Mapping[str, Any]) -> AreaOfInterest:
+        """Send an area in the form that the API knows; where that is open, in one, then in both.
+
+        A 422 says that the form was wrong, and that nothing was created.
+        """
+        if self._area_field is not None:
+            return self._sent(fields, self._area_field, polygon)
+        try:
+            return self._sent(fields, "geometry", polygon)
+        except ValidationError as refusal:
+            try:
+                return self._sent(fields, "geojson", polygon)
+            except ValidationError as second:
+                # The form of which the API says nothing was right, and something else was wrong.
+                raise (refusal if _mentions("geojson", second) else second) from None
+
+    def _sent(
+        self,
+        fields: Mapping[str, str],
+        form: Literal["geometry", "geojson"],
+        polygon: Mapping[str, Any],
+    ) -> AreaOfInterest:
+        try:
+            area = self._area(self._json("POST", _AREAS, json={**fields, form: polygon}))
+        except ConflictError:
+            self._area_field = form  # it was understood
+            raise
+        self._area_field = form
+        return area
+
+    def _area(self, content: Any) -> AreaOfInterest:
+        """Return an area that the API answered with, and learn the API's age from it."""
+        if isinstance(content, Mapping) and self._area_field is None:
+            if "geojson" in content:
+                self._area_field = "geojson"
+            elif "geometry" in content:
+                self._area_field = "geometry"
+        return parsed(AreaOfInterest, content)
+
+    def _named(self, name: str) -> AreaOfInterest | None:
+        return next((area for area in self.list_aois() if area.name == name), None)
+
+    def _listed(
+        self, path: str, limit: int | None, sort: str | None
+    ) -> Iterator[Mapping[str, Any]]:
+        if limit is not None and limit < 1:
+            return iter(())
+        size = min(PAGE_SIZE, limit or PAGE_SIZE)
+        return islice(listing(lambda o, n: self._page(path, o, n, sort), page_size=size), limit)
+
+    def _page(self, path: str, offset: int, limit: int, sort: str | None) -> Page:
+        params = {"limit": limit, "offset": offset, "sort": sort}
+        return page_from(self._json("GET", path, params=params))
+
+
+def _exists(
+    conflict: APIError, existing: AreaOfInterest | None, *, exist_ok: bool
+) -> AreaOfInterestExistsError:
+    if existing is None:
+        hint = "This account cannot see it; choose another name."
+    elif exist_ok:
+        hint = f"Its geometry ({existing.id}) is another; choose another name."
+    else:
+        hint = f"Use it ({existing.id}), say exist_ok=True, or choose another name."
+    error = AreaOfInterestExistsError(
+        f"{conflict.method} {conflict.request_url} answered {conflict.status_code}: "
+        f"{conflict.detail}. {hint}",
+        status_code=conflict.status_code,
+        request_url=conflict.request_url,
+    )
+    error.method, error.detail, error.existing = conflict.method, conflict.detail, existing
+    return error
+
+
+def _mentions(field: str, refusal: APIError) -> bool:
+    return re.search(rf"\b{field}\b", refusal.detail) is not None

@@ -1,0 +1,201 @@
+"""One request to the API and its answer: a value, or the error that fits.
+
+What the answers mean is said in :mod:`.areas` and :mod:`.client`; that an order is not sent
+twice, in :mod:`.placement`.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+from urllib.parse import quote
+
+import requests
+from pydantic import ValidationError
+from requests.adapters import HTTPAdapter
+from urllib3 import exceptions as urllib3_errors
+
+from constellr_stac.auth import ConstellrAuth, api_session
+from constellr_stac.errors import APIConnectionError, APIError
+from constellr_stac.transport import TIMEOUT
+
+from .payloads import AreaOfInterest, Order, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from constellr_stac.credentials import Credential
+
+    R = TypeVar("R", bound=Record)
+
+__all__ = ["ApiClient", "each_of", "parsed", "path_of"]
+
+_OK = range(200, 300)
+_NO_HINTS: Mapping[int, str] = MappingProxyType({})
+
+
+class ApiClient:
+    """A session with the API: what all its clients have in common.
+
+    Args:
+        auth: Adds the credential; a credential will do. Default what
+            :func:`constellr_stac.default_credential` finds.
+
+    Keyword Args:
+        base_url: The API; default ``auth``'s, else ``CONSTELLR_API_URL``.
+        session: A session of your own, which stays open. It must not send a POST again by
+            itself: an order would be placed twice.
+
+    Raises:
+        InsecureURLError: ``base_url`` is plain http and not on this machine.
+        ValueError: ``session`` might send a POST again, or ``auth`` is for another API.
+    """
+
+    _never_resent: tuple[str, ...] = ()
+    """Paths that are sent once, whatever happens to the connection."""
+    _only_read: tuple[str, ...] = ()
+    """Paths to which a POST changes nothing, and may be sent again."""
+
+    def __init__(
+        self,
+        auth: ConstellrAuth | Credential | None = None,
+        *,
+        base_url: str | None = None,
+        session: requests.Session | None = None,
+    ) -> None:
+        if not isinstance(auth, ConstellrAuth):
+            auth = ConstellrAuth(auth, base_url=base_url)
+        elif base_url is not None and not auth.covers(base_url):
+            msg = f"The auth is for {auth.base_url}, not for {base_url}."
+            raise ValueError(msg)
+        self.auth = auth
+        self.base_url = auth.base_url
+        self._owned = session is None
+        self.session = self._opened() if session is None else self._accepted(session)
+
+    def close(self) -> None:
+        """Close the connections, if they are this client's own."""
+        if self._owned:
+            self.session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.auth!r})"
+
+    def _opened(self) -> requests.Session:
+        reading = [self.base_url + path for path in self._only_read]
+        session = api_session(self.auth, retry_posts_to=reading)
+        for path in self._never_resent:
+            # urllib3 tries other failures than reading again whatever the method: a TLS record
+            # that broke after the server had done its work, for one.
+            session.mount(self.base_url + path, HTTPAdapter(max_retries=0))
+        return session
+
+    def _accepted(self, session: requests.Session) -> requests.Session:
+        for path in self._never_resent:
+            retries = getattr(session.get_adapter(self.base_url + path), "max_retries", None)
+            if retries is not None and retries.total:
+                msg = (
+                    "This session retries, so it might place an order twice. Mount an adapter "
+                    f"that does not: session.mount({self.base_url + path!r}, HTTPAdapter())."
+                )
+                raise ValueError(msg)
+        return session
+
+    def _ask(self, method: str, path: str, **kwargs: Any) -> requests.Response:
+        """Send one request and return the answer, whatever its status.
+
+        Raises:
+            APIConnectionError: There was none.
+        """
+        url = self.base_url + path
+        kwargs = {"auth": self.auth, "timeout": TIMEOUT, **kwargs}
+        try:
+            return self.session.request(method, url, **kwargs)
+        except (OSError, urllib3_errors.HTTPError) as error:  # requests' own are OSErrors
+            raise APIConnectionError(
+                f"{method} {url} was not answered ({error}). Check the network, and that the "
+                "API's URL is right.",
+                request_url=url,
+            ) from error
+
+    def _json(
+        self, method: str, path: str, *, hints: Mapping[int, str] = _NO_HINTS, **kwargs: Any
+    ) -> Any:
+        """Send one request and return what its answer says; ``None`` where it says nothing.
+
+        Args:
+            method: Such as ``GET``.
+            path: From the API's root.
+
+        Keyword Args:
+            hints: What to do about a status, where more is known than the status itself says.
+            kwargs: As for ``requests.Session.request``.
+
+        Raises:
+            APIError: The answer was no, or no JSON.
+            APIConnectionError: There was none.
+        """
+        response = self._ask(method, path, **kwargs)
+        if response.status_code not in _OK:
+            raise APIError.from_response(response, hint=hints.get(response.status_code))
+        if not response.content:
+            return None
+        try:
+            return response.json()
+        except requests.JSONDecodeError as error:
+            raise APIError(
+                f"{method} {response.url} answered {response.status_code}, but not with JSON. "
+                "Is this the API's URL?",
+                status_code=response.status_code,
+                request_url=response.url,
+            ) from error
+
+
+def parsed(kind: type[R], content: Any) -> R:
+    """Return what the server said as a value.
+
+    Raises:
+        APIError: It is none; the message says what is missing.
+    """
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, each['loc']))}: {each['msg']}"
+            for each in error.errors(include_url=False, include_input=False)
+        )
+        raise APIError(
+            f"The API answered with something that is no {kind.__name__} ({problems}). "
+            "It may have changed; is there a newer version of constellr-stac?"
+        ) from error
+
+
+def path_of(collection: str, key: Any) -> str:
+    """Return the path of one thing, given its id or the thing itself.
+
+    Example:
+        >>> path_of("/orders", "123e4567")
+        '/orders/123e4567'
+    """
+    key = key.id if isinstance(key, (AreaOfInterest, Order)) else key
+    if key is None or str(key) in ("", ".", ".."):
+        msg = f"{key!r} is no id."
+        raise ValueError(msg)
+    return f"{collection}/{quote(str(key), safe='')}"
+
+
+def each_of(kind: type[R], content: Any) -> list[R]:
+    """Return a list that the server said as values.
+
+    Raises:
+        APIError: It is no such list.
+    """
+    if not isinstance(content, list):
+        raise APIError(f"The API answered with no list of {kind.__name__}s.")
+    return [parsed(kind, each) for each in content]
