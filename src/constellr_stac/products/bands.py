@@ -119,7 +119,7 @@ def resolve_bands(
     warn_unknown(
         items,
         {source.asset_key for each in selections.values() for source in each.sources if source},
-        stacklevel=stacklevel + 1,
+        stacklevel=stacklevel,
     )
     return selections
 
