@@ -6,7 +6,7 @@ gets its coordinates, masks and units.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 import xarray as xr
@@ -27,13 +27,29 @@ if TYPE_CHECKING:
     from .signing import Signer
     from .sources import Errors
 
-__all__ = ["load", "load_by_resolution"]
+__all__ = ["load"]
 
 Units = Literal["K", "degC"]
 
 _FREEZING = 273.15
 
 
+@overload
+def load(
+    items: Items,
+    bands: str | Sequence[str] | None = None,
+    *,
+    group_by_resolution: Literal[False] = False,
+    **arguments: Any,
+) -> xr.Dataset: ...
+@overload
+def load(
+    items: Items,
+    bands: str | Sequence[str] | None = None,
+    *,
+    group_by_resolution: Literal[True],
+    **arguments: Any,
+) -> dict[float, xr.Dataset]: ...
 def load(
     items: Items,
     bands: str | Sequence[str] | None = None,
@@ -46,10 +62,11 @@ def load(
     groupby: GroupBy = "time",
     resampling: str | Mapping[str, str] | None = None,
     errors: Errors = "raise",
+    group_by_resolution: bool = False,
     auth: ConstellrAuth | None = None,
     signer: Signer | None = None,
     **engine_kwargs: Any,
-) -> xr.Dataset:
+) -> xr.Dataset | dict[float, xr.Dataset]:
     """Load scenes as a lazy cube of physical values.
 
     Nothing but, where it is needed, a file's header is read before the cube is computed. URLs
@@ -75,6 +92,7 @@ def load(
         resampling: For scenes that do not fit onto the grid: a method, or one for each variable
             (``"*"`` for the others); default bilinear for values. Masks are always ``nearest``.
         errors: ``"raise"``, or ``"nan"``: leave scenes that cannot be read empty and warn.
+        group_by_resolution: One cube for each pixel size instead of one grid for all bands.
         auth: Asks the API for items whose signed URLs have ended.
         signer: Signs ``s3://`` hrefs.
         engine_kwargs: The grid, as in :func:`odc.stac.load`, for both engines: ``geobox``,
@@ -86,7 +104,8 @@ def load(
         there are no data, temperatures in kelvin; masks are integers with ``flag_values`` and
         ``flag_meanings``, and 255 where there is no scene. Coordinates for each time step:
         ``id``, ``platform``, ``order_id``, ``cloud_cover`` where items state them, and
-        ``daytime`` (whether the sun was up).
+        ``daytime`` (whether the sun was up). With ``group_by_resolution=True`` a dict of
+        such cubes by pixel size in metres, the finest first.
 
     Raises:
         AssetReadError: The grid had to be read from a file, and could not be.
@@ -108,18 +127,23 @@ def load(
         msg = "raw=True gives stored numbers, which have no unit: leave out units=."
         raise ValueError(msg)
     classes = () if mask is None else classes_of(mask)
-    plan = make_plan(
-        items,
-        _with_masks(bands, classes),
-        chunks=chunks,
-        groupby=groupby,
-        resampling=resampling,
-        auth=auth,
-        signer=signer,
-        errors=errors,
-        raw=raw,
+    bands = _with_masks(bands, classes)
+    decisions = {
+        "chunks": chunks,
+        "groupby": groupby,
+        "resampling": resampling,
+        "auth": auth,
+        "signer": signer,
+        "errors": errors,
+        "raw": raw,
         **engine_kwargs,
-    )
+    }
+    if group_by_resolution:
+        return {
+            gsd: load(scenes, names, engine=engine, mask=mask, units=units, **decisions)
+            for gsd, (scenes, names) in _by_resolution(items, bands).items()
+        }
+    plan = make_plan(items, bands, **decisions)
     cube = ENGINES[engine](plan).assign_coords(_coordinates(plan))
     cube = mask_out(cube, classes)
     if units == "degC":
@@ -127,31 +151,17 @@ def load(
     return cube.load() if chunks is None else cube
 
 
-def load_by_resolution(
-    items: Items, bands: str | Sequence[str] | None = None, **arguments: Any
-) -> dict[float, xr.Dataset]:
-    """Load bands of different pixel sizes as one cube each, none of them resampled.
-
-    Args:
-        items: As for :func:`load`.
-        bands: As for :func:`load`.
-
-    Keyword Args:
-        arguments: Those of :func:`load`.
-
-    Returns:
-        The cubes by pixel size in metres, the finest first.
-
-    Raises:
-        ValueError: The pixel size of a band is not known; and as :func:`load`.
-    """
+def _by_resolution(
+    items: Items, bands: str | Sequence[str] | None
+) -> dict[float, tuple[list[pystac.Item], list[str]]]:
+    """Sort the variables by their pixel size, the finest first."""
     scenes = as_items(items)
     groups: dict[float, list[str]] = {}
-    for name, selection in resolve_bands(scenes, bands, stacklevel=3).items():
+    for name, selection in resolve_bands(scenes, bands, stacklevel=4).items():
         if selection.gsd is None:
             raise ValueError(f"The pixel size of {name!r} is not known: load it by itself.")
         groups.setdefault(selection.gsd, []).append(name)
-    return {gsd: load(scenes, groups[gsd], **arguments) for gsd in sorted(groups)}
+    return {gsd: (scenes, groups[gsd]) for gsd in sorted(groups)}
 
 
 def _with_masks(

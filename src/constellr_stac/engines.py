@@ -152,6 +152,7 @@ def _stacked(
         sortby_date=False,
         properties=False,
         band_coords=False,
+        errors_as_nodata=(),
         reader=functools.partial(
             StackstacReader,
             fetcher=plan.fetcher,

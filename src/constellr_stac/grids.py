@@ -35,6 +35,7 @@ __all__ = [
     "ResamplingWarning",
     "cube_grid",
     "fits",
+    "name_of",
     "native_grids",
     "stated_grid",
 ]
@@ -230,20 +231,23 @@ def _checked(grid: GeoBox | None) -> GeoBox:
 
 def _warn_resampled(grids: Sequence[Grids], grid: GeoBox) -> None:
     others = Counter(
-        f"{own.crs} at {abs(own.resolution.x):g} x {abs(own.resolution.y):g}"
-        for each in grids
-        for own in set(each.values())
-        if not fits(own, grid)
+        name_of(own) for each in grids for own in set(each.values()) if not fits(own, grid)
     )
     if others:
         parts = ", ".join(f"{count} in {name}" for name, count in others.most_common())
         warnings.warn(
-            f"Not all scenes share a grid: {parts} are resampled onto {grid.crs} at "
-            f"{abs(grid.resolution.x):g} x {abs(grid.resolution.y):g}. Give crs= and "
-            "resolution=, or geobox=, to choose another.",
+            f"Not all scenes share a grid: {parts} are resampled onto {name_of(grid)}. Give "
+            "crs= and resolution=, or geobox=, to choose another.",
             ResamplingWarning,
             stacklevel=4,
         )
+
+
+def name_of(grid: GeoBox) -> str:
+    """Return what to call a grid: ``EPSG:32611 at 30 x 30``."""
+    crs = grid.crs
+    name = "no CRS" if crs is None else f"EPSG:{crs.epsg}" if crs.epsg else str(crs)
+    return f"{name} at {abs(grid.resolution.x):g} x {abs(grid.resolution.y):g}"
 
 
 def fits(own: GeoBox, grid: GeoBox) -> bool:

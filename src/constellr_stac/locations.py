@@ -95,6 +95,12 @@ class Locations:
             return True
         return False
 
+    def held(self, reference: Reference) -> datetime | None:
+        """Return when the signed URL that is held for a reference ends, if one is."""
+        item = self._items.get((reference.collection, reference.item))
+        signed = None if item is None else item.held
+        return None if signed is None else signed.expires_at
+
     def remember(self, item: pystac.Item) -> None:
         """Use the signed URLs that a search brought, if it did, for as long as they last."""
         urls = {name: asset.href for name, asset in item.assets.items()}

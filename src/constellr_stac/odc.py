@@ -66,8 +66,8 @@ class OdcDriver:
         locations = Locations(auth, signer)
         self._gdal = RioDriver()
         self._parser: MDParser | None = md_parser or _LayerParser(locations, raw=raw)
-        self._fetcher = shared_fetcher(locations)
-        self._errors = errors
+        self.fetcher = shared_fetcher(locations)
+        self.errors = errors
 
     @property
     def md_parser(self) -> MDParser | None:
@@ -101,7 +101,7 @@ class OdcDriver:
     def open(self, src: RasterSource, ctx: Any) -> RasterReader:  # noqa: ARG002
         """Begin to fetch a source; does not wait for it."""
         uri, band = src.driver_data or (src.uri, Band(src.band, "", "float32"))
-        return _Reader(BandSource(self._fetcher, Reference.parse(uri), band, self._errors))
+        return _Reader(BandSource(self.fetcher, Reference.parse(uri), band, self.errors))
 
     def __getstate__(self) -> dict[str, Any]:
         # The parser is for building the graph, and holds what the items say.

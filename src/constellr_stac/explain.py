@@ -1,0 +1,321 @@
+"""What a compute is going to cost, told before it: ``explain``.
+
+What is fetched is read off the dask graph, so a slice of a cube is explained as what it is. The
+sizes of files come from the items where they state them, else from one file of each layer.
+"""
+
+from __future__ import annotations
+
+import html
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from dask.core import flatten
+from dask.system import CPU_COUNT
+from odc.loader import RasterSource
+from rich.table import Table
+
+from .assets import HEAD_BYTES, MAX_BYTES, Fetcher
+from .credentials import ApiKey, Token
+from .cube import load
+from .errors import ConstellrError
+from .grids import fits, name_of, native_grids
+from .odc import OdcDriver
+from .plan import make_plan
+from .products import layer_of
+from .references import Reference
+from .renewal import utc_now
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .plan import Items, Plan
+
+__all__ = ["Explanation", "explain"]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a compute costs. Estimates are marked as such in the text."""
+
+    scenes: int
+    """Items whose files are read."""
+    files: int
+    """Files that are read."""
+    bytes_to_fetch: int
+    """Bytes that come over the network; an estimate unless all items state ``file:size``."""
+    bytes_are_exact: bool
+    requests: int
+    """GETs to the object store, without those that have to be repeated."""
+    shape: Mapping[str, int]
+    """Sizes of the cube's dimensions."""
+    chunks: int
+    """Chunks of all variables together."""
+    bytes_per_chunk: int
+    """Memory of the largest chunk."""
+    bytes_at_peak: int
+    """Chunks under way at once on this machine, and what is fetched ahead for them."""
+    grids: Mapping[str, int] = field(default_factory=dict)
+    """Files on each native grid; empty where that is not known."""
+    resampled: int = 0
+    """Files that do not fit onto the cube's grid."""
+    valid_share: float | None = None
+    """Mean share of valid pixels (0 to 1), as far as the items state it."""
+    ends: Mapping[str, datetime | None] = field(default_factory=dict)
+    """When what is used to read ends: token, credentials, signed URLs; ``None`` for never."""
+
+    def rows(self) -> Iterator[tuple[str, str]]:
+        """Yield what there is to say, as label and text."""
+        about = "" if self.bytes_are_exact else "about "
+        yield "scenes", f"{self.scenes} ({self.files} files)"
+        yield "to fetch", f"{about}{_size(self.bytes_to_fetch)} in {about}{self.requests} requests"
+        yield "cube", " x ".join(f"{name} {size}" for name, size in self.shape.items())
+        yield "chunks", f"{self.chunks}, of at most {_size(self.bytes_per_chunk)}"
+        yield "memory", f"about {_size(self.bytes_at_peak)} at the peak on {CPU_COUNT} threads"
+        for grid, count in self.grids.items():
+            yield "grid", f"{count} files on {grid}"
+        if self.grids:
+            yield "resampled", f"{self.resampled} files" if self.resampled else "nothing"
+        if self.valid_share is not None:
+            yield "valid pixels", f"{self.valid_share:.0%} on average, as the items state it"
+        for name, end in self.ends.items():
+            yield name, "does not end" if end is None else _remaining(end)
+
+    def __str__(self) -> str:
+        rows = list(self.rows())
+        width = max(len(label) for label, _ in rows)
+        return "\n".join(f"{label:<{width}}  {text}" for label, text in rows)
+
+    def _repr_html_(self) -> str:
+        cells = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(label)}</th>"
+            f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
+            for label, text in self.rows()
+        )
+        return f"<table>{cells}</table>"
+
+    def __rich__(self) -> Table:
+        table = Table(show_header=False)
+        for label, text in self.rows():
+            table.add_row(label, text)
+        return table
+
+
+def explain(
+    items_or_cube: Items | xr.Dataset | xr.DataArray,
+    bands: str | Sequence[str] | None = None,
+    **arguments: Any,
+) -> Explanation:
+    """Tell what computing a cube costs, before it is computed.
+
+    No pixels are read; where items do not state the size of their files, the first bytes of one
+    file of each layer are.
+
+    Args:
+        items_or_cube: What :func:`load` takes, or a cube that it made, or a part of one.
+        bands: As for :func:`load`, if items are given.
+
+    Keyword Args:
+        arguments: As for :func:`load`, if items are given.
+
+    Raises:
+        TypeError: A cube that was not made by :func:`load`, or is not lazy.
+        ConstellrError: As for :func:`load`.
+
+    Example:
+        >>> print(constellr_stac.explain(cube.sel(time="2026-07")))  # doctest: +SKIP
+    """
+    if isinstance(items_or_cube, xr.DataArray):
+        items_or_cube = items_or_cube.to_dataset(name=items_or_cube.name or "values")
+    if isinstance(items_or_cube, xr.Dataset):
+        if bands is not None or arguments:
+            msg = "A cube has been loaded already: bands and arguments go with items."
+            raise TypeError(msg)
+        return _explained(items_or_cube, None)
+    plan = make_plan(items_or_cube, bands, **_planning(arguments))
+    return _explained(load(list(plan.items), bands, **arguments), plan)
+
+
+def _planning(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a plan for those of :func:`load`."""
+    defaults = {
+        "chunks": "auto",
+        "groupby": "time",
+        "resampling": None,
+        "auth": None,
+        "signer": None,
+        "errors": "raise",
+        "raw": False,
+    }
+    others = {"engine", "mask", "units"}
+    return defaults | {key: value for key, value in arguments.items() if key not in others}
+
+
+def _explained(cube: xr.Dataset, plan: Plan | None) -> Explanation:
+    references, fetcher = _read_by(cube)
+    if fetcher is None:
+        msg = "Only a lazy cube made by load() can be explained: its graph says what it reads."
+        raise TypeError(msg)
+    sizes, exact = _sizes(references, fetcher, plan)
+    chunk_bytes, chunk_count = _chunks(cube)
+    grids = _grids(plan)
+    return Explanation(
+        scenes=len({(each.collection, each.item or each.href) for each in references}),
+        files=len(references),
+        bytes_to_fetch=sum(sizes.values()),
+        bytes_are_exact=exact,
+        requests=sum(1 if size <= HEAD_BYTES else 2 for size in sizes.values()),
+        shape={str(name): size for name, size in cube.sizes.items()},
+        chunks=chunk_count,
+        bytes_per_chunk=chunk_bytes,
+        bytes_at_peak=CPU_COUNT * chunk_bytes + min(MAX_BYTES, sum(sizes.values())),
+        grids=Counter({name: count for name, (count, _) in grids.items()}),
+        resampled=sum(count for count, fitting in grids.values() if not fitting),
+        valid_share=_valid_share(plan),
+        ends=_ends(references, fetcher),
+    )
+
+
+def _read_by(cube: xr.Dataset) -> tuple[set[Reference], Fetcher | None]:
+    """Find the assets that the tasks of a cube's graph read, and what they read them with."""
+    graph = cube.__dask_graph__()  # type: ignore[no-untyped-call]  # xarray's dask protocol
+    if graph is None:
+        return set(), None
+    keys = set(flatten(cube.__dask_keys__()))  # type: ignore[no-untyped-call]
+    tasks = graph.cull(keys).to_dict()
+    references: set[Reference] = set()
+    fetchers: list[Fetcher] = []
+    for task in tasks.values():
+        for part in _parts(task):
+            if isinstance(part, RasterSource):
+                references.add(
+                    Reference.parse(part.driver_data[0] if part.driver_data else part.uri)
+                )
+            elif isinstance(part, np.ndarray) and "url" in (part.dtype.names or ()):
+                references |= {Reference.parse(url) for url in part["url"].flat if url}
+            elif isinstance(part, Fetcher):
+                fetchers.append(part)
+            elif isinstance(part, OdcDriver):
+                fetchers.append(part.fetcher)
+    return references, fetchers[0] if fetchers else None
+
+
+def _parts(task: Any) -> Iterator[Any]:
+    """Yield what a task is made of: its arguments, and theirs."""
+    if isinstance(task, list | tuple):
+        inner: Any = task
+    elif isinstance(task, Mapping):
+        inner = task.values()
+    else:
+        yield task
+        keywords = getattr(task, "kwargs", None) or getattr(task, "keywords", None) or {}
+        value = getattr(task, "value", None)
+        inner = [*(getattr(task, "args", None) or ()), *keywords.values(), value]
+        inner = [part for part in inner if part is not None and not isinstance(part, str)]
+    for part in inner:
+        yield from _parts(part)
+
+
+def _sizes(
+    references: set[Reference], fetcher: Fetcher, plan: Plan | None
+) -> tuple[dict[Reference, int], bool]:
+    """Return the size of each file, and whether all are stated rather than like one that is."""
+    stated: dict[tuple[str, str, str], int] = {}
+    for item in plan.items if plan else ():
+        for key, asset in item.assets.items():
+            if (size := asset.extra_fields.get("file:size")) is not None:
+                stated[item.collection_id or "", item.id, key] = int(size)
+    sizes: dict[Reference, int] = {}
+    unknown: defaultdict[str, list[Reference]] = defaultdict(list)
+    for each in sorted(references, key=str):
+        size = stated.get((each.collection, each.item, each.asset))
+        if size is not None:
+            sizes[each] = size
+        else:
+            layer = layer_of(each.asset, each.href)
+            unknown[layer.name if layer else each.asset].append(each)
+    for alike in unknown.values():
+        size = fetcher.header(alike[0], 1).size
+        sizes.update(dict.fromkeys(alike, size))
+    return sizes, not unknown
+
+
+def _chunks(cube: xr.Dataset) -> tuple[int, int]:
+    """Return the bytes of the largest chunk, and the number of chunks."""
+    largest, count = 0, 0
+    for variable in cube.data_vars.values():
+        if variable.chunks is not None:
+            largest = max(
+                largest,
+                int(np.prod([max(sizes) for sizes in variable.chunks])) * variable.dtype.itemsize,
+            )
+            count += int(np.prod([len(sizes) for sizes in variable.chunks]))
+    return largest, count
+
+
+def _grids(plan: Plan | None) -> dict[str, tuple[int, bool]]:
+    """Count the files on each native grid, and say whether it fits the cube's."""
+    if plan is None:
+        return {}
+    grids: dict[str, tuple[int, bool]] = {}
+    for own in native_grids(plan.items, plan.selections, plan.fetcher):
+        for grid in own.values():
+            name = name_of(grid)
+            fitting = fits(grid, plan.geobox)
+            name += "" if fitting else ", which does not fit the cube's"
+            grids[name] = (grids.get(name, (0, fitting))[0] + 1, fitting)
+    return grids
+
+
+def _valid_share(plan: Plan | None) -> float | None:
+    """Return the mean of ``statistics.valid_percent`` where bands state it."""
+    shares = [
+        band["statistics"]["valid_percent"] / 100
+        for item in (plan.items if plan else ())
+        for asset in item.assets.values()
+        for band in asset.extra_fields.get("bands") or asset.extra_fields.get("raster:bands") or ()
+        if "valid_percent" in band.get("statistics", {})
+    ]
+    return sum(shares) / len(shares) if shares else None
+
+
+def _ends(references: set[Reference], fetcher: Fetcher) -> dict[str, datetime | None]:
+    """Say when what is used to read ends, as far as it can be told without asking anyone."""
+    locations = fetcher.locations
+    ends: dict[str, datetime | None] = {}
+    if any(each.href.startswith("s3://") for each in references):
+        ends["AWS credentials"] = locations.signer.credentials.get().expires_at
+    if any(each.renewable for each in references):
+        signed = [locations.held(each) for each in references if each.renewable]
+        known = [end for end in signed if end is not None]
+        if known:
+            ends["signed URLs (renewed when read)"] = min(known)
+        try:
+            credential = locations.auth.credential
+        except ConstellrError:
+            return ends
+        if isinstance(credential, Token):
+            ends["token"] = credential.expires_at
+        elif isinstance(credential, ApiKey):
+            ends["API key"] = None
+    return ends
+
+
+def _remaining(end: datetime) -> str:
+    left = end - utc_now()
+    if left < timedelta(0):
+        return f"ended at {end:%Y-%m-%d %H:%M:%S} UTC"
+    return f"ends in {timedelta(seconds=round(left.total_seconds()))}"
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:  # noqa: PLR2004 - the step between units
+            return f"{count:.3g} {unit}"
+        count /= 1024
+    return f"{count:.3g} TiB"
