@@ -1,0 +1,60 @@
+"""How the pages are built: ``tox run -e docs``."""
+
+from __future__ import annotations
+
+from importlib.metadata import version as installed
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from docutils.nodes import TextElement
+    from sphinx.addnodes import pending_xref
+    from sphinx.application import Sphinx
+    from sphinx.environment import BuildEnvironment
+
+project = "constellr_stac"
+author = "The constellr_stac developers"
+project_copyright = author
+release = installed("constellr-stac")
+version = release
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.doctest",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = "constellr_stac"
+html_theme_options = {
+    "light_css_variables": {"color-brand-primary": "#b3392c", "color-brand-content": "#b3392c"},
+    "dark_css_variables": {"color-brand-primary": "#f0876f", "color-brand-content": "#f0876f"},
+}
+
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+python_use_unqualified_type_names = True
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_rtype = False
+
+# What other projects document is named, and not linked: the pages are built without a network.
+nitpick_ignore_regex = [
+    (r"py:.*", r"(dask|distributed|odc|pystac|pystac_client|stackstac|warnings|xarray)\..*"),
+]
+
+
+def setup(app: Sphinx) -> None:
+    """Leave a type in a signature as text where it is not documented here."""
+    app.connect("missing-reference", _type_as_text)
+
+
+def _type_as_text(
+    _app: Sphinx, _env: BuildEnvironment, node: pending_xref, content: TextElement
+) -> TextElement | None:
+    written_by_hand = "refexplicit" in node
+    return None if written_by_hand else content
