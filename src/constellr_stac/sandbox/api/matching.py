@@ -1,0 +1,166 @@
+"""Which items a search finds, and in what order.
+
+What is no sense at all raises :class:`~constellr_stac.sandbox.api.answers.Refused` with 400.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from http import HTTPStatus
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import cql2
+import shapely
+
+from .answers import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+__all__ = ["SortKey", "box", "filter_of", "interval", "ordered", "overlaps"]
+
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
+_OPERATORS = frozenset(
+    "and or not = <> < > <= >= like between in isnull casei accenti + - * / ^ % div "
+    "s_contains s_crosses s_disjoint s_equals s_intersects s_overlaps s_touches s_within "
+    "t_after t_before t_contains t_disjoint t_during t_equals t_finishedby t_finishes "
+    "t_intersects t_meets t_metby t_overlappedby t_overlaps t_startedby t_starts "
+    "a_containedby a_contains a_equals a_overlaps".split()
+)
+_ALIASES = {"eq": "="}
+
+
+class SortKey(NamedTuple):
+    """A field to sort by."""
+
+    field: str
+    descending: bool
+
+
+def box(numbers: Sequence[float]) -> shapely.Geometry:
+    """Return a bounding box of 4 or 6 numbers as a geometry, split where it crosses 180°."""
+    if len(numbers) not in (4, 6):
+        raise _bad("bbox has to have 4 or 6 numbers")
+    half = len(numbers) // 2
+    west, south, east, north = numbers[0], numbers[1], numbers[half], numbers[half + 1]
+    if south > north or (half > 2 and numbers[2] > numbers[5]):
+        raise _bad("bbox is upside down")
+    if not (-90 <= south <= north <= 90 and all(-180 <= x <= 180 for x in (west, east))):
+        raise _bad("bbox is not in longitude and latitude")
+    if west <= east:
+        return shapely.box(west, south, east, north)
+    return shapely.union_all(
+        [shapely.box(west, south, 180, north), shapely.box(-180, south, east, north)]
+    )
+
+
+def interval(text: str) -> tuple[datetime | None, datetime | None]:
+    """Return the ends of an RFC 3339 instant or interval; an open end is ``None``."""
+    first, slash, second = text.partition("/")
+    start = _instant(first, may_be_open=bool(slash))
+    if not slash:
+        return start, start
+    end = _instant(second, may_be_open=True)
+    if start is None and end is None:
+        raise _bad("datetime is open at both ends")
+    if start is not None and end is not None and end < start:
+        raise _bad("datetime ends before it starts")
+    return start, end
+
+
+def overlaps(
+    wanted: tuple[datetime | None, datetime | None],
+    taken: tuple[datetime | None, datetime | None] | None,
+) -> bool:
+    """Say whether two intervals share an instant."""
+    if taken is None:
+        return False
+    start, end = wanted
+    first, last = taken
+    return not (start and last and last < start) and not (end and first and first > end)
+
+
+def filter_of(expression: Any, language: str | None) -> Callable[[dict[str, Any]], bool]:
+    """Return the test that a CQL2 filter is; it is true where the filter is true, not unknown."""
+    if language not in (None, "cql2-json", "cql2-text"):
+        raise _bad(f"filter-lang {language!r} is not supported")
+    is_text = isinstance(expression, str)
+    if language == "cql2-text" and not is_text:
+        raise _bad("a filter in cql2-text has to be a string")
+    try:
+        parse = cql2.parse_text if language == "cql2-text" else cql2.parse_json if is_text else None
+        parsed = parse(expression) if parse else cql2.Expr(expression)
+        standard = _with_standard_operators(parsed.to_json())
+        final = cql2.Expr(standard)
+        final.validate()
+    except Refused:
+        raise
+    except Exception as error:
+        # ^ cql2 raises its own exceptions, and ValueErrors, for what does not parse
+        raise _bad(f"invalid filter: {str(error).splitlines()[0]}") from error
+
+    def matches(thing: dict[str, Any]) -> bool:
+        try:
+            return bool(final.matches(thing))
+        except Exception as error:
+            if "reduce" in str(error):  # unknown, as it asks for what the thing does not have
+                return False
+            raise
+
+    return matches
+
+
+def ordered(things: Iterable[dict[str, Any]], keys: Sequence[SortKey]) -> list[dict[str, Any]]:
+    """Return the things sorted; what lacks a field comes last, whatever the direction."""
+    result = list(things)
+    for key in reversed(keys):  # sorting is stable, so the first key goes last
+        valued = [(_field(thing, key.field), thing) for thing in result]
+        present = [pair for pair in valued if pair[0] is not None]
+        if len({type(value) for value, _ in present}) > 1:
+            present = [(str(value), thing) for value, thing in present]
+        present.sort(key=itemgetter(0), reverse=key.descending)
+        absent = [thing for value, thing in valued if value is None]
+        result = [thing for _, thing in present] + absent
+    return result
+
+
+def _instant(text: str, *, may_be_open: bool) -> datetime | None:
+    if may_be_open and text in ("", ".."):
+        return None
+    if not _RFC3339.fullmatch(text):
+        raise _bad(f"datetime: {text!r} is not RFC 3339")
+    try:
+        return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except ValueError as error:
+        raise _bad(f"datetime: {text!r} is no date") from error
+
+
+def _with_standard_operators(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_with_standard_operators(part) for part in node]
+    if not isinstance(node, dict):
+        return node
+    changed = {name: _with_standard_operators(part) for name, part in node.items()}
+    if "op" in changed and "args" in changed:
+        operator = _ALIASES.get(changed["op"], changed["op"])
+        if str(operator).lower() not in _OPERATORS:
+            raise _bad(f"invalid filter: there is no operator or function {operator!r}")
+        changed["op"] = operator
+    return changed
+
+
+def _field(thing: dict[str, Any], path: str) -> Any:
+    """Look a field up by its dotted path, or by its name alone among the properties."""
+    properties = thing.get("properties", {})
+    if path in properties:
+        return properties[path]
+    found: Any = thing
+    for step in path.split("."):
+        found = found.get(step) if isinstance(found, dict) else None
+    return found
+
+
+def _bad(detail: str) -> Refused:
+    return Refused(HTTPStatus.BAD_REQUEST, detail)

@@ -1,0 +1,30 @@
+"""``GET /products``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from .door import guarded
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.routing import BaseRoute
+
+    from .door import World
+
+__all__ = ["routes"]
+
+_PRODUCTS = [{"name": "LSTprecision"}, {"name": "LSTfusion"}]
+
+
+def routes(world: World) -> list[BaseRoute]:
+    """Return the one route."""
+
+    async def products(request: Request) -> Response:
+        return JSONResponse(_PRODUCTS)
+
+    return [Route("/products", guarded(world, "products", products), methods=["GET"])]

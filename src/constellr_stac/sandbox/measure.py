@@ -1,0 +1,54 @@
+"""How large an area is, as the API reckons it.
+
+The envelope's corners, in longitude and latitude, go to the UTM zone of its centre; width and
+height are those of their bounds there, and the area is the polygon's own in that zone.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import shapely
+from pyproj import Transformer
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["Measures", "measure"]
+
+
+class Measures(NamedTuple):
+    """Metres and square metres."""
+
+    width: float
+    height: float
+    area: float
+
+
+def measure(polygon: shapely.Polygon) -> Measures:
+    """Return the size of a polygon given in longitude and latitude."""
+    west, south, east, north = polygon.bounds
+    project = _to_utm((west + east) / 2, (south + north) / 2)
+    corners = shapely.transform(
+        shapely.multipoints([(west, south), (east, south), (east, north), (west, north)]), project
+    )
+    left, bottom, right, top = corners.bounds
+    return Measures(right - left, top - bottom, float(shapely.transform(polygon, project).area))
+
+
+def _to_utm(longitude: float, latitude: float) -> Any:
+    zone = min(int((longitude + 180) // 6) + 1, 60)
+    transformer = _transformer(zone + (32600 if latitude >= 0 else 32700))
+
+    def project(points: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        import numpy as np
+
+        return np.column_stack(transformer.transform(points[:, 0], points[:, 1]))
+
+    return project
+
+
+@cache
+def _transformer(epsg: int) -> Transformer:
+    return Transformer.from_crs(4326, epsg, always_xy=True)

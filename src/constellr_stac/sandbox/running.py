@@ -1,0 +1,104 @@
+"""A sandbox's insides, put together: everything that needs the ``sandbox`` extra.
+
+:class:`~constellr_stac.sandbox.Sandbox` loads this room when one is made, not before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from .accounts import Accounts
+from .api import build_api
+from .api.door import World
+from .bookings import Bookings
+from .catalogue import Catalogue
+from .faults import FaultPlan
+from .keys import Keyring
+from .ledger import Ledger
+from .objects import StoredObject
+from .options import Clock
+from .scenes import read_scenes, shipped_scenes
+from .server import LoopbackServer
+from .signatures import presign
+from .store import ObjectStore
+from .wire import Wire
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any, Literal
+
+    from .options import Options
+    from .wire import ASGIApp
+
+__all__ = ["Running"]
+
+_ARCHIVE = "a3c1f7d2-0000-4000-8000-15ca1ab1e000"
+
+
+class Running:
+    """Both servers and all they hold.
+
+    Args:
+        folder: A folder of scene folders; ``None`` is the shipped one.
+        options: The sandbox's knobs.
+        host: The address to listen at.
+    """
+
+    def __init__(self, folder: Path | None, options: Options, host: str) -> None:
+        newer = options.newer
+        scenes = shipped_scenes(newer=newer) if folder is None else read_scenes(folder, newer=newer)
+        self.options = options
+        self.clock = Clock()
+        self.ledger = Ledger()
+        self.faults = FaultPlan()
+        self.accounts = Accounts(options, self.clock)
+        self.keyring = Keyring(self.clock, options.session_lifetime)
+        self.catalogue = Catalogue(self.clock)
+        self.bookings = Bookings(scenes, self.catalogue, options, self.clock)
+        self.api_url = self.s3_url = ""
+        for scene in scenes:
+            for key, path in scene.files.items():
+                self.catalogue.add_object(key, StoredObject.from_file(key, path))
+            if options.delivery is None:
+                self.catalogue.add_item(_archived(scene.item) if newer else scene.item)
+        world = World(
+            options, self.clock, self.accounts, self.catalogue, self.bookings, self._presign
+        )
+        self._api = LoopbackServer(
+            self._wired(build_api(world), "api"), name="constellr-sandbox-api", host=host
+        )
+        store = ObjectStore(self.catalogue, self.keyring, self.clock)
+        self._store = LoopbackServer(
+            self._wired(store, "store"), name="constellr-sandbox-store", host=host
+        )
+
+    def start(self) -> None:
+        """Answer requests from here on."""
+        self.s3_url = self._store.start()
+        self.api_url = self._api.start()
+
+    def stop(self) -> None:
+        """Close both ports and end both threads."""
+        self._api.stop()
+        self._store.stop()
+
+    def _wired(self, app: ASGIApp, server: Literal["api", "store"]) -> Wire:
+        return Wire(
+            app,
+            server=server,
+            ledger=self.ledger,
+            faults=self.faults,
+            clock=self.clock,
+            latency=self.options.latency,
+        )
+
+    def _presign(self, href: str) -> str:
+        path = quote(href.removeprefix("s3://"), safe="/-_.~")
+        url = f"{self.s3_url}/{path}"
+        return presign(url, self.keyring.server, self.options.url_lifetime, self.clock.now())
+
+
+def _archived(item: dict[str, Any]) -> dict[str, Any]:
+    """Return the item as one of an order that was closed before anybody looked."""
+    return {**item, "properties": {**item["properties"], "order:id": _ARCHIVE}}

@@ -1,0 +1,157 @@
+"""Folders of scenes on disk become STAC items, of the exact form the API documents.
+
+A scene is a folder named like its item, ``LSTPRECISION_SBA01_B5Z0Q1H9_20260213T092026Z``;
+each file in it is an asset, named by its file. What ``metadata.json`` does not say is read
+from the folder's name and, for the footprint, from the first raster.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from .options import BUCKET
+
+__all__ = ["DOCUMENTED_HOST", "Scene", "read_scenes", "shipped_scenes"]
+
+DOCUMENTED_HOST = "https://example.com/stac"
+"""Where the links of the API's documented answers point."""
+
+_SHIPPED_PREFIX = "LA harbor+port"
+_MEDIA_TYPES = {
+    ".tiff": "image/tiff",
+    ".tif": "image/tiff",
+    ".json": "application/json",
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+}
+_ACQUIRED = re.compile(r"\d{8}T\d{6}Z")
+_TIME_SUFFIX = re.compile(r"_\d{8}T\d{2}Z$")
+_PRODUCT = re.compile(r"[A-Za-z]+")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One observation: its item, its files, and what orders choose scenes by."""
+
+    item: dict[str, Any]
+    files: dict[str, Path]
+    """Files by object key."""
+    is_day: bool | None
+    """Whether it was day there; ``None`` where nobody said."""
+
+
+def shipped_scenes(*, newer: bool = False) -> list[Scene]:
+    """Return the 15 scenes of Los Angeles harbour that come with the package."""
+    folder = Path(str(resources.files(__package__))) / "scenes" / "la_harbor"
+    return _scenes_of(folder, _SHIPPED_PREFIX, newer=newer)
+
+
+def read_scenes(folder: Path, *, newer: bool = False) -> list[Scene]:
+    """Return the scenes in ``folder``, oldest first.
+
+    Args:
+        folder: A folder of scene folders.
+
+    Keyword Args:
+        newer: Name the objects as the newer API does, ``<item id>_lst.tiff``.
+
+    Raises:
+        ValueError: There is no scene in it, or one whose time or place nothing tells.
+    """
+    return _scenes_of(folder, f"{folder.name} scenes+masks", newer=newer)
+
+
+def _scenes_of(folder: Path, prefix: str, *, newer: bool) -> list[Scene]:
+    folders = sorted(path for path in folder.iterdir() if path.is_dir() and any(path.iterdir()))
+    if not folders:
+        msg = f"There is no scene in {folder}: it has to hold one folder of files for each."
+        raise ValueError(msg)
+    scenes = [_scene(path, prefix, newer=newer) for path in folders]
+    return sorted(scenes, key=lambda scene: str(scene.item["properties"]["datetime"]))
+
+
+def _scene(folder: Path, prefix: str, *, newer: bool) -> Scene:
+    scene_id = folder.name
+    files: dict[str, Path] = {}
+    assets: dict[str, dict[str, str]] = {}
+    metadata: dict[str, Any] = {}
+    for path in sorted(path for path in folder.iterdir() if path.is_file()):
+        plain = path.name.removeprefix(f"{scene_id}_")
+        asset = _TIME_SUFFIX.sub("", Path(plain).stem)
+        key = f"{prefix}/{scene_id}/" + (f"{scene_id}_{plain}" if newer else plain)
+        files[key] = path
+        media_type = _MEDIA_TYPES.get(path.suffix.lower(), "application/octet-stream")
+        assets[asset] = {"href": f"s3://{BUCKET}/{key}", "type": media_type}
+        if asset == "metadata" and path.suffix == ".json":
+            metadata = json.loads(path.read_bytes())
+    product = metadata.get("product_name") or _product(scene_id)
+    geometry, bbox = _footprint(metadata, folder)
+    collection = str(product).lower()
+    item = {
+        "id": scene_id,
+        "type": "Feature",
+        "bbox": bbox,
+        "geometry": geometry,
+        "links": [
+            {"rel": "collection", "href": f"{DOCUMENTED_HOST}/collections/{collection}"},
+            {
+                "rel": "self",
+                "href": f"{DOCUMENTED_HOST}/collections/{collection}/items/{scene_id}",
+            },
+        ],
+        "assets": assets,
+        "collection": collection,
+        "properties": {"gsd": 30, "datetime": _acquired(metadata, scene_id)},
+        "stac_version": "1.1.0",
+        "stac_extensions": [],
+    }
+    return Scene(item, files, metadata.get("day_flag"))
+
+
+def _product(scene_id: str) -> str:
+    found = _PRODUCT.match(scene_id)
+    return found[0] if found else "lstprecision"
+
+
+def _acquired(metadata: dict[str, Any], scene_id: str) -> str:
+    if "acquisition_datetime" in metadata:
+        return str(metadata["acquisition_datetime"])
+    found = _ACQUIRED.search(scene_id)
+    if found is None:
+        msg = f"Scene {scene_id}: neither its name nor a metadata.json tells when it was taken."
+        raise ValueError(msg)
+    when = datetime.strptime(found[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    return f"{when:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _footprint(metadata: dict[str, Any], folder: Path) -> tuple[dict[str, Any], list[float]]:
+    """Return the geometry and its bounding box, in longitude and latitude."""
+    geometric = metadata.get("geometric", {})
+    if "geometry" in geometric and "bbox" in geometric:
+        return geometric["geometry"], geometric["bbox"]
+    rasters = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".tif", ".tiff"))
+    if not rasters:
+        msg = f"Scene {folder.name}: neither a raster nor a metadata.json tells where it is."
+        raise ValueError(msg)
+    import rasterio
+    from rasterio.warp import transform
+
+    with rasterio.open(rasters[0]) as raster:
+        left, bottom, right, top = raster.bounds
+        xs, ys = transform(
+            raster.crs,
+            "EPSG:4326",
+            [left, right, right, left, left],
+            [bottom, bottom, top, top, bottom],
+        )
+    ring = [[round(x, 6), round(y, 6)] for x, y in zip(xs, ys, strict=True)]
+    bbox = [min(p[0] for p in ring), min(p[1] for p in ring)]
+    bbox += [max(p[0] for p in ring), max(p[1] for p in ring)]
+    return {"type": "Polygon", "coordinates": [ring]}, bbox

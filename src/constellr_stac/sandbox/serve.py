@@ -1,0 +1,51 @@
+"""A sandbox for a shell: prints what to export, and serves until it is told to stop."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from . import Sandbox
+
+__all__ = ["serve"]
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def serve(sandbox: Sandbox) -> None:
+    """Run the sandbox until SIGINT or SIGTERM.
+
+    The first lines on standard output are ``export NAME='value'`` for a POSIX shell, one for
+    each variable; they are flushed, so that whoever reads them may go on at once.
+
+    Args:
+        sandbox: One that is not started; it is stopped in the end.
+
+    Raises:
+        ValueError: This is not the main thread, which signals come to.
+    """
+    told_to_stop = threading.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        told_to_stop.set()
+
+    before = {number: signal.signal(number, stop) for number in _SIGNALS}
+    try:
+        with sandbox:
+            for name, value in sandbox.environment().items():
+                sys.stdout.write(f"export {name}={_quoted(value)}\n")
+            sys.stdout.flush()
+            told_to_stop.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _quoted(value: str) -> str:
+    """Quote for a POSIX shell; always, as ``shlex.quote`` leaves plain words bare."""
+    return "'" + value.replace("'", "'\"'\"'") + "'"

@@ -1,0 +1,120 @@
+"""A loopback HTTP server in a thread: a free port of its own, a quick start, a clean stop."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+if TYPE_CHECKING:
+    from .wire import ASGIApp
+
+__all__ = ["LoopbackServer"]
+
+_START_SECONDS = 10
+
+
+class LoopbackServer:
+    """One application on one port.
+
+    Args:
+        app: What answers.
+
+    Keyword Args:
+        name: The thread's name.
+        host: The address to listen at.
+    """
+
+    def __init__(self, app: ASGIApp, *, name: str, host: str) -> None:
+        self._name = name
+        self._host = host
+        self._config = uvicorn.Config(
+            app,
+            loop="asyncio",
+            http=_Protocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,  # the wire tells the sandbox's own time
+            timeout_keep_alive=60,
+        )
+        self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> str:
+        """Listen, and return the URL once requests are answered.
+
+        The port is bound here and handed on open: nobody can take it in between.
+        """
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        listener = socket.create_server((self._host, 0), family=family)
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        url = f"http://{host}:{listener.getsockname()[1]}"
+        self._server = _Server(self._config)
+        self._thread = threading.Thread(
+            target=self._server.run, args=([listener],), name=self._name, daemon=True
+        )
+        self._thread.start()
+        if not self._server.ready.wait(_START_SECONDS):
+            msg = f"The server {self._name} did not start within {_START_SECONDS} seconds."
+            raise RuntimeError(msg)
+        return url
+
+    def stop(self) -> None:
+        """Drop every connection, close the port and end the thread."""
+        if self._server is None or self._thread is None:
+            return
+        self._server.stop()
+        self._thread.join()
+        self._server = self._thread = None
+
+
+class _Protocol(H11Protocol):
+    """Lets an application reach its connection, for faults below HTTP."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        # ^ as in the class above: uvicorn serves stream transports only
+        super().connection_made(transport)
+        self.app_state = {**self.app_state, "transport": transport}
+
+
+class _Server(uvicorn.Server):
+    """Waits for an event where uvicorn polls, and hangs up where it would wait for clients."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = threading.Event()
+
+    def stop(self) -> None:
+        """End :meth:`main_loop`, from any thread."""
+        self._loop.call_soon_threadsafe(self._stopped.set)
+
+    async def main_loop(self) -> None:
+        """Serve until stopped."""
+        self._loop = asyncio.get_running_loop()
+        self._stopped = asyncio.Event()
+        self.ready.set()
+        await self._stopped.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Leave no connection and no task: a client's keep-alive delays nothing."""
+        for server in self.servers:
+            server.close()
+        for listener in sockets or ():
+            listener.close()
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        await asyncio.sleep(0)  # connections learn that they are lost
+        tasks = list(self.server_state.tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for server in self.servers:
+            await server.wait_closed()

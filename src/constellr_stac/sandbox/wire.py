@@ -1,0 +1,166 @@
+"""Between a socket and an application: the ledger, the latency, the date and the faults.
+
+It knows nothing of STAC or S3. A request is read whole, written down, delayed, and then
+either handed on or made to fail as planned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any, Literal
+
+from .ledger import Exchange
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from .faults import Fault, FaultPlan
+    from .ledger import Ledger
+    from .options import Clock
+
+__all__ = ["ASGIApp", "Wire"]
+
+Message = dict[str, Any]
+if TYPE_CHECKING:
+    Receive = Callable[[], Awaitable[Any]]
+    Send = Callable[[Any], Awaitable[None]]
+    ASGIApp = Callable[[Any, Receive, Send], Awaitable[None]]
+
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+class Wire:
+    """An ASGI application around another one.
+
+    Args:
+        app: What answers.
+
+    Keyword Args:
+        server: The name under which exchanges are written down.
+        ledger: Where they are.
+        faults: What shall go wrong.
+        clock: The servers' time.
+        latency: Seconds each request waits before it is served, side by side with others.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        server: Literal["api", "store"],
+        ledger: Ledger,
+        faults: FaultPlan,
+        clock: Clock,
+        latency: float = 0.0,
+    ) -> None:
+        self._app = app
+        self._server = server
+        self._ledger = ledger
+        self._faults = faults
+        self._clock = clock
+        self._latency = latency
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        exchange = Exchange(
+            server=self._server,
+            method=scope["method"],
+            path=scope["path"],
+            query=scope["query_string"].decode("latin-1"),
+            headers={k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]},
+            when=self._clock.now(),
+        )
+        self._ledger.add(exchange)
+        try:
+            if await _whole_body(exchange, receive):
+                await self._serve(scope, exchange, receive, send)
+        except asyncio.CancelledError:
+            return  # the server stops, and has dropped the connection before
+
+    async def _serve(self, scope: Any, exchange: Exchange, receive: Receive, send: Send) -> None:
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                exchange.status = message["status"]
+                date = formatdate(self._clock.time(), usegmt=True).encode()
+                message["headers"] = [*message.get("headers", ()), (b"date", date)]
+            await send(message)
+
+        if self._latency:
+            await asyncio.sleep(self._latency)
+        fault = self._faults.take(exchange.server, exchange.method, exchange.path)
+        if fault is None:
+            await self._app(scope, _replay(exchange.body, receive), answer)
+            return
+        if fault.seconds:
+            await asyncio.sleep(fault.seconds)
+        if fault.kind == "stall":
+            await self._app(scope, _replay(exchange.body, receive), answer)
+            return
+        done: list[Message] = []
+        if fault.kind in ("truncate", "commit_then_reset", "commit_then_status"):
+
+            async def keep(message: Message) -> None:
+                done.append(message)
+
+            await self._app(scope, _replay(exchange.body, receive), keep)
+        if fault.kind.endswith("status"):
+            await _answer_status(fault, answer)
+        elif fault.kind == "truncate":
+            await _answer_half(done, answer)
+            await _hang_up(scope, receive, reset=False)
+        else:
+            await _hang_up(scope, receive, reset=True)
+
+
+async def _whole_body(exchange: Exchange, receive: Receive) -> bool:
+    """Read the request's body; say whether all of it came."""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return False
+        exchange.body += message.get("body", b"")
+        if not message.get("more_body", False):
+            return True
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Give the application the body that was read already, then what really follows."""
+    given = False
+
+    async def again() -> Any:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
+
+
+async def _answer_status(fault: Fault, answer: Send) -> None:
+    headers = {"content-length": str(len(fault.body)), **fault.headers}
+    pairs = [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in headers.items()]
+    await answer({"type": "http.response.start", "status": fault.status, "headers": pairs})
+    await answer({"type": "http.response.body", "body": fault.body})
+
+
+async def _answer_half(messages: list[Message], answer: Send) -> None:
+    body = b"".join(message.get("body", b"") for message in messages[1:])
+    await answer(messages[0])
+    await answer({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
+
+
+async def _hang_up(scope: Any, receive: Receive, *, reset: bool) -> None:
+    """End the connection: after what was sent, or at once and with a reset."""
+    transport: asyncio.Transport = scope["state"]["transport"]
+    if reset:
+        connection = transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        transport.abort()
+    else:
+        transport.close()
+    while (await receive())["type"] != "http.disconnect":
+        pass  # so that the server knows too before the request counts as served
