@@ -40,6 +40,7 @@ FLOORS = (
     {"plan"},
     {"engines"},
     {"cube", "cluster"},
+    {"deliveries", "explanation"},
     # L7 maps and time series
     {"plot"},
     # L8 the command line
