@@ -114,6 +114,7 @@ def bare_item(
         properties={"gsd": 30},
         collection="lstprecision",
     )  # fmt: skip
+    item.add_link(pystac.Link("collection", "https://example.com/stac/collections/lstprecision"))
     for name in names:
         is_json = name.startswith("metadata")
         item.add_asset(

@@ -155,7 +155,8 @@ def _stated_bands(asset: pystac.Asset, shared: Mapping[str, Any]) -> list[dict[s
     stated = [dict(shared) for _ in range(max(map(len, lists), default=0))]
     for bands in lists:  # the newest form comes last, and wins
         for words, more in zip(stated, bands, strict=False):
-            words.update(more)
+            names = [*words.get("names", ()), *([more["name"]] if "name" in more else ())]
+            words.update(more, names=names)
     return stated
 
 
@@ -177,14 +178,16 @@ def _words(band: Mapping[str, Any]) -> dict[str, Any]:
 
 def _combine(index: int, words: Mapping[str, Any], known: tuple[Band, ...], default: str) -> Band:
     """Join what the item says of its band number ``index`` with what the documents say."""
-    name = words.get("name")
-    by_name = next((band for band in known if band.name == name), None)
+    names = words.get("names", ())
+    by_name = next((band for band in known if band.name in names), None)
     at_index = known[index - 1] if index <= len(known) else None
     band = by_name or at_index
     if band is None:
         # What nobody describes may be classes: no value may appear that is not in the file.
         band = Band(
-            index, name or default, resampling="bilinear" if "scale" in words else "nearest"
+            index,
+            names[-1] if names else default,
+            resampling="bilinear" if words.keys() & {"scale", "offset"} else "nearest",
         )
     coded = band.stored_as(
         words.get("data_type"),
@@ -194,8 +197,8 @@ def _combine(index: int, words: Mapping[str, Any], known: tuple[Band, ...], defa
         unit=words.get("unit"),
     )
     stated = {field: words[field] for field in _EO_FIELDS if field in words}
-    if name not in (None, band.name):
-        stated["aliases"] = (*band.aliases, name)
+    if own := [name for name in dict.fromkeys(names) if name != band.name]:
+        stated["aliases"] = (*band.aliases, *own)
     if classes := words.get("classes"):
         stated["flag_values"] = tuple(int(each["value"]) for each in classes)
         stated["flag_meanings"] = tuple(map(_meaning, classes))
