@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
+from constellr_stac.sandbox import Sandbox
 from object_store import Swift, running_swift
 
 if TYPE_CHECKING:
@@ -43,3 +44,12 @@ def swift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swift]:
     """OpenStack Swift's S3, empty at the start of the session and shared by its tests."""
     with running_swift(tmp_path_factory.mktemp("swift")) as swift:
         yield swift
+
+
+@pytest.fixture
+def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """The documented API and its object store, with the environment set to use them."""
+    with Sandbox() as sandbox:
+        for name, value in sandbox.environment().items():
+            monkeypatch.setenv(name, value)
+        yield sandbox

@@ -79,8 +79,7 @@ class ConstellrAuth(AuthBase):
         if self.covers(request.url or ""):
             sent = self._header()
             request.headers[sent.name] = sent.value
-            look = functools.partial(self._answered, sent=sent)
-            request.register_hook("response", look)  # type: ignore[no-untyped-call]
+            request.register_hook("response", _Look(self, sent))  # type: ignore[no-untyped-call]
         return request
 
     def covers(self, url: str) -> bool:
@@ -148,10 +147,14 @@ class ConstellrAuth(AuthBase):
             raise TypeError(msg)
         return _Header("X-Api-Key", Secret(credential.key), None)
 
-    def _answered(
-        self, response: requests.Response, *, sent: _Header, **send_kwargs: Any
+    def answered(
+        self, response: requests.Response, sent: _Header, send_kwargs: Mapping[str, Any]
     ) -> requests.Response:
-        """Look at an answer before ``requests`` does (its response hook)."""
+        """Look at an answer before ``requests`` hands it on, and renew what was refused.
+
+        Raises:
+            AuthenticationError: A 401 that no new token helps.
+        """
         request = response.request
         if response.is_redirect and not self.covers(_target(response)):
             # requests takes Authorization off here, X-Api-Key not.
@@ -268,6 +271,21 @@ class _ApiSession(requests.Session):
         if not self._covers(prepared_request.url or ""):
             for name in _HEADERS:
                 prepared_request.headers.pop(name, None)
+
+
+class _Look:
+    """The response hook of one request. An answer pickles with its request, so with this."""
+
+    def __init__(self, auth: ConstellrAuth, sent: _Header | None) -> None:
+        self._auth, self._sent = auth, sent
+
+    def __call__(self, response: requests.Response, **send_kwargs: Any) -> requests.Response:
+        if self._sent is None:
+            return response  # unpickled, and never sent again
+        return self._auth.answered(response, self._sent, send_kwargs)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Look, (self._auth, None)
 
 
 class _Header(NamedTuple):

@@ -81,7 +81,7 @@ class Renewing(Generic[T]):
         self._expires_at = expires_at
         self._clock = clock
         self._lock = threading.Lock()
-        self._held: _Held[T] | None = None if value is None else self._schedule(value)
+        self._held = None if value is None else self._schedule(value)
         self._pending: Future[T] | None = None
 
     def get(self) -> T:
