@@ -149,10 +149,12 @@ class Sandbox:
 
     @property
     def accounts(self) -> dict[str, Account]:
-        """Accounts by role: ``owner``, whose credentials are the ones below; ``viewer``, who may
-        log in and nothing else (403); ``unconfirmed`` and ``reset_required``, who cannot log in;
-        ``legacy``, whom ``api_key_mode`` does not concern.
-        """  # fmt: skip
+        """Accounts by role.
+
+        The credentials below are those of the ``owner``. The ``viewer`` may log in and nothing
+        else (403), ``unconfirmed`` and ``reset_required`` may not log in (401), and ``legacy``
+        is in one workspace even where ``api_key_mode`` puts the owner into two.
+        """
         return dict(self._running.accounts.by_role)
 
     @property
@@ -172,10 +174,11 @@ class Sandbox:
 
     @property
     def aws(self) -> dict[str, Any]:
-        """Temporary credentials for the store: ``access_key_id``, ``secret_access_key``,
-        ``token`` and ``expires_at`` (UTC). When half their life is over, new ones are given, as
-        a token service does; so read it once where the parts have to fit.
-        """  # fmt: skip
+        """Temporary credentials for the store, as a token service gives them.
+
+        ``access_key_id``, ``secret_access_key``, ``token`` and ``expires_at`` (UTC). New ones
+        are given once half their life is over, so read it once where the parts have to fit.
+        """
         keys = self._running.keyring.current()
         return {
             "access_key_id": keys.access_key_id,
@@ -218,12 +221,12 @@ class Sandbox:
     @property
     def orders(self) -> list[dict[str, Any]]:
         """The order ledger: every order on the books, as the API tells it, oldest first."""
-        return self._running.bookings.told_orders()
+        return copy.deepcopy(self._running.bookings.told_orders())
 
     @property
     def areas(self) -> list[dict[str, Any]]:
         """Every area of interest, as the API tells it, oldest first."""
-        return self._running.bookings.told_areas()
+        return copy.deepcopy(self._running.bookings.told_areas())
 
     @property
     def items(self) -> list[dict[str, Any]]:

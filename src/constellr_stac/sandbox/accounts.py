@@ -21,7 +21,7 @@ __all__ = ["Account", "Accounts", "NotAuthenticated"]
 _EVERYTHING = frozenset({"orders", "areas", "products", "stac"})
 
 
-class NotAuthenticated(Exception):
+class NotAuthenticated(Exception):  # noqa: N818 - worded for the one who is refused
     """Why a credential is not accepted."""
 
 

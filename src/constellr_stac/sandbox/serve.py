@@ -31,7 +31,7 @@ def serve(sandbox: Sandbox) -> None:
     """
     told_to_stop = threading.Event()
 
-    def stop(number: int, frame: FrameType | None) -> None:
+    def stop(_number: int, _frame: FrameType | None) -> None:
         told_to_stop.set()
 
     before = {number: signal.signal(number, stop) for number in _SIGNALS}

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     Send = Callable[[Any], Awaitable[None]]
     ASGIApp = Callable[[Any, Receive, Send], Awaitable[None]]
 
+_AFTER_THE_WORK = ("truncate", "commit_then_reset", "commit_then_status")
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -91,16 +92,13 @@ class Wire:
         if self._latency:
             await asyncio.sleep(self._latency)
         fault = self._faults.take(exchange.server, exchange.method, exchange.path)
-        if fault is None:
-            await self._app(scope, _replay(exchange.body, receive), answer)
-            return
-        if fault.seconds:
+        if fault is not None and fault.seconds:
             await asyncio.sleep(fault.seconds)
-        if fault.kind == "stall":
+        if fault is None or fault.kind == "stall":
             await self._app(scope, _replay(exchange.body, receive), answer)
             return
         done: list[Message] = []
-        if fault.kind in ("truncate", "commit_then_reset", "commit_then_status"):
+        if fault.kind in _AFTER_THE_WORK:
 
             async def keep(message: Message) -> None:
                 done.append(message)

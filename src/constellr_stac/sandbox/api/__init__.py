@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
-from . import catalog, products, search, token
+from . import areas, catalog, orders, products, search, token
 from .answers import Refused, answer_refused, answer_unknown
 
 if TYPE_CHECKING:
@@ -20,7 +20,9 @@ def build_api(world: World) -> Starlette:
     """Return the application that serves this world."""
     application = Starlette(
         routes=[
-            route for room in (token, products, search, catalog) for route in room.routes(world)
+            route
+            for room in (token, orders, areas, products, search, catalog)
+            for route in room.routes(world)
         ],
         exception_handlers={Refused: answer_refused, HTTPException: answer_unknown},
     )

@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import json
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 from starlette.responses import JSONResponse
 
 if TYPE_CHECKING:
+    from starlette.exceptions import HTTPException
     from starlette.requests import Request
     from starlette.responses import Response
 
-__all__ = ["Refused", "answer_refused", "answer_unknown", "body_of", "path_of", "query_of"]
+__all__ = [
+    "Refused",
+    "answer_refused",
+    "answer_unknown",
+    "body_of",
+    "invalid",
+    "missing",
+    "path_of",
+    "query_of",
+]
 
 Form = TypeVar("Form", bound=BaseModel)
 
 
-class Refused(Exception):
+class Refused(Exception):  # noqa: N818 - an answer, not a failure of the server
     """An answer that is not a success.
 
     Args:
@@ -36,18 +46,16 @@ class Refused(Exception):
         self.headers = headers
 
 
-async def answer_refused(request: Request, error: Exception) -> Response:
-    """Answer with what a handler refused; Starlette gives the arguments."""
-    assert isinstance(error, Refused)
-    return JSONResponse({"detail": error.detail}, error.status, error.headers)
+async def answer_refused(_request: Request, error: Exception) -> Response:
+    """Answer with what a handler refused."""
+    refused = cast("Refused", error)  # Starlette's handlers take any exception
+    return JSONResponse({"detail": refused.detail}, refused.status, refused.headers)
 
 
-async def answer_unknown(request: Request, error: Exception) -> Response:
-    """Answer what Starlette refuses by itself: unknown paths and methods."""
-    detail = getattr(error, "detail", "Not Found")
-    return JSONResponse(
-        {"detail": detail}, getattr(error, "status_code", 404), getattr(error, "headers", None)
-    )
+async def answer_unknown(_request: Request, error: Exception) -> Response:
+    """Answer what Starlette itself refuses: unknown paths and methods."""
+    unknown = cast("HTTPException", error)
+    return JSONResponse({"detail": unknown.detail}, unknown.status_code, unknown.headers)
 
 
 async def body_of(request: Request, form: type[Form]) -> Form:
@@ -105,7 +113,7 @@ def _in_form(form: type[Form], content: Any, where: str) -> Form:
     try:
         return form.model_validate(content)
     except ValidationError as error:
-        problems = error.errors(include_url=False, include_context=False)
+        problems = error.errors(include_url=False, include_context=False, include_input=False)
         located = [{**problem, "loc": [where, *problem["loc"]]} for problem in problems]
         raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, located) from error
 

@@ -98,10 +98,10 @@ class _Endpoints:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    async def landing_page(self, request: Request) -> Response:
+    async def landing_page(self, _request: Request) -> Response:
         return JSONResponse(_LANDING_PAGE)
 
-    async def conformance(self, request: Request) -> Response:
+    async def conformance(self, _request: Request) -> Response:
         return JSONResponse(_CONFORMANCE)
 
     async def list_collections(self, request: Request) -> Response:

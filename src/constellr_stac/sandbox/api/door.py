@@ -1,4 +1,4 @@
-"""The way in: who asks, and whether that account may. Every endpoint but ``/token`` is behind it."""
+"""The way in: who asks, and whether that account may. Only ``/token`` is in front of it."""
 
 from __future__ import annotations
 

@@ -22,12 +22,16 @@ if TYPE_CHECKING:
 __all__ = ["SortKey", "box", "filter_of", "interval", "ordered", "overlaps"]
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
-_OPERATORS = frozenset(
-    "and or not = <> < > <= >= like between in isnull casei accenti + - * / ^ % div "
-    "s_contains s_crosses s_disjoint s_equals s_intersects s_overlaps s_touches s_within "
-    "t_after t_before t_contains t_disjoint t_during t_equals t_finishedby t_finishes "
-    "t_intersects t_meets t_metby t_overlappedby t_overlaps t_startedby t_starts "
-    "a_containedby a_contains a_equals a_overlaps".split()
+_OPERATOR = re.compile(
+    r"""
+    and | or | not | = | <> | < | > | <= | >= | like | between | in | isnull | casei | accenti
+    | \+ | - | \* | / | \^ | % | div
+    | s_(contains | crosses | disjoint | equals | intersects | overlaps | touches | within)
+    | t_(after | before | contains | disjoint | during | equals | finishedby | finishes)
+    | t_(intersects | meets | metby | overlappedby | overlaps | startedby | starts)
+    | a_(containedby | contains | equals | overlaps)
+    """,
+    re.VERBOSE | re.IGNORECASE,
 )
 _ALIASES = {"eq": "="}
 
@@ -43,11 +47,11 @@ def box(numbers: Sequence[float]) -> shapely.Geometry:
     """Return a bounding box of 4 or 6 numbers as a geometry, split where it crosses 180°."""
     if len(numbers) not in (4, 6):
         raise _bad("bbox has to have 4 or 6 numbers")
-    half = len(numbers) // 2
-    west, south, east, north = numbers[0], numbers[1], numbers[half], numbers[half + 1]
-    if south > north or (half > 2 and numbers[2] > numbers[5]):
+    lower, upper = numbers[: len(numbers) // 2], numbers[len(numbers) // 2 :]
+    (west, south), (east, north) = lower[:2], upper[:2]
+    if any(low > high for low, high in zip(lower[1:], upper[1:], strict=True)):
         raise _bad("bbox is upside down")
-    if not (-90 <= south <= north <= 90 and all(-180 <= x <= 180 for x in (west, east))):
+    if not shapely.box(-180, -90, 180, 90).covers(shapely.multipoints([lower[:2], upper[:2]])):
         raise _bad("bbox is not in longitude and latitude")
     if west <= east:
         return shapely.box(west, south, east, north)
@@ -145,7 +149,7 @@ def _with_standard_operators(node: Any) -> Any:
     changed = {name: _with_standard_operators(part) for name, part in node.items()}
     if "op" in changed and "args" in changed:
         operator = _ALIASES.get(changed["op"], changed["op"])
-        if str(operator).lower() not in _OPERATORS:
+        if not _OPERATOR.fullmatch(str(operator)):
             raise _bad(f"invalid filter: there is no operator or function {operator!r}")
         changed["op"] = operator
     return changed

@@ -24,7 +24,7 @@ _PRODUCTS = [{"name": "LSTprecision"}, {"name": "LSTfusion"}]
 def routes(world: World) -> list[BaseRoute]:
     """Return the one route."""
 
-    async def products(request: Request) -> Response:
+    async def products(_request: Request) -> Response:
         return JSONResponse(_PRODUCTS)
 
     return [Route("/products", guarded(world, "products", products), methods=["GET"])]

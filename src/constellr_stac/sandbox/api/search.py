@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["routes"]
 
-_TOKEN = "next:"
+_PLACE = "next:"
 _NEWEST_FIRST = [SortKey("datetime", descending=True), SortKey("id", descending=False)]
 
 
@@ -76,7 +76,7 @@ def routes(world: World) -> list[BaseRoute]:
             {"rel": "self", "href": f"{DOCUMENTED_HOST}/search"},
         ]
         if offset + len(page) < len(found):
-            following = {**await request.json(), "token": f"{_TOKEN}{offset + len(page)}"}
+            following = {**await request.json(), "token": f"{_PLACE}{offset + len(page)}"}
             links.append(
                 {
                     "rel": "next",
@@ -141,7 +141,7 @@ def _place(asked: _Search) -> Any:
 def _offset(token: str | None) -> int:
     if token is None:
         return 0
-    number = token.removeprefix(_TOKEN)
+    number = token.removeprefix(_PLACE)
     if number == token or not number.isdecimal():
         raise Refused(HTTPStatus.BAD_REQUEST, "unknown token")
     return int(number)

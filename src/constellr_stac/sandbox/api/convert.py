@@ -1,0 +1,81 @@
+"""``POST /areas-of-interest/convert`` of the newer API: a KML or Shapefile becomes GeoJSON."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+import shapely
+from starlette.datastructures import UploadFile
+from starlette.responses import JSONResponse
+
+from .answers import Refused, invalid, missing
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+__all__ = ["convert"]
+
+_LARGEST_FILE = 10_000_000
+_FORMATS = ("kml", "shapefile")
+
+
+async def convert(request: Request) -> Response:
+    """Answer ``{"name", "geojson"}`` and store nothing.
+
+    GDAL reads the files, by way of pyogrio; without it the service is down (502).
+    """
+    async with request.form() as form:
+        lacking = [name for name in ("file_format", "file") if name not in form]
+        if lacking:
+            raise missing(*lacking)
+        file_format, file = form["file_format"], form["file"]
+        if file_format not in _FORMATS:
+            raise invalid(["body", "file_format"], f"Input should be {' or '.join(_FORMATS)}")
+        if not isinstance(file, UploadFile):
+            raise invalid(["body", "file"], "Expected UploadFile")
+        content = await file.read()
+        name = PurePath(file.filename or "area").stem
+    if len(content) > _LARGEST_FILE:
+        raise _bad(f"the file is larger than {_LARGEST_FILE // 1_000_000} MB")
+    return JSONResponse({"name": name, "geojson": _feature(content, str(file_format))})
+
+
+def _feature(content: bytes, file_format: str) -> dict[str, Any]:
+    try:
+        import pyogrio.raw
+        from pyogrio.errors import DataSourceError
+    except ImportError as error:
+        raise Refused(HTTPStatus.BAD_GATEWAY, "The conversion service is not available") from error
+    is_zip = content.startswith(b"PK")
+    if is_zip != (file_format == "shapefile"):
+        raise _bad(f"the file is no {file_format}")
+    try:
+        meta, _, geometries, _ = pyogrio.raw.read(content, columns=[], force_2d=True)
+    except (DataSourceError, ValueError) as error:
+        raise _bad(f"the file cannot be read: {error}") from error
+    if len(geometries) != 1:
+        raise _bad(f"the file has {len(geometries)} features, it has to have exactly one")
+    geometry = _in_degrees(shapely.from_wkb(geometries[0]), meta["crs"])
+    if geometry.geom_type not in ("Polygon", "MultiPolygon"):
+        raise _bad(f"the file has a {geometry.geom_type} and no polygon")
+    return {
+        "type": "Feature",
+        "properties": {},
+        "geometry": shapely.geometry.mapping(geometry),
+    }
+
+
+def _in_degrees(geometry: shapely.Geometry, crs: str | None) -> shapely.Geometry:
+    if crs is None:
+        return geometry
+    from pyproj import Transformer
+
+    transformer = Transformer.from_crs(crs, 4326, always_xy=True)
+    return shapely.transform(geometry, transformer.transform, interleaved=False)
+
+
+def _bad(problem: str) -> Refused:
+    return Refused(HTTPStatus.BAD_REQUEST, f"Invalid content: {problem}")

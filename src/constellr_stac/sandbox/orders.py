@@ -1,0 +1,111 @@
+"""Areas and orders as values: what customers asked for, and how the API tells of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import shapely
+
+    from .measure import Measures
+    from .scenes import Scene
+
+__all__ = ["UNTIL_ACCEPTED", "UNTIL_CLOSING", "Area", "Draft", "Order", "zulu"]
+
+UNTIL_ACCEPTED = 0.1
+"""The part of its life after which an order is worked on."""
+UNTIL_CLOSING = 0.9
+"""The part of its life by which everything has been delivered."""
+
+
+@dataclass(frozen=True)
+class Area:
+    """An area of interest."""
+
+    id: str
+    name: str
+    description: str | None
+    geometry: dict[str, Any]
+    """As the customer sent it."""
+    polygon: shapely.Polygon
+    size: Measures
+    created: datetime
+
+    def answer(self, *, newer: bool) -> dict[str, Any]:
+        """Return the area as the API tells it."""
+        return {
+            "name": self.name,
+            "geojson" if newer else "geometry": self.geometry,
+            "description": self.description,
+            "bbox_width": round(self.size.width, 1),
+            "bbox_height": round(self.size.height, 1),
+            "id": self.id,
+            "created": self.created.replace(tzinfo=None).isoformat(timespec="microseconds"),
+        }
+
+
+@dataclass(frozen=True)
+class Draft:
+    """An order that was checked and is not placed yet."""
+
+    area: Area
+    asked: dict[str, Any]
+    """The customer's choices, named as in the API's answer; not the area, times and tags."""
+    starts: datetime
+    ends: datetime
+    tags: list[str]
+
+
+@dataclass
+class Order:
+    """An order on the books."""
+
+    id: str
+    area: Area
+    asked: dict[str, Any]
+    """As in :class:`Draft`."""
+    starts: datetime
+    ends: datetime
+    created: datetime
+    tags: list[dict[str, str]]
+    lifetime: timedelta | None
+    """From placing to closing; ``None``: it stays as it is."""
+    fixed_state: str | None = None
+    rejection_reason: str | None = None
+    due: list[tuple[datetime, Scene]] = field(default_factory=list)
+    """What is still to be delivered, and when."""
+
+    def state(self, now: datetime, *, newer: bool) -> str:
+        """Return how far it has come."""
+        if self.fixed_state is not None:
+            return self.fixed_state
+        first = "pending_validation" if newer else "initial_state"
+        if self.lifetime is None:
+            return first
+        age = now - self.created
+        if age >= self.lifetime:
+            return "closed"
+        if age < self.lifetime * UNTIL_ACCEPTED:
+            return first
+        return "in_progress" if age < self.lifetime * UNTIL_CLOSING else "closing"
+
+    def answer(self, now: datetime, *, newer: bool) -> dict[str, Any]:
+        """Return the order as the API tells it."""
+        answer = {
+            **self.asked,
+            "area_of_interest_id": self.area.id,
+            "start_date": zulu(self.starts),
+            "end_date": zulu(self.ends),
+            "id": self.id,
+            "created": zulu(self.created),
+            "state": self.state(now, newer=newer),
+            "tags": self.tags,
+        }
+        return {**answer, "rejection_reason": self.rejection_reason} if newer else answer
+
+
+def zulu(when: datetime, *, timespec: str = "microseconds") -> str:
+    """Return a time as the API writes most of them."""
+    return when.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
