@@ -317,6 +317,7 @@ STRAY = {
     "AWS_SKIP_SIGNATURE": "true",
     "AWS_ENDPOINT": "http://127.0.0.1:1",
     "AWS_ENDPOINT_URL": "http://127.0.0.1:2",
+    "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:3",
     "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": "true",
     "AWS_S3_EXPRESS": "true",
     "AWS_REQUEST_PAYER": "requester",
