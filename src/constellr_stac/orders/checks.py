@@ -188,8 +188,8 @@ def _problems(
             "illumination_constraint",
             f"{order.illumination_constraint} is unknown; choose {options} or None",
         )
-    if order.end_date < order.start_date:
-        yield "end_date", f"{_day(order.end_date)} is before the start, {_day(order.start_date)}"
+    if order.end_date <= order.start_date:
+        yield "end_date", f"{_day(order.end_date)} is not after the start, {_day(order.start_date)}"
     product = rules.products.get(order.product_name)
     if product is None:
         yield from _almost(order.product_name, rules)
@@ -250,7 +250,7 @@ def _period(order: Order, product: ProductRules, today: date) -> Iterator[Proble
             lead = f"{product.lead_days} days from today" if product.lead_days else "today"
             yield "start_date", f"{_day(order.start_date)} is too early; from {earliest} ({lead})"
     lasts = order.end_date - order.start_date
-    if product.min_days is not None and timedelta(0) <= lasts < timedelta(days=product.min_days):
+    if product.min_days is not None and timedelta(0) < lasts < timedelta(days=product.min_days):
         yield "end_date", f"the period lasts {lasts}; it has to be {product.min_days} days or more"
     if product.max_years is not None:
         latest = _years_later(order.start_date, product.max_years)
@@ -286,13 +286,13 @@ def _size(area: Any) -> GeometryInfo | None:
 
 
 def _years_later(start: datetime, years: int) -> datetime:
-    """Return the same moment ``years`` later; from 29 February, the 28th."""
+    """Return the same moment ``years`` later; from 29 February, where there is none, 1 March."""
     if start.year + years > MAXYEAR:
         return datetime.max.replace(tzinfo=UTC)
     try:
         return start.replace(year=start.year + years)
     except ValueError:
-        return start.replace(year=start.year + years, day=28)
+        return start.replace(year=start.year + years, month=3, day=1)
 
 
 def _day(moment: datetime) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Upload", "is_path", "read_area", "upload_of"]
 
-MAX_UPLOAD = 10 * 1024 * 1024
+MAX_UPLOAD = 10_000_000
 """Bytes that the API's converter takes."""
 
 _GEOJSON = frozenset({".geojson", ".json"})

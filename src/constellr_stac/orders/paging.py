@@ -3,13 +3,14 @@
 A page is asked for by offset, so a thing that is created in between moves the others by one to
 the right, and one that is deleted, to the left. Why nothing is lost:
 
-*   What comes after the things seen so far is a contiguous stretch of the list, for the list is
-    sorted. A page that begins among those seen leaves no gap. So each page overlaps the last one,
-    and one that does not hold the overlap any more (things were deleted) is asked for again from
-    further left, at the last from the very start.
+*   Pages overlap. The list is sorted, so what lies between two things of one page lies in that
+    page; a page that holds things of the page before leaves no gap to it. One that does not
+    (things were deleted) is asked for again from further left, at the last from the very start,
+    to the left of which there is nothing.
 *   The overlap is as long as the longest batch: orders placed together have the same time of
     creation, and a database may sort equals differently for each page.
-*   What was created since the first page stands at the list's head. It is read at the end.
+*   What was created since the first page stands at the list's head. It is read at the end, up to
+    what is known, again and again until one page holds all of it.
 """
 
 from __future__ import annotations
@@ -62,32 +63,29 @@ def listing(
         page_size: How many items to ask for at a time; the server may send fewer.
     """
     seen: set[str] = set()
+    known: frozenset[str] = frozenset()
     pages = 0
-    for page in _walk(fetch, page_size, seen):
-        pages += 1
-        yield from _unseen(page, seen)
-    if pages == 1:
-        return  # it was one answer, and nothing could change within it
-    before = frozenset(seen)
-    for page in _walk(fetch, page_size, seen):
-        yield from _unseen(page, seen)
-        if _known(page, before):
-            return
+    while pages != 1:  # what was one answer, nothing could change within
+        for pages, page in enumerate(_walk(fetch, page_size), start=1):  # noqa: B007 - used above
+            yield from _unseen(page, seen)
+            if _known(page, known):
+                break
+        known = frozenset(seen)
 
 
-def _walk(
-    fetch: Callable[[int, int], Page], page_size: int, seen: AbstractSet[str]
-) -> Iterator[Page]:
-    """Yield pages from the start to the end, each overlapping what was ``seen`` by then."""
+def _walk(fetch: Callable[[int, int], Page], page_size: int) -> Iterator[Page]:
+    """Yield pages from the start to the end, each overlapping the one before."""
     offset = 0
     page = fetch(offset, page_size)
     yield page
     while page.items and offset + len(page.items) < page.total:
+        last = {item["id"] for item in page.items}
         overlap = min(OVERLAP, len(page.items) // 2)
-        offset += len(page.items) - overlap
+        step = len(page.items) - overlap
+        offset += step
         page = fetch(offset, page_size)
-        while offset and _known(page, seen) < overlap:
-            offset = max(0, offset - page_size + overlap)
+        while offset and _known(page, last) < overlap:
+            offset = max(0, offset - step)
             page = fetch(offset, page_size)
         yield page
 

@@ -1,0 +1,264 @@
+"""From an order to its scenes: search them, load them, follow them as they arrive.
+
+Orders (:mod:`.orders`) and scenes (the STAC API) meet here. An item carries its order's id in
+the property ``order:id``; where an account's items are too old for that, the order's product,
+area and dates stand in.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pystac_client.exceptions import APIError as SearchError
+
+from .errors import APIConnectionError, ConstellrError, RateLimitError, ServerError
+from .orders import Order, OrderEndedError, OrdersClient
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import pystac
+    import pystac_client
+    import xarray as xr
+
+__all__ = ["follow", "load_order", "search_order"]
+
+_ORDER_ID = "order:id"
+_NO_SUCH_PROPERTY = (400, 422)
+_PEEK = 10
+_PATIENCE = 5
+
+
+def search_order(
+    order: Order | str,
+    *,
+    client: pystac_client.Client | None = None,
+    orders: OrdersClient | None = None,
+    **search: Any,
+) -> pystac_client.ItemSearch:
+    """Return the search for the scenes that an order has brought so far.
+
+    Where the API does not know ``order:id``, it is the search for the order's product in its
+    area and dates, which may find scenes of other orders of the same area too.
+
+    Args:
+        order: The order or its id.
+
+    Keyword Args:
+        client: A STAC client for the search; default :func:`constellr_stac.open_client`.
+        orders: A client for the order and its area, asked only where they are needed; default
+            ``OrdersClient()``.
+        search: More for ``client.search``, such as ``sortby`` or ``max_items``.
+
+    Raises:
+        NotFoundError: There is no such order.
+    """
+    with ExitStack() as opened:
+        orders = orders or opened.enter_context(OrdersClient())
+        client = client or _client_for(orders)
+        order_id = order if isinstance(order, str) else _id_of(order)
+        by_id: dict[str, Any] = {"filter": _equals(_ORDER_ID, order_id), "filter_lang": "cql2-json"}
+        if _first(client, by_id, 1):
+            return client.search(**by_id, **search)
+        order = orders.get(order_id) if isinstance(order, str) else order
+        by_place: dict[str, Any] = {
+            "collections": [order.product_name.lower()],
+            "intersects": orders.get_aoi(order.area_of_interest_id).geometry,
+            "datetime": [order.start_date, order.end_date],
+        }
+        others = _first(client, by_place, _PEEK)
+        if any(_ORDER_ID in item.properties for item in others):
+            return client.search(**by_id, **search)  # known: there is just nothing yet
+        return client.search(**{**by_place, **search})
+
+
+def load_order(
+    order: Order | str,
+    bands: list[str] | None = None,
+    *,
+    client: pystac_client.Client | None = None,
+    orders: OrdersClient | None = None,
+    **load: Any,
+) -> xr.Dataset:
+    """Return what an order has brought so far as a lazy cube.
+
+    Args:
+        order: The order or its id.
+        bands: As for :func:`constellr_stac.load`.
+
+    Keyword Args:
+        client: As for :func:`search_order`.
+        orders: As for :func:`search_order`.
+        load: More for :func:`constellr_stac.load`.
+
+    Raises:
+        NotFoundError: There is no such order.
+        ValueError: Nothing has been delivered yet.
+    """
+    from .cube import load as load_items
+
+    items = search_order(order, client=client, orders=orders).item_collection()
+    if not items.items:
+        msg = f"The order {order if isinstance(order, str) else order.id} has brought nothing yet."
+        raise ValueError(msg)
+    return load_items(items, bands, **load)
+
+
+def follow(
+    order: Order | str,
+    *,
+    interval: float = 300.0,
+    since: datetime | None = None,
+    state: str | os.PathLike[str] | None = None,
+    client: pystac_client.Client | None = None,
+    orders: OrdersClient | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[pystac.Item]:
+    """Yield each scene of an order once, as it is delivered, until the order is closed.
+
+    Args:
+        order: The order or its id.
+
+    Keyword Args:
+        interval: Seconds between two looks.
+        since: Leave out the scenes that were there by then: created, or if an item does not
+            say that, observed.
+        state: A file that remembers what was yielded, so that a restart goes on where this ended.
+            A scene counts as yielded when it is handed over; the file is replaced as a whole.
+        client: As for :func:`search_order`.
+        orders: As for :func:`search_order`.
+        sleep: Waits for some seconds.
+
+    Raises:
+        OrderEndedError: The order was rejected.
+        ConstellrError: The state file is another order's or broken, or the API has failed five
+            times in a row.
+        NotFoundError: There is no such order.
+    """
+    order_id = order if isinstance(order, str) else _id_of(order)
+    delivered = _Delivered(order_id, None if state is None else Path(state))
+    with ExitStack() as opened:
+        orders = orders or opened.enter_context(OrdersClient())
+        client = client or _client_for(orders)
+        failures = 0
+        while True:
+            try:
+                # The state first: what was delivered before it was closed is found after that.
+                current = orders.get(order_id)
+                items = list(search_order(current, client=client, orders=orders).items())
+                failures = 0
+            except (APIConnectionError, RateLimitError, ServerError, SearchError):
+                failures += 1
+                if failures == _PATIENCE:
+                    raise
+            else:
+                for item in items:
+                    if item not in delivered and (since is None or _arrived(item) > since):
+                        delivered.add(item)
+                        yield item
+                if current.state == "rejected":
+                    raise _rejected(current)
+                if current.is_final:
+                    return
+            sleep(interval)
+
+
+class _Delivered:
+    """Which items of an order were handed over; kept in a file, if there is one."""
+
+    def __init__(self, order_id: str, path: Path | None) -> None:
+        self._order_id = order_id
+        self._path = path
+        self._names = self._read(path) if path is not None and path.exists() else []
+        self._known = set(self._names)
+
+    def __contains__(self, item: pystac.Item) -> bool:
+        return _name_of(item) in self._known
+
+    def add(self, item: pystac.Item) -> None:
+        """Remember an item, on disk before anywhere else."""
+        names = [*self._names, _name_of(item)]
+        if self._path is not None:
+            _write_whole(self._path, {"order": self._order_id, "delivered": names})
+        self._names = names
+        self._known.add(names[-1])
+
+    def _read(self, path: Path) -> list[str]:
+        try:
+            content = json.loads(path.read_text("utf-8"))
+            order_id, names = content["order"], [str(name) for name in content["delivered"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ConstellrError(
+                f"{path} does not hold the state of an order that is followed. Name another file, "
+                "or delete it to begin again."
+            ) from error
+        if order_id != self._order_id:
+            raise ConstellrError(
+                f"{path} holds the state of order {order_id}, not of {self._order_id}. Give each "
+                "order a file of its own."
+            )
+        return names
+
+
+def _write_whole(path: Path, content: Any) -> None:
+    """Replace a file at once: whoever reads it sees the old content or the new."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(content, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _client_for(orders: OrdersClient) -> pystac_client.Client:
+    from .client import open_client
+
+    return open_client(auth=orders.auth)
+
+
+def _first(client: pystac_client.Client, search: dict[str, Any], count: int) -> list[pystac.Item]:
+    """Return the first items of a search; none where the API does not know the property."""
+    try:
+        return list(client.search(**search, limit=count, max_items=count).items())
+    except (SearchError, ConstellrError) as error:
+        if getattr(error, "status_code", None) in _NO_SUCH_PROPERTY and "filter" in search:
+            return []
+        raise
+
+
+def _equals(name: str, value: str) -> dict[str, Any]:
+    return {"op": "=", "args": [{"property": name}, value]}
+
+
+def _id_of(order: Order) -> str:
+    if order.id is None:
+        msg = "This order is not placed yet, so nothing can have come of it."
+        raise ValueError(msg)
+    return order.id
+
+
+def _name_of(item: pystac.Item) -> str:
+    return f"{item.collection_id}/{item.id}"
+
+
+def _arrived(item: pystac.Item) -> datetime:
+    moment = item.common_metadata.created or item.datetime or item.common_metadata.start_datetime
+    return datetime.max.replace(tzinfo=UTC) if moment is None else moment
+
+
+def _rejected(order: Order) -> OrderEndedError:
+    reason = f": {order.rejection_reason}" if order.rejection_reason else ""
+    error = OrderEndedError(f"The order {order.id} was rejected{reason}. Nothing will come of it.")
+    error.order = order
+    return error

@@ -1,0 +1,224 @@
+"""Areas in files."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+from typing import TYPE_CHECKING
+
+import geopandas as gpd
+import pytest
+import shapely
+
+from constellr_stac.orders import InvalidAreaError, polygon_from, same_area
+from constellr_stac.orders.files import MAX_UPLOAD, is_path, read_area, upload_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+SQUARE = shapely.box(8.6, 49.8, 8.7, 49.9)
+IN_DEGREES = gpd.GeoDataFrame({"name": ["field"]}, geometry=[SQUARE], crs="EPSG:4326")
+IN_METRES = IN_DEGREES.to_crs("EPSG:32632")
+KML = """<?xml version="1.0" encoding="UTF-8"?>
+<kml xmlns="http://www.opengis.net/kml/2.2"><Document>
+<Folder><name>empty</name></Folder>
+<Folder><name>fields</name><Placemark><name>field</name><Polygon><outerBoundaryIs><LinearRing>
+<coordinates>8.6,49.8,12 8.7,49.8,12 8.7,49.9,12 8.6,49.9,12 8.6,49.8,12</coordinates>
+</LinearRing></outerBoundaryIs></Polygon></Placemark></Folder>
+</Document></kml>
+"""
+
+
+def write_geojson(path: Path) -> None:
+    """As GeoJSON, in degrees."""
+    IN_DEGREES.to_file(path, driver="GeoJSON")
+
+
+def write_geopackage(path: Path) -> None:
+    """As a GeoPackage, in metres."""
+    IN_METRES.to_file(path, driver="GPKG")
+
+
+def write_kml(path: Path) -> None:
+    """As a KML of two folders, of which one is empty."""
+    path.write_text(KML, "utf-8")
+
+
+def write_kmz(path: Path) -> None:
+    """As a KML in a zip."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("images/readme.txt", "nothing")
+        archive.writestr("doc.kml", KML)
+
+
+def write_shapefile(path: Path, *, folder: str = "", names: tuple[str, ...] = ("field",)) -> None:
+    """As Shapefiles in a zip, in metres."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            shapefile = path.parent / f"{name}.shp"
+            IN_METRES.to_file(shapefile)
+            for part in path.parent.glob(f"{name}.*"):
+                if part != path:
+                    archive.write(part, f"{folder}{part.name}")
+        archive.writestr("__MACOSX/._field.shp", "")
+
+
+def write_nested_shapefile(path: Path) -> None:
+    """As a Shapefile in a folder of a zip."""
+    write_shapefile(path, folder="some folder/")
+
+
+KINDS: dict[str, Callable[[Path], None]] = {
+    "field.geojson": write_geojson,
+    "field.json": write_geojson,
+    "field.gpkg": write_geopackage,
+    "field.kml": write_kml,
+    "FIELD.KML": write_kml,
+    "field.kmz": write_kmz,
+    "field shape.zip": write_shapefile,
+    "a+b {c}.zip": write_nested_shapefile,
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_of_file_gives_its_polygon(name: str, tmp_path: Path) -> None:
+    """GeoJSON, GeoPackage, KML, KMZ and zipped Shapefiles are read, whatever their CRS."""
+    path = tmp_path / name
+    KINDS[name](path)
+    assert same_area(polygon_from(read_area(path)), SQUARE)
+    assert same_area(polygon_from(read_area(str(path))), SQUARE)
+
+
+def test_a_file_of_two_areas_is_refused(tmp_path: Path) -> None:
+    """Which of two areas is meant is not guessed, in one layer or in two."""
+    path = tmp_path / "two.gpkg"
+    IN_METRES.to_file(path, layer="a")
+    IN_METRES.to_file(path, layer="b")
+    with pytest.raises(InvalidAreaError, match="2 geometries"):
+        read_area(path)
+    shapefiles = tmp_path / "two.zip"
+    write_shapefile(shapefiles, names=("one", "other"))
+    with pytest.raises(InvalidAreaError, match="2 Shapefiles"):
+        read_area(shapefiles)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("a.geojson", b"{", "not JSON"),
+        ("a.geojson", b"\xff\xfe\x00", "not JSON"),
+        ("a.geojson", b"[1]", "no GeoJSON"),
+        ("a.gpkg", b"no database", "cannot be read"),
+        ("a.kml", b"<kml", "cannot be read"),
+        ("a.kmz", b"no zip", "no zip file"),
+        ("a.zip", b"no zip", "no zip file"),
+        ("a.shp", b"", r"as one \.zip"),
+        ("a", b"", "without a suffix"),
+    ],
+)
+def test_a_broken_file_is_refused_with_its_name(
+    name: str, content: bytes, reason: str, tmp_path: Path
+) -> None:
+    """What cannot be read is an error of ours that names the file."""
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(InvalidAreaError, match=reason) as refused:
+        read_area(path)
+    assert name in str(refused.value)
+
+
+@pytest.mark.parametrize("suffix", ["geojson", "gpkg", "kml", "kmz", "zip"])
+def test_a_missing_file_is_missing(suffix: str, tmp_path: Path) -> None:
+    """A path that is not there is a FileNotFoundError, as everywhere."""
+    with pytest.raises(FileNotFoundError):
+        read_area(tmp_path / f"none.{suffix}")
+
+
+def test_an_archive_without_an_area_is_refused(tmp_path: Path) -> None:
+    """A KMZ without KML, and a zip without a Shapefile, hold no area."""
+    for name, reason in [("a.kmz", "no KML"), ("a.zip", "0 Shapefiles")]:
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr("readme.txt", "nothing")
+        with pytest.raises(InvalidAreaError, match=reason):
+            read_area(tmp_path / name)
+
+
+def test_paths_are_told_from_geometries(tmp_path: Path) -> None:
+    """A string or a path is a file; nothing else is."""
+    assert is_path("field.kml")
+    assert is_path(tmp_path)
+    assert not is_path(SQUARE)
+    assert not is_path({"type": "Polygon"})
+
+
+def test_the_converter_gets_what_it_takes(tmp_path: Path) -> None:
+    """A KML goes as it is, a KMZ as the KML in it, a zipped Shapefile as it is."""
+    for name in ("field.kml", "field.kmz", "field shape.zip"):
+        KINDS[name](tmp_path / name)
+    kml = upload_of(tmp_path / "field.kml")
+    assert (kml.name, kml.file_format, kml.content) == ("field.kml", "kml", KML.encode())
+    kmz = upload_of(tmp_path / "field.kmz")
+    assert (kmz.name, kmz.file_format, kmz.content) == ("field.kml", "kml", KML.encode())
+    zipped = upload_of(tmp_path / "field shape.zip")
+    assert (zipped.name, zipped.file_format) == ("field shape.zip", "shapefile")
+    assert zipped.content == (tmp_path / "field shape.zip").read_bytes()
+    assert "content" not in repr(zipped)
+
+
+def test_more_than_ten_megabytes_are_not_sent(tmp_path: Path) -> None:
+    """The converter's limit is checked before a byte is read, packed or not."""
+    large = tmp_path / "large.kml"
+    with large.open("wb") as file:
+        file.truncate(MAX_UPLOAD + 100_000)
+    with pytest.raises(InvalidAreaError, match=r"10\.1 MB"):
+        upload_of(large)
+    with zipfile.ZipFile(tmp_path / "bomb.kmz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(large, "doc.kml")
+    for reading in (upload_of, read_area):
+        with pytest.raises(InvalidAreaError, match=r"10\.1 MB"):
+            reading(tmp_path / "bomb.kmz")
+    with pytest.raises(InvalidAreaError, match="the API converts"):
+        upload_of(tmp_path / "field.gpkg")
+
+
+WITHOUT_GEO = """
+import sys
+sys.modules["geopandas"] = sys.modules["pyogrio"] = None  # as if they were not installed
+from constellr_stac.errors import MissingExtraError
+from constellr_stac.orders import aois_to_geodataframe, orders_to_geodataframe, polygon_from
+from constellr_stac.orders.files import read_area
+polygon_from(read_area(sys.argv[1]))
+for needs_geo in (
+    lambda: read_area(sys.argv[2]),
+    lambda: aois_to_geodataframe([]),
+    lambda: orders_to_geodataframe([], []),
+):
+    try:
+        needs_geo()
+    except MissingExtraError as error:
+        print(error)
+"""
+
+
+def test_without_the_extra_geojson_is_read_and_the_rest_says_what_to_install(
+    tmp_path: Path,
+) -> None:
+    """GeoJSON needs nothing; a GeoPackage and tables name the extra ``geo``."""
+    write_geojson(tmp_path / "field.geojson")
+    write_geopackage(tmp_path / "field.gpkg")
+    command = [sys.executable, "-c", WITHOUT_GEO]
+    paths = [str(tmp_path / "field.geojson"), str(tmp_path / "field.gpkg")]
+    done = subprocess.run(command + paths, check=True, capture_output=True, text=True)
+    assert done.stdout.count("pip install 'constellr-stac[geo]'") == 3
+
+
+def test_geojson_keeps_its_numbers(tmp_path: Path) -> None:
+    """A GeoJSON file's coordinates arrive bit for bit."""
+    path = tmp_path / "a.geojson"
+    ring = [[0.1 + 0.2, 1 / 3], [1 / 7, 0.5], [0.1, 0.9], [0.1 + 0.2, 1 / 3]]
+    path.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}))
+    polygon = polygon_from(read_area(path))
+    assert set(polygon.exterior.coords) == {tuple(position) for position in ring}

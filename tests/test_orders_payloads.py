@@ -1,0 +1,246 @@
+"""Orders, areas and products as values."""
+
+from __future__ import annotations
+
+import pickle
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Any
+from uuid import UUID
+
+import pydantic
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from constellr_stac.orders import AreaOfInterest, Order, Product
+
+CONTRACT_ORDER: dict[str, Any] = {
+    "area_of_interest_id": "1c53eaa-9b26-4c3d-8998-bfc8e9ac1770",
+    "start_date": "2025-09-27T10:30:08.004000Z",
+    "end_date": "2025-10-18T10:30:08.004000Z",
+    "frequency": "single-image",
+    "product_name": "LSTprecision",
+    "comment": "Order for field 42",
+    "id": "123e4567-e89b-12d3-a456-426614174000",
+    "created": "2025-08-27T11:54:24.206072Z",
+    "state": "initial_state",
+    "tags": [
+        {
+            "name": "field42",
+            "id": "3fa85f64-5717-4562-b3fc-2c963f66afa6",
+            "created": "2025-11-28T10:05:36.362Z",
+        }
+    ],
+    "illumination_constraint": "day",
+}
+NAIVE = datetime(2026, 6, 1)  # noqa: DTZ001 - without a zone on purpose
+SQUARE = {
+    "type": "Polygon",
+    "coordinates": [[[8.0, 49.0], [8.1, 49.0], [8.1, 49.1], [8.0, 49.1], [8.0, 49.0]]],
+}
+FEATURE = {"type": "Feature", "properties": {}, "geometry": SQUARE}
+CONTRACT_AREA: dict[str, Any] = {
+    "name": "Test AOI",
+    "geometry": SQUARE,
+    "description": "Test area",
+    "bbox_width": 1200.1,
+    "bbox_height": 1300.1,
+    "id": "f1c53eaa-9b26-4c3d-8998-bfc8e9ac1770",
+    "created": "2025-07-31T11:05:29.157539",
+}
+
+
+def make_order(**changes: Any) -> Order:
+    """Return an order, with changes."""
+    fields: dict[str, Any] = {
+        "area_of_interest_id": "a",
+        "product_name": "LSTfusion",
+        "frequency": "daily",
+        "start_date": "2026-06-01",
+        "end_date": "2026-08-31",
+    }
+    return Order.model_validate(fields | changes)
+
+
+def test_the_contracts_order_is_read_whole() -> None:
+    """Every field of the documented answer has its place and its type."""
+    order = Order.model_validate(CONTRACT_ORDER)
+    assert order.start_date == datetime(2025, 9, 27, 10, 30, 8, 4000, tzinfo=UTC)
+    assert order.created == datetime(2025, 8, 27, 11, 54, 24, 206072, tzinfo=UTC)
+    assert order.tag_names == ("field42",)
+    assert order.tags[0].id == "3fa85f64-5717-4562-b3fc-2c963f66afa6"
+    assert str(order.tags[0]) == "field42"
+    assert not order.is_final
+    assert order.model_extra == {}
+
+
+@pytest.mark.parametrize("spelling", ["single-image", "single_image"])
+def test_both_spellings_are_read_and_one_is_sent(spelling: str) -> None:
+    """``single-image`` and ``single_image`` are one frequency, sent as ``single_image``."""
+    order = make_order(frequency=spelling)
+    assert order.frequency == "single_image"
+    assert order.payload()["frequency"] == "single_image"
+
+
+@pytest.mark.parametrize(
+    ("given_time", "meant"),
+    [
+        ("2025-07-31T11:05:29.157539", datetime(2025, 7, 31, 11, 5, 29, 157539, tzinfo=UTC)),
+        ("2026-06-01T02:00+02:00", datetime(2026, 6, 1, tzinfo=UTC)),
+        (NAIVE, datetime(2026, 6, 1, tzinfo=UTC)),
+        (
+            datetime(2026, 6, 1, 2, tzinfo=timezone(timedelta(hours=2))),
+            datetime(2026, 6, 1, tzinfo=UTC),
+        ),
+        (date(2026, 6, 1), datetime(2026, 6, 1, tzinfo=UTC)),
+        ("2026-06-01", datetime(2026, 6, 1, tzinfo=UTC)),
+    ],
+)
+def test_times_are_aware_and_in_utc(given_time: Any, meant: datetime) -> None:
+    """A time without a zone is UTC; one with a zone is converted."""
+    order = make_order(start_date=given_time)
+    assert order.start_date == meant
+    assert order.start_date.tzinfo is UTC
+
+
+@pytest.mark.parametrize("year", [2026, "2026", 2026.0, " 20260601 ", "0001-01-01T00:00+05:00"])
+def test_a_number_is_no_date(year: Any) -> None:
+    """2026 is not taken for 33 minutes past midnight on 1 January 1970."""
+    with pytest.raises(pydantic.ValidationError, match="start_date"):
+        make_order(start_date=year)
+
+
+def test_unknown_fields_are_kept() -> None:
+    """A field that the API adds tomorrow is read, kept and given back."""
+    order = Order.model_validate(CONTRACT_ORDER | {"cloud_limit": 20})
+    assert order.model_extra == {"cloud_limit": 20}
+    assert order.to_dict()["cloud_limit"] == 20
+    assert "cloud_limit=20" in repr(order)
+    product = Product.model_validate({"name": "LSTnext", "pixel": 10})
+    assert product.to_dict() == {"name": "LSTnext", "pixel": 10}
+
+
+@given(
+    changes=st.fixed_dictionaries(
+        {},
+        optional={
+            "start_date": st.datetimes(min_value=NAIVE),
+            "end_date": st.datetimes(timezones=st.timezones(), min_value=NAIVE),
+            "comment": st.none() | st.text(),
+            "tags": st.lists(st.text(max_size=60), max_size=12),
+            "illumination_constraint": st.none() | st.sampled_from(["day", "night"]),
+            "maximum_number_of_images": st.none() | st.integers(),
+            "product_options": st.none() | st.dictionaries(st.text(), st.booleans()),
+            "rejection_reason": st.none() | st.text(),
+            "novelty": st.none() | st.integers() | st.lists(st.text()),
+        },
+    )
+)
+def test_to_dict_and_back_is_the_same(changes: dict[str, Any]) -> None:
+    """``to_dict`` loses nothing, a pickle loses nothing, and a payload's order is a draft."""
+    order = make_order(**changes)
+    assert Order.model_validate(order.to_dict()) == order
+    assert pickle.loads(pickle.dumps(order)) == order  # noqa: S301 - our own
+    assert order.draft().payload() == order.payload()
+
+
+def test_a_payload_holds_nothing_of_the_servers() -> None:
+    """What the server gave is not sent; tags are names."""
+    assert Order.model_validate(CONTRACT_ORDER).payload() == {
+        "area_of_interest_id": "1c53eaa-9b26-4c3d-8998-bfc8e9ac1770",
+        "start_date": "2025-09-27T10:30:08.004000Z",
+        "end_date": "2025-10-18T10:30:08.004000Z",
+        "frequency": "single_image",
+        "product_name": "LSTprecision",
+        "comment": "Order for field 42",
+        "tags": ["field42"],
+        "illumination_constraint": "day",
+    }
+
+
+def test_a_draft_is_the_order_before_it_was_placed() -> None:
+    """A draft of a placed order has its wishes, the changes, and no id or state."""
+    placed = Order.model_validate(CONTRACT_ORDER)
+    draft = placed.draft(start_date="2026-09-27", end_date="2026-10-18")
+    assert draft.id is None
+    assert draft.state is None
+    assert draft.tag_names == placed.tag_names
+    assert draft.start_date == datetime(2026, 9, 27, tzinfo=UTC)
+    assert placed.start_date == datetime(2025, 9, 27, 10, 30, 8, 4000, tzinfo=UTC)
+
+
+def test_an_area_or_a_uuid_stands_for_its_id() -> None:
+    """An order takes an area of interest, or a UUID, where an id is asked for."""
+    area = AreaOfInterest.model_validate(CONTRACT_AREA)
+    assert make_order(area_of_interest_id=area).area_of_interest_id == area.id
+    uuid = UUID("123e4567-e89b-12d3-a456-426614174000")
+    assert make_order(area_of_interest_id=uuid).area_of_interest_id == str(uuid)
+    with pytest.raises(pydantic.ValidationError, match="area_of_interest_id"):
+        make_order(area_of_interest_id=AreaOfInterest(name="not registered", geometry=SQUARE))
+
+
+def test_values_do_not_change() -> None:
+    """An order cannot be altered by accident."""
+    order = make_order()
+    with pytest.raises(pydantic.ValidationError):
+        order.frequency = "monthly"
+
+
+def test_one_string_is_no_list_of_tags() -> None:
+    """``tags="field42"`` does not become seven tags."""
+    with pytest.raises(pydantic.ValidationError, match="list of tags"):
+        make_order(tags="field42")
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"geometry": SQUARE},
+        {"geojson": SQUARE},
+        {"geojson": FEATURE},
+        {"geojson": {"type": "FeatureCollection", "features": [FEATURE]}},
+        {"geojson": {"type": "MultiPolygon", "coordinates": [SQUARE["coordinates"]]}},
+        {"geojson": FEATURE, "geometry": None},
+    ],
+)
+def test_both_ages_of_the_api_give_the_same_area(form: dict[str, Any]) -> None:
+    """``geometry`` and all forms of ``geojson`` parse to one value."""
+    others = {name: value for name, value in CONTRACT_AREA.items() if name != "geometry"}
+    assert AreaOfInterest.model_validate(others | form) == AreaOfInterest.model_validate(
+        CONTRACT_AREA
+    )
+
+
+def test_the_contracts_area_is_read_whole() -> None:
+    """Every field of the documented answer has its place; its time without a zone is UTC."""
+    area = AreaOfInterest.model_validate(CONTRACT_AREA)
+    assert area.created == datetime(2025, 7, 31, 11, 5, 29, 157539, tzinfo=UTC)
+    assert (area.bbox_width, area.bbox_height) == (1200.1, 1300.1)
+    assert AreaOfInterest.model_validate(area.to_dict()) == area
+    interface = area.__geo_interface__
+    assert interface["geometry"] == SQUARE
+    assert interface["properties"]["name"] == "Test AOI"
+
+
+def test_reprs_are_short_and_readable() -> None:
+    """A repr leaves out what is not there, and says where a polygon is instead of listing it."""
+    order = Order.model_validate(CONTRACT_ORDER)
+    assert "start_date='2025-09-27T10:30:08.004000Z'" in repr(order)
+    assert "tags=['field42']" in repr(order)
+    assert "None" not in repr(order)
+    ring = [[x / 1000, 49.0] for x in range(1000)] + [[0.5, 50.0], [0.0, 49.0]]
+    area = AreaOfInterest(name="n", geometry={"type": "Polygon", "coordinates": [ring]})
+    assert repr(area) == (
+        "AreaOfInterest(name='n', geometry='Polygon in (0, 49, 0.999, 50), 1002 positions')"
+    )
+    odd = AreaOfInterest(name="n", geometry={"type": "Polygon"})
+    assert "geometry='Polygon'" in repr(odd)
+
+
+def test_notebooks_get_a_table_and_no_markup_from_the_server() -> None:
+    """``_repr_html_`` shows the fields; what they hold is text, never HTML."""
+    page = make_order(comment="<script>alert(1)</script>")._repr_html_()
+    assert page.startswith("<table>")
+    assert "LSTfusion" in page
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page

@@ -1,0 +1,72 @@
+"""Orders and areas as GeoDataFrames."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import geopandas as gpd
+import pandas as pd
+import shapely
+
+from constellr_stac.orders import (
+    AreaOfInterest,
+    Order,
+    aois_to_geodataframe,
+    orders_to_geodataframe,
+    polygon_from,
+    same_area,
+)
+from constellr_stac.orders.geometry import geojson_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FIELD = AreaOfInterest.model_validate(
+    {
+        "name": "field",
+        "geojson": geojson_of(polygon_from(shapely.box(8, 49, 8.1, 49.1))),
+        "id": "a",
+        "created": "2026-01-01",
+        "soil": "loam",
+    }
+)
+ORDER = Order(
+    area_of_interest_id="a",
+    product_name="LSTfusion",
+    frequency="daily",
+    start_date="2026-06-01",
+    end_date="2026-08-31",
+    tags=["x", "y"],
+    id="1",
+)
+
+
+def test_areas_become_a_table() -> None:
+    """One row an area, on its polygon, WGS 84, with unknown fields as columns."""
+    table = aois_to_geodataframe([FIELD])
+    assert table.crs.to_epsg() == 4326
+    assert table.loc[0, ["name", "id", "soil"]].tolist() == ["field", "a", "loam"]
+    assert table.created[0] == pd.Timestamp("2026-01-01", tz="UTC")
+    assert same_area(table, FIELD.geometry)
+
+
+def test_orders_become_a_table_on_their_areas(tmp_path: Path) -> None:
+    """One row an order; an order of an area that is not given has no geometry; it can be saved."""
+    stray = ORDER.model_copy(update={"area_of_interest_id": "b", "id": "2"})
+    table = orders_to_geodataframe([ORDER, stray], [FIELD])
+    assert table.id.tolist() == ["1", "2"]
+    assert table.area_of_interest_name.tolist() == ["field", None]
+    assert same_area(table.geometry[0], FIELD.geometry)
+    assert table.geometry[1] is None
+    assert table.tags.tolist() == ["x, y", "x, y"]
+    assert table.start_date[0] == pd.Timestamp("2026-06-01", tz="UTC")
+    table.drop(columns="product_options").to_file(tmp_path / "orders.gpkg")
+    assert len(gpd.read_file(tmp_path / "orders.gpkg")) == 2
+
+
+def test_nothing_becomes_an_empty_table() -> None:
+    """No orders and no areas are tables with columns and a CRS, and no rows."""
+    for table in (aois_to_geodataframe([]), orders_to_geodataframe([], [])):
+        assert len(table) == 0
+        assert table.crs.to_epsg() == 4326
+        assert "id" in table.columns
