@@ -145,6 +145,9 @@ def load(
         }
     plan = make_plan(items, bands, **decisions)
     cube = ENGINES[engine](plan).assign_coords(_coordinates(plan))
+    for variable in cube.data_vars.values():
+        if "flag_values" in variable.attrs:  # CF: of the variable's own type
+            variable.attrs["flag_values"] = np.array(variable.attrs["flag_values"], variable.dtype)
     cube = mask_out(cube, classes)
     if units == "degC":
         cube = _in_celsius(cube)

@@ -20,6 +20,8 @@ from .references import reference
 from .stackstac import StackstacReader
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from odc.loader import BandKey
 
     from .products import Band, BandSelection
@@ -129,12 +131,16 @@ def _stacked(
 
     dtype = np.dtype(output_dtype(selection.band, raw=plan.raw))
     fill = dtype.type(fill_of(selection.band, raw=plan.raw))
-    items, bands = [], {}
-    for number in range(len(plan.items)):
+    places: dict[int, int] = {}
+    items: list[dict[str, Any]] = []
+    bands: dict[str, Band] = {}
+    for number, source in enumerate(selection.sources):
+        if source is None:
+            continue  # stackstac would drop the scene, and with it the time step
         item = _stackstac_item(plan, number, name, epsg)
+        places[number] = len(items)
         items.append(item)
-        source = selection.sources[number]
-        if source is not None and source.band != selection.band:
+        if source.band != selection.band:
             bands[item["assets"][name]["href"]] = source.band
     box = plan.geobox.boundingbox
     stacked = library.stack(
@@ -161,10 +167,12 @@ def _stacked(
             errors=plan.errors,
         ),
     )
-    layers = stacked.data[:, 0]
     metadata = band_metadata(selection.band, raw=plan.raw)
-    dims = ("time", *plan.geobox.dimensions)
-    return dims, _mosaicked(layers, plan, fill), {**metadata.attrs, "nodata": metadata.nodata}
+    return (
+        ("time", *plan.geobox.dimensions),
+        _in_steps(stacked.data[:, 0], places, plan, fill),
+        {**metadata.attrs, "nodata": metadata.nodata},
+    )
 
 
 def _stackstac_item(plan: Plan, number: int, name: str, epsg: int) -> dict[str, Any]:
@@ -191,22 +199,32 @@ def _stackstac_item(plan: Plan, number: int, name: str, epsg: int) -> dict[str, 
     }
 
 
-def _mosaicked(layers: Any, plan: Plan, fill: Any) -> Any:
-    """Lay the scenes of one step over each other, the first one uppermost, as odc-stac does."""
+def _in_steps(layers: Any, places: Mapping[int, int], plan: Plan, fill: Any) -> Any:
+    """Put scenes into their time steps, the first one uppermost, as odc-stac does.
+
+    Args:
+        layers: The scenes that have the variable, dims (scene, y, x).
+        places: Where each of these is in ``layers``, by its number in the plan.
+        plan: Knows the steps.
+        fill: What stands where there is no scene.
+    """
     import dask.array as da
 
-    if all(len(step) == 1 for step in plan.steps):
+    if plan.steps == tuple((number,) for number in places):
         return layers
 
     def empty(array: Any) -> Any:
         return da.isnan(array) if np.isnan(fill) else array == fill
 
     steps = []
-    for first, *others in plan.steps:
-        top = layers[first]
-        for number in others:
-            top = da.where(empty(top), layers[number], top)
-        steps.append(top)
+    for step in plan.steps:
+        scenes = [layers[places[number]] for number in step if number in places]
+        if not scenes:
+            scenes = [da.full_like(layers[0], fill)]  # type: ignore[no-untyped-call]
+        first, *others = scenes
+        for layer in others:
+            first = da.where(empty(first), layer, first)
+        steps.append(first)
     cube = da.stack(steps)  # type: ignore[no-untyped-call]
     return cube.rechunk({0: plan.chunks["time"]})
 

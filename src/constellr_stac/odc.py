@@ -140,6 +140,8 @@ def band_metadata(band: Band, *, raw: bool = False) -> RasterBandMetadata:
     dtype = output_dtype(band, raw=raw)
     coded = raw and band.is_coded
     attributes = band.cf_attributes(dtype)
+    if band.is_mask:
+        attributes["flag_values"] = list(band.flag_values)  # odc-stac compares attributes
     if coded:
         attributes |= {"scale_factor": band.scale, "add_offset": band.offset}
     return RasterBandMetadata(

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from affine import Affine
 from odc.geo.geobox import GeoBox
 from odc.loader import RasterLoadParams
 
@@ -112,12 +111,9 @@ class StackstacReader:
         """Let go of nothing: the bytes go with the last reader of them."""
 
     def _geobox(self, window: Window) -> GeoBox:
-        shift = Affine.translation(window.col_off, window.row_off)
-        return GeoBox(
-            (int(window.height), int(window.width)),
-            self._spec.transform * shift,
-            f"EPSG:{self._spec.epsg}",
-        )
+        whole = GeoBox(self._spec.shape, self._spec.transform, f"EPSG:{self._spec.epsg}")
+        rows, columns = window.toslices()
+        return whole[rows, columns]
 
 
 def _documented(reference: Reference, scale_offset: tuple[float, float]) -> Band:
