@@ -18,7 +18,7 @@ PACKAGE = Path(constellr_stac.__file__).parent
 FLOORS = (
     # L0 knows nobody
     {"errors"},
-    {"settings", "renewal", "transport"},
+    {"loans", "renewal", "settings", "transport", "units"},
     # L1 credentials as values
     {"credentials"},
     # L2 requests that carry one
@@ -42,7 +42,8 @@ FLOORS = (
     {"cube", "cluster"},
     {"deliveries", "explanation"},
     # L7 maps and time series
-    {"plot"},
+    {"plot", "zones"},
+    {"accessor"},
     # L8 the command line
     {"demo"},
     {"cli"},

@@ -34,10 +34,11 @@ from .errors import (
 )
 
 if TYPE_CHECKING:
-    from . import orders
+    from . import orders, sandbox
     from .auth import ConstellrAuth, make_request_modifier, request_modifier
     from .credentials import ApiKey, Password, Token, default_credential
     from .cube import load
+    from .explanation import explain
     from .odc import OdcDriver
     from .products import describe
     from .signing import Signer, sign, sign_inplace
@@ -76,21 +77,24 @@ __all__ = [
     "default_credential",
     "describe",
     "errors",
+    "explain",
     "load",
     "make_request_modifier",
     "orders",
     "request_modifier",
+    "sandbox",
     "sign",
     "sign_inplace",
 ]
 
-_MODULES = ("orders",)
+_MODULES = ("orders", "sandbox")
 """Modules that are public as they are."""
 
 _NAMES = {
     "auth": ("ConstellrAuth", "make_request_modifier", "request_modifier"),
     "credentials": ("ApiKey", "Password", "Token", "default_credential"),
     "cube": ("load",),
+    "explanation": ("explain",),
     "odc": ("OdcDriver",),
     "products": ("describe",),
     "signing": ("Signer", "sign", "sign_inplace"),
