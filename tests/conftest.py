@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
-from constellr_stac.sandbox import Sandbox
 from object_store import Swift, running_swift
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from constellr_stac.sandbox import Sandbox
 
 collect_ignore = ["swift_server.py"]  # a program that replaces sockets and threads when imported
 
@@ -47,9 +48,6 @@ def swift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swift]:
 
 
 @pytest.fixture
-def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """The documented API and its object store, with the environment set to use them."""
-    with Sandbox() as sandbox:
-        for name, value in sandbox.environment().items():
-            monkeypatch.setenv(name, value)
-        yield sandbox
+def sandbox(constellr_sandbox: Sandbox) -> Sandbox:
+    """The documented API and its object store, with an environment that leads there."""
+    return constellr_sandbox
