@@ -238,6 +238,9 @@ class Sandbox:
         """Serve this STAC item too, in place of one of the same id and collection.
 
         Its hrefs are served as they are; with ``presigned`` those in :attr:`bucket` are signed.
+
+        Raises:
+            ValueError: It has no id, no collection or no properties.
         """
         self._running.catalogue.add_item(item)
 

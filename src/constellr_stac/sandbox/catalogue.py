@@ -70,7 +70,13 @@ class Catalogue:
         return self._items.get((collection, item_id))
 
     def add_item(self, item: dict[str, Any]) -> None:
-        """Put an item in, in place of one of the same id and collection."""
+        """Put an item in, in place of one of the same id and collection.
+
+        Raises:
+            ValueError: It has no id, no collection or no properties.
+        """
+        if not {"id", "collection", "properties"} <= item.keys():
+            raise ValueError("An item has to have an id, a collection and properties.")
         held = HeldItem(copy.deepcopy(item))
         with self._lock:
             self._items[held.key] = held

@@ -9,11 +9,11 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import shapely
-from pyproj import Transformer
 
 if TYPE_CHECKING:
-    import numpy as np
+    from pyproj import Transformer
 
 __all__ = ["Measures", "measure"]
 
@@ -42,8 +42,6 @@ def _to_utm(longitude: float, latitude: float) -> Any:
     transformer = _transformer(zone + (32600 if latitude >= 0 else 32700))
 
     def project(points: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        import numpy as np
-
         return np.column_stack(transformer.transform(points[:, 0], points[:, 1]))
 
     return project
@@ -51,4 +49,6 @@ def _to_utm(longitude: float, latitude: float) -> Any:
 
 @cache
 def _transformer(epsg: int) -> Transformer:
+    from pyproj import Transformer  # late: it is slow to load, and few sandboxes measure
+
     return Transformer.from_crs(4326, epsg, always_xy=True)

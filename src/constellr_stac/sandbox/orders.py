@@ -94,10 +94,10 @@ class Order:
     def answer(self, now: datetime, *, newer: bool) -> dict[str, Any]:
         """Return the order as the API tells it."""
         answer = {
-            **self.asked,
             "area_of_interest_id": self.area.id,
             "start_date": zulu(self.starts),
             "end_date": zulu(self.ends),
+            **self.asked,
             "id": self.id,
             "created": zulu(self.created),
             "state": self.state(now, newer=newer),

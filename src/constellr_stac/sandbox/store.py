@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
+from http import HTTPStatus
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -53,11 +54,9 @@ class ObjectStore:
             answer = _Answer(
                 error.status, {"content-type": "application/xml"}, error.xml(request_id)
             )
-        headers = {
-            "content-length": str(len(answer.body)),
-            "x-amz-request-id": request_id,
-            **answer.headers,
-        }
+        headers = {"x-amz-request-id": request_id, **answer.headers}
+        if answer.status != HTTPStatus.NOT_MODIFIED:
+            headers.setdefault("content-length", str(len(answer.body)))
         pairs = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": answer.status, "headers": pairs})
         body = b"" if request.method == "HEAD" else answer.body

@@ -122,7 +122,7 @@ def ordered(things: Iterable[dict[str, Any]], keys: Sequence[SortKey]) -> list[d
     for key in reversed(keys):  # sorting is stable, so the first key goes last
         valued = [(_field(thing, key.field), thing) for thing in result]
         present = [pair for pair in valued if pair[0] is not None]
-        if len({type(value) for value, _ in present}) > 1:
+        if len({_kind(value) for value, _ in present}) > 1:
             present = [(str(value), thing) for value, thing in present]
         present.sort(key=itemgetter(0), reverse=key.descending)
         absent = [thing for value, thing in valued if value is None]
@@ -155,15 +155,21 @@ def _with_standard_operators(node: Any) -> Any:
     return changed
 
 
+def _kind(value: Any) -> type:
+    """Return what a value can be compared with."""
+    return float if isinstance(value, int | float) else type(value)
+
+
 def _field(thing: dict[str, Any], path: str) -> Any:
     """Look a field up by its dotted path, or by its name alone among the properties."""
-    properties = thing.get("properties", {})
-    if path in properties:
-        return properties[path]
-    found: Any = thing
-    for step in path.split("."):
-        found = found.get(step) if isinstance(found, dict) else None
-    return found
+    found: Any = thing.get("properties", {}).get(path)
+    if found is None:
+        found = thing
+        for step in path.split("."):
+            found = found.get(step) if isinstance(found, dict) else None
+    if isinstance(found, str) and _RFC3339.fullmatch(found):
+        return datetime.fromisoformat(found.upper())
+    return found if isinstance(found, str | int | float | None) else str(found)
 
 
 def _bad(detail: str) -> Refused:
