@@ -34,7 +34,7 @@ FLOORS = (
     {"assets", "chunking"},
     # L5 bytes become pixels, or files on disk
     {"pixels"},
-    {"sources", "grids", "masking", "downloads"},
+    {"sources", "grids", "masking", "units", "zones", "downloads"},
     {"odc", "stackstac"},
     # L6 pixels become cubes
     {"plan"},

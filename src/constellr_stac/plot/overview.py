@@ -1,0 +1,140 @@
+"""A season in one figure: its extremes as maps, and every scene's median."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from constellr_stac.units import FREEZING, in_celsius
+
+from .canvas import label_times, new_figure, time_of
+from .maps import add_colour_bar, robust_limits, temperature_map
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["demo_figure"]
+
+_DAY, _NIGHT = "#c8501e", "#2b5c8a"
+_CLEAR_ENOUGH = 0.5
+"""A map that is half grey shows little."""
+
+
+def demo_figure(cube: xr.Dataset, table: pd.DataFrame, *, variable: str = "lst") -> Figure:
+    """Draw the coolest night and the hottest day on one colour scale, above all medians.
+
+    The two are chosen by their clear pixels' median, out of the scenes that are at least half
+    clear, or out of all if none is.
+
+    Args:
+        cube: Temperatures with dims (time, y, x), in kelvin or degrees Celsius; what is NaN
+            (clouds masked out) is grey.
+        table: One row for each time step of the cube, in its order, indexed by time, with
+            ``daytime``, ``solar_hour``, ``median``, ``clear_median`` and ``clear_share``;
+            medians in kelvin. ``cube.constellr.table()`` makes it.
+
+    Keyword Args:
+        variable: The temperature's name.
+
+    Returns:
+        The figure: ``figure.savefig("demo.png", dpi=150)``.
+
+    Raises:
+        MissingExtraError: The extra ``plot`` is not installed.
+        ValueError: No scene has a clear pixel.
+    """
+    steps = _extremes(table)
+    temperature = in_celsius(cube[[variable]])[variable]
+    scenes = [temperature.isel(time=step).compute() for step in steps.values()]
+    figure = new_figure(width=11.0, height=9.6)
+    grid = figure.add_gridspec(2, len(scenes), height_ratios=[1.3, 1.0])
+    axes = [figure.add_subplot(grid[0, column]) for column in range(len(scenes))]
+    limits = robust_limits(scenes)
+    for ax, scene, (name, step) in zip(axes, scenes, steps.items(), strict=True):
+        hour = _clock(table["solar_hour"].iloc[step])
+        title = f"{name}\n{time_of(scene)} ({hour} solar time)"
+        temperature_map(scene, ax, limits=limits, colorbar=False, title=title)
+    for ax in axes[1:]:
+        ax.set_ylabel("")
+        ax.tick_params(labelleft=False)
+    add_colour_bar(figure, axes, scenes, no_data="cloud or no data")
+    below = figure.add_subplot(grid[1, :])
+    _draw_medians(below, table)
+    _point_out(below, table, steps)
+    return figure
+
+
+def _extremes(table: pd.DataFrame) -> dict[str, int]:
+    """Find the coolest night and the hottest day among the scenes that are clear enough."""
+    known = table["clear_median"].notna()
+    if not known.any():
+        msg = "No scene has a clear pixel: there is nothing to draw."
+        raise ValueError(msg)
+    clear = known & (table["clear_share"] >= _CLEAR_ENOUGH)
+    found = {}
+    for name, is_day in (("Coolest clear night", False), ("Hottest clear day", True)):
+        of_kind = table["daytime"].astype(bool) == is_day
+        chosen = next((c for c in (clear & of_kind, known & of_kind) if c.any()), None)
+        if chosen is not None:
+            medians = table["clear_median"].where(chosen).to_numpy()
+            found[name] = int(np.nanargmax(medians) if is_day else np.nanargmin(medians))
+    return found
+
+
+def _draw_medians(ax: Axes, table: pd.DataFrame) -> None:
+    """Draw each scene's median with and without its clouds, joined by a line."""
+    is_day = table["daytime"].to_numpy().astype(bool)
+    times = table.index.to_numpy()
+    clear, whole = table["clear_median"].to_numpy(), table["median"].to_numpy()
+    ax.vlines(times, whole - FREEZING, clear - FREEZING, color="0.6", lw=1, zorder=1)
+    for kind, colour, marker, chosen in (
+        ("day", _DAY, "o", is_day),
+        ("night", _NIGHT, "s", ~is_day),
+    ):
+        rim = {"markersize": 9, "markerfacecolor": "white"}
+        for which, medians, style in (
+            (f"{kind}, all pixels", whole, rim),
+            (f"{kind}, clear pixels", clear, {"markersize": 5}),
+        ):
+            kelvin = medians[chosen] - FREEZING
+            ax.plot(times[chosen], kelvin, marker, color=colour, label=which, **style)
+    label_times(ax)
+    ax.margins(x=0.04, y=0.16)
+    ax.set_ylabel("Median land surface temperature (°C)")
+    ax.set_title("Median of each scene, with and without its clouds")
+    ax.secondary_yaxis("right", functions=(_to_kelvin, _to_celsius)).set_ylabel("(K)")
+    ax.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.16), frameon=False)
+
+
+def _point_out(ax: Axes, table: pd.DataFrame, steps: dict[str, int]) -> None:
+    """Name the scenes that are shown as maps."""
+    for name, step in steps.items():
+        place = (table.index[step], table["clear_median"].iloc[step] - FREEZING)
+        above = name.startswith("Hottest")
+        ax.annotate(
+            name.lower(),
+            place,
+            xytext=(0, 9 if above else -9),
+            textcoords="offset points",
+            ha="center",
+            va="bottom" if above else "top",
+            fontsize="small",
+        )
+
+
+def _to_kelvin(celsius: Any) -> Any:
+    return np.asarray(celsius) + FREEZING
+
+
+def _to_celsius(kelvin: Any) -> Any:
+    return np.asarray(kelvin) - FREEZING
+
+
+def _clock(hour: float) -> str:
+    """Write an hour of the day as a clock shows it: 8.51 is 08:31."""
+    minutes = round(hour * 60) % (24 * 60)
+    return f"{minutes // 60:02}:{minutes % 60:02}"

@@ -1,0 +1,53 @@
+"""Values over time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from .canvas import label_times, name_of, new_figure, quantity
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+
+__all__ = ["time_series"]
+
+
+def time_series(
+    series: xr.DataArray | Mapping[str, xr.DataArray],
+    ax: Axes | None = None,
+    *,
+    title: str | None = None,
+) -> Axes:
+    """Draw values over time, with their unit.
+
+    Args:
+        series: Dims (time,): one, or several by their names in the legend.
+        ax: Where to draw; a new figure if left out (``ax.figure``).
+
+    Keyword Args:
+        title: Else what is shown.
+
+    Returns:
+        The axes.
+
+    Raises:
+        MissingExtraError: The extra ``plot`` is not installed.
+        ValueError: There is no series, or one has other dims than ``time``.
+    """
+    named = dict(series) if isinstance(series, Mapping) else {"": series}
+    if not named or any(each.dims != ("time",) for each in named.values()):
+        msg = "A time series has the one dimension time: reduce y and x first, with .median(...)."
+        raise ValueError(msg)
+    ax = ax or new_figure(width=8.0, height=4.0).add_subplot()
+    for name, each in named.items():
+        in_order = each.sortby("time").compute()
+        ax.plot(in_order["time"].to_numpy(), in_order.to_numpy(), "o-", ms=4, lw=1, label=name)
+    first = next(iter(named.values()))
+    ax.set_ylabel(quantity(first))
+    label_times(ax)
+    ax.set_title(name_of(first) if title is None else title)
+    if len(named) > 1:
+        ax.legend(frameon=False)
+    return ax

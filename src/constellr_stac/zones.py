@@ -1,0 +1,164 @@
+"""Places in a cube: the pixels of a point or an area, and one number for them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+import odc.geo.xr  # noqa: F401 - the .odc accessor
+import shapely.geometry
+import xarray as xr
+from odc.geo.geom import Geometry
+from rasterio.features import geometry_mask
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from odc.geo.geobox import GeoBox
+
+__all__ = ["Statistic", "in_cube_crs", "outlines", "reduce_zone", "spatial_dims"]
+
+Statistic = Literal["median", "mean", "min", "max", "std", "count"]
+"""What is made of the valid pixels of a place."""
+
+
+def spatial_dims(cube: xr.Dataset) -> tuple[str, str]:
+    """Return the names of rows and columns.
+
+    Args:
+        cube: With the grid that :func:`constellr_stac.load` gives it.
+
+    Raises:
+        ValueError: The cube has no grid.
+    """
+    dims = cube.odc.spatial_dims
+    if dims is None or cube.odc.geobox is None or cube.odc.geobox.crs is None:
+        msg = "The cube does not say where its pixels are: it needs x, y and spatial_ref."
+        raise ValueError(msg)
+    return str(dims[0]), str(dims[1])
+
+
+def in_cube_crs(cube: xr.Dataset, geometry: Any, crs: Any) -> Geometry:
+    """Return a geometry in the cube's CRS.
+
+    Args:
+        cube: With a grid.
+        geometry: Shapely, GeoJSON (a geometry or Feature) or :class:`odc.geo.geom.Geometry`.
+        crs: The CRS of one that does not bring its own.
+    """
+    spatial_dims(cube)
+    if not isinstance(geometry, Geometry):
+        plain = getattr(geometry, "__geo_interface__", geometry)
+        if plain.get("type") == "Feature":
+            plain = plain["geometry"]
+        geometry = Geometry(shapely.geometry.shape(plain), crs)
+    projected: Geometry = geometry.to_crs(cube.odc.geobox.crs)
+    return projected
+
+
+def outlines(cube: xr.Dataset, areas: Any) -> tuple[list[Any], list[Geometry]]:
+    """Return the index of a GeoDataFrame, and its geometries in the cube's CRS.
+
+    Args:
+        cube: With a grid.
+        areas: A GeoDataFrame or GeoSeries.
+
+    Raises:
+        TypeError: ``areas`` has no geometries.
+        ValueError: It has no CRS.
+    """
+    spatial_dims(cube)
+    series = getattr(areas, "geometry", None)
+    if series is None or not hasattr(series, "to_crs"):
+        raise TypeError(f"A GeoDataFrame or GeoSeries is needed, not a {type(areas).__name__}.")
+    if series.crs is None:
+        msg = "The areas have no CRS: say which one, with .set_crs('EPSG:4326')."
+        raise ValueError(msg)
+    projected = series.to_crs(cube.odc.geobox.crs.to_wkt())
+    crs = cube.odc.geobox.crs
+    return list(projected.index), [Geometry(shape, crs) for shape in projected]
+
+
+def reduce_zone(
+    values: xr.Dataset,
+    place: Geometry,
+    statistic: Statistic,
+    *,
+    all_touched: bool,
+    missing: Literal["raise", "nan"],
+) -> xr.Dataset:
+    """Return one number for a place, for each variable and time step.
+
+    Only the chunks the place lies in are read, and nothing before the result is computed.
+
+    Args:
+        values: Variables with dims (time, y, x).
+        place: In the cube's CRS.
+        statistic: What is made of the valid pixels.
+
+    Keyword Args:
+        all_touched: Whether an area has all pixels it touches.
+        missing: What to do about a place outside the cube.
+
+    Raises:
+        ValueError: There is no such statistic, or the place lies outside.
+    """
+    if statistic not in get_args(Statistic):
+        known = ", ".join(get_args(Statistic))
+        raise ValueError(f"There is no statistic {statistic!r}; there are {known}.")
+    rows, columns = spatial_dims(values)
+    geobox = values.odc.geobox
+    window = _window(geobox, place)
+    if window is None:
+        if missing == "raise":
+            msg = "The geometry lies outside the cube. (Is its CRS the one given as crs=?)"
+            raise ValueError(msg)
+        window = (slice(0, 0), slice(0, 0))
+    inside = _pixels(geobox[window], place, all_touched=all_touched)
+    part = values.isel({rows: window[0], columns: window[1]})
+    part = part.where(xr.DataArray(inside, dims=(rows, columns)))
+    if statistic == "count":
+        reduced = part.count((rows, columns))
+    elif inside.size == 0:
+        reduced = part.sum((rows, columns), min_count=1)
+    else:
+        reduced = getattr(part, statistic)((rows, columns), skipna=True)
+    return _described(reduced, values, statistic)
+
+
+def _described(reduced: xr.Dataset, values: xr.Dataset, statistic: str) -> xr.Dataset:
+    for name, variable in values.data_vars.items():
+        words: dict[str, Any] = {"long_name": variable.attrs.get("long_name", str(name))}
+        words["units"] = "1" if statistic == "count" else variable.attrs.get("units", "")
+        words["cell_methods"] = f"area: {statistic}"
+        reduced[name].attrs = words
+    return reduced
+
+
+def _window(geobox: GeoBox, place: Geometry) -> tuple[slice, slice] | None:
+    """Return the rows and columns that a place lies in, or ``None`` outside."""
+    if place.is_empty:
+        return None
+    left, bottom, right, top = place.boundingbox
+    to_pixel: Any = geobox.wld2pix
+    corners = [to_pixel(x, y) for x in (left, right) for y in (bottom, top)]
+    columns, rows = zip(*corners, strict=True)
+    found = tuple(
+        slice(max(int(np.floor(min(edges))), 0), min(int(np.floor(max(edges))) + 1, size))
+        for edges, size in ((rows, geobox.shape[0]), (columns, geobox.shape[1]))
+    )
+    return None if any(part.start >= part.stop for part in found) else (found[0], found[1])
+
+
+def _pixels(geobox: GeoBox, place: Geometry, *, all_touched: bool) -> NDArray[np.bool_]:
+    """Return which pixels belong to a place: a point has the one it lies in."""
+    if 0 in geobox.shape:
+        return np.zeros(geobox.shape, bool)
+    is_point = place.geom_type in ("Point", "MultiPoint")
+    mask = geometry_mask(
+        [place.geom],
+        out_shape=geobox.shape,
+        transform=geobox.affine,
+        invert=True,
+        all_touched=all_touched or is_point,
+    )
+    return np.asarray(mask, bool)
