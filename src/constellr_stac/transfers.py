@@ -1,4 +1,4 @@
-"""One GET of some bytes, tried again where that can help.
+"""One GET of some bytes, or of a file from where it stopped, tried again where that can help.
 
 A 403 asks for a new URL, once; a dropped connection, a short body, 429 and 5xx wait and try
 again; a 404 is final. What is raised names item, asset and cause, and shows no signature.
@@ -9,31 +9,78 @@ from __future__ import annotations
 import random
 import re
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
 
 from .errors import AssetReadError, ConstellrError
 from .transport import TIMEOUT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
     from .locations import Locations
     from .references import Reference
 
-__all__ = ["Transfer"]
+__all__ = ["Receiver", "Source", "Transfer"]
+
+T = TypeVar("T")
 
 _ATTEMPTS = 4
+_PIECE = 256 << 10
 _FIRST_PAUSE = 0.25
 _LONGEST_PAUSE = 20.0
 _WHOLE, _PART, _BEYOND = 200, 206, 416
 _TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
 _REFUSALS = {400, 401, 403}  # S3 says 400 for an ended session token
+_START = re.compile(r"bytes (\d+)-")
 _TOTAL = re.compile(r"bytes (?:\d+-\d+|\*)/(\d+)")
 _CODE = re.compile(rb"<Code>(\w+)</Code>")
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a server says of a file whose bytes it sends."""
+
+    size: int | None = None
+    """Bytes in all; ``None`` where it does not say."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """The answer's headers, whatever the case of their names."""
+
+    @property
+    def version(self) -> str | None:
+        """What tells these bytes from later ones: a strong ETag, else the date of change."""
+        etag = self.headers.get("ETag", "")
+        if etag and not etag.startswith("W/"):
+            return etag
+        return None if etag else self.headers.get("Last-Modified")
+
+
+class Receiver(Protocol):
+    """Takes the bytes of one file in order; it may hold the first of them from before.
+
+    It is called by one thread. What a method raises ends the transfer and is passed on.
+    """
+
+    @property
+    def held(self) -> int:
+        """How many bytes it holds."""
+
+    @property
+    def version(self) -> str | None:
+        """The :attr:`Source.version` they are of; ``None``: they cannot be gone on with."""
+
+    def begin(self, source: Source) -> None:
+        """Let go of what is held: the file comes from its first byte."""
+
+    def take(self, piece: bytes) -> None:
+        """Hold the next bytes, too."""
 
 
 class Transfer:
@@ -57,34 +104,93 @@ class Transfer:
         Raises:
             AssetReadError: They cannot be had; the message says which and why.
         """
+        path = _local_path(reference.href)
+        if path is not None:
+            return _from_disk(reference, path, start, stop)
+        wanted = {"Range": f"bytes={start}-{stop - 1}"}
+        return self._ask(reference, lambda: wanted, lambda answer: _body(answer, start, stop))
+
+    def stream(self, reference: Reference, receiver: Receiver) -> None:
+        """Hand a whole file to ``receiver``, from the first byte that it does not hold.
+
+        Where the bytes break off they are gone on with, if the file is still the same; else it
+        begins anew. However often they break off, as long as some come in between.
+
+        Raises:
+            AssetReadError: The file cannot be had; the message says which and why.
+        """
+        path = _local_path(reference.href)
+        if path is not None:
+            receiver.begin(self.source(reference))
+            for piece in _pieces(reference, path):
+                receiver.take(piece)
+            return
+
+        def wanted() -> Mapping[str, str]:
+            version = receiver.version
+            if not receiver.held or version is None:
+                return {}
+            return {"Range": f"bytes={receiver.held}-", "If-Range": version}
+
+        self._ask(
+            reference,
+            wanted,
+            lambda answer: _pour(answer, receiver),
+            progress=lambda: receiver.held,
+        )
+
+    def source(self, reference: Reference) -> Source:
+        """Return what is known of a file before its bytes.
+
+        Raises:
+            AssetReadError: Nothing is; the message says why.
+        """
+        path = _local_path(reference.href)
+        if path is not None:
+            return Source(_from_disk(reference, path, 0, 0)[1])
+        # A URL signed for GET is not good for HEAD; the body is left unread.
+        return self._ask(reference, dict, _source)
+
+    def _ask(
+        self,
+        reference: Reference,
+        headers: Callable[[], Mapping[str, str]],
+        use: Callable[[requests.Response], T | None],
+        progress: Callable[[], int] = lambda: 0,
+    ) -> T:
+        """GET, and try again as long as ``use`` makes nothing of the answers."""
         cause, status, renewed = "", None, False
-        attempt = 0
+        attempt, pause, reached = 0, 0.0, progress()
         while attempt < _ATTEMPTS:
+            time.sleep(pause)
+            pause = _FIRST_PAUSE * 2**attempt * random.uniform(0.75, 1.25)  # noqa: S311
             attempt += 1
             url = self._url(reference)
-            path = _local_path(url)
-            if path is not None:
-                return _from_disk(reference, path, start, stop)
-            pause = _FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.75, 1.25)  # noqa: S311
             try:
-                answer = self._session.get(
+                with self._session.get(
                     url,
-                    headers={"Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"},
+                    headers={"Accept-Encoding": "identity", **headers()},
                     auth=_unchanged,  # .netrc has nothing to say to a bucket
                     timeout=TIMEOUT,
-                )
-            except requests.RequestException as error:
+                    stream=True,
+                ) as answer:
+                    status = answer.status_code
+                    if status in (_WHOLE, _PART, _BEYOND):
+                        used = use(answer)
+                        if used is not None:
+                            return used
+                        cause = "the server sends other bytes than it was asked for"
+                        continue
+                    cause = _said(answer)
+            except (requests.RequestException, HTTPError) as error:
                 cause, status = f"{type(error).__name__}: the connection failed", None
-                time.sleep(pause)
+                if progress() > reached:
+                    attempt, reached, renewed = 0, progress(), False
                 continue
-            status = answer.status_code
-            if status in (_WHOLE, _PART, _BEYOND):
-                return _body(answer, start, stop)
-            cause = _said(answer)
             if status in _REFUSALS and not renewed and self._locations.refused(reference, url):
-                renewed, attempt = True, attempt - 1
+                renewed, attempt, pause = True, attempt - 1, 0.0
             elif status in _TRANSIENT:
-                time.sleep(_asked_pause(answer, pause))
+                pause = _asked_pause(answer, pause)
             else:
                 break
         raise AssetReadError(
@@ -113,23 +219,67 @@ def _body(answer: requests.Response, start: int, stop: int) -> tuple[bytes, int]
     return answer.content[start:stop], len(answer.content)  # a server that knows no ranges
 
 
+def _source(answer: requests.Response) -> Source:
+    length = answer.headers.get("Content-Length", "")
+    whole = answer.status_code == _WHOLE and length.isdigit()
+    return Source(int(length) if whole else None, answer.headers)
+
+
+def _pour(answer: requests.Response, receiver: Receiver) -> bool | None:
+    """Hand the body on; say nothing if it does not go on where the receiver stopped."""
+    source = _source(answer)
+    if answer.status_code == _WHOLE:
+        receiver.begin(source)
+    elif not _goes_on(answer, source, receiver):
+        receiver.begin(Source())
+        return None
+    while piece := answer.raw.read1(_PIECE, decode_content=False):
+        receiver.take(piece)
+    return True
+
+
+def _goes_on(answer: requests.Response, source: Source, receiver: Receiver) -> bool:
+    """Say whether a part is what was asked for; not every server heeds If-Range."""
+    start = _START.match(answer.headers.get("Content-Range", ""))
+    return (
+        answer.status_code == _PART
+        and start is not None
+        and int(start[1]) == receiver.held
+        and source.version in (None, receiver.version)
+    )
+
+
+def _pieces(reference: Reference, path: Path) -> Iterator[bytes]:
+    """Read a file on disk; what goes wrong where the bytes end up is none of its business."""
+    try:
+        with path.open("rb") as file:
+            while piece := file.read(_PIECE):
+                yield piece
+    except OSError as error:
+        raise _unreadable(reference, error) from error
+
+
 def _from_disk(reference: Reference, path: Path, start: int, stop: int) -> tuple[bytes, int]:
     try:
         with path.open("rb") as file:
             file.seek(start)
             return file.read(stop - start), path.stat().st_size
     except OSError as error:
-        raise AssetReadError(
-            f"{reference.label} cannot be read: {error.strerror or error}. "
-            "Check that the file is there and readable."
-        ) from error
+        raise _unreadable(reference, error) from error
 
 
-def _local_path(url: str) -> Path | None:
-    scheme = urlsplit(url).scheme
+def _unreadable(reference: Reference, error: OSError) -> AssetReadError:
+    return AssetReadError(
+        f"{reference.label} cannot be read: {error.strerror or error}. "
+        "Check that the file is there and readable."
+    )
+
+
+def _local_path(href: str) -> Path | None:
+    scheme = urlsplit(href).scheme
     if scheme == "file":
-        return Path(url2pathname(urlsplit(url).path))
-    return None if scheme in ("http", "https") else Path(url)
+        return Path(url2pathname(urlsplit(href).path))
+    return None if scheme in ("http", "https", "s3") else Path(href)
 
 
 def _asked_pause(answer: requests.Response, pause: float) -> float:
