@@ -91,8 +91,8 @@ class AreasClient(ApiClient):
                 return existing
             raise _exists(conflict, existing, exist_ok=exist_ok) from conflict
 
-    def get_aoi(self, id: str) -> AreaOfInterest:  # noqa: A002 - the API's own word
-        """Return an area of interest.
+    def get_aoi(self, id: str | AreaOfInterest) -> AreaOfInterest:  # noqa: A002 - the API's own word
+        """Return an area of interest, given its id, or as it was, as it is now.
 
         Raises:
             NotFoundError: There is none of this id.
@@ -110,7 +110,7 @@ class AreasClient(ApiClient):
         """
         return map(self._area, self._listed(_AREAS, limit, sort))
 
-    def delete_aoi(self, id: str) -> None:  # noqa: A002 - the API's own word
+    def delete_aoi(self, id: str | AreaOfInterest) -> None:  # noqa: A002 - the API's own word
         """Delete an area of interest (newer API).
 
         Raises:
@@ -189,8 +189,8 @@ class AreasClient(ApiClient):
             try:
                 return self._sent(fields, "geojson", polygon)
             except ValidationError as second:
-                # The form of which the API says nothing was right, and something else was wrong.
-                raise (refusal if _mentions("geojson", second) else second) from None
+                # Something else was wrong: the API says what in answer to the form it knows.
+                raise (second if _mentions("geojson", refusal) else refusal) from None
 
     def _sent(
         self,

@@ -228,15 +228,20 @@ class OrdersClient(AreasClient):
         """
         return map(partial(parsed, Order), self._listed(_ORDERS, limit, sort))
 
-    def get(self, id: str) -> Order:  # noqa: A002 - the API's own word
-        """Return an order.
+    def get(self, id: str | Order) -> Order:  # noqa: A002 - the API's own word
+        """Return an order, given its id, or as it was, as it is now.
 
         Raises:
             NotFoundError: There is none of this id.
         """
         return parsed(Order, self._json("GET", path_of(_ORDERS, id)))
 
-    def update(self, id: str, *, tags: Iterable[str]) -> Order:  # noqa: A002 - the API's own word
+    def update(
+        self,
+        id: str | Order,  # noqa: A002 - the API's own word
+        *,
+        tags: Iterable[str],
+    ) -> Order:
         """Give an order other tags, in place of those it has; returns it.
 
         Raises:
@@ -248,7 +253,7 @@ class OrdersClient(AreasClient):
         refuse(tag_violations(names, self.rules))
         return parsed(Order, self._json("PATCH", path_of(_ORDERS, id), json={"tags": names}))
 
-    def delete(self, id: str) -> None:  # noqa: A002 - the API's own word
+    def delete(self, id: str | Order) -> None:  # noqa: A002 - the API's own word
         """Delete an order that has not been begun, or was rejected (newer API).
 
         Raises:
@@ -270,7 +275,7 @@ class OrdersClient(AreasClient):
 
     def wait(
         self,
-        id: str,  # noqa: A002 - the API's own word
+        id: str | Order,  # noqa: A002 - the API's own word
         until: str | Collection[str] = ("closed", "rejected"),
         *,
         timeout: float | None = None,
@@ -280,7 +285,7 @@ class OrdersClient(AreasClient):
         """Wait until an order comes to one of some states, and return it.
 
         Args:
-            id: The order's id.
+            id: The order or its id.
             until: A state, or several.
 
         Keyword Args:

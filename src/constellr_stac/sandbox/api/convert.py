@@ -53,12 +53,16 @@ def _feature(content: bytes, file_format: str) -> dict[str, Any]:
     if is_zip != (file_format == "shapefile"):
         raise _bad(f"the file is no {file_format}")
     try:
-        meta, _, geometries, _ = pyogrio.raw.read(content, columns=[], force_2d=True)
+        layers = [name for name, kind in pyogrio.list_layers(content) if kind is not None]
+        read = [pyogrio.raw.read(content, layer=name, columns=[], force_2d=True) for name in layers]
     except (DataSourceError, ValueError) as error:
         raise _bad(f"the file cannot be read: {error}") from error
-    if len(geometries) != 1:
-        raise _bad(f"the file has {len(geometries)} features, it has to have exactly one")
-    geometry = _in_degrees(shapely.from_wkb(geometries[0]), meta["crs"])
+    features = [
+        (geometry, meta["crs"]) for meta, _, geometries, _ in read for geometry in geometries
+    ]
+    if len(features) != 1:
+        raise _bad(f"the file has {len(features)} features, it has to have exactly one")
+    geometry = _in_degrees(shapely.from_wkb(features[0][0]), features[0][1])
     if geometry.geom_type not in ("Polygon", "MultiPolygon"):
         raise _bad(f"the file has a {geometry.geom_type} and no polygon")
     return {
