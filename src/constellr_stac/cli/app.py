@@ -1,0 +1,54 @@
+"""The commands put together, and the one place where they are run."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from . import account, areas, cubes, orders, sandbox, search
+from .failures import tell
+from .frame import Flags, group
+
+__all__ = ["app", "run"]
+
+
+def _show_version(asked: bool) -> None:  # noqa: FBT001 - typer calls it so
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"constellr {version('constellr-stac')}")
+        raise typer.Exit
+
+
+@dataclass
+class _Options(Flags):
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Show the version and exit.", is_eager=True, callback=_show_version
+        ),
+    ] = False
+
+
+app = group(
+    "Constellr's land surface temperature scenes: order, search, load and download them.",
+    _Options,
+)
+app.add_typer(account.commands)
+app.add_typer(search.commands)
+app.add_typer(cubes.commands)
+app.add_typer(orders.commands, name="orders")
+app.add_typer(areas.commands, name="aoi")
+app.add_typer(areas.products)
+app.add_typer(sandbox.commands)
+
+
+def run() -> int:
+    """Run the command line of this process, and return the exit code."""
+    flags = Flags()
+    try:
+        main = typer.main.get_command(app)
+        code = main(prog_name="constellr", standalone_mode=False, obj=flags)
+    except BaseException as error:  # noqa: BLE001 - this is where every failure ends
+        return tell(error, flags)
+    return code if isinstance(code, int) else 0

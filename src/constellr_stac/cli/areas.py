@@ -1,0 +1,196 @@
+"""``constellr aoi`` and ``constellr products``: where, and what can be ordered."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .failures import Failure
+from .frame import command, group
+from .inputs import STDIN, from_json
+from .terminal import Terminal
+
+if TYPE_CHECKING:
+    from constellr_stac.orders import AreaOfInterest
+
+__all__ = ["commands", "products"]
+
+commands = group("Areas of interest: the places that orders are for.")
+products = typer.Typer()
+
+AreaId = Annotated[str, typer.Argument(metavar="ID", help="The area's id.")]
+AreaFile = Annotated[
+    str,
+    typer.Argument(
+        metavar="FILE",
+        help="GeoJSON, GeoPackage, KML, KMZ or a zipped Shapefile with one polygon; "
+        "- for GeoJSON on standard input.",
+    ),
+]
+
+_SQUARE_KILOMETRE = 1e6
+
+
+@command(commands, "constellr aoi list", "constellr aoi list --json > areas.geojson", name="list")
+def list_(
+    terminal: Terminal,
+    *,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="At most so many.", show_default="all")
+    ] = None,
+) -> None:
+    """List the areas of the organization, the newest first."""
+    from constellr_stac.orders import OrdersClient
+
+    with OrdersClient() as client, terminal.working("Asking for areas …"):
+        areas = list(client.list_aois(limit=limit))
+    if terminal.as_json:
+        terminal.json(
+            {
+                "type": "FeatureCollection",
+                "features": [area.__geo_interface__ for area in areas],
+            }
+        )
+    elif areas:
+        terminal.table(("id", "name", "size", "created"), map(_row, areas))
+    else:
+        terminal.note("There are no areas.")
+
+
+@command(commands, "constellr aoi show f1c53eaa-9b26-4c3d-8998-bfc8e9ac1770")
+def show(terminal: Terminal, id_: AreaId) -> None:
+    """Show one area."""
+    from constellr_stac.orders import OrdersClient
+
+    with OrdersClient() as client:
+        _show(terminal, client.get_aoi(id_))
+
+
+@command(
+    commands,
+    'constellr aoi create "field 42" field42.geojson',
+    'constellr aoi create harbour - --description "Los Angeles" < harbour.geojson',
+)
+def create(
+    terminal: Terminal,
+    name: Annotated[str, typer.Argument(help="A name that no other area has.", metavar="NAME")],
+    file: AreaFile,
+    *,
+    description: Annotated[str | None, typer.Option(help="A few words about it.")] = None,
+    exist_ok: Annotated[
+        bool, typer.Option("--exist-ok", help="The same area may exist already.")
+    ] = False,
+) -> None:
+    """Register an area of interest."""
+    from constellr_stac.orders import AreaOfInterestExistsError, OrdersClient
+
+    polygon = _area(file)
+    with OrdersClient() as client:
+        try:
+            area = client.create_aoi(name, polygon, description, exist_ok=exist_ok)
+        except AreaOfInterestExistsError as error:
+            if error.existing is None or exist_ok:
+                raise
+            raise Failure(
+                f"There is an area named {name!r} already: {error.existing.id}. Use it, say "
+                "--exist-ok if it is the same, or choose another name."
+            ) from error
+    _show(terminal, area)
+
+
+@command(commands, "constellr aoi delete f1c53eaa-9b26-4c3d-8998-bfc8e9ac1770")
+def delete(
+    terminal: Terminal,
+    id_: AreaId,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Delete an area that no order needs."""
+    from constellr_stac.orders import OrdersClient
+
+    with OrdersClient() as client:
+        if not yes:
+            name = client.get_aoi(id_).name
+            if not terminal.ask(f"Delete the area {name!r}?", instead="--yes"):
+                msg = "Nothing was deleted."
+                raise Failure(msg)
+        client.delete_aoi(id_)
+    if terminal.as_json:
+        terminal.json({"deleted": id_})
+    else:
+        terminal.line(f"The area {id_} is deleted.")
+
+
+@command(commands, "constellr aoi info field42.geojson")
+def info(terminal: Terminal, file: AreaFile) -> None:
+    """Measure an area as the API does, without registering it."""
+    from constellr_stac.orders import OrdersClient
+
+    polygon = _area(file)
+    with OrdersClient() as client:
+        size = client.geometry_info(polygon)
+    if terminal.as_json:
+        terminal.json(size.to_dict())
+        return
+    terminal.facts(
+        (
+            ("width", f"{size.bbox_width:,.1f} m"),
+            ("height", f"{size.bbox_height:,.1f} m"),
+            ("area", f"{size.area / _SQUARE_KILOMETRE:,.3f} km²"),
+        )
+    )
+
+
+@command(products, "constellr products", name="products")
+def list_products(terminal: Terminal) -> None:
+    """List the products that the organization may order."""
+    from constellr_stac.orders import OrdersClient
+
+    with OrdersClient() as client:
+        found = client.products()
+    if terminal.as_json:
+        terminal.json([product.to_dict() for product in found])
+        return
+    for product in found:
+        terminal.line(product.name)
+
+
+def _area(file: str) -> Any:
+    """Return what the orders client takes for an area."""
+    return from_json(STDIN) if file == STDIN else file
+
+
+def _show(terminal: Terminal, area: "AreaOfInterest") -> None:
+    if terminal.as_json:
+        terminal.json(area.__geo_interface__)
+        return
+    terminal.facts(_facts(area))
+
+
+def _facts(area: "AreaOfInterest") -> Iterable[tuple[str, Any]]:
+    west, south, east, north = _box(area)
+    return (
+        ("id", area.id),
+        ("name", area.name),
+        ("description", area.description),
+        ("size", _size(area)),
+        ("box", f"{west:.5f},{south:.5f},{east:.5f},{north:.5f}"),
+        ("created", area.created),
+    )
+
+
+def _row(area: "AreaOfInterest") -> tuple[Any, ...]:
+    created = None if area.created is None else area.created.date()
+    return area.id, area.name, _size(area), created
+
+
+def _size(area: "AreaOfInterest") -> str | None:
+    if area.bbox_width is None or area.bbox_height is None:
+        return None
+    return f"{area.bbox_width:,.0f} m x {area.bbox_height:,.0f} m"
+
+
+def _box(area: "AreaOfInterest") -> tuple[float, float, float, float]:
+    positions = [position for ring in area.geometry["coordinates"] for position in ring]
+    longitudes, latitudes = [each[0] for each in positions], [each[1] for each in positions]
+    return min(longitudes), min(latitudes), max(longitudes), max(latitudes)

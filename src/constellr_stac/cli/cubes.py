@@ -1,0 +1,222 @@
+"""``constellr cube`` and ``constellr quicklook``: scenes as a file of numbers, or as a picture."""
+
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from constellr_stac.errors import ConstellrError, MissingExtraError
+
+from .frame import command
+from .inputs import bbox
+from .output import refuse_existing, replacing
+from .scenes import ItemsArgument, Query, scenes
+from .terminal import Terminal
+
+if TYPE_CHECKING:
+    import pystac
+    import xarray as xr
+
+__all__ = ["commands"]
+
+commands = typer.Typer()
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How scenes are loaded."""
+
+    band: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--band", "-b", metavar="NAME", help="lst, cloud_mask, red, ...; may be repeated."
+        ),
+    ] = None
+    mask: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CLASSES", help="Mask out: clear, or thick,thin,shadow,castshadow,water,land."
+        ),
+    ] = None
+    units: Annotated[str, typer.Option(metavar="K|degC", help="Of temperatures.")] = "K"
+    crs: Annotated[str | None, typer.Option(help="Of the grid; else the scenes' own.")] = None
+    resolution: Annotated[
+        float | None, typer.Option(help="Pixel size in units of the CRS.", min=0)
+    ] = None
+    crop: Annotated[
+        str | None, typer.Option(metavar="W,S,E,N", help="Load this box only, in degrees.")
+    ] = None
+    groupby: Annotated[
+        str, typer.Option(metavar="time|solar_day|id", help="What makes a time step.")
+    ] = "time"
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of :func:`constellr_stac.load`, but for the items.
+
+        Raises:
+            typer.BadParameter: One of the options cannot be read.
+        """
+        arguments: dict[str, Any] = {
+            "bands": self.band,
+            "mask": self.mask.split(",") if self.mask and self.mask != "clear" else self.mask,
+            "crs": self.crs,
+            "resolution": self.resolution,
+            "bbox": None if self.crop is None else bbox(self.crop),
+        }
+        given = {name: value for name, value in arguments.items() if value is not None}
+        return {**given, "units": self.units, "groupby": self.groupby}
+
+
+@command(
+    commands,
+    "constellr cube -c lstprecision --bbox -118.3,33.7,-118.1,33.9 -b lst -o harbour.zarr",
+    "constellr search --order 123e4567-e89b-12d3-a456-426614174000 --json |",
+    "    constellr cube - -b lst --mask clear -o summer.nc",
+)
+def cube(
+    terminal: Terminal,
+    items: ItemsArgument = None,
+    *,
+    query: Query,
+    loading: Loading,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="PATH", help="A Zarr store (.zarr) or NetCDF (.nc)."
+        ),
+    ],
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the file or store, if it is there.")
+    ] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Tell what it takes, and read nothing.")
+    ] = False,
+) -> None:
+    """Write scenes as a cube of physical values, with coordinates and units."""
+    write = _writer(output)
+    if not explain:
+        refuse_existing(output, overwrite=overwrite)
+    with terminal.working("Looking at the scenes …"):
+        loaded = _loaded(scenes(items, query), loading)
+    if explain:
+        _explain(terminal, loaded)
+        return
+    with replacing(output) as part, _bar(terminal):
+        write(loaded, part)
+    sizes = dict(loaded.sizes)
+    if terminal.as_json:
+        words = {"path": str(output), "variables": list(loaded.data_vars), "sizes": sizes}
+        terminal.json(words)
+    else:
+        shape = " x ".join(f"{name} {size}" for name, size in sizes.items())
+        terminal.line(f"{output}: {', '.join(map(str, loaded.data_vars))}; {shape}")
+
+
+@command(
+    commands,
+    "constellr quicklook -c lstprecision --datetime 2026-07 -o july.png",
+    "constellr quicklook items.json -b lst --mask clear -o clear.png",
+)
+def quicklook(
+    terminal: Terminal,
+    items: ItemsArgument = None,
+    *,
+    query: Query,
+    loading: Loading,
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="PATH", help="The picture: .png, .pdf, .svg, .jpg."),
+    ],
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the picture, if it is there.")
+    ] = False,
+) -> None:
+    """Draw scenes side by side on one colour scale, as a picture."""
+    from constellr_stac import plot
+
+    refuse_existing(output, overwrite=overwrite)
+    with terminal.working("Looking at the scenes …"):
+        loaded = _loaded(scenes(items, query), loading)
+    band = loading.band[0] if loading.band else None
+    with replacing(output) as part, terminal.working("Drawing …"):
+        figure = _checked(lambda: plot.quicklook(loaded, band))
+        _checked(lambda: figure.savefig(part, dpi=150))
+    if terminal.as_json:
+        terminal.json({"path": str(output)})
+    else:
+        terminal.line(str(output))
+
+
+def _loaded(items: "list[pystac.Item]", loading: Loading) -> "xr.Dataset":
+    """Return the lazy cube; a band that is not there and the like is wrong usage."""
+    from constellr_stac.cube import load
+
+    cube: xr.Dataset = _checked(lambda: load(items, **loading.arguments()))
+    return cube
+
+
+def _checked(call: Callable[[], T]) -> T:
+    try:
+        return call()
+    except ConstellrError:
+        raise
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _explain(terminal: Terminal, cube: "xr.Dataset") -> None:
+    from constellr_stac.explanation import explain
+
+    explanation = explain(cube)
+    if terminal.as_json:
+        terminal.json(dict(explanation.rows()))
+    else:
+        terminal.facts(explanation.rows())
+
+
+def _bar(terminal: Terminal) -> AbstractContextManager[Any]:
+    """Show how far a compute has come, in a terminal."""
+    if not terminal.err.is_terminal:
+        return nullcontext()
+    from dask.diagnostics.progress import ProgressBar
+
+    bar: AbstractContextManager[Any] = ProgressBar(out=sys.stderr)  # type: ignore[no-untyped-call]  # dask's
+    return bar
+
+
+def _writer(path: Path) -> Callable[["xr.Dataset", Path], object]:
+    """Return what writes a file of this suffix.
+
+    Raises:
+        MissingExtraError: The extra ``files`` is not installed.
+        typer.BadParameter: Nothing does.
+    """
+    suffix = path.suffix.lower()
+    try:
+        if suffix == ".zarr":
+            import zarr  # noqa: F401
+
+            return _to_zarr
+        if suffix == ".nc":
+            import netCDF4  # noqa: F401
+
+            return _to_netcdf
+    except ImportError as error:
+        raise MissingExtraError(f"Writing {suffix}", "files") from error
+    raise typer.BadParameter(f"{path}: what to write is told by the suffix, .zarr or .nc.")
+
+
+def _to_zarr(cube: "xr.Dataset", path: Path) -> None:
+    # Format 2: what every reader knows, and strings are specified there.
+    cube.to_zarr(path, mode="w-", zarr_format=2, consolidated=True)
+
+
+def _to_netcdf(cube: "xr.Dataset", path: Path) -> None:
+    compressed = {name: {"zlib": True, "complevel": 4} for name in cube.data_vars}
+    cube.to_netcdf(path, engine="netcdf4", encoding=compressed)

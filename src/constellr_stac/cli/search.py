@@ -1,0 +1,137 @@
+"""``constellr search`` and ``constellr sign``: scenes in, scenes out."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from .frame import command
+from .inputs import STDIN, duration, read_text
+from .scenes import Query
+from .terminal import Terminal
+
+__all__ = ["commands"]
+
+commands = typer.Typer()
+
+
+@command(
+    commands,
+    "constellr search -c lstprecision --bbox -118.3,33.7,-118.1,33.9 --datetime 2026-06/2026-08",
+    "constellr search --order 123e4567-e89b-12d3-a456-426614174000",
+    "constellr search -c lstprecision --json | constellr cube - -o cube.zarr",
+)
+def search(
+    terminal: Terminal,
+    *,
+    query: Query,
+    sign: Annotated[bool, typer.Option("--sign", help="Sign the hrefs of what is found.")] = False,
+    matched: Annotated[
+        bool, typer.Option("--matched", help="Only tell how many there are.")
+    ] = False,
+) -> None:
+    """Search scenes."""
+    with terminal.working("Searching …"):
+        found = query.search()
+        if matched:
+            count = found.matched()
+            items: list[dict[str, Any]] = []
+        else:
+            items = list(found.items_as_dicts())
+    if matched:
+        if terminal.as_json:
+            terminal.json({"matched": count})
+        else:
+            terminal.line("The API does not tell." if count is None else str(count))
+        return
+    if sign:
+        from constellr_stac.signing import Signer
+
+        items = Signer().sign(items, copy=False)
+    if terminal.as_json:
+        terminal.json({"type": "FeatureCollection", "features": items})
+    elif items:
+        _show(terminal, items)
+    else:
+        terminal.note("No scenes match.")
+
+
+@command(
+    commands,
+    "constellr sign 's3://bucket/LA harbor/lst.tiff'",
+    "stac-client search ... | constellr sign -",
+    "constellr sign items.json --expires-in 12h > signed.json",
+)
+def sign(
+    terminal: Terminal,
+    what: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="HREF...",
+            help="Hrefs, or a file of STAC items; - for items or hrefs on standard input.",
+        ),
+    ],
+    *,
+    expires_in: Annotated[
+        str, typer.Option(metavar="TIME", help="How long the URLs are to live.")
+    ] = "1h",
+) -> None:
+    """Sign s3:// hrefs, so that anyone can GET them for a while.
+
+    Hrefs come out as URLs, a line for each; STAC items as the same items with signed hrefs.
+    """
+    from constellr_stac.signing import Signer
+
+    try:
+        signer = Signer(expires_in=duration(expires_in))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    content = _content(what)
+    if isinstance(content, list):
+        urls = [signer.signed_url(href) for href in content]
+        if terminal.as_json:
+            terminal.json(
+                [
+                    {"href": href, "url": url.url, "expires_at": url.expires_at}
+                    for href, url in zip(content, urls, strict=True)
+                ]
+            )
+        else:
+            for url in urls:
+                terminal.line(url.url)
+        return
+    try:
+        terminal.json(signer.sign(content["stac"], copy=False))
+    except TypeError as error:
+        raise typer.BadParameter(f"There are no STAC items in it: {error}") from error
+
+
+def _content(what: list[str]) -> list[str] | dict[str, Any]:
+    """Return hrefs, or in a dict under ``stac`` what a STAC tool wrote."""
+    only = what[0] if len(what) == 1 else ""
+    if only != STDIN and (not only or "://" in only):
+        return what
+    text = read_text(only)
+    try:
+        return {"stac": json.loads(text)}
+    except ValueError:
+        hrefs = text.split("\n")
+        return [href.strip() for href in hrefs if href.strip()]
+
+
+def _show(terminal: Terminal, items: list[dict[str, Any]]) -> None:
+    """Show items as a table; columns that would be empty are left out."""
+    columns = {
+        "id": [item["id"] for item in items],
+        "time (UTC)": [_time(item["properties"].get("datetime")) for item in items],
+        "cloud %": [item["properties"].get("eo:cloud_cover") for item in items],
+        "collection": [item.get("collection") for item in items],
+    }
+    if terminal.verbose:
+        columns["assets"] = [", ".join(item["assets"]) for item in items]
+    filled = {name: cells for name, cells in columns.items() if any(c is not None for c in cells)}
+    terminal.table(list(filled), list(zip(*filled.values(), strict=True)))
+
+
+def _time(text: str | None) -> str | None:
+    return None if text is None else text[:16].replace("T", " ")

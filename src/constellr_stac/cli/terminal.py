@@ -1,0 +1,183 @@
+"""Where commands print: results on standard output, everything else on standard error.
+
+People get tables, ``--json`` gets JSON. Without a terminal there is no colour, no bar and no
+question. Nothing here knows what it prints.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from rich.console import Console
+    from rich.table import Table
+
+__all__ = ["Terminal"]
+
+_ANY_WIDTH = 10_000
+
+
+class Terminal:
+    """Standard input, output and error of one command.
+
+    Keyword Args:
+        as_json: Whether JSON is wanted.
+        verbose: How much is to be said beside the result.
+    """
+
+    def __init__(self, *, as_json: bool = False, verbose: int = 0) -> None:
+        self.as_json = as_json
+        self.verbose = verbose
+
+    @functools.cached_property
+    def out(self) -> Console:
+        """Standard output. In a pipe, lines are as long as they need to be."""
+        return _console(stderr=False)
+
+    @functools.cached_property
+    def err(self) -> Console:
+        """Standard error."""
+        return _console(stderr=True)
+
+    def json(self, value: Any) -> None:
+        """Print a value as JSON; times become text, and what is no number ``null``."""
+        text = json.dumps(_plain(value), indent=2, allow_nan=False)
+        sys.stdout.write(f"{text}\n")
+
+    def line(self, text: str) -> None:
+        """Print a line of the result as it is, however long."""
+        sys.stdout.write(f"{text}\n")
+
+    def note(self, text: str) -> None:
+        """Say something beside the result."""
+        self.err.print(text, soft_wrap=True)
+
+    def table(
+        self, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, beside: bool = False
+    ) -> None:
+        """Print rows under headings; numbers stand at the right, the first column is not broken.
+
+        Args:
+            columns: The headings.
+            rows: What stands below them; ``None`` is left empty.
+
+        Keyword Args:
+            beside: Whether it is no result, but to be read beside it, on standard error.
+        """
+        from rich import box
+        from rich.table import Column, Table
+        from rich.text import Text
+
+        rows = list(rows)
+        headings = [
+            Column(
+                heading,
+                justify="right" if rows and _are_numbers(row[place] for row in rows) else "left",
+                overflow="fold",
+                no_wrap=place == 0,
+            )
+            for place, heading in enumerate(columns)
+        ]
+        console = self.err if beside else self.out
+        style = box.SIMPLE_HEAD if console.is_terminal else None
+        table = Table(*headings, box=style, pad_edge=False, header_style="bold")
+        for row in rows:
+            table.add_row(*(Text(_shown(value)) for value in row))
+        _print(console, table)
+
+    def facts(self, facts: Iterable[tuple[str, Any]]) -> None:
+        """Print what is known of one thing, a line for each; what is ``None`` is left out."""
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, show_header=False, pad_edge=False)
+        table.add_column(style="bold", no_wrap=True)
+        table.add_column(overflow="fold")
+        for name, value in facts:
+            if value is not None:
+                table.add_row(name, Text(_shown(value)))
+        _print(self.out, table)
+
+    def ask(self, question: str, *, instead: str) -> bool:
+        """Ask a question that is answered with yes or no.
+
+        Args:
+            question: Without a question mark.
+
+        Keyword Args:
+            instead: What to say on the command line where nobody can be asked.
+
+        Raises:
+            typer.BadParameter: There is no terminal to ask at.
+            typer.Abort: The answer was Ctrl-C or the end of the input.
+        """
+        if not sys.stdin.isatty():
+            msg = f"There is no terminal to ask at: say {instead}."
+            raise typer.BadParameter(msg)
+        return typer.confirm(question, err=True)
+
+    @contextmanager
+    def working(self, text: str) -> Iterator[None]:
+        """Show in a terminal that something is going on, until it is done."""
+        if not self.err.is_terminal:
+            yield
+            return
+        with self.err.status(text):
+            yield
+
+
+def _console(*, stderr: bool) -> Console:
+    from rich.console import Console
+
+    console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _ANY_WIDTH
+    return console
+
+
+def _print(console: Console, table: Table) -> None:
+    """Print a table; in a pipe, without the space that fills its last column."""
+    if console.is_terminal:
+        console.print(table)
+        return
+    with console.capture() as captured:
+        console.print(table)
+    for line in captured.get().splitlines():
+        console.file.write(f"{line.rstrip()}\n")
+
+
+def _shown(value: Any) -> str:
+    """Return what people read."""
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S} UTC"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON can hold."""
+    if isinstance(value, dict):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    if isinstance(value, float):
+        return value if value - value == 0 else None  # neither infinite nor NaN
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    isoformat = getattr(value, "isoformat", None)
+    return str(value) if isoformat is None else isoformat().replace("+00:00", "Z")
+
+
+def _are_numbers(values: Iterable[Any]) -> bool:
+    return all(isinstance(value, (int, float)) for value in values)
