@@ -8,23 +8,32 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from types import FrameType
 
     from . import Sandbox
 
-__all__ = ["serve"]
+__all__ = ["export", "serve"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def serve(sandbox: Sandbox) -> None:
+def export(variables: Mapping[str, str]) -> None:
+    """Print ``export NAME='value'`` for a POSIX shell, a line for each variable."""
+    for name, value in variables.items():
+        sys.stdout.write(f"export {name}={_quoted(value)}\n")
+
+
+def serve(sandbox: Sandbox, *, show: Callable[[Mapping[str, str]], None] = export) -> None:
     """Run the sandbox until SIGINT or SIGTERM.
 
-    The first lines on standard output are ``export NAME='value'`` for a POSIX shell, one for
-    each variable; they are flushed, so that whoever reads them may go on at once.
+    What is shown is flushed, so that whoever reads it may go on at once.
 
     Args:
         sandbox: One that is not started; it is stopped in the end.
+
+    Keyword Args:
+        show: Shows the environment variables with which the sandbox is found.
 
     Raises:
         ValueError: This is not the main thread, which signals come to.
@@ -37,8 +46,7 @@ def serve(sandbox: Sandbox) -> None:
     before = {number: signal.signal(number, stop) for number in _SIGNALS}
     try:
         with sandbox:
-            for name, value in sandbox.environment().items():
-                sys.stdout.write(f"export {name}={_quoted(value)}\n")
+            show(sandbox.environment())
             sys.stdout.flush()
             told_to_stop.wait()
     finally:
