@@ -22,12 +22,13 @@ FLOORS = (
     # L1 credentials as values
     {"credentials"},
     # L2 requests that carry one
-    {"tokens", "addresses"},
+    {"tokens", "addresses", "documents"},
     {"auth", "storage_credentials"},
     # L3 the sides of the API, and what its layers mean
-    {"client", "hrefs", "orders", "products", "references", "storage", "sun"},
+    {"hrefs", "orders", "products", "references", "stac_io", "storage", "sun"},
     {"signatures"},
     {"signing"},
+    {"client"},
     # L4 an href becomes bytes
     {"locations"},
     {"transfers"},

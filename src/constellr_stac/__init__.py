@@ -36,6 +36,7 @@ from .errors import (
 if TYPE_CHECKING:
     from . import orders, sandbox
     from .auth import ConstellrAuth, make_request_modifier, request_modifier
+    from .client import open_client
     from .credentials import ApiKey, Password, Token, default_credential
     from .cube import load
     from .explanation import explain
@@ -80,6 +81,7 @@ __all__ = [
     "explain",
     "load",
     "make_request_modifier",
+    "open_client",
     "orders",
     "request_modifier",
     "sandbox",
@@ -92,6 +94,7 @@ _MODULES = ("orders", "sandbox")
 
 _NAMES = {
     "auth": ("ConstellrAuth", "make_request_modifier", "request_modifier"),
+    "client": ("open_client",),
     "credentials": ("ApiKey", "Password", "Token", "default_credential"),
     "cube": ("load",),
     "explanation": ("explain",),
@@ -105,21 +108,23 @@ _NAMES = {
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
 
 
-def __getattr__(name: str) -> Any:
-    """Import a public name's module when the name is first used (PEP 562)."""
-    if name in _MODULES:
-        return import_module(f".{name}", __name__)
-    if name == "__version__":
-        from importlib.metadata import version
+if not TYPE_CHECKING:  # a type checker would take any name for one of ours
 
-        value: Any = version("constellr-stac")
-    elif name in _HOME:
-        value = getattr(import_module(f".{_HOME[name]}", __name__), name)
-    else:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> Any:
+        """Import a public name's module when the name is first used (PEP 562)."""
+        if name in _MODULES:
+            return import_module(f".{name}", __name__)
+        if name == "__version__":
+            from importlib.metadata import version
+
+            value: Any = version("constellr-stac")
+        elif name in _HOME:
+            value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+        else:
+            msg = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(msg)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:
