@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ConstellrAccessor", "solar_hour"]
 
+_DAY = 24  # hours
+
 
 @xr.register_dataset_accessor("constellr")  # type: ignore[no-untyped-call]
 class ConstellrAccessor:
@@ -83,7 +85,7 @@ class ConstellrAccessor:
         Raises:
             ValueError: 24 is no multiple of ``hours``.
         """
-        if hours < 1 or 24 % hours:
+        if hours < 1 or _DAY % hours:
             raise ValueError(f"hours= has to divide 24, like 1, 2, 3 or 6; {hours} does not.")
         window = (self.solar_hour // hours).astype("int64").rename("window")
         result = self._cube.copy()
@@ -92,7 +94,8 @@ class ConstellrAccessor:
             difference = (values.groupby(window) - usual).drop_vars("window")
             long_name = f"{values.attrs.get('long_name', name)}, anomaly"
             words = {"long_name": long_name, "units": values.attrs.get("units", "")}
-            result[name] = difference.transpose(*values.dims).assign_attrs(words)
+            difference.attrs = words  # no standard_name: a difference is no temperature
+            result[name] = difference.transpose(*values.dims)
         return result
 
     def timeseries(
@@ -242,7 +245,8 @@ def solar_hour(times: xr.DataArray, longitude: float) -> xr.DataArray:
         array([7.55])
     """
     seconds = (times - times.dt.floor("D")) / np.timedelta64(1, "s")
-    hours = (seconds / 3600 + longitude / 15) % 24
+    hours = (seconds / 3600 + longitude / 15) % _DAY
+    hours = hours.where(hours < _DAY, 0.0)  # a hair before midnight rounds up to 24
     return hours.rename("solar_hour").assign_attrs(
         units="h", long_name="local mean solar time", description="UTC + longitude / 15"
     )

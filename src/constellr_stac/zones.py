@@ -141,6 +141,8 @@ def _window(geobox: GeoBox, place: Geometry) -> tuple[slice, slice] | None:
     left, bottom, right, top = place.boundingbox
     to_pixel: Any = geobox.wld2pix
     corners = [to_pixel(x, y) for x in (left, right) for y in (bottom, top)]
+    if not np.isfinite(corners).all():
+        return None  # so far away that the cube's projection has no place for it
     columns, rows = zip(*corners, strict=True)
     found = tuple(
         slice(max(int(np.floor(min(edges))), 0), min(int(np.floor(max(edges))) + 1, size))

@@ -1,0 +1,338 @@
+"""``cube.constellr``: units, masks, anomalies and places, against plain numpy and rasterio."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dask.array as da
+import geopandas as gpd
+import numpy as np
+import odc.geo.geom
+import pytest
+import shapely
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.figure import Figure
+from odc.geo.geobox import GeoBox
+from rasterio.features import geometry_mask
+
+from constellr_stac.accessor import solar_hour
+from constellr_stac.products import LAYERS
+from scene_cubes import BOX, cube_of, real_cube, real_documents
+
+TIMES = ["2023-07-03T15:25:51", "2023-07-04T15:20:00", "2023-07-04T03:00:00"]
+CRS = "EPSG:32611"
+
+
+@pytest.fixture(scope="module")
+def real() -> xr.Dataset:
+    """All shipped scenes."""
+    return real_cube()
+
+
+def small() -> xr.Dataset:
+    """Three scenes of 6 x 8 pixels: all cloud classes in the first, a hole in the second."""
+    random = np.random.default_rng(5)
+    kelvin = random.uniform(280, 320, (3, 6, 8)).astype("float32")
+    kelvin[1, 2, 3] = np.nan
+    clouds = np.zeros((3, 6, 8), "uint8")
+    clouds[0, 0] = [0, 1, 2, 3, 255, 0, 0, 0]
+    cube = cube_of(kelvin, TIMES, clouds=clouds)
+    deviation = LAYERS["lst_std"].bands[0]
+    cube["lst_std"] = (cube["lst"].dims, kelvin / 100, deviation.cf_attributes())
+    return cube
+
+
+class Untouchable:
+    """Pixels that count how often they are read, and may be forbidden."""
+
+    def __init__(self, values: np.ndarray[Any, Any]) -> None:
+        self.values, self.reads = values, 0
+        self.shape, self.dtype, self.ndim = values.shape, values.dtype, values.ndim
+
+    def __getitem__(self, key: Any) -> Any:
+        self.reads += 1
+        return self.values[key]
+
+
+def watched(cube: xr.Dataset) -> tuple[xr.Dataset, Untouchable]:
+    """Make a cube lazy, in chunks of one scene and 3 x 4 pixels, and watch its reads."""
+    pixels = Untouchable(cube["lst"].values)
+    from_array: Any = da.from_array
+    chunks = from_array(pixels, chunks=(1, 3, 4), asarray=False, meta=np.empty((0, 0, 0), "f4"))
+    lazy = cube.copy()
+    lazy["lst"] = (cube["lst"].dims, chunks, cube["lst"].attrs)
+    return lazy, pixels
+
+
+def test_celsius_shifts_temperatures_and_nothing_else() -> None:
+    """A standard deviation is the same in both units; masks are no temperatures."""
+    cube = small()
+    celsius = cube.constellr.celsius
+    np.testing.assert_array_equal(celsius["lst"], cube["lst"] - np.float32(273.15))
+    assert celsius["lst"].dtype == np.float32
+    assert celsius["lst"].attrs == {**cube["lst"].attrs, "units": "degC"}
+    xr.testing.assert_identical(celsius["lst_std"], cube["lst_std"])
+    xr.testing.assert_identical(celsius["cloud_mask"], cube["cloud_mask"])
+    xr.testing.assert_identical(celsius.constellr.celsius, celsius)
+    assert cube["lst"].attrs["units"] == "K"
+
+
+def test_clear_takes_out_what_the_mask_tells() -> None:
+    """Clouds, their shadows, and what nobody looked at; or the classes asked for."""
+    cube = small()
+    clear = cube.constellr.clear()
+    assert np.isnan(clear["lst"].values[0, 0]).tolist() == [False] + [True] * 4 + [False] * 3
+    np.testing.assert_array_equal(clear["lst"].values[1:], cube["lst"].values[1:])
+    xr.testing.assert_identical(clear["cloud_mask"], cube["cloud_mask"])
+    thick = cube.constellr.clear(["thick"])["lst"].values[0, 0]
+    assert np.isnan(thick).tolist() == [False, True, False, False, True, False, False, False]
+    with pytest.raises(ValueError, match="no class 'fog'"):
+        cube.constellr.clear("fog")
+    with pytest.raises(ValueError, match="no landwater_mask"):
+        cube.constellr.clear("water")
+
+
+@given(
+    time=st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1)),  # noqa: DTZ001 - given as UTC
+    longitude=st.floats(-180, 180),
+)
+def test_solar_time_moves_an_hour_in_fifteen_degrees(time: datetime, longitude: float) -> None:
+    """At Greenwich it is UTC; it lies from 0 to 24; east is later, by the turn of the earth."""
+    times = xr.DataArray(np.array([time], "datetime64[ns]"), dims="time")
+    [at_greenwich], [here] = solar_hour(times, 0.0).values, solar_hour(times, longitude).values
+    seconds = (time - datetime.combine(time, datetime.min.time())) / timedelta(seconds=1)
+    assert at_greenwich == pytest.approx(seconds / 3600)
+    assert 0 <= here < 24
+    turn = (here - at_greenwich - longitude / 15) % 24
+    assert min(turn, 24 - turn) == pytest.approx(0, abs=1e-6)
+
+
+def test_the_cubes_solar_hour_is_that_of_its_centre() -> None:
+    """Los Angeles at 15:25 UTC: half past seven in the morning."""
+    hours = small().constellr.solar_hour
+    assert hours.values == pytest.approx([7.546, 7.448, 19.115], abs=0.01)
+    assert hours.dims == ("time",)
+    assert hours.attrs["units"] == "h"
+
+
+def test_an_anomaly_is_minus_the_median_of_the_same_hour(real: xr.Dataset) -> None:
+    """Pixel by pixel, by hand; the mask is left as it is."""
+    cube = real.isel(y=slice(0, 20), x=slice(0, 30))
+    anomaly = cube.constellr.anomaly(hours=3)
+    window = (cube.constellr.solar_hour.values // 3).astype(int)
+    assert len(set(window)) < cube.sizes["time"]
+    for step in range(cube.sizes["time"]):
+        usual = np.nanmedian(cube["lst"].values[window == window[step]], axis=0)
+        np.testing.assert_allclose(
+            anomaly["lst"].values[step], cube["lst"].values[step] - usual, atol=1e-4
+        )
+    assert anomaly["lst"].dims == cube["lst"].dims
+    assert anomaly["lst"].attrs == {"long_name": "land surface temperature, anomaly", "units": "K"}
+    assert anomaly["lst"].odc.geobox == cube.odc.geobox
+    xr.testing.assert_identical(anomaly["cloud_mask"], cube["cloud_mask"])
+    xr.testing.assert_equal(anomaly["time"], cube["time"])
+
+
+def test_an_anomaly_of_one_hour_keeps_day_and_night_apart() -> None:
+    """Two scenes of seven o'clock make a pair; the one of the evening is alone."""
+    cube = small()
+    anomaly = cube.constellr.anomaly()["lst"].values
+    pair = cube["lst"].values[:2]
+    np.testing.assert_allclose(anomaly[:2], pair - np.nanmedian(pair, axis=0), atol=1e-4)
+    np.testing.assert_array_equal(anomaly[2], 0)
+    for hours in (0, 5, 25):
+        with pytest.raises(ValueError, match="has to divide 24"):
+            cube.constellr.anomaly(hours=hours)
+
+
+def in_degrees(geometry: shapely.Geometry) -> shapely.Geometry:
+    """The same place in longitude and latitude."""
+    return odc.geo.geom.Geometry(geometry, CRS).to_crs("EPSG:4326").geom
+
+
+FIELD = shapely.Polygon(
+    [(381075, 3746630), (381230, 3746600), (381200, 3746500), (381080, 3746520)]
+)
+
+
+def test_the_series_of_a_point_is_that_of_its_pixel() -> None:
+    """The pixel it lies in, whatever form the point has."""
+    cube = small()
+    point = shapely.Point(381060 + 30 * 3 + 1, 3746640 - 30 * 2 - 29)
+    expected = cube["lst"].values[:, 2, 3]
+    degrees = in_degrees(point)
+    for geometry in (
+        degrees,
+        shapely.geometry.mapping(degrees),
+        {"type": "Feature", "geometry": shapely.geometry.mapping(degrees), "properties": {}},
+        odc.geo.geom.Geometry(point, CRS),
+    ):
+        series = cube.constellr.timeseries(geometry)
+        np.testing.assert_array_equal(series["lst"], expected)
+    assert set(series.data_vars) == {"lst", "lst_std"}
+    np.testing.assert_array_equal(cube.constellr.timeseries(point, crs=CRS)["lst"], expected)
+    assert series["lst"].dims == ("time",)
+    assert series["lst"].attrs["units"] == "K"
+
+
+@pytest.mark.parametrize("touched", [{}, {"all_touched": True}])
+@pytest.mark.parametrize("statistic", ["median", "mean", "min", "max", "std", "count"])
+def test_the_series_of_an_area_is_that_of_its_pixels(
+    statistic: Any, touched: dict[str, bool]
+) -> None:
+    """Those whose centres lie in it, or all it touches; what is not valid does not count."""
+    cube = small()
+    inside = ~geometry_mask([FIELD], BOX.shape, BOX.affine, **touched)
+    assert inside[2, 3]
+    pixels = cube["lst"].values[:, inside].astype(float)
+    functions: dict[str, Any] = {
+        "median": np.nanmedian,
+        "mean": np.nanmean,
+        "min": np.nanmin,
+        "max": np.nanmax,
+        "std": np.nanstd,
+        "count": lambda values, axis: np.isfinite(values).sum(axis),
+    }
+    series = cube.constellr.timeseries(FIELD, crs=CRS, statistic=statistic, **touched)
+    expected = functions[statistic](pixels, axis=1)
+    np.testing.assert_allclose(series["lst"], expected, rtol=1e-5)
+    assert series["lst"].attrs["cell_methods"] == f"area: {statistic}"
+    assert series["lst"].attrs["units"] == ("1" if statistic == "count" else "K")
+
+
+def test_only_the_chunks_of_a_place_are_read_and_only_when_computed() -> None:
+    """Building a series reads nothing; computing it reads the one chunk of each scene."""
+    cube, pixels = watched(small())
+    point = shapely.Point(381060 + 15, 3746640 - 15)
+    series = cube.constellr.timeseries(point, crs=CRS)["lst"]
+    celsius = cube.constellr.celsius["lst"]
+    cleared = cube.constellr.clear()["lst"]
+    anomaly = cube.constellr.anomaly()["lst"]
+    areas = gpd.GeoDataFrame(geometry=[FIELD], crs=CRS)
+    zonal = cube.constellr.zonal(areas, statistics=["mean"])["lst_mean"]
+    assert pixels.reads == 0
+    series.compute()
+    assert pixels.reads == 3
+    plain = small()
+    np.testing.assert_array_equal(celsius.compute(), plain.constellr.celsius["lst"])
+    np.testing.assert_array_equal(cleared.compute(), plain.constellr.clear()["lst"])
+    np.testing.assert_allclose(anomaly.compute(), plain.constellr.anomaly()["lst"])
+    expected = plain.constellr.zonal(areas, statistics=["mean"])["lst_mean"]
+    np.testing.assert_allclose(zonal.compute(), expected)
+
+
+@pytest.mark.parametrize("crs", ["EPSG:4326", CRS])
+def test_zonal_statistics_are_those_of_each_series(crs: str) -> None:
+    """One column for each area, by the frame's own index; areas may overlap or lie outside."""
+    cube = small()
+    far = shapely.Point(500000, 3746640).buffer(50)
+    tiny = shapely.Point(381075.5, 3746500).buffer(0.2)
+    areas = gpd.GeoDataFrame(
+        {"name": list("abcd")},
+        index=["field", "half", "far", "tiny"],
+        geometry=[FIELD, shapely.box(381060, 3746460, 381180, 3746640), far, tiny],
+        crs=CRS,
+    ).to_crs(crs)
+    zonal = cube.constellr.zonal(areas)
+    assert zonal["lst_mean"].dims == ("time", "zone")
+    assert zonal["zone"].values.tolist() == ["field", "half", "far", "tiny"]
+    assert {name for name in zonal.data_vars if str(name).startswith("lst_std")} == {
+        f"lst_std_{each}" for each in ("mean", "median", "min", "max", "count")
+    }
+    for statistic in ("mean", "median", "count"):
+        series = cube.constellr.timeseries(FIELD, crs=CRS, statistic=statistic)["lst"]
+        column = zonal[f"lst_{statistic}"].sel(zone="field")
+        np.testing.assert_allclose(column, series, rtol=1e-6)
+    half = cube["lst"].values[:, :, :4].reshape(3, -1)
+    np.testing.assert_allclose(zonal["lst_max"].sel(zone="half"), np.nanmax(half, axis=1))
+    assert zonal["lst_count"].sel(zone="half").values.tolist() == [24, 23, 24]
+    assert zonal["lst_mean"].sel(zone=["far", "tiny"]).isnull().all()
+    assert (zonal["lst_count"].sel(zone=["far", "tiny"]) == 0).all()
+    frame = zonal[["lst_mean"]].to_dataframe()
+    assert frame.index.names == ["time", "zone"]
+    only = cube.constellr.zonal(areas.geometry, statistics=["std"])
+    assert set(only.data_vars) == {"lst_std", "lst_std_std"}
+
+
+def test_areas_have_to_say_where_they_are() -> None:
+    """No CRS, no geometries, no such statistic: a sentence each."""
+    cube = small()
+    areas = gpd.GeoDataFrame(geometry=[FIELD])
+    with pytest.raises(ValueError, match=r"no CRS.*set_crs"):
+        cube.constellr.zonal(areas)
+    with pytest.raises(TypeError, match="GeoDataFrame or GeoSeries is needed, not a list"):
+        cube.constellr.zonal([FIELD])
+    with pytest.raises(ValueError, match="no statistic 'mode'; there are median, mean"):
+        cube.constellr.timeseries(FIELD, crs=CRS, statistic="mode")
+    with pytest.raises(ValueError, match=r"outside the cube.*crs="):
+        cube.constellr.timeseries(FIELD)
+    with pytest.raises(ValueError, match="outside the cube"):
+        cube.constellr.timeseries(shapely.Point(0, 0), crs=CRS)
+
+
+def test_a_cube_without_a_grid_says_so() -> None:
+    """What needs a place cannot be had without one."""
+    cube = small().drop_vars(["x", "y", "spatial_ref"])
+    with pytest.raises(ValueError, match="does not say where its pixels are"):
+        cube.constellr.timeseries(FIELD)
+    with pytest.raises(ValueError, match="does not say where its pixels are"):
+        _ = cube.constellr.solar_hour
+
+
+def test_the_table_has_the_medians_the_scenes_are_documented_with(real: xr.Dataset) -> None:
+    """Within 0.01 K, and the cloud share within 0.01 %."""
+    table = real.constellr.table()
+    documents = real_documents()
+    expected = [each["expected"]["median_lst"] for each in documents]
+    np.testing.assert_allclose(table["median"], expected, atol=0.01)
+    covers = [each["aoi_cloud_cover"] for each in documents]
+    np.testing.assert_allclose(table["cloud_share"] * 100, covers, atol=0.01)
+    valid = [each["expected"]["valid_fraction"] for each in documents]
+    np.testing.assert_allclose(table["valid_share"], valid, atol=0.001)
+    np.testing.assert_allclose(table["cloud_share"] + table["clear_share"], 1)
+    assert table.index.equals(real.indexes["time"])
+    assert table["daytime"].tolist() == [6 < hour < 18.5 for hour in table["solar_hour"]]
+
+
+def test_the_table_of_a_lazy_cube_is_the_same(real: xr.Dataset) -> None:
+    """All its columns are computed together; the cube's own ``daytime`` is believed."""
+    part = real.isel(time=[0, 3, 5], y=slice(100), x=slice(100))
+    lazy = part.chunk(time=1, y=50, x=100)
+    assert lazy.constellr.table().equals(part.constellr.table())
+    nights = part.assign_coords(daytime=("time", [False] * 3))
+    assert not nights.constellr.table()["daytime"].any()
+    unmasked = part.drop_vars("cloud_mask").constellr.table()
+    assert (unmasked["clear_share"] == 1).all()
+    assert unmasked["median"].equals(part.constellr.table()["median"])
+
+
+def test_a_cube_in_degrees_has_places_too() -> None:
+    """Dims (latitude, longitude), rows that are no UTM."""
+    box = GeoBox.from_bbox((8.0, 49.0, 8.4, 49.2), "EPSG:4326", resolution=0.05)
+    kelvin = np.arange(32, dtype="float32").reshape(1, 4, 8)
+    cube = cube_of(kelvin, ["2026-06-01T12:00:00"], geobox=box)
+    series = cube.constellr.timeseries(shapely.Point(8.12, 49.11))
+    assert series["lst"].values.tolist() == [10.0]
+    assert cube.constellr.solar_hour.values == pytest.approx([12 + 8.2 / 15])
+
+
+def test_a_quicklook_is_a_figure_of_all_scenes() -> None:
+    """Three scenes, three maps; options go through."""
+    cube = small()
+    figure = cube.constellr.quicklook()
+    assert isinstance(figure, Figure)
+    assert len([ax for ax in figure.axes if ax.images]) == 3
+    assert len([ax for ax in cube.constellr.quicklook("lst_std", most=2).axes if ax.images]) == 2
+
+
+def test_the_sun_decides_about_day_and_night(real: xr.Dataset) -> None:
+    """Where the cube does not say, as the scenes' own documents of clear cases have it."""
+    table = real.constellr.table()
+    noon = [abs(hour - 12) < 4 for hour in table["solar_hour"]]
+    midnight = [min(hour, 24 - hour) < 4 for hour in table["solar_hour"]]
+    assert table["daytime"][noon].all()
+    assert not table["daytime"][midnight].any()
+    assert datetime.fromisoformat(real_documents()[0]["acquisition_datetime"]).tzinfo == UTC

@@ -1,0 +1,333 @@
+"""Pictures: what is drawn, what is written beside it, and that nothing is cut off."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from odc.geo.geobox import GeoBox
+
+import constellr_stac.accessor  # noqa: F401 - registers .constellr
+from constellr_stac.plot import demo_figure, quicklook, rgb, temperature_map, time_series
+from scene_cubes import BOX, cube_of, real_cube
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+TIMES = ["2023-07-03T15:25:51", "2023-08-05T18:27:15"]
+
+
+@pytest.fixture(scope="module")
+def real() -> xr.Dataset:
+    """All shipped scenes."""
+    return real_cube()
+
+
+def small(**options: Any) -> xr.Dataset:
+    """Two scenes of 6 x 8 pixels, the north-west corner never measured."""
+    kelvin = 290 + np.arange(96, dtype="float32").reshape(2, 6, 8) / 4
+    kelvin[:, 0, 0] = np.nan
+    return cube_of(kelvin, TIMES, **options)
+
+
+def words(figure: Figure) -> list[str]:
+    """All that is written on a figure."""
+    return [text.get_text() for text in figure.findobj(Text) if text.get_text().strip()]
+
+
+def assert_nothing_is_cut_off(figure: Figure) -> None:
+    """Draw it: all that is on it lies within its edges (in inches)."""
+    FigureCanvasAgg(figure).draw()  # type: ignore[no-untyped-call]
+    drawn = figure.get_tightbbox()
+    width, height = figure.get_size_inches()
+    assert drawn.x0 >= 0
+    assert drawn.y0 >= 0
+    assert drawn.x1 <= width
+    assert drawn.y1 <= height
+
+
+def pixels(ax: Axes) -> NDArray[Any]:
+    """What a map shows, NaN where it is grey."""
+    array = ax.images[0].get_array()
+    assert array is not None
+    return np.asarray(np.ma.filled(array, np.nan))
+
+
+def figure_of(ax: Axes) -> Figure:
+    """The figure that axes made by themselves."""
+    assert isinstance(ax.figure, Figure)
+    return ax.figure
+
+
+def test_a_map_shows_the_values_where_they_are() -> None:
+    """Row by row, from edge to edge, in kilometres."""
+    scene = small()["lst"].isel(time=0)
+    ax = temperature_map(scene)
+    np.testing.assert_array_equal(pixels(ax), scene.values)
+    assert ax.images[0].get_extent() == pytest.approx([381.06, 381.30, 3746.46, 3746.64])
+    assert ax.get_xlim()[0] < ax.get_xlim()[1]
+    assert ax.get_ylim()[0] < ax.get_ylim()[1]
+
+
+def test_a_map_says_what_when_where_and_in_which_unit() -> None:
+    """Title, coordinates, colour bar, and what grey means."""
+    ax = temperature_map(small()["lst"].isel(time=0))
+    figure = figure_of(ax)
+    written = words(figure)
+    assert "Land surface temperature\n2023-07-03 15:25 UTC" in written
+    assert "Land surface temperature (K)" in written
+    assert "Easting (km), EPSG:32611" in written
+    assert "Northing (km)" in written
+    assert "no data" in written
+    assert_nothing_is_cut_off(figure)
+
+
+def test_colours_span_the_robust_range_and_not_the_outliers() -> None:
+    """A furnace and a fill value forgotten do not take the contrast from all else."""
+    scene = small()["lst"].isel(time=0)
+    scene[1, 1], scene[2, 2] = 900.0, 0.0
+    ax = temperature_map(scene)
+    valid = scene.values[np.isfinite(scene.values)]
+    assert ax.images[0].get_clim() == pytest.approx(tuple(np.percentile(valid, [2, 98])))
+    assert figure_of(ax).axes[1].get_ylim() == ax.images[0].get_clim()
+    limited = temperature_map(scene, limits=(280.0, 300.0))
+    assert limited.images[0].get_clim() == (280.0, 300.0)
+
+
+def test_what_was_never_measured_is_grey() -> None:
+    """A grey that no colour of the map comes near."""
+    ax = temperature_map(small()["lst"].isel(time=0))
+    [image] = ax.images
+    grey = np.array(to_rgb("0.82"))
+    np.testing.assert_allclose(image.get_cmap()(np.ma.masked)[:3], grey)
+    assert np.isnan(pixels(ax)[0, 0])
+    colours = image.get_cmap()(np.linspace(0, 1, 256))[:, :3]
+    assert np.linalg.norm(colours - grey, axis=1).min() > 0.15
+
+
+def test_colours_grow_lighter_evenly() -> None:
+    """Perceptually even: lightness grows with temperature, all along and by equal steps."""
+    colours = temperature_map(small()["lst"].isel(time=0)).images[0].get_cmap()
+    srgb = colours(np.linspace(0, 1, 33))[:, :3]
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    luminance = linear @ [0.2126, 0.7152, 0.0722]
+    lightness = 116 * np.cbrt(luminance) - 16
+    steps = np.diff(lightness)
+    assert (steps > 0).all()
+    assert steps.std() < steps.mean() / 2
+
+
+def test_north_is_up_whatever_the_order_of_rows() -> None:
+    """A cube with y ascending gives the same picture."""
+    scene = small()["lst"].isel(time=0)
+    one, other = temperature_map(scene), temperature_map(scene.isel(y=slice(None, None, -1)))
+    np.testing.assert_array_equal(pixels(one), pixels(other))
+    assert one.images[0].get_extent() == other.images[0].get_extent()
+
+
+def test_a_map_in_degrees_keeps_its_proportions() -> None:
+    """Longitude is shorter than latitude, away from the equator."""
+    box = GeoBox.from_bbox((8.0, 59.9, 8.3, 60.1), "EPSG:4326", resolution=0.05)
+    kelvin = np.full((1, *box.shape), 290.0)
+    ax = temperature_map(cube_of(kelvin, TIMES[:1], geobox=box)["lst"])
+    assert ax.get_xlabel() == "Longitude (°)"
+    assert ax.get_aspect() == pytest.approx(2.0, rel=0.01)
+
+
+def test_values_without_a_grid_are_drawn_by_pixel() -> None:
+    """Any array of two dims is a picture."""
+    ax = temperature_map(xr.DataArray(np.arange(6.0).reshape(2, 3), dims=("y", "x"), name="a"))
+    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_title()) == ("Column", "Row", "A")
+
+
+def test_a_scene_without_a_valid_pixel_is_drawn_grey() -> None:
+    """No warning, no error: it is a fact worth seeing. One value alone is drawn as well."""
+    for value in (np.nan, 290.0):
+        ax = temperature_map(cube_of(np.full((1, 6, 8), value), TIMES[:1])["lst"])
+        assert_nothing_is_cut_off(figure_of(ax))
+
+
+def test_a_map_is_of_one_scene() -> None:
+    """Several at once are a mistake."""
+    with pytest.raises(ValueError, match=r"one scene.*'time': 2"):
+        temperature_map(small()["lst"])
+
+
+def test_the_caller_may_bring_axes() -> None:
+    """Nothing is drawn elsewhere, and the colour bar can be left out."""
+    figure = Figure()
+    ax = figure.add_subplot()
+    assert temperature_map(small()["lst"].isel(time=1), ax, colorbar=False, title="mine") is ax
+    assert figure.axes == [ax]
+    assert ax.get_title() == "mine"
+
+
+def test_true_colour_keeps_the_colours_and_stretches_brightness() -> None:
+    """One stretch for the three bands: grey stays grey; what is missing is the neutral grey."""
+    plain = small()["lst"].isel(time=0) / 1000
+    cube = xr.Dataset({"red": plain, "green": plain, "blue": plain * 0.9})
+    ax = rgb(cube)
+    drawn = np.asarray(ax.images[0].get_array())
+    np.testing.assert_allclose(drawn[0, 0], 0.82)
+    measured = drawn.reshape(-1, 3)[1:]
+    assert (measured.min(), measured.max()) == (0.0, 1.0)
+    np.testing.assert_array_equal(measured[:, 0], measured[:, 1])
+    assert (measured[:, 2] < measured[:, 0]).all()
+    assert ax.get_title() == "True colour\n2023-07-03 15:25 UTC"
+    assert_nothing_is_cut_off(figure_of(ax))
+    with pytest.raises(ValueError, match="has no 'blue'"):
+        rgb(cube.drop_vars("blue"))
+    other = cube.rename(red="vnir04", green="vnir03", blue="vnir02")
+    assert rgb(other, bands=("vnir04", "vnir03", "vnir02"), title="").get_title() == ""
+
+
+def test_a_quicklook_shows_all_scenes_on_one_scale(real: xr.Dataset) -> None:
+    """Fifteen scenes, fifteen maps, one colour bar; nothing cut off."""
+    figure = quicklook(real)
+    maps = [ax for ax in figure.axes if ax.images]
+    assert [ax.get_title() for ax in maps][3] == "2023-07-03 15:25 UTC"
+    assert len(maps) == 15
+    assert len({ax.images[0].get_clim() for ax in maps}) == 1
+    assert len(figure.axes) == 16
+    assert_nothing_is_cut_off(figure)
+
+
+def test_a_quicklook_of_many_scenes_spreads_over_them(real: xr.Dataset) -> None:
+    """At most so many, the first and the last among them."""
+    titles = [ax.get_title() for ax in quicklook(real["lst"], most=4, columns=2).axes if ax.images]
+    assert len(titles) == 4
+    assert (titles[0], titles[-1]) == ("2023-06-24 11:23 UTC", "2023-08-26 17:50 UTC")
+
+
+def test_a_quicklook_chooses_the_temperature() -> None:
+    """Of several variables; masks are not drawn unasked."""
+    cube = small(clouds=np.zeros((2, 6, 8)))
+    cube["red"] = cube["lst"].assign_attrs(standard_name="", long_name="red", units="1")
+    cube = cube[["red", "cloud_mask", "lst"]]
+    assert "Land surface temperature (K)" in words(quicklook(cube))
+    assert "Red" in words(quicklook(cube, "red"))
+    assert "Cloud\n2023-07-03 15:25 UTC" in words(quicklook(cube.isel(time=0), "cloud_mask"))
+    assert "Red\n2023-07-03 15:25 UTC" in words(quicklook(cube[["red"]].isel(time=[0])))
+
+
+@pytest.mark.parametrize(
+    ("cube", "variable", "message"),
+    [
+        (small().isel(time=[]), None, "no time step"),
+        (small(clouds=np.zeros((2, 6, 8)))[["cloud_mask"]], None, "no values to draw"),
+        (small(), "red", "has no 'red'; it has lst"),
+    ],
+)
+def test_nothing_to_draw_says_so(cube: xr.Dataset, variable: str | None, message: str) -> None:
+    """A sentence, not an IndexError."""
+    with pytest.raises(ValueError, match=message):
+        quicklook(cube, variable)
+
+
+def test_a_time_series_is_in_order_with_its_unit() -> None:
+    """Whatever the order of the scenes; a legend where there are several."""
+    series = small()["lst"].isel(time=[1, 0]).median(("y", "x"), keep_attrs=True)
+    ax = time_series(series)
+    [line] = ax.lines
+    np.testing.assert_array_equal(np.asarray(line.get_ydata()), series.values[::-1])
+    assert ax.get_ylabel() == "Land surface temperature (K)"
+    assert ax.get_xlabel() == "Time (UTC)"
+    several = time_series({"all": series, "clear": series + 1}, title="Medians")
+    legend = several.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["all", "clear"]
+    assert_nothing_is_cut_off(figure_of(several))
+
+
+@pytest.mark.parametrize("series", [{}, small()["lst"]])
+def test_a_time_series_has_one_dimension(series: Any) -> None:
+    """A cube has to be reduced first; the error says how."""
+    with pytest.raises(ValueError, match=r"one dimension time.*median"):
+        time_series(series)
+
+
+def test_the_demos_figure(real: xr.Dataset) -> None:
+    """The coolest clear night and the hottest clear day on one scale, above every median."""
+    table = real.constellr.table()
+    figure = demo_figure(real.constellr.clear(), table)
+    night, day, colours, medians = figure.axes
+    assert night.get_title() == "Coolest clear night\n2023-06-28 09:45 UTC (01:53 solar time)"
+    assert day.get_title() == "Hottest clear day\n2023-08-05 18:27 UTC (10:34 solar time)"
+    assert night.images[0].get_clim() == day.images[0].get_clim()
+    assert "Land surface temperature (°C)" in words(figure)
+    assert medians.get_ylabel() == "Median land surface temperature (°C)"
+    drawn = {str(line.get_label()): len(np.asarray(line.get_ydata())) for line in medians.lines}
+    assert drawn == {
+        "day, all pixels": 8,
+        "day, clear pixels": 8,
+        "night, all pixels": 7,
+        "night, clear pixels": 7,
+    }
+    celsius = np.asarray(medians.lines[0].get_ydata())
+    assert celsius == pytest.approx(table["median"][table["daytime"]].to_numpy() - 273.15)
+    assert colours.get_ylim() == pytest.approx(night.images[0].get_clim())
+    assert_nothing_is_cut_off(figure)
+
+
+def test_the_demos_figure_does_without_a_night_or_a_clear_scene(real: xr.Dataset) -> None:
+    """Only days: one map. Every scene mostly cloudy: the best there is. None clear: said so."""
+    days = real.isel(time=[9, 11])
+    assert len([ax for ax in demo_figure(days, days.constellr.table()).axes if ax.images]) == 1
+    table = real.constellr.table()
+    cloudy = table.assign(clear_share=table["clear_share"] * 0.4)
+    assert len([ax for ax in demo_figure(real, cloudy).axes if ax.images]) == 2
+    with pytest.raises(ValueError, match="No scene has a clear pixel"):
+        demo_figure(real, table.assign(clear_median=np.nan))
+
+
+def test_nothing_global_is_touched() -> None:
+    """No pyplot, no backend chosen: safe in servers and threads."""
+    code = (
+        "import sys, numpy, xarray\n"
+        "from constellr_stac.plot import temperature_map\n"
+        "assert 'matplotlib' not in sys.modules\n"
+        "a = xarray.DataArray(numpy.zeros((2, 2)), dims=('y', 'x'))\n"
+        "temperature_map(a).figure.savefig(sys.argv[1])\n"
+        "assert 'matplotlib.pyplot' not in sys.modules\n"
+    )
+    run(code, "/dev/null")
+
+
+def test_without_matplotlib_the_extra_is_named() -> None:
+    """The error says what to install."""
+    code = (
+        "import sys, numpy, xarray\n"
+        "sys.modules['matplotlib'] = None\n"
+        "from constellr_stac.errors import MissingExtraError\n"
+        "from constellr_stac.plot import temperature_map\n"
+        "a = xarray.DataArray(numpy.zeros((2, 2)), dims=('y', 'x'))\n"
+        "try:\n"
+        "    temperature_map(a)\n"
+        "except MissingExtraError as error:\n"
+        "    assert 'constellr-stac[plot]' in str(error)\n"
+        "else:\n"
+        "    raise SystemExit('drawn without matplotlib')\n"
+    )
+    run(code)
+
+
+def run(code: str, *arguments: str) -> None:
+    """Run a program of its own; fail with what it says."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_geobox_of_the_tests_is_where_it_should_be() -> None:
+    """The cubes above stand on the corner of the real scenes."""
+    assert small().odc.geobox == BOX
