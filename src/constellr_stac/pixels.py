@@ -171,7 +171,7 @@ def _block_spans(
             level = len(fitting) - 1 if fitting else None
         shape = dataset.shape
         tags = {
-            "ns": "TIFF",
+            "dm": "TIFF",
             "bidx": index,
             **({} if level is None else {"ovr": level}),
         }

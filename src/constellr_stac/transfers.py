@@ -210,12 +210,14 @@ class Transfer:
             ) from error
 
 
-def _body(answer: requests.Response, start: int, stop: int) -> tuple[bytes, int]:
+def _body(answer: requests.Response, start: int, stop: int) -> tuple[bytes, int] | None:
+    """Return the bytes asked for and the file's size; nothing if they are too few."""
     total = _TOTAL.match(answer.headers.get("Content-Range", ""))
     if answer.status_code == _BEYOND:
         return b"", int(total[1]) if total else start
     if answer.status_code == _PART and total is not None:
-        return answer.content, int(total[1])
+        content, size = answer.content, int(total[1])
+        return (content, size) if len(content) == min(stop, size) - start else None
     return answer.content[start:stop], len(answer.content)  # a server that knows no ranges
 
 

@@ -1,0 +1,490 @@
+"""Reading while URLs end, credentials rotate and servers fail; and no byte too many."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+import time
+import warnings
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import dask
+import numpy as np
+import pystac
+import pytest
+import rasterio
+from odc.geo.geobox import GeoBox
+from rasterio.transform import from_origin
+
+import constellr_stac
+from constellr_stac import AssetReadError, Signer
+from constellr_stac.assets import HEAD_BYTES, Fetcher, SceneLeftEmptyWarning
+from constellr_stac.locations import Locations
+from constellr_stac.references import Reference
+from constellr_stac.sandbox import Fault, Sandbox
+from real_scenes import found, truth
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    import xarray as xr
+
+ENGINES = pytest.mark.parametrize("engine", ["odc", "stackstac"])
+GRID = GeoBox((400, 400), from_origin(381060.0, 3746640.0, 30, 30), "EPSG:32611")
+
+
+@pytest.fixture
+def make(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Sandbox]]:
+    """Starts sandboxes with knobs, and sets the environment to use the last one."""
+    running: list[Sandbox] = []
+
+    def start(**knobs: Any) -> Sandbox:
+        sandbox = Sandbox(**knobs).start()
+        running.append(sandbox)
+        for name, value in sandbox.environment().items():
+            monkeypatch.setenv(name, value)
+        return sandbox
+
+    yield start
+    for sandbox in running:
+        sandbox.stop()
+
+
+def cube_of(sandbox: Sandbox, count: int = 15, **arguments: Any) -> xr.Dataset:
+    """Load the first scenes of a sandbox on their known grid; nothing is read yet."""
+    items = found(sandbox)[:count]
+    sandbox.clear_requests()
+    return constellr_stac.load(items, ["lst"], geobox=GRID, **arguments)
+
+
+def assert_true(cube: xr.Dataset) -> None:
+    """Every scene is what its file holds."""
+    for number, item_id in enumerate(cube.id.values):
+        np.testing.assert_array_equal(cube.lst[number], truth(item_id).kelvin)
+
+
+def statuses(sandbox: Sandbox, server: str) -> list[int | None]:
+    """The answers that a server gave, in order."""
+    return [exchange.status for exchange in sandbox.requests if exchange.server == server]
+
+
+# One request a scene, all under way together
+
+
+def test_a_scene_under_a_mebibyte_is_one_request(sandbox: Sandbox) -> None:
+    """Header and pixels come with the same GET."""
+    cube = cube_of(sandbox)
+    assert_true(cube.compute())
+    assert statuses(sandbox, "store") == [206] * 15
+
+
+@ENGINES
+def test_the_scenes_of_a_chunk_are_fetched_together(
+    make: Callable[..., Sandbox], engine: str
+) -> None:
+    """On one thread, 15 scenes take about as long as one."""
+    sandbox = make(latency=0.2)
+    cube = cube_of(sandbox, engine=engine, chunks={"time": 15})
+    with dask.config.set(scheduler="synchronous"):
+        cube.compute()
+    first, *_, last = (exchange.when for exchange in sandbox.requests)
+    assert (last - first) < timedelta(seconds=0.2)
+    assert statuses(sandbox, "store") == [206] * 15
+
+
+def test_bands_of_one_file_share_its_bytes(sandbox: Sandbox) -> None:
+    """Four masks of a file are not four downloads."""
+    items = found(sandbox)[:1]
+    sandbox.clear_requests()
+    names = ["cloud_mask", "castshadow_mask", "landwater_mask", "static_landwater_mask"]
+    cube = constellr_stac.load(items, names, geobox=GRID)
+    with dask.config.set(scheduler="threads", num_workers=4):
+        cube.compute()
+    assert 1 <= len(statuses(sandbox, "store")) <= 4
+    fetcher = Fetcher(Locations())
+    reference = Reference(items[0].assets["scl_mask_30m"].href)
+    sandbox.clear_requests()
+    fetches = [fetcher.start(reference) for _ in range(4)]
+    assert len({fetcher.file(fetch).head for fetch in fetches}) == 1
+    assert statuses(sandbox, "store") == [206]
+
+
+def test_nothing_is_fetched_for_chunks_that_are_not_computed(sandbox: Sandbox) -> None:
+    """A slice of a cube costs a slice."""
+    cube = cube_of(sandbox, chunks={"time": 1})
+    cube.isel(time=slice(3, 5)).compute()
+    asked = {exchange.path.split("/")[-2] for exchange in sandbox.requests}
+    assert asked == set(cube.id.values[3:5])
+
+
+# Bounds on what is fetched ahead
+
+
+def test_fetching_ahead_is_bounded_in_requests(make: Callable[..., Sandbox]) -> None:
+    """No more than so many are under way at once."""
+    sandbox = make(latency=0.1)
+    references = [Reference(item.assets["lst"].href) for item in found(sandbox)]
+    sandbox.clear_requests()
+    fetcher = Fetcher(Locations(), max_requests=4)
+    fetches = [fetcher.start(reference) for reference in references]
+    for fetch in fetches[::-1]:
+        fetcher.file(fetch)
+    times = sorted(exchange.when for exchange in sandbox.requests)
+    # Four at a time and the reader's own: of any six, the last began after the first had ended.
+    for earlier, later in zip(times, times[5:], strict=False):
+        assert later - earlier >= timedelta(seconds=0.09)
+
+
+def test_fetching_ahead_is_bounded_in_bytes_and_blocks_no_reader(sandbox: Sandbox) -> None:
+    """What does not fit waits; who needs it now gets it now; what was read makes room."""
+    references = [Reference(item.assets["lst"].href) for item in found(sandbox)]
+    sandbox.clear_requests()
+    fetcher = Fetcher(Locations(), max_bytes=2 * HEAD_BYTES)
+    fetches = [fetcher.start(reference) for reference in references]
+    fetcher.file(fetches[0])
+    assert len(fetcher.file(fetches[-1]).head) > 100_000
+    began = [fetch.taken for fetch in fetches]
+    assert began[-1]
+    assert not all(began)
+    held = fetcher._bytes
+    while fetches:
+        fetcher.file(fetches.pop(0))
+    gc.collect()
+    fetcher._proceed()
+    assert fetcher._bytes == 0 < held
+    assert len(statuses(sandbox, "store")) == 15
+
+
+# URLs that end, credentials that rotate
+
+
+@ENGINES
+@pytest.mark.parametrize("presigned", [False, True], ids=["s3", "presigned"])
+def test_a_cube_outlives_its_urls(
+    make: Callable[..., Sandbox], engine: str, *, presigned: bool
+) -> None:
+    """URLs that live two seconds serve a compute that lasts longer, and one long after."""
+    sandbox = make(presigned=presigned, url_lifetime=timedelta(seconds=2))
+    signer = Signer(expires_in=timedelta(seconds=2))
+    cube = cube_of(sandbox, engine=engine, signer=signer, chunks={"time": 1})
+    slow = cube.lst.data.map_blocks(_slowly, dtype="float32")
+    with dask.config.set(scheduler="synchronous"):
+        slow.compute()
+    assert 403 not in statuses(sandbox, "store")
+    sandbox.advance(timedelta(0))
+    assert_true(cube.compute())
+
+
+def _slowly(block: Any) -> Any:
+    time.sleep(0.2)
+    return block
+
+
+def test_an_item_is_asked_for_once_however_many_read_it(make: Callable[..., Sandbox]) -> None:
+    """A storm of refusals is one renewal for each item, not one for each chunk."""
+    sandbox = make(presigned=True)
+    cube = cube_of(sandbox, chunks={"time": 1, "y": 100, "x": 100})
+    sandbox.advance(timedelta(hours=2))  # every signature has ended, and nobody here knows
+    with dask.config.set(scheduler="threads", num_workers=8):
+        assert_true(cube.compute())
+    renewed = [
+        exchange.path
+        for exchange in sandbox.requests
+        if exchange.method == "GET" and exchange.server == "api"
+    ]
+    assert len(renewed) == len(set(renewed)) == 15
+
+
+def test_a_missing_object_is_not_renewed(make: Callable[..., Sandbox]) -> None:
+    """A 404 is final: the item is not asked for."""
+    sandbox = make(presigned=True)
+    cube = cube_of(sandbox, 1)
+    (key,) = (f"LA harbor+port/{cube.id.values[0]}/lst.tiff",)
+    sandbox.delete(key)
+    with pytest.raises(AssetReadError, match="404") as caught:
+        cube.compute()
+    assert statuses(sandbox, "store") == [404]
+    assert statuses(sandbox, "api") == []
+    assert caught.value.status_code == 404
+    for part in ("'lst'", cube.id.values[0], "lst.tiff"):
+        assert part in str(caught.value)
+    assert "X-Amz" not in str(caught.value)
+
+
+def test_credentials_that_rotate_between_chunks_are_noticed(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """New keys in the environment are used; a callable is asked again."""
+    cube = cube_of(sandbox, chunks={"time": 1})
+    cube.isel(time=0).compute()
+    aws = sandbox.rotate_aws()
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", aws["access_key_id"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", aws["secret_access_key"])
+    monkeypatch.setenv("AWS_SESSION_TOKEN", aws["token"])
+    assert_true(cube.compute())
+    asked = []
+
+    def provide() -> dict[str, Any]:
+        asked.append(1)
+        return sandbox.aws
+
+    provided = cube_of(sandbox, signer=Signer(credentials=provide), chunks={"time": 1})
+    provided.isel(time=0).compute()
+    sandbox.rotate_aws()
+    assert_true(provided.compute())
+    assert 2 <= len(asked) <= 4
+
+
+def test_a_token_revoked_in_the_middle_is_renewed(make: Callable[..., Sandbox]) -> None:
+    """The items can still be asked for, with one new token."""
+    sandbox = make(presigned=True)
+    cube = cube_of(sandbox, chunks={"time": 1})
+    sandbox.revoke_tokens()
+    sandbox.advance(timedelta(hours=2))
+    assert_true(cube.compute())
+    assert len([e for e in sandbox.requests if e.path == "/token"]) == 1
+
+
+# What fails on the way
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("lst.tiff", kind="reset"),
+        Fault("lst.tiff", kind="truncate"),
+        Fault("lst.tiff", status=500, times=2),
+        Fault("lst.tiff", status=503, headers={"Retry-After": "1"}),
+        Fault("lst.tiff", status=429),
+        Fault("lst.tiff", status=206, body=b"II*", headers={"Content-Range": "bytes 0-14/15"}),
+        Fault("lst.tiff", status=206, body=b"II*\0 not a file",
+              headers={"Content-Range": "bytes 0-14/15"}),
+    ],
+    ids=["reset", "truncated", "500", "503", "429", "too few bytes", "corrupt"],
+)  # fmt: skip
+def test_a_passing_failure_is_got_over(sandbox: Sandbox, fault: Fault) -> None:
+    """What trying again can help is tried again, after the pause that was asked for."""
+    cube = cube_of(sandbox, 1)
+    sandbox.fail(fault)
+    assert_true(cube.compute())
+    when = [exchange.when for exchange in sandbox.requests]
+    assert len(when) == (fault.times or 0) + 1
+    if fault.status == 503:
+        assert when[1] - when[0] >= timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (Fault("lst.tiff", kind="reset", times=None), "connection failed"),
+        (Fault("lst.tiff", status=500, times=None), "500"),
+        (Fault("lst.tiff", status=403, times=None), "403"),
+        (Fault("lst.tiff", status=206, body=b"II*\0 not a file", times=None,
+               headers={"Content-Range": "bytes 0-14/15"}), "not a readable GeoTIFF"),
+    ],
+    ids=["reset", "500", "403", "corrupt"],
+)  # fmt: skip
+@ENGINES
+def test_a_lasting_failure_names_item_asset_and_cause(
+    sandbox: Sandbox, fault: Fault, words: str, engine: str
+) -> None:
+    """Tried a bounded number of times, then an error without a signature."""
+    cube = cube_of(sandbox, 1, engine=engine)
+    sandbox.fail(fault)
+    with pytest.raises(AssetReadError, match=words) as caught:
+        cube.compute()
+    assert len(sandbox.requests) <= 4
+    assert cube.id.values[0] in str(caught.value)
+    assert "X-Amz" not in str(caught.value)
+    assert "X-Amz" not in str(caught.value.request_url)
+
+
+@ENGINES
+def test_a_scene_that_cannot_be_read_is_left_empty_on_request(
+    sandbox: Sandbox, engine: str
+) -> None:
+    """The others are whole, and one warning names it."""
+    bad = found(sandbox)[1].id
+    sandbox.delete(f"LA harbor+port/{bad}/lst.tiff")
+    cube = cube_of(sandbox, 3, engine=engine, errors="nan", chunks={"y": 100}, signer=Signer())
+    with pytest.warns(SceneLeftEmptyWarning, match=bad) as caught:
+        computed = cube.compute(scheduler="synchronous")
+    assert len([each for each in caught if each.category is SceneLeftEmptyWarning]) == 1
+    assert np.isnan(computed.lst[1]).all()
+    assert_true(computed.isel(time=[0, 2]))
+
+
+def test_an_error_travels_whole_between_processes(sandbox: Sandbox) -> None:
+    """Dask's process scheduler hands on the same error, with its status."""
+    cube = cube_of(sandbox, 1)
+    sandbox.delete(f"LA harbor+port/{cube.id.values[0]}/lst.tiff")
+    with (
+        dask.config.set(scheduler="processes", num_workers=1),
+        pytest.raises(AssetReadError) as caught,
+    ):
+        cube.compute()
+    assert caught.value.status_code == 404
+
+
+def test_another_process_reads_with_what_it_finds(sandbox: Sandbox) -> None:
+    """A graph computed in other processes needs nothing from this one."""
+    cube = cube_of(sandbox, 2)
+    with dask.config.set(scheduler="processes", num_workers=1):
+        assert_true(cube.compute())
+
+
+# Long files
+
+
+@pytest.fixture(scope="module")
+def long_file(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, Any]:
+    """An LSTfusion area of 3,700 x 3,700 pixels, in blocks of 512, and its numbers."""
+    path = tmp_path_factory.mktemp("long") / "lst.tiff"
+    numbers = np.random.default_rng(1).integers(27000, 33000, (3700, 3700), dtype="uint16")
+    with rasterio.open(
+        path, "w", driver="COG", height=3700, width=3700, count=1, dtype="uint16", nodata=65535,
+        crs="EPSG:32611", transform=from_origin(300000.0, 3800000.0, 30, 30), blocksize=512,
+        compress="deflate",
+    ) as file:  # fmt: skip
+        file.write(numbers, 1)
+    return path.read_bytes(), (numbers * 0.01).astype("float32")
+
+
+def long_item(sandbox: Sandbox, content: bytes) -> pystac.Item:
+    """Serve a long file as an item of LSTfusion."""
+    href = sandbox.put("fusion/lst_20250601T12Z.tiff", content)
+    grid = GeoBox((3700, 3700), from_origin(300000.0, 3800000.0, 30, 30), "EPSG:32611")
+    item = pystac.Item.from_dict(
+        {
+            "type": "Feature", "stac_version": "1.1.0", "id": "day", "collection": "lstfusion",
+            "geometry": grid.geographic_extent.json,
+            "bbox": list(grid.geographic_extent.boundingbox),
+            "properties": {"datetime": "2025-06-01T12:00:00Z", "gsd": 30}, "links": [],
+            "assets": {"lst": {"href": href, "type": "image/tiff"}},
+        }
+    )  # fmt: skip
+    sandbox.clear_requests()
+    return item
+
+
+@ENGINES
+def test_a_long_file_whole_is_two_requests(
+    sandbox: Sandbox, long_file: tuple[bytes, Any], engine: str
+) -> None:
+    """Its beginning, and the rest at once."""
+    content, kelvin = long_file
+    item = long_item(sandbox, content)
+    grid = GeoBox((3700, 3700), from_origin(300000.0, 3800000.0, 30, 30), "EPSG:32611")
+    cube = constellr_stac.load([item], ["lst"], geobox=grid, chunks={}, engine=engine).compute()
+    np.testing.assert_array_equal(cube.lst[0], kelvin)
+    assert statuses(sandbox, "store") == [206, 206]
+
+
+@ENGINES
+def test_a_window_of_a_long_file_reads_its_blocks(
+    sandbox: Sandbox, long_file: tuple[bytes, Any], engine: str
+) -> None:
+    """A chunk far inside costs the beginning and the blocks it touches."""
+    content, kelvin = long_file
+    item = long_item(sandbox, content)
+    grid = GeoBox((3700, 3700), from_origin(300000.0, 3800000.0, 30, 30), "EPSG:32611")
+    window = (slice(2600, 2900), slice(1100, 1400))
+    cube = constellr_stac.load([item], ["lst"], geobox=grid[window], engine=engine).compute()
+    np.testing.assert_array_equal(cube.lst[0], kelvin[window])
+    came = sum(_length(exchange.headers["range"]) for exchange in sandbox.requests)
+    block = len(content) * (512 / 3700) ** 2 * 0.75  # overviews take a quarter of the file
+    assert came < HEAD_BYTES + 6 * block
+    assert len(sandbox.requests) <= 3
+
+
+def _length(header: str) -> int:
+    first, _, last = header.removeprefix("bytes=").partition("-")
+    return int(last) - int(first) + 1
+
+
+def test_a_coarse_cube_of_a_long_file_reads_an_overview(
+    sandbox: Sandbox, long_file: tuple[bytes, Any]
+) -> None:
+    """A picture of the whole does not cost the whole, and looks like it."""
+    content, kelvin = long_file
+    item = long_item(sandbox, content)
+    cube = constellr_stac.load([item], ["lst"], crs="EPSG:32611", resolution=480).compute()
+    assert abs(float(cube.lst.mean()) - float(kelvin.mean())) < 0.5
+    came = sum(_length(exchange.headers["range"]) for exchange in sandbox.requests)
+    assert came < len(content) / 4
+
+
+# Other hrefs
+
+
+def test_any_https_url_and_any_path_are_read_as_they_are(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Foreign URLs are fetched without a credential; paths and file URLs are opened."""
+    items = found(sandbox)[:3]
+    with Sandbox() as foreign:
+        url = Signer(credentials=foreign.aws, endpoint=foreign.s3_url).sign(
+            found_key(foreign, items[0].id)
+        )
+        paths = []
+        for item in items[1:]:
+            path = tmp_path / f"{item.id} lst.tiff"
+            path.write_bytes((_scenes() / item.id / "lst.tiff").read_bytes())
+            paths.append(path)
+        items[0].assets["lst"].href = url
+        items[1].assets["lst"].href = str(paths[0])
+        items[2].assets["lst"].href = paths[1].as_uri()
+        for item in items:
+            item.clear_links()  # or paths would be relative to the API
+        foreign.clear_requests()
+        assert_true(constellr_stac.load(items, ["lst"], geobox=GRID).compute())
+        (exchange,) = foreign.requests
+        assert "authorization" not in exchange.headers
+        assert "x-api-key" not in exchange.headers
+
+
+def found_key(sandbox: Sandbox, item_id: str) -> str:
+    """The ``s3://`` href of a scene."""
+    return f"s3://{sandbox.bucket}/LA harbor+port/{item_id}/lst.tiff"
+
+
+def _scenes() -> Path:
+    from real_scenes import SCENES
+
+    return SCENES
+
+
+def test_a_file_that_is_not_there_says_so(tmp_path: Path) -> None:
+    """With its path, and what to check."""
+    reference = Reference(str(tmp_path / "gone.tiff"), "c", "i", "lst")
+    fetcher = Fetcher(Locations())
+    with pytest.raises(AssetReadError, match=r"gone\.tiff.*No such file"):
+        fetcher.file(fetcher.start(reference))
+
+
+def test_a_failed_fetch_is_not_kept(sandbox: Sandbox) -> None:
+    """The next reader of an asset that failed may be luckier."""
+    reference = Reference(found(sandbox)[0].assets["lst"].href)
+    fetcher = Fetcher(Locations())
+    sandbox.fail(Fault("lst.tiff", status=404))
+    first = fetcher.start(reference)
+    with pytest.raises(AssetReadError):
+        fetcher.file(first)
+    assert fetcher.file(fetcher.start(reference)).whole
+
+
+def test_a_fetcher_is_shared_by_a_process_and_not_with_its_children(sandbox: Sandbox) -> None:
+    """Equal settings share connections and bounds; a fork begins with its own."""
+    from constellr_stac.assets import shared_fetcher
+
+    here = shared_fetcher(Locations())
+    assert shared_fetcher(Locations()) is here
+    assert shared_fetcher(Locations(signer=Signer(region="us-east-1"))) is not here
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # 3.12: threads and fork
+        child = os.fork()
+    if child == 0:
+        os._exit(0 if shared_fetcher(Locations()) is not here else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert threading.active_count() >= 1
