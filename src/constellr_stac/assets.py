@@ -34,6 +34,7 @@ __all__ = [
     "Fetch",
     "Fetcher",
     "SceneLeftEmptyWarning",
+    "forget_fetchers",
     "shared_fetcher",
 ]
 
@@ -243,6 +244,12 @@ def shared_fetcher(locations: Locations) -> Fetcher:
     """
     with _sharing:
         return _shared(locations, os.getpid())
+
+
+def forget_fetchers() -> None:
+    """Keep no fetcher, and none of the signed URLs and credentials it holds, for later tasks."""
+    with _sharing:
+        _shared.cache_clear()
 
 
 _sharing = threading.Lock()

@@ -7,14 +7,14 @@ session hand requests to it. Nothing else in the package touches a token.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias, cast
 from urllib.parse import urljoin
 
 import requests
 from requests.auth import AuthBase
 from requests.utils import rewind_body
 
-from .credentials import ApiKey, Credential, Password, Secret, Token, default_credential
+from .credentials import LENT, ApiKey, Credential, Password, Secret, Token, own_credential
 from .errors import APIError, AuthenticationError
 from .renewal import utc_now
 from .settings import api_url, origin
@@ -23,6 +23,8 @@ from .transport import TIMEOUT, retrying
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+
+    from .loans import Loan
 
     RequestModifier: TypeAlias = Callable[[requests.Request], requests.Request | None]
 
@@ -93,8 +95,12 @@ class ConstellrAuth(AuthBase):
         Raises:
             CredentialsNotFoundError: There is none.
         """
+        loan = self._loan()
+        lent = None if loan is None else loan.get()  # each time: its lender replaces it
+        if lent is not None:
+            return lent
         if self._found is None:
-            self._found = default_credential(base_url=self.base_url)
+            self._found = own_credential(base_url=self.base_url)
         return self._found
 
     def token(self) -> Token | None:
@@ -110,6 +116,9 @@ class ConstellrAuth(AuthBase):
             return token_of(self.base_url, credential).get()
         if isinstance(credential, Token):
             if credential.expires_at is not None and credential.expires_at <= utc_now():
+                renewed = self.credential if self.discard(credential) else None
+                if isinstance(renewed, Token):
+                    return renewed
                 raise AuthenticationError(
                     f"The token ({credential.source}) ended at "
                     f"{credential.expires_at:%Y-%m-%d %H:%M:%S} UTC. Get a new one, or give a "
@@ -117,6 +126,26 @@ class ConstellrAuth(AuthBase):
                 )
             return credential
         return None
+
+    def discard(self, refused: Token) -> bool:
+        """Drop a token that was refused, and say whether there can be another.
+
+        One that was lent to this process is replaced by its lender, which may take a moment.
+        """
+        loan, credential = self._loan(), self.credential
+        if isinstance(credential, Password):
+            token_of(self.base_url, credential).discard(refused)
+            return True
+        return loan is not None and loan.other_than(refused) is not None
+
+    def own(self) -> Self:
+        """Return the same with a credential that was not lent to this process: to lend it on.
+
+        Raises:
+            CredentialsNotFoundError: There is none.
+        """
+        own = self._explicit or own_credential(base_url=self.base_url)
+        return type(self)(own, base_url=self.base_url)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ConstellrAuth):
@@ -135,6 +164,9 @@ class ConstellrAuth(AuthBase):
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.base_url = state["base_url"]
         self._explicit = self._found = None
+
+    def _loan(self) -> Loan[Credential] | None:
+        return LENT.of(origin(self.base_url)) if self._explicit is None else None
 
     def _header(self) -> _Header:
         token = self.token()
@@ -162,17 +194,10 @@ class ConstellrAuth(AuthBase):
                 request.headers.pop(name, None)
         if response.status_code != _UNAUTHORIZED or not self.covers(request.url or ""):
             return response
-        if request.headers.get(sent.name) == sent.value and not self._renewable(sent):
+        refused = request.headers.get(sent.name) == sent.value
+        if refused and (sent.token is None or not self.discard(sent.token)):
             raise self._refused(response)
         return self._sent_again(response, self._header(), send_kwargs)
-
-    def _renewable(self, refused: _Header) -> bool:
-        """Drop the refused token, and say whether there can be another."""
-        credential = self.credential
-        if isinstance(credential, Password) and refused.token is not None:
-            token_of(self.base_url, credential).discard(refused.token)
-            return True
-        return False
 
     def _sent_again(
         self, response: requests.Response, header: _Header, send_kwargs: Mapping[str, Any]

@@ -19,8 +19,10 @@ from urllib.parse import urlsplit
 
 from . import settings
 from .errors import CredentialsNotFoundError
+from .loans import Loans
 
 __all__ = [
+    "LENT",
     "ApiKey",
     "Credential",
     "Password",
@@ -28,6 +30,7 @@ __all__ = [
     "Token",
     "default_credential",
     "forget_credential",
+    "own_credential",
     "store_credential",
 ]
 
@@ -155,14 +158,20 @@ class Token(Credential):
         return _jwt_time(Secret(self.value), "iat")
 
 
+LENT: Loans[Credential] = Loans()
+"""What :func:`constellr_stac.share_credentials` lends this process, by the API's origin."""
+
+
 def default_credential(
     explicit: Credential | None = None, *, base_url: str | None = None
 ) -> Credential:
-    """Find a credential: the one given, the environment, ``.netrc``, the OS keyring.
+    """Find a credential: the one given, one lent, the environment, ``.netrc``, the OS keyring.
 
-    In the environment, ``CONSTELLR_API_KEY`` comes before ``CONSTELLR_USERNAME`` with
-    ``CONSTELLR_PASSWORD``, and these before ``CONSTELLR_TOKEN``. In ``.netrc`` (or the file that
-    ``NETRC`` names) only an entry for the API's own host counts, never ``default``.
+    On a dask worker, what :func:`constellr_stac.share_credentials` put there comes before what
+    the worker has of its own. In the environment, ``CONSTELLR_API_KEY`` comes before
+    ``CONSTELLR_USERNAME`` with ``CONSTELLR_PASSWORD``, and these before ``CONSTELLR_TOKEN``. In
+    ``.netrc`` (or the file that ``NETRC`` names) only an entry for the API's own host counts,
+    never ``default``.
 
     Args:
         explicit: Returned as it is, if there is one.
@@ -175,8 +184,19 @@ def default_credential(
     """
     if explicit is not None:
         return explicit
+    loan = LENT.of(settings.origin(settings.api_url(base_url)))
+    return (None if loan is None else loan.get()) or own_credential(base_url=base_url)
+
+
+def own_credential(*, base_url: str | None = None) -> Credential:
+    """Find a credential as :func:`default_credential` does, but not one lent to this process.
+
+    Raises:
+        CredentialsNotFoundError: There is none; the message lists every place looked at.
+    """
     url = settings.api_url(base_url)
-    looked: list[str] = []
+    lent = "the client does not answer" if LENT.of(settings.origin(url)) else "nothing"
+    looked = [f"lent by constellr_stac.share_credentials: {lent}"]
     for find in (_from_environment, _from_netrc, _from_keyring):
         found = find(url, looked)
         if found is not None:

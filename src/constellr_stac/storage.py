@@ -18,12 +18,20 @@ from .addresses import base_url
 from .errors import SigningError
 from .renewal import Renewing, utc_now
 from .settings import StorageSettings, is_loopback
-from .storage_credentials import StorageCredentials, from_botocore, from_environment
+from .storage_credentials import (
+    LENT,
+    PURPOSE,
+    StorageCredentials,
+    from_botocore,
+    from_environment,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from obstore.store import ClientConfig, RetryConfig, S3Credential, S3CredentialProvider
+
+    from .loans import Loan
 
     Provider: TypeAlias = Callable[[], StorageCredentials | Mapping[str, Any]]
     Explicit: TypeAlias = StorageCredentials | Mapping[str, Any] | Provider
@@ -48,6 +56,9 @@ class CredentialSource:
     extra ``aws``, the rest of botocore's chain: ``AWS_PROFILE`` and the profiles in
     ``~/.aws``, SSO, web identity, container and instance roles.
 
+    On a dask worker, what :func:`constellr_stac.share_credentials` lends it comes before all
+    these but what was given in code there and a callable that came along.
+
     It is also what obstore calls a credential provider. It pickles without a secret: a callable
     and the profile's name travel, credentials given as a value stay behind.
 
@@ -57,6 +68,8 @@ class CredentialSource:
 
     Keyword Args:
         profile: The name of an AWS profile.
+        borrows: Whether to use what was lent to this process; by default, where no profile is
+            named.
         clock: Tells the time, aware.
 
     Raises:
@@ -68,6 +81,7 @@ class CredentialSource:
         explicit: Explicit | None = None,
         *,
         profile: str | None = None,
+        borrows: bool | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         if explicit is not None and profile is not None:
@@ -80,6 +94,7 @@ class CredentialSource:
         elif explicit is not None:
             self._value = StorageCredentials.of(explicit)
         self._profile = profile
+        self._borrows = profile is None if borrows is None else borrows
         self._left_behind = False
         self._clock = clock
         self._discarded_at: datetime | None = None
@@ -92,7 +107,7 @@ class CredentialSource:
             SigningError: There are none, and the message lists the places looked at; or those
                 there are have ended, or cannot be renewed.
         """
-        found = self._value
+        found = self._value or self._lent()
         if found is None and self._ask is None and self._profile is None:
             found = from_environment()
         if found is None:
@@ -108,7 +123,12 @@ class CredentialSource:
         """Look again next time: ``refused`` were not accepted, whatever their end says.
 
         That is heeded once a minute: a refusal can have other causes, and looking can be slow.
+        Those that were lent are replaced by their lender, which may take a moment.
         """
+        loan = self._loan()
+        if loan is not None:
+            loan.other_than(refused)
+            return
         now = self._clock()
         if self._discarded_at is None or now - self._discarded_at >= _DISCARD_EVERY:
             self._discarded_at = now
@@ -122,6 +142,11 @@ class CredentialSource:
         are still the right ones is this object.
         """
         return self.get().for_obstore(ask_again=self._clock() + _OBSTORE_ASKS_AGAIN)
+
+    def own(self) -> Self:
+        """Return the same, but for what was lent to this process: to lend it on."""
+        given = self._ask or self._value
+        return type(self)(given, profile=self._profile, borrows=False, clock=self._clock)
 
     def __repr__(self) -> str:
         if self._value is not None:
@@ -149,11 +174,24 @@ class CredentialSource:
         return {"ask": self._ask, "profile": self._profile, "left_behind": left_behind}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        self.__init__(state["ask"], profile=state["profile"])  # type: ignore[misc]
+        # What is lent comes before a profile's name: profiles stay on their machine.
+        self.__init__(state["ask"], profile=state["profile"], borrows=True)  # type: ignore[misc]
         self._left_behind = state["left_behind"]
 
     def _identity(self) -> tuple[Any, ...]:
         return self._value, self._ask, self._profile, self._left_behind
+
+    def _loan(self) -> Loan[StorageCredentials] | None:
+        given = self._value is not None or self._ask is not None
+        return LENT.of(PURPOSE) if self._borrows and not given else None
+
+    def _lent(self) -> StorageCredentials | None:
+        """Return what was lent to this process; new ones, if those have ended."""
+        loan = self._loan()
+        lent = None if loan is None else loan.get()
+        if loan is None or lent is None or lent.expires_at is None:
+            return lent
+        return lent if self._clock() < lent.expires_at else loan.other_than(lent) or lent
 
     def _renew(self) -> StorageCredentials:
         if self._ask is not None:

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from .credentials import Secret
 from .errors import SigningError
+from .loans import Loans
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from obstore.store import S3Credential
 
-__all__ = ["StorageCredentials", "from_botocore", "from_environment"]
+__all__ = ["LENT", "StorageCredentials", "from_botocore", "from_environment"]
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,12 @@ class StorageCredentials:
         raise TypeError(msg)
 
 
+LENT: Loans[StorageCredentials] = Loans()
+"""What :func:`constellr_stac.share_credentials` lends this process, for :data:`PURPOSE`."""
+
+PURPOSE = "s3"
+
+
 def from_environment() -> StorageCredentials | None:
     """Return the credentials in the environment, or ``None`` if ``AWS_ACCESS_KEY_ID`` is not set.
 
@@ -175,6 +182,8 @@ def _not_found(
 ) -> SigningError:
     """Say where AWS credentials were looked for, and what to do."""
     looked = ["credentials given in code: they do not travel between processes"] * left_behind
+    lent = "the client does not answer" if LENT.of(PURPOSE) else "nothing"
+    looked.append(f"lent by constellr_stac.share_credentials: {lent}")
     if profile is None:
         looked += [
             f"environment variable {name}: {os.environ.get(name) or 'not set'}"

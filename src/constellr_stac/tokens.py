@@ -18,7 +18,7 @@ from .errors import APIConnectionError, APIError, AuthenticationError
 from .renewal import Renewing, utc_now
 from .transport import TIMEOUT, retrying
 
-__all__ = ["token_of"]
+__all__ = ["forget_token", "token_of"]
 
 _TOKEN_LIFE = timedelta(hours=24)  # documented; for tokens that do not say it themselves
 _REFUSAL_HOLDS = timedelta(seconds=30)
@@ -41,6 +41,12 @@ def token_of(base_url: str, password: Password) -> Renewing[Token]:
         if key not in _tokens:
             _tokens[key] = Renewing(_Exchange(base_url, password), lambda token: token.expires_at)
         return _tokens[key]
+
+
+def forget_token(base_url: str, password: Password) -> None:
+    """Keep neither the account's token nor its password in this process."""
+    with _tokens_lock:
+        _tokens.pop((base_url, password), None)
 
 
 class _Exchange:

@@ -1,0 +1,23 @@
+"""Dask clusters without secrets in the graph.
+
+:func:`share_credentials` lends credentials to the workers (:mod:`.lending` on the client,
+:mod:`.borrowing` on a worker, :mod:`.parcels` on the way), and :func:`check_workers` proves that
+every worker can read. How a worker's process uses what it was lent is the business of
+:mod:`constellr_stac.auth` and :mod:`constellr_stac.storage`.
+"""
+
+from __future__ import annotations
+
+from .sharing import (
+    CredentialsNotSharedWarning,
+    SharedCredentials,
+    UnencryptedClusterWarning,
+    share_credentials,
+)
+
+__all__ = [
+    "CredentialsNotSharedWarning",
+    "SharedCredentials",
+    "UnencryptedClusterWarning",
+    "share_credentials",
+]

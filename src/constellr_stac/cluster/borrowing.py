@@ -1,0 +1,111 @@
+"""The worker's side: a plugin that borrows credentials for the worker's process.
+
+It holds no secret, so that the scheduler may keep it for workers that come later. The
+credentials come from the scheduler when the worker starts and whenever the client says that
+there are new ones. One that is refused is reported as an event: its number, and nothing else.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from distributed import Status, WorkerPlugin
+
+from constellr_stac.assets import forget_fetchers
+from constellr_stac.credentials import LENT as LENT_API
+from constellr_stac.credentials import Credential, Password
+from constellr_stac.loans import Loan
+from constellr_stac.settings import origin
+from constellr_stac.storage_credentials import LENT as LENT_S3
+from constellr_stac.storage_credentials import PURPOSE, StorageCredentials
+from constellr_stac.tokens import forget_token
+
+from .parcels import API, S3, opened
+
+if TYPE_CHECKING:
+    from distributed import Worker
+
+__all__ = ["Borrower"]
+
+_log = logging.getLogger(__name__)
+
+
+class Borrower(WorkerPlugin):
+    """Keeps the loans of one worker.
+
+    Args:
+        name: The plugin's name; also that of the message that says there are new values, of
+            the topic of its events, and of what the scheduler keeps.
+
+    Keyword Args:
+        api: The API that there is a credential for, if there is one.
+        s3: Whether there are AWS credentials.
+    """
+
+    def __init__(self, name: str, *, api: str | None, s3: bool) -> None:
+        self.name = name
+        self._api = api
+        self._s3 = s3
+        self._worker: Worker | None = None
+        self._api_loan: Loan[Credential] | None = None
+        self._s3_loan: Loan[StorageCredentials] | None = None
+
+    async def setup(self, worker: Worker) -> None:
+        """Borrow, before the worker gets its first task."""
+        self._worker = worker
+        if self._api is not None:
+            self._api_loan = Loan(_Report(worker, self.name, API))
+            LENT_API.add(origin(self._api), self._api_loan)
+        if self._s3:
+            self._s3_loan = Loan(_Report(worker, self.name, S3))
+            LENT_S3.add(PURPOSE, self._s3_loan)
+        worker.handlers[self.name] = self.look
+        try:
+            await self.look()
+        except (OSError, TimeoutError) as error:
+            # The first task that needs a credential asks the client.
+            _log.warning("The scheduler gave no credentials (%s).", type(error).__name__)
+
+    def teardown(self, worker: Worker) -> None:
+        """Take the credentials off this process, and what was made with them."""
+        worker.handlers.pop(self.name, None)
+        if worker.status == Status.running:  # so it is the plugin that goes, not the worker
+            worker.log_event(self.name, {"removed": True})
+        self._worker = None
+        if self._api is not None and self._api_loan is not None:
+            held = self._api_loan.held
+            LENT_API.remove(origin(self._api), self._api_loan)
+            if isinstance(held, Password):
+                forget_token(self._api, held)
+        if self._s3_loan is not None:
+            LENT_S3.remove(PURPOSE, self._s3_loan)
+        forget_fetchers()
+
+    async def look(self) -> str:
+        """Take what the scheduler keeps for its workers now."""
+        if self._worker is None:
+            return "gone"
+        kept: dict[str, Any] | None = await self._worker.scheduler.get_metadata(
+            keys=[self.name], default=None
+        )
+        parcels = opened(bytes(kept["sealed"])) if kept else {}
+        for parcel in parcels.values():
+            if isinstance(parcel.value, StorageCredentials):
+                loan: Any = self._s3_loan
+            else:
+                loan = self._api_loan
+            if loan is not None:
+                loan.put(parcel.number, parcel.value, last=parcel.last)
+        return "OK"
+
+
+class _Report:
+    """Tells the client which value was refused: an event, from any thread."""
+
+    def __init__(self, worker: Worker, topic: str, purpose: str) -> None:
+        self._worker, self._topic, self._purpose = worker, topic, purpose
+
+    def __call__(self, number: int) -> None:
+        report = {"worker": self._worker.address, "purpose": self._purpose, "refused": number}
+        self._worker.log_event(self._topic, report)

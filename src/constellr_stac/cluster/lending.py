@@ -1,0 +1,189 @@
+"""The client's side: what is lent, and a thread that replaces it before it ends.
+
+The scheduler keeps the newest parcel, unopened, for the workers; each change is announced to
+them. Workers report what was refused. Everything that is waited for here has a time limit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from distributed.protocol.serialize import Serialize
+
+from constellr_stac.errors import ConstellrError
+from constellr_stac.renewal import utc_now
+
+from .parcels import Parcel, sealed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from distributed import Client
+
+    from .parcels import Lendable
+
+__all__ = ["Lender", "Offer"]
+
+_log = logging.getLogger(__name__)
+
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.1, 30.0
+_CALL_SECONDS = 15.0
+_UNREACHABLE = (OSError, TimeoutError, RuntimeError)  # the last: the client's loop has ended
+
+
+class Offer:
+    """One credential of this process, as it is lent.
+
+    Args:
+        look: Returns the credential of now, renewed where that is due.
+        discard: Drops one that was refused, where there may be another.
+
+    Raises:
+        ConstellrError: There is none.
+    """
+
+    def __init__(
+        self, look: Callable[[], Lendable], discard: Callable[[Any], object] | None = None
+    ) -> None:
+        self._look = look
+        self._discard = discard
+        self.parcel = Parcel(look(), 1)
+        self.failures = 0
+
+    def renewed(self) -> bool:
+        """Look again, and say whether there is another credential than before."""
+        try:
+            value = self._look()
+        except (ConstellrError, ValueError) as error:
+            self.failures += 1
+            trouble = str(error).partition("\n")[0]
+            self.parcel = replace(self.parcel, trouble=trouble)
+            return False
+        self.failures = 0
+        if value == self.parcel.value:
+            return False
+        self.parcel = Parcel(value, self.parcel.number + 1)
+        return True
+
+    def refused(self, number: int) -> None:
+        """Get another credential, if the refused one is that of now; or say there is none."""
+        if number == self.parcel.number and number > self.parcel.last:
+            if self._discard is not None:
+                self._discard(self.parcel.value)
+            if not self.renewed():
+                self.parcel = replace(self.parcel, last=number)
+
+    @property
+    def pause(self) -> float:
+        """Seconds until it is worth looking again: a twentieth of what is left."""
+        ends = getattr(self.parcel.value, "expires_at", None)
+        left: float = _LONGEST_PAUSE if ends is None else (ends - utc_now()).total_seconds() / 20
+        patience = (1 << min(self.failures, 5)) - 1
+        return min(max(left, _SHORTEST_PAUSE, patience), _LONGEST_PAUSE)
+
+
+class Lender:
+    """Keeps the workers' credentials fresh, in a thread, while the client lives.
+
+    Args:
+        client: The cluster's.
+        name: The name of the workers' plugin.
+        offers: What is lent, by what it is for.
+    """
+
+    def __init__(self, client: Client, name: str, offers: Mapping[str, Offer]) -> None:
+        self._client: Any = client  # whose types are known in part
+        self._name = name
+        self._offers = offers
+        self._reports: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Leave the credentials with the scheduler, and keep them fresh from now on."""
+        self._leave()
+        self._client.subscribe_topic(self._name, self._reported)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Take the credentials back from the scheduler; harmless when done twice."""
+        self._reports.put(None)
+        if self._thread.is_alive():
+            self._thread.join(_CALL_SECONDS)
+        else:
+            self._take_back()  # the thread never began
+
+    def _reported(self, event: tuple[float, dict[str, Any]]) -> None:
+        """Hand a worker's report on; this runs on the client's event loop."""
+        self._reports.put(event[1])
+
+    def _run(self) -> None:
+        while True:
+            reports = self._next_reports()
+            if self._client.status in ("closing", "closed"):
+                return
+            if any(report is None or "removed" in report for report in reports):
+                self._take_back()
+                return
+            try:
+                self._deal_with([report for report in reports if report is not None])
+            except _UNREACHABLE as error:
+                _log.warning("The scheduler was not reached (%s).", type(error).__name__)
+
+    def _next_reports(self) -> list[dict[str, Any] | None]:
+        """Wait for reports, until it is time to look after the credentials again."""
+        reports = []
+        with contextlib.suppress(queue.Empty):
+            reports.append(self._reports.get(timeout=self._pause()))
+            while True:
+                reports.append(self._reports.get_nowait())
+        return reports
+
+    def _pause(self) -> float:
+        return min(offer.pause for offer in self._offers.values())
+
+    def _deal_with(self, reports: Collection[dict[str, Any]]) -> None:
+        before = {purpose: offer.parcel.number for purpose, offer in self._offers.items()}
+        for report in reports:
+            self._offers[report["purpose"]].refused(report["refused"])
+        for offer in self._offers.values():
+            offer.renewed()
+        after = {purpose: offer.parcel.number for purpose, offer in self._offers.items()}
+        if before != after:
+            self._leave()
+            self._announce(None)
+        elif reports:
+            self._leave()
+            self._announce([report["worker"] for report in reports])
+
+    def _leave(self) -> None:
+        """Leave the credentials with the scheduler, as data that it does not open."""
+        content = sealed({purpose: offer.parcel for purpose, offer in self._offers.items()})
+        # In a dict, since a value by itself is not unpacked on the inproc transport.
+        self._keep({"sealed": Serialize(content)})  # type: ignore[no-untyped-call]
+
+    def _take_back(self) -> None:
+        with contextlib.suppress(*_UNREACHABLE, ValueError):
+            self._client.unsubscribe_topic(self._name)
+            self._keep(None)
+
+    def _keep(self, value: dict[str, Any] | None) -> None:
+        self._call(self._client.scheduler.set_metadata, keys=[self._name], value=value)
+
+    def _announce(self, workers: list[str] | None) -> None:
+        """Tell workers, by default all, that there is something new for them."""
+        self._call(
+            self._client.scheduler.broadcast,
+            msg={"op": self._name},
+            workers=None if workers is None else list(dict.fromkeys(workers)),
+            on_error="ignore",
+        )
+
+    def _call(self, function: Callable[..., Any], **arguments: Any) -> Any:
+        return self._client.sync(
+            function, asynchronous=False, callback_timeout=_CALL_SECONDS, **arguments
+        )
