@@ -48,8 +48,9 @@ class Renewing(Generic[T]):
     * However many threads ask, one renewal is under way; the others use the old value while
       it lasts, else they wait for the new one, and get the same failure if it fails.
     * A renewal that fails while the old value is good keeps the old value.
-    * Renewal begins at a random point of the last tenth to fifth of a value's life (at most
-      five minutes before its end), so that many processes do not all renew at once.
+    * Renewal begins at a random point of the last tenth to fifth of a value's life (of a long
+      one: of the last five to two and a half minutes), so that many processes do not all renew
+      at once.
 
     Args:
         renew: Gets a new value; may take long and may raise.
@@ -149,7 +150,7 @@ class Renewing(Generic[T]):
             return _Held(value, _FOREVER, _FOREVER)
         now = self._clock()
         life = max(expires_at - now, timedelta(0))
-        early = min(life * random.uniform(0.1, 0.2), _EARLIEST)  # noqa: S311 - spreads load
+        early = min(life / 5, _EARLIEST) * random.uniform(0.5, 1)  # noqa: S311 - spreads load
         return _Held(value, expires_at - early, expires_at - min(life * 0.05, _LAST_MOMENT))
 
     def _postponed(self, good: _Held[T]) -> _Held[T]:
