@@ -161,7 +161,7 @@ def test_public_names() -> None:
 def test_public_names_are_what_type_checkers_see() -> None:
     """What is imported when used is what a type checker reads."""
     tree = ast.parse((PACKAGE / "__init__.py").read_text())
-    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
     seen = {
         alias.name: node.module
         for node in block.body

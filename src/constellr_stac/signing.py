@@ -270,7 +270,7 @@ def sign(obj: Any, *, copy: bool = True) -> Any:
     return _signer(storage_settings()).sign(obj, copy=copy)
 
 
-def sign_inplace(obj: T) -> T:
+def sign_inplace(obj: Any) -> Any:  # what modifier= is declared to take returns nothing
     """Sign every ``s3://`` href in ``obj`` itself: pystac-client's ``modifier=``.
 
     Args:

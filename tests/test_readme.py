@@ -1,0 +1,47 @@
+"""What the README says is so."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+if TYPE_CHECKING:
+    from constellr_stac.sandbox import Sandbox
+
+README_FILE = Path(__file__).parents[1] / "README.md"
+README = README_FILE.read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.mark.filterwarnings("ignore::pystac_client.warnings.PystacClientWarning")
+def test_examples_run(sandbox: Sandbox) -> None:
+    """The examples run as they stand, and all ways lead to the same temperatures."""
+    said: dict[str, Any] = {}
+    for block in BLOCKS:
+        exec(block.replace("https://api.constellr.com", sandbox.api_url), said)  # noqa: S102 - the README's code
+
+    assert [product["name"] for product in said["products"]] == ["LSTprecision", "LSTfusion"]
+    assert len(said["items"]) == len(said["signed"]) == 15
+    assert all("X-Amz-Signature=" in item.assets["lst"].href for item in said["signed"])
+    temperatures = said["ds"].lst
+    assert (temperatures.dtype, temperatures.shape) == (np.float32, (15, 400, 400))
+    plain = said["cube"].lst.isel(time=0).sel(y=temperatures.y, x=temperatures.x)
+    masked = temperatures.isel(time=0)
+    same = (plain == masked) | masked.isnull()
+    assert bool(same.all())
+    stacked = said["stack"].isel(time=0, band=0)
+    assert float(stacked.median()) == pytest.approx(float(plain.median()), abs=0.01)
+
+
+def test_settings_are_the_ones_that_are_read() -> None:
+    """The table has each variable of ours that is read, and no variable that is not."""
+    variable = re.compile(r"\b(?:CONSTELLR|AWS)_[A-Z0-9_]+\b")
+    table = set(variable.findall(README.partition("## Settings")[2]))
+    package = README_FILE.parent / "src" / "constellr_stac"
+    read = {name for path in package.rglob("*.py") for name in variable.findall(path.read_text())}
+    assert table <= read
+    assert {name for name in read - table if name.startswith("CONSTELLR_")} == set()
