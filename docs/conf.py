@@ -35,6 +35,7 @@ html_theme_options = {
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
+doctest_test_doctest_blocks = ""  # those in docstrings are run by pytest
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True

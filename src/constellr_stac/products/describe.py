@@ -54,7 +54,7 @@ def describe(
     Keyword Args:
         copy: Whether to leave ``items`` as they are and return completed copies.
         headers: Headers of files, by item id and asset key, or a function of item and asset
-            key. :func:`headers_needed` lists those that help.
+            key. :func:`constellr_stac.products.headers_needed` lists those that help.
         metadata: Metadata documents by item id, or a function of the item.
 
     Returns:
@@ -95,10 +95,11 @@ def headers_needed(items: Any) -> list[tuple[pystac.Item, str]]:
     """List the files whose headers tell what items leave out: one per item and pixel size.
 
     Args:
-        items: As for :func:`describe`.
+        items: As for :func:`constellr_stac.describe`.
 
     Returns:
-        Pairs of item and asset key; fetch them all at once and hand them to :func:`describe`.
+        Pairs of item and asset key; fetch them all at once and hand them to
+        :func:`constellr_stac.describe`.
     """
     return [
         (item, missing[0])

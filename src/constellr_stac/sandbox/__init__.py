@@ -220,7 +220,7 @@ class Sandbox:
 
     @property
     def orders(self) -> list[dict[str, Any]]:
-        """The order ledger: every order on the books, as the API tells it, oldest first."""
+        """Every order on the books (the order ledger), as the API tells it, oldest first."""
         return copy.deepcopy(self._running.bookings.told_orders())
 
     @property
