@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from . import orders, sandbox
     from .auth import ConstellrAuth, make_request_modifier, request_modifier
     from .client import open_client
+    from .cluster import check_workers, share_credentials
     from .credentials import ApiKey, Password, Token, default_credential
     from .cube import load
     from .explanation import explain
@@ -75,6 +76,7 @@ __all__ = [
     "Token",
     "ValidationError",
     "WorkerError",
+    "check_workers",
     "default_credential",
     "describe",
     "errors",
@@ -85,6 +87,7 @@ __all__ = [
     "orders",
     "request_modifier",
     "sandbox",
+    "share_credentials",
     "sign",
     "sign_inplace",
 ]
@@ -95,6 +98,7 @@ _MODULES = ("orders", "sandbox")
 _NAMES = {
     "auth": ("ConstellrAuth", "make_request_modifier", "request_modifier"),
     "client": ("open_client",),
+    "cluster": ("check_workers", "share_credentials"),
     "credentials": ("ApiKey", "Password", "Token", "default_credential"),
     "cube": ("load",),
     "explanation": ("explain",),

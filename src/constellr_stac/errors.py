@@ -263,6 +263,9 @@ class OrderOutcomeUnknown(ConstellrError):  # noqa: N818 - it is not known to be
 class WorkerError(ConstellrError):
     """Dask workers that cannot authenticate or read; the message names each."""
 
+    table: tuple[Any, ...] = ()
+    """What was found on each, as :class:`constellr_stac.cluster.WorkerTable`."""
+
 
 class MissingExtraError(ConstellrError, ImportError):
     """An optional dependency is not installed.

@@ -8,6 +8,7 @@ every worker can read. How a worker's process uses what it was lent is the busin
 
 from __future__ import annotations
 
+from .checks import WorkerRow, WorkerTable, WorkerVersionWarning, check_workers
 from .sharing import (
     CredentialsNotSharedWarning,
     SharedCredentials,
@@ -19,5 +20,9 @@ __all__ = [
     "CredentialsNotSharedWarning",
     "SharedCredentials",
     "UnencryptedClusterWarning",
+    "WorkerRow",
+    "WorkerTable",
+    "WorkerVersionWarning",
+    "check_workers",
     "share_credentials",
 ]

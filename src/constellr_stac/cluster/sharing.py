@@ -15,6 +15,7 @@ from constellr_stac.settings import is_loopback
 from constellr_stac.signing import Signer
 from constellr_stac.storage import CredentialSource
 
+from .clients import checked_client
 from .parcels import API, S3
 
 if TYPE_CHECKING:
@@ -138,11 +139,11 @@ def share_credentials(
         ...     constellr_stac.check_workers(client, items)
         ...     cube.to_zarr("cube.zarr")
     """
-    _check_client(client)
+    waiting = checked_client(client, "share_credentials")
     from .borrowing import Borrower
     from .lending import Lender
 
-    _warn_if_unencrypted(client)
+    _warn_if_unencrypted(waiting)
     offers: dict[str, Offer] = {}
     lent: list[str] = []
     api = None
@@ -162,7 +163,7 @@ def share_credentials(
     shared = SharedCredentials(client, name, api, tuple(lent), lender)
     try:
         lender.start()
-        client.register_plugin(Borrower(name, api=api, s3=S3 in offers))
+        waiting.register_plugin(Borrower(name, api=api, s3=S3 in offers))
     except BaseException as error:
         shared.close()
         if not isinstance(error, Exception):
@@ -172,20 +173,6 @@ def share_credentials(
             "constellr_stac.check_workers(client) says which of them lack what."
         ) from error
     return shared
-
-
-def _check_client(client: Any) -> None:
-    from distributed import Client
-
-    if not isinstance(client, Client):
-        msg = f"Give a distributed.Client, not a {type(client).__name__}."
-        raise TypeError(msg)
-    if client.asynchronous:
-        msg = (
-            "This waits for the cluster, which would stop the event loop it is called from: "
-            "use `await asyncio.to_thread(constellr_stac.share_credentials, client)`."
-        )
-        raise TypeError(msg)
 
 
 def _warn_if_unencrypted(client: Any) -> None:
