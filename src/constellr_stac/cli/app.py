@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from . import account, areas, cubes, orders, sandbox, search
+from . import account, areas, cubes, demo, doctor, orders, sandbox, search
 from .failures import tell
 from .frame import Flags, group
 
@@ -41,6 +41,8 @@ app.add_typer(orders.commands, name="orders")
 app.add_typer(areas.commands, name="aoi")
 app.add_typer(areas.products)
 app.add_typer(sandbox.commands)
+app.add_typer(demo.commands)
+app.add_typer(doctor.commands)
 
 
 def run() -> int:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from constellr_stac.errors import ConstellrError, MissingExtraError
+from constellr_stac.errors import ConstellrError
 
 from .frame import command
 from .inputs import bbox
-from .output import refuse_existing, replacing
+from .output import refuse_existing, replacing, writer_for
 from .scenes import ItemsArgument, Query, scenes
 from .terminal import Terminal
 
@@ -99,7 +99,7 @@ def cube(
     ] = False,
 ) -> None:
     """Write scenes as a cube of physical values, with coordinates and units."""
-    write = _writer(output)
+    write = writer_for(output)
     if not explain:
         refuse_existing(output, overwrite=overwrite)
     with terminal.working("Looking at the scenes …"):
@@ -188,35 +188,3 @@ def _bar(terminal: Terminal) -> AbstractContextManager[Any]:
 
     bar: AbstractContextManager[Any] = ProgressBar(out=sys.stderr)  # type: ignore[no-untyped-call]  # dask's
     return bar
-
-
-def _writer(path: Path) -> Callable[["xr.Dataset", Path], object]:
-    """Return what writes a file of this suffix.
-
-    Raises:
-        MissingExtraError: The extra ``files`` is not installed.
-        typer.BadParameter: Nothing does.
-    """
-    suffix = path.suffix.lower()
-    try:
-        if suffix == ".zarr":
-            import zarr  # noqa: F401
-
-            return _to_zarr
-        if suffix == ".nc":
-            import netCDF4  # noqa: F401
-
-            return _to_netcdf
-    except ImportError as error:
-        raise MissingExtraError(f"Writing {suffix}", "files") from error
-    raise typer.BadParameter(f"{path}: what to write is told by the suffix, .zarr or .nc.")
-
-
-def _to_zarr(cube: "xr.Dataset", path: Path) -> None:
-    # Format 2: what every reader knows, and strings are specified there.
-    cube.to_zarr(path, mode="w-", zarr_format=2, consolidated=True)
-
-
-def _to_netcdf(cube: "xr.Dataset", path: Path) -> None:
-    compressed = {name: {"zlib": True, "complevel": 4} for name in cube.data_vars}
-    cube.to_netcdf(path, engine="netcdf4", encoding=compressed)

@@ -1,16 +1,24 @@
 """Files and stores that appear under their name when they are whole, and not before."""
 
+from __future__ import annotations
+
 import os
 import shutil
-from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
-__all__ = ["OVERWRITE", "refuse_existing", "replacing"]
+from constellr_stac.errors import MissingExtraError
 
-OVERWRITE = "--overwrite"
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    import xarray as xr
+
+__all__ = ["refuse_existing", "replacing", "write_netcdf", "write_zarr", "writer_for"]
+
 _MARKS_OF_A_STORE = ("zarr.json", ".zgroup", ".zmetadata")
 
 
@@ -32,7 +40,7 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
     if not os.path.lexists(path):
         return
     if not overwrite:
-        raise typer.BadParameter(f"{path} exists already: choose another name, or say {OVERWRITE}.")
+        raise typer.BadParameter(f"{path} exists already: choose another name, or say --overwrite.")
     if path.is_dir() and not any((path / mark).exists() for mark in _MARKS_OF_A_STORE):
         raise typer.BadParameter(f"{path} is a folder, and no Zarr store: it is not replaced.")
 
@@ -59,3 +67,37 @@ def replacing(path: Path) -> Iterator[Path]:
             shutil.rmtree(part)
         else:
             part.unlink(missing_ok=True)
+
+
+def writer_for(path: Path) -> Callable[[xr.Dataset, Path], None]:
+    """Return what writes a file of this suffix.
+
+    Raises:
+        MissingExtraError: The extra ``files`` is not installed.
+        typer.BadParameter: Nothing does.
+    """
+    suffix = path.suffix.lower()
+    try:
+        if suffix == ".zarr":
+            import zarr  # noqa: F401
+
+            return write_zarr
+        if suffix == ".nc":
+            import netCDF4  # noqa: F401
+
+            return write_netcdf
+    except ImportError as error:
+        raise MissingExtraError(f"Writing {suffix}", "files") from error
+    raise typer.BadParameter(f"{path}: what to write is told by the suffix, .zarr or .nc.")
+
+
+def write_zarr(cube: xr.Dataset, path: Path) -> None:
+    """Write a cube as a Zarr store, where nothing is yet."""
+    # Format 2: what every reader knows, and strings are specified there.
+    cube.to_zarr(path, mode="w-", zarr_format=2, consolidated=True)
+
+
+def write_netcdf(cube: xr.Dataset, path: Path) -> None:
+    """Write a cube as NetCDF 4, compressed."""
+    compressed = {name: {"zlib": True, "complevel": 4} for name in cube.data_vars}
+    cube.to_netcdf(path, engine="netcdf4", encoding=compressed)

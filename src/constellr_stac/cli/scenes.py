@@ -110,13 +110,13 @@ class Query:
         from constellr_stac.client import open_client
 
         client = open_client()
-        try:
-            if self.order is not None:
-                from constellr_stac.deliveries import search_order
+        if self.order is not None:
+            from constellr_stac.deliveries import search_order
 
-                return search_order(self.order, client=client, **arguments)
+            return search_order(self.order, client=client, **arguments)
+        try:
             return client.search(**arguments)
-        except ValueError as error:  # pystac-client's, for a datetime that is none and the like
+        except Exception as error:  # pystac-client says so if it cannot read a datetime
             raise typer.BadParameter(str(error)) from error
 
 

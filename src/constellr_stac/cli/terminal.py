@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import sys
 from contextlib import contextmanager
 from datetime import datetime
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Terminal"]
 
 _ANY_WIDTH = 10_000
+_NUMBER = re.compile(r"-?\d+(\.\d+)?|nan")
 
 
 class Terminal:
@@ -180,4 +182,5 @@ def _plain(value: Any) -> Any:
 
 
 def _are_numbers(values: Iterable[Any]) -> bool:
-    return all(isinstance(value, (int, float)) for value in values)
+    """Say whether a column is one of numbers, some of which may be missing."""
+    return all(value is None or _NUMBER.fullmatch(str(value)) for value in values)

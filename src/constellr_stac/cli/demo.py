@@ -1,0 +1,100 @@
+"""``constellr demo``: the whole way on this machine, with real scenes."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .failures import Failure
+from .frame import command
+from .terminal import Terminal
+
+if TYPE_CHECKING:
+    from .story import Report
+
+__all__ = ["commands"]
+
+commands = typer.Typer()
+
+_FREEZING = 273.15
+
+
+@command(commands, "constellr demo", "constellr demo --output /tmp/demo")
+def demo(
+    terminal: Terminal,
+    *,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where files are written.")
+    ] = Path("constellr-demo"),
+) -> None:
+    """Order, search, load and draw real scenes, in a sandbox on this machine.
+
+    It needs no account and no network. In the end there are a table of temperatures, a figure
+    and a Zarr store.
+    """
+    began = time.monotonic()
+    with _stage(terminal, "Import the libraries"):
+        from .story import TOLERANCE, play
+
+    report = play(output, lambda title: _stage(terminal, title))
+    _show(terminal, report)
+    difference = report.largest_difference
+    if not difference <= TOLERANCE:
+        raise Failure(
+            f"A median differs by {difference:.3f} K from what the scene's metadata state."
+        )
+    if not terminal.as_json:
+        terminal.line(
+            f"All {len(report.table)} medians are within {TOLERANCE} K of those in the scenes' "
+            f"metadata (the largest difference is {difference:.4f} K)."
+        )
+        terminal.line(f"Figure: {report.figure}")
+        terminal.line(f"Cube:   {report.store}")
+        terminal.note(
+            f"{report.tokens} tokens were needed, and new URLs for {report.renewed} scenes: "
+            f"nothing had to be done about it. {time.monotonic() - began:.1f} s in all."
+        )
+
+
+@contextmanager
+def _stage(terminal: Terminal, title: str) -> Iterator[None]:
+    """Show that something goes on, and when it is done how long it took."""
+    began = time.monotonic()
+    with terminal.working(title):
+        yield
+    terminal.note(f"{time.monotonic() - began:5.1f} s  {title}")
+
+
+def _show(terminal: Terminal, report: "Report") -> None:
+    table = report.table
+    if terminal.as_json:
+        terminal.json(
+            {
+                "scenes": table.tz_localize("UTC").reset_index().to_dict("records"),
+                "largest_difference": report.largest_difference,
+                "figure": str(report.figure),
+                "store": str(report.store),
+            }
+        )
+        return
+    columns = ("time (UTC)", "solar time", "median K", "median °C", "clear °C", "cloud %")
+    rows = [
+        (
+            f"{when:%Y-%m-%d %H:%M}",
+            _clock(row["solar_hour"]),
+            f"{row['median']:.2f}",
+            f"{row['median'] - _FREEZING:.2f}",
+            f"{row['clear_median'] - _FREEZING:.2f}",
+            f"{100 * row['cloud_share']:.0f}",
+        )
+        for when, row in table.iterrows()
+    ]
+    terminal.table(columns, rows)
+
+
+def _clock(hours: float) -> str:
+    minutes = round(hours * 60)
+    return f"{minutes // 60 % 24:02d}:{minutes % 60:02d}"
