@@ -45,17 +45,22 @@ async def convert(request: Request) -> Response:
 
 def _feature(content: bytes, file_format: str) -> dict[str, Any]:
     try:
-        import pyogrio.raw
-        from pyogrio.errors import DataSourceError
+        import pyogrio.raw  # the extra ``geo`` has it
+        from pyogrio.errors import DataLayerError, DataSourceError
     except ImportError as error:
         raise Refused(HTTPStatus.BAD_GATEWAY, "The conversion service is not available") from error
     is_zip = content.startswith(b"PK")
     if is_zip != (file_format == "shapefile"):
         raise _bad(f"the file is no {file_format}")
     try:
-        layers = [name for name, kind in pyogrio.list_layers(content) if kind is not None]
-        read = [pyogrio.raw.read(content, layer=name, columns=[], force_2d=True) for name in layers]
-    except (DataSourceError, ValueError) as error:
+        # By number: a layer without a name of its own gets another one at every reading.
+        kinds = [kind for _, kind in pyogrio.list_layers(content)]
+        read = [
+            pyogrio.raw.read(content, layer=number, columns=[], force_2d=True)
+            for number, kind in enumerate(kinds)
+            if kind is not None
+        ]
+    except (DataLayerError, DataSourceError, ValueError) as error:
         raise _bad(f"the file cannot be read: {error}") from error
     features = [
         (geometry, meta["crs"]) for meta, _, geometries, _ in read for geometry in geometries
