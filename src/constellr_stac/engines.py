@@ -6,13 +6,19 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import odc.stac
-import pystac
 import xarray as xr
+from odc.geo.geobox import GeoboxTiles
 from odc.geo.xr import xr_coords
-from odc.loader import RasterGroupMetadata
+from odc.loader import (
+    RasterBandMetadata,
+    RasterGroupMetadata,
+    RasterSource,
+    chunked_load,
+    resolve_load_cfg,
+)
 
 from .errors import MissingExtraError
+from .grids import footprint
 from .odc import OdcDriver, band_metadata
 from .pixels import fill_of, output_dtype
 from .plan import Plan, time_of
@@ -22,75 +28,64 @@ from .stackstac import StackstacReader
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from odc.loader import BandKey
-
     from .products import Band, BandSelection
 
 __all__ = ["ENGINES"]
 
 
 def _odc_cube(plan: Plan) -> xr.Dataset:
-    """Build the variables with odc-stac."""
-    step_of = {number: step for step, numbers in enumerate(plan.steps) for number in numbers}
-    driver = OdcDriver(
-        auth=plan.fetcher.locations.auth,
-        signer=plan.fetcher.locations.signer,
-        errors=plan.errors,
-        md_parser=_PlannedBands(plan),
-    )
-    return odc.stac.load(
-        [_scene(plan, number) for number in range(len(plan.items))],
-        bands=list(plan.selections),
-        geobox=plan.geobox,
-        groupby=lambda _item, _parsed, number: step_of[number],
-        preserve_original_order=True,
+    """Build the variables with odc-loader, which odc-stac is made of.
+
+    What odc-stac would add, finding out what items mean, the plan has done already.
+    """
+    metadata = {
+        name: band_metadata(selection.band, raw=plan.raw)
+        for name, selection in plan.selections.items()
+    }
+    locations = plan.fetcher.locations
+    driver = OdcDriver(auth=locations.auth, signer=locations.signer, errors=plan.errors)
+    tiles = GeoboxTiles(plan.geobox, (plan.chunks["y"], plan.chunks["x"]))
+    return chunked_load(
+        resolve_load_cfg(metadata, dict(plan.resampling)),
+        RasterGroupMetadata({(name, 1): band for name, band in metadata.items()}),
+        [_sources(plan, number, metadata) for number in range(len(plan.items))],
+        _tiles_of_steps(plan, tiles),
+        tiles,
+        [time.item() for time in np.array(plan.times, "datetime64[us]")],
+        driver.capture_env(),
+        driver,
         chunks=dict(plan.chunks),
-        resampling=dict(plan.resampling),
-        driver=driver,
     )
 
 
-class _PlannedBands:
-    """Tells odc-stac what the plan has decided already."""
-
-    def __init__(self, plan: Plan) -> None:
-        self._group = RasterGroupMetadata(
-            {
-                (name, 1): band_metadata(selection.band, raw=plan.raw)
-                for name, selection in plan.selections.items()
-            }
-        )
-
-    def extract(self, md: Any) -> RasterGroupMetadata:  # noqa: ARG002 - the same for all
-        return self._group
-
-    def driver_data(self, md: pystac.Item, band_key: BandKey) -> tuple[str, Band]:
-        asset = md.assets[band_key[0]]
-        return asset.href, asset.extra_fields["band"]
-
-
-def _scene(plan: Plan, number: int) -> pystac.Item:
-    """Make an item of what is read of a scene: one asset for each variable."""
-    item = plan.items[number]
-    scene = pystac.Item(
-        item.id, item.geometry or _box(item), item.bbox, time_of(item), {}, collection="cube"
-    )
+def _sources(
+    plan: Plan, number: int, metadata: Mapping[str, RasterBandMetadata]
+) -> dict[str, RasterSource]:
+    """Return what is read of a scene, by variable."""
+    sources = {}
     for name, selection in plan.selections.items():
         source = selection.sources[number]
         if source is not None:
-            href = str(reference(item, source.asset_key))
-            fields = {"band": source.band}
-            scene.assets[name] = pystac.Asset(href, extra_fields=fields)
-            scene.assets[name].owner = scene
-    return scene
+            uri = str(reference(plan.items[number], source.asset_key))
+            sources[name] = RasterSource(
+                uri, source.band.index, meta=metadata[name], driver_data=(uri, source.band)
+            )
+    return sources
 
 
-def _box(item: pystac.Item) -> dict[str, Any]:
-    """Return an item's bbox as a polygon; without one, the whole world: it may be anywhere."""
-    box = item.bbox or [-180.0, -90.0, 180.0, 90.0]
-    west, south, east, north = (*box[:2], *box[len(box) // 2 :][:2])
-    ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
-    return {"type": "Polygon", "coordinates": [ring]}
+def _tiles_of_steps(plan: Plan, tiles: GeoboxTiles) -> dict[tuple[int, int, int], list[int]]:
+    """Say which scenes each chunk needs: by step, row and column."""
+    touched: dict[str, list[tuple[int, int]]] = {}
+    needed: dict[tuple[int, int, int], list[int]] = {}
+    for number, item in enumerate(plan.items):
+        place = footprint(item)
+        if place not in touched:
+            touched[place] = list(tiles.tiles(plan.outline(number)))
+    for step, numbers in enumerate(plan.steps):
+        for number in numbers:
+            for row, column in touched[footprint(plan.items[number])]:
+                needed.setdefault((step, row, column), []).append(number)
+    return needed
 
 
 def _stackstac_cube(plan: Plan) -> xr.Dataset:
@@ -137,15 +132,15 @@ def _stacked(
     for number, source in enumerate(selection.sources):
         if source is None:
             continue  # stackstac would drop the scene, and with it the time step
-        item = _stackstac_item(plan, number, name, epsg)
+        href = str(reference(plan.items[number], source.asset_key))
         places[number] = len(items)
-        items.append(item)
+        items.append(_stackstac_item(plan, number, href, epsg))
         if source.band != selection.band:
-            bands[item["assets"][name]["href"]] = source.band
+            bands[href] = source.band
     box = plan.geobox.boundingbox
     stacked = library.stack(
         items,
-        assets=[name],
+        assets=["file"],
         epsg=epsg,
         resolution=(abs(plan.geobox.resolution.x), abs(plan.geobox.resolution.y)),
         bounds=tuple(box),
@@ -175,27 +170,22 @@ def _stacked(
     )
 
 
-def _stackstac_item(plan: Plan, number: int, name: str, epsg: int) -> dict[str, Any]:
-    scene = _scene(plan, number)
-    geometry = odc.geo.geom.Geometry(scene.geometry, "EPSG:4326")
-    assets = {}
-    if name in scene.assets:
-        assets[name] = {
-            "href": scene.assets[name].href,
-            "type": "image/tiff",
-            "proj:epsg": epsg,
-            "proj:bbox": list(geometry.to_crs(f"EPSG:{epsg}", check_and_fix=True).boundingbox),
-        }
+def _stackstac_item(plan: Plan, number: int, href: str, epsg: int) -> dict[str, Any]:
+    """Describe one file of a scene in the words that stackstac reads."""
+    item = plan.items[number]
+    box = plan.outline(number).boundingbox
     return {
-        "id": scene.id,
+        "id": item.id,
         "type": "Feature",
         "stac_version": "1.0.0",
         "collection": "cube",
-        "bbox": scene.bbox or list(geometry.boundingbox),
-        "geometry": scene.geometry,
-        "properties": {"datetime": time_of(scene).isoformat()},
+        "bbox": [-180.0, -90.0, 180.0, 90.0],
+        "geometry": None,
+        "properties": {"datetime": time_of(item).isoformat()},
         "links": [],
-        "assets": assets,
+        "assets": {
+            "file": {"href": href, "type": "image/tiff", "proj:epsg": epsg, "proj:bbox": list(box)}
+        },
     }
 
 

@@ -35,6 +35,7 @@ __all__ = [
     "ResamplingWarning",
     "cube_grid",
     "fits",
+    "footprint",
     "name_of",
     "native_grids",
     "stated_grid",
@@ -99,7 +100,7 @@ def cube_grid(
     known: dict[tuple[str, frozenset[GeoBox]], ParsedItem] = {}
     parsed = []
     for item, own in zip(items, grids, strict=True):
-        key = (_footprint(item), frozenset(own.values()))
+        key = (footprint(item), frozenset(own.values()))
         if key not in known:
             known[key] = _parsed(item, own)
         parsed.append(known[key])
@@ -135,9 +136,7 @@ def native_grids(
                 grids[number][name] = grid
                 continue
             kind = selection.layer if selection.gsd is None else f"{selection.gsd:g} m"
-            unknown.setdefault((_footprint(item), kind), []).append(
-                (number, name, source.asset_key)
-            )
+            unknown.setdefault((footprint(item), kind), []).append((number, name, source.asset_key))
     if not unknown:
         return grids
 
@@ -218,7 +217,8 @@ def _parsed(item: pystac.Item, grids: Grids) -> ParsedItem:
     return next(iter(parse_items([place], asset_absolute_paths=False)))
 
 
-def _footprint(item: pystac.Item) -> str:
+def footprint(item: pystac.Item) -> str:
+    """Return a name for where an item is; items of one area share it."""
     return json.dumps([item.collection_id, item.geometry or item.bbox], sort_keys=True)
 
 

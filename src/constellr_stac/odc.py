@@ -7,9 +7,10 @@ are signed when they are read, wherever that is.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from odc.loader import RasterBandMetadata, RasterGroupMetadata, RioDriver
+from odc.loader import RasterBandMetadata, RasterGroupMetadata
 
 from .assets import shared_fetcher
 from .locations import Locations
@@ -19,8 +20,6 @@ from .references import Reference, reference
 from .sources import BandSource, Errors
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
     import pystac
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
@@ -61,18 +60,15 @@ class OdcDriver:
         signer: Signer | None = None,
         errors: Errors = "raise",
         raw: bool = False,
-        md_parser: MDParser | None = None,
     ) -> None:
-        locations = Locations(auth, signer)
-        self._gdal = RioDriver()
-        self._parser: MDParser | None = md_parser or _LayerParser(locations, raw=raw)
-        self.fetcher = shared_fetcher(locations)
+        self.fetcher = shared_fetcher(Locations(auth, signer))
         self.errors = errors
+        self.raw = raw
 
     @property
-    def md_parser(self) -> MDParser | None:
-        """What the assets of items are."""
-        return self._parser
+    def md_parser(self) -> MDParser:
+        """Tells odc-stac what the assets of items are."""
+        return _LayerParser(self.fetcher.locations, raw=self.raw)
 
     @property
     def dask_reader(self) -> None:
@@ -82,30 +78,28 @@ class OdcDriver:
     def aux_reader(self) -> None:
         """There are no other sources than files."""
 
-    def new_load(self, geobox: GeoBox, *, chunks: dict[str, int] | None = None) -> Any:
-        """Begin a load."""
-        return self._gdal.new_load(geobox, chunks=chunks)
+    def new_load(self, geobox: GeoBox, *, chunks: dict[str, int] | None = None) -> None:
+        """Begin a load; there is nothing to share between its tasks."""
 
-    def finalise_load(self, load_state: Any) -> Any:
+    def finalise_load(self, load_state: None) -> None:
         """End a load."""
-        return self._gdal.finalise_load(load_state)
-
-    def restore_env(self, env: dict[str, Any], load_state: Any) -> AbstractContextManager[Any]:
-        """Set GDAL up for a task."""
-        return self._gdal.restore_env(env, load_state)
 
     def capture_env(self) -> dict[str, Any]:
-        """Return GDAL's settings for reading from memory: the same everywhere, and no secret."""
-        return {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
+        """Return what a task needs to know of GDAL's settings: nothing, it reads from memory."""
+        return {}
 
-    def open(self, src: RasterSource, ctx: Any) -> RasterReader:  # noqa: ARG002
+    def restore_env(
+        self,
+        env: dict[str, Any],  # noqa: ARG002 - the protocol's names
+        load_state: None,  # noqa: ARG002
+    ) -> AbstractContextManager[None]:
+        """Set up a task."""
+        return nullcontext()
+
+    def open(self, src: RasterSource, ctx: None) -> RasterReader:  # noqa: ARG002 - likewise
         """Begin to fetch a source; does not wait for it."""
         uri, band = src.driver_data or (src.uri, Band(src.band, "", "float32"))
         return _Reader(BandSource(self.fetcher, Reference.parse(uri), band, self.errors))
-
-    def __getstate__(self) -> dict[str, Any]:
-        # The parser is for building the graph, and holds what the items say.
-        return {**self.__dict__, "_parser": None}
 
 
 class _Reader:

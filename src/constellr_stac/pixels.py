@@ -18,6 +18,7 @@ from odc.geo.roi import roi_is_empty
 from odc.loader import RasterLoadParams, RasterSource, RioReader
 from rasterio.errors import RasterioIOError
 from rasterio.io import MemoryFile
+from rasterio.session import DummySession
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -79,9 +80,12 @@ def read_pixels(file: AssetFile, band: Band, geobox: GeoBox, params: RasterLoadP
         RasterioIOError: The bytes are not a readable GeoTIFF.
     """
     dtype = np.dtype(params.dtype or "float32")
-    with _opened(file, band, geobox, params) as (name, stored_dtype):
+    with _opened(file, band, geobox, params) as (name, dataset):
+        stored_dtype = dataset.dtypes[band.index - 1]
         band = band.stored_as(stored_dtype)
         as_values = not band.is_mask and dtype.kind == "f"
+        if as_values and (pixels := _pasted(dataset, band, geobox)) is not None:
+            return Pixels(pixels.roi, pixels.values.astype(dtype, copy=False))
         working = _working_dtype(stored_dtype) if as_values else dtype
         reader: RasterReader = RioReader(RasterSource(name, band.index), _NO_CONTEXT)
         roi, stored = reader.read(
@@ -96,6 +100,20 @@ def read_pixels(file: AssetFile, band: Band, geobox: GeoBox, params: RasterLoadP
         )
     values = band.decode(stored) if as_values else stored
     return Pixels(roi, values.astype(dtype, copy=False))
+
+
+def _pasted(dataset: rasterio.DatasetReader, band: Band, geobox: GeoBox) -> Pixels | None:
+    """Read values that need no resampling, the usual case, in one go; else return nothing."""
+    overlap = compute_reproject_roi(rio_geobox(dataset), geobox)
+    nodata = dataset.nodatavals[band.index - 1]
+    if not overlap.paste_ok or overlap.read_shrink != 1 or nodata not in (None, band.nodata):
+        return None
+    rows, columns = overlap.roi_src
+    stored = dataset.read(
+        band.index, window=((rows.start, rows.stop), (columns.start, columns.stop))
+    )
+    roi: Any = overlap.roi_dst
+    return Pixels(roi, band.decode(stored))
 
 
 def grid_of(file: AssetFile) -> GeoBox:
@@ -114,7 +132,11 @@ def grid_of(file: AssetFile) -> GeoBox:
 
 
 def _header_grid(data: bytes) -> GeoBox:
-    with MemoryFile(data, ext=".tif") as memory, rasterio.open(memory.name) as dataset:
+    with (
+        _gdal(),
+        MemoryFile(data, ext=".tif") as memory,
+        rasterio.open(memory.name, sharing=False) as dataset,
+    ):
         grid = rio_geobox(dataset)
     if not isinstance(grid, GeoBox):
         msg = "it has ground control points in place of a grid"
@@ -133,16 +155,23 @@ def _sanctioned(band: Band, params: RasterLoadParams) -> float | None:
     return MASK_FILL if band.is_mask else band.nodata
 
 
+def _gdal() -> rasterio.Env:
+    """Set GDAL up to read from memory. Left alone, rasterio makes a boto3 session each time."""
+    return rasterio.Env(session=DummySession(), GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR")
+
+
 @contextmanager
 def _opened(
     file: AssetFile, band: Band, geobox: GeoBox, params: RasterLoadParams
-) -> Iterator[tuple[str, str]]:
-    """Give GDAL a file that holds what the window needs; tell its name and the stored dtype."""
+) -> Iterator[tuple[str, rasterio.DatasetReader]]:
+    """Give GDAL a file that holds what the window needs, and open it."""
     data = file.head if file.whole else file.patched(_spans(file, band, geobox, params))
-    with MemoryFile(data, ext=".tif") as memory:
-        with rasterio.open(memory.name, sharing=False) as dataset:
-            stored_dtype = dataset.dtypes[band.index - 1]
-        yield memory.name, stored_dtype
+    with (
+        _gdal(),
+        MemoryFile(data, ext=".tif") as memory,
+        rasterio.open(memory.name, sharing=False) as dataset,
+    ):
+        yield memory.name, dataset
 
 
 def _spans(
@@ -150,7 +179,7 @@ def _spans(
 ) -> list[tuple[int, int]]:
     """Find the bytes of the blocks that the window touches, from the file's own table."""
     try:
-        with MemoryFile(file.head, ext=".tif") as memory:
+        with _gdal(), MemoryFile(file.head, ext=".tif") as memory:
             return _block_spans(memory.name, band.index, geobox, params)
     except (RasterioIOError, LookupError):
         return [(0, file.size)]  # its table is not at the beginning: no COG

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pystac
+from odc.geo.geom import Geometry
+from odc.loader import resolve_chunk_shape
 from pystac_client import ItemSearch
 
 from .assets import Fetcher, shared_fetcher
@@ -61,6 +63,18 @@ class Plan:
     fetcher: Fetcher
     errors: Errors
     raw: bool
+
+    def outline(self, number: int) -> Geometry:
+        """Return where a scene is, in the grid's CRS; the whole grid where nothing says it.
+
+        A pixel of margin makes up for corners that items round.
+        """
+        item = self.items[number]
+        shape = item.geometry or _box(item)
+        if shape is None or self.geobox.crs is None:
+            return self.geobox.extent
+        place = Geometry(shape, "EPSG:4326").to_crs(self.geobox.crs, check_and_fix=True)
+        return place.buffer(max(abs(self.geobox.resolution.x), abs(self.geobox.resolution.y)))
 
     @property
     def times(self) -> list[np.datetime64]:
@@ -180,6 +194,15 @@ def _steps(
     return tuple(tuple(group) for group in groups.values())
 
 
+def _box(item: pystac.Item) -> dict[str, Any] | None:
+    """Return an item's bbox as a polygon."""
+    if item.bbox is None:
+        return None
+    west, south, east, north = (*item.bbox[:2], *item.bbox[len(item.bbox) // 2 :][:2])
+    ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    return {"type": "Polygon", "coordinates": [ring]}
+
+
 def _group_key(groupby: GroupBy, geobox: GeoBox) -> Callable[[pystac.Item], Any]:
     if groupby == "time":
         return time_of
@@ -199,7 +222,7 @@ def _chunks(
     *,
     raw: bool,
 ) -> Mapping[str, Any]:
-    """Fill in what is not said; y and x may go by the names that the grid has for them."""
+    """Resolve chunk sizes; y and x may go by the names that the grid has for them."""
     rows, columns = geobox.shape
     itemsize = max(
         np.dtype(output_dtype(selection.band, raw=raw)).itemsize
@@ -212,7 +235,8 @@ def _chunks(
     given = {names.get(name, name): size for name, size in (chunks or {}).items()}
     if given.keys() - whole.keys():
         raise ValueError(f"chunks= takes time, y and x, not {sorted(given.keys() - whole.keys())}.")
-    return whole | given
+    sizes = resolve_chunk_shape(times, geobox, whole | given, dtype=f"V{itemsize}")
+    return dict(zip(("time", "y", "x"), sizes, strict=True))
 
 
 def _resampling(
