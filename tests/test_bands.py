@@ -192,6 +192,10 @@ def test_files_that_cannot_be_told_apart_are_not_guessed() -> None:
     item.datetime = datetime(2026, 7, 1, tzinfo=UTC)
     with pytest.raises(ValueError, match=r"fusion-1.*'lst_20260601T13Z', 'lst_20260601T12Z'"):
         resolve_bands([item], ["lst"])
+    item = fusion(1, 13)
+    item.add_asset("lst_20260601T1300Z", item.assets["lst_20260601T13Z"].clone())
+    with pytest.raises(ValueError, match="several files of this kind"):
+        resolve_bands([item], ["lst"])
 
 
 def test_without_names_every_data_band_is_taken_and_masks_once() -> None:

@@ -227,6 +227,16 @@ def test_classes_that_an_item_states_win() -> None:
     assert band.flag_meanings == ("clear", "volcanic_ash")
 
 
+def test_a_mask_is_never_scaled() -> None:
+    """Classes are names: even an item that states a scale gets them as they are stored."""
+    item = bare_item(["scl_mask_30m"])
+    item.assets["scl_mask_30m"].extra_fields["raster:bands"] = [{"scale": 0.5, "nodata": 3}] * 4
+    cloud = asset_bands(item, "scl_mask_30m")[0]
+    stored = np.array([0, 1, 3], "uint8")
+    assert not cloud.is_coded
+    np.testing.assert_array_equal(cloud.decode(stored), stored, strict=True)
+
+
 def test_an_unknown_raster_is_read_raw() -> None:
     """Without a word from anyone: one band, stored numbers, never interpolated."""
     item = bare_item(["emissivity"])

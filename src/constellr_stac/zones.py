@@ -155,12 +155,11 @@ def _pixels(geobox: GeoBox, place: Geometry, *, all_touched: bool) -> NDArray[np
     """Return which pixels belong to a place: a point has the one it lies in."""
     if 0 in geobox.shape:
         return np.zeros(geobox.shape, bool)
-    is_point = place.geom_type in ("Point", "MultiPoint")
     mask = geometry_mask(
         [place.geom],
         out_shape=geobox.shape,
         transform=geobox.affine,
         invert=True,
-        all_touched=all_touched or is_point,
+        all_touched=all_touched,
     )
     return np.asarray(mask, bool)
