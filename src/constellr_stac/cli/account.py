@@ -46,10 +46,10 @@ def login(
         ),
     ] = None,
 ) -> None:
-    """Check a credential against the API, and keep it in the keyring of the system.
+    """Check a credential and keep it in the keyring of the system.
 
-    The password or key is asked for and not shown. Where nobody can be asked, it is taken from
-    CONSTELLR_PASSWORD or CONSTELLR_API_KEY, or from standard input.
+    The password or key is taken from standard input (-), else from CONSTELLR_PASSWORD or
+    CONSTELLR_API_KEY, else it is asked for and not shown.
     """
     from constellr_stac.credentials import ApiKey, Password, store_credential
     from constellr_stac.settings import api_url
@@ -107,7 +107,7 @@ def logout(terminal: Terminal) -> None:
 
 @command(commands, "constellr whoami", "constellr whoami --json")
 def whoami(terminal: Terminal) -> None:
-    """Tell which credential is used, where it was found, and whether the API accepts it."""
+    """Tell which credential is used, and whether it is accepted."""
     from constellr_stac.auth import ConstellrAuth
 
     auth = ConstellrAuth()

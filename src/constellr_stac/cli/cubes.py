@@ -1,15 +1,12 @@
 """``constellr cube`` and ``constellr quicklook``: scenes as a file of numbers, or as a picture."""
 
 import sys
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-
-from constellr_stac.errors import ConstellrError
 
 from .frame import command
 from .inputs import bbox
@@ -24,8 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["commands"]
 
 commands = typer.Typer()
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -75,9 +70,9 @@ class Loading:
 
 @command(
     commands,
-    "constellr cube -c lstprecision --bbox -118.3,33.7,-118.1,33.9 -b lst -o harbour.zarr",
-    "constellr search --order 123e4567-e89b-12d3-a456-426614174000 --json |",
-    "    constellr cube - -b lst --mask clear -o summer.nc",
+    "constellr cube --bbox -118.3,33.7,-118.1,33.9 -b lst -o harbour.zarr",
+    "constellr cube --order 123e4567-e89b-12d3-a456-426614174000 -o summer.nc",
+    "constellr search --json -c lstprecision | constellr cube - -o all.zarr",
 )
 def cube(
     terminal: Terminal,
@@ -98,7 +93,7 @@ def cube(
         bool, typer.Option("--explain", help="Tell what it takes, and read nothing.")
     ] = False,
 ) -> None:
-    """Write scenes as a cube of physical values, with coordinates and units."""
+    """Write scenes as a cube of physical values to Zarr or NetCDF."""
     write = writer_for(output)
     if not explain:
         refuse_existing(output, overwrite=overwrite)
@@ -111,11 +106,13 @@ def cube(
         write(loaded, part)
     sizes = dict(loaded.sizes)
     if terminal.as_json:
-        words = {"path": str(output), "variables": list(loaded.data_vars), "sizes": sizes}
-        terminal.json(words)
+        names = list(loaded.data_vars)
+        terminal.json({"path": str(output), "variables": names, "sizes": sizes})
     else:
-        shape = " x ".join(f"{name} {size}" for name, size in sizes.items())
-        terminal.line(f"{output}: {', '.join(map(str, loaded.data_vars))}; {shape}")
+        steps = sizes.pop("time")
+        rows, columns = sizes.values()
+        words = f"{', '.join(map(str, loaded.data_vars))}: {rows} x {columns} pixels"
+        terminal.line(f"{output}: {words}, {steps} time steps")
 
 
 @command(
@@ -145,8 +142,7 @@ def quicklook(
         loaded = _loaded(scenes(items, query), loading)
     band = loading.band[0] if loading.band else None
     with replacing(output) as part, terminal.working("Drawing …"):
-        figure = _checked(lambda: plot.quicklook(loaded, band))
-        _checked(lambda: figure.savefig(part, dpi=150))
+        plot.quicklook(loaded, band).savefig(part, dpi=150)
     if terminal.as_json:
         terminal.json({"path": str(output)})
     else:
@@ -154,20 +150,10 @@ def quicklook(
 
 
 def _loaded(items: "list[pystac.Item]", loading: Loading) -> "xr.Dataset":
-    """Return the lazy cube; a band that is not there and the like is wrong usage."""
     from constellr_stac.cube import load
 
-    cube: xr.Dataset = _checked(lambda: load(items, **loading.arguments()))
+    cube: xr.Dataset = load(items, **loading.arguments())
     return cube
-
-
-def _checked(call: Callable[[], T]) -> T:
-    try:
-        return call()
-    except ConstellrError:
-        raise
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
 
 
 def _explain(terminal: Terminal, cube: "xr.Dataset") -> None:

@@ -30,7 +30,7 @@ def demo(
         Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where files are written.")
     ] = Path("constellr-demo"),
 ) -> None:
-    """Order, search, load and draw real scenes, in a sandbox on this machine.
+    """Order, search, load and draw real scenes in a sandbox.
 
     It needs no account and no network. In the end there are a table of temperatures, a figure
     and a Zarr store.

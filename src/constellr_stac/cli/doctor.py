@@ -60,7 +60,7 @@ class Finding:
 
 @command(commands, "constellr doctor", "constellr doctor --json")
 def doctor(terminal: Terminal) -> None:
-    """Look at versions, API, clock, credentials and object store, and read a few bytes.
+    """Find out what works from here: API, credentials, clock, store.
 
     Nothing is changed or ordered. The exit code is 0 if all is well.
     """

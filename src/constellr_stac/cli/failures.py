@@ -80,6 +80,8 @@ def _explained(error: BaseException, *, everything: bool) -> tuple[int, list[str
         code = USAGE if isinstance(error, InsecureURLError) else code
         text = str(error) if everything else _PLACES.sub(_counted, str(error))
         return code, [f"Error: {text}", *notes]
+    if isinstance(error, ValueError):  # what this package says to arguments that make no sense
+        return USAGE, [f"Error: {error}", *notes]
     if isinstance(error, OSError):
         return FAILED, [f"Error: {error}", *notes]
     return FAILED, [

@@ -98,10 +98,11 @@ def create(
         bool, typer.Option("--no-check", help="Leave it to the API to find what is wrong.")
     ] = False,
 ) -> None:
-    """Place the orders of a file, all or none, after showing them. This costs money.
+    """Place the orders of a file, after showing them.
 
-    The file holds the fields of the API: area_of_interest_id, product_name, frequency,
-    start_date, end_date, and if you like comment, tags and illumination_constraint.
+    All of them are placed or none. This costs money. The file holds the fields of the API:
+    area_of_interest_id, product_name, frequency, start_date, end_date, and if you like comment,
+    tags and illumination_constraint.
     """
     from constellr_stac.orders import OrderOutcomeUnknown, OrdersClient
 
@@ -131,7 +132,7 @@ def create(
 
 @command(
     commands,
-    "constellr orders update 123e4567-e89b-12d3-a456-426614174000 --tag field42 --tag 2026",
+    "constellr orders update 123e4567-e89b-12d3-a456-426614174000 --tag field42",
 )
 def update(
     terminal: Terminal,
@@ -156,7 +157,7 @@ def update(
 @command(
     commands,
     "constellr orders wait 123e4567-e89b-12d3-a456-426614174000",
-    "constellr orders wait 123e4567-e89b-12d3-a456-426614174000 --timeout 12h && echo delivered",
+    "constellr orders wait 123e4567-e89b-12d3-a456-426614174000 --timeout 12h",
 )
 def wait(
     terminal: Terminal,
@@ -171,7 +172,7 @@ def wait(
     ] = None,
     interval: Annotated[str, typer.Option(metavar="TIME", help="How often to look.")] = "60s",
 ) -> None:
-    """Wait until an order is closed; one that is rejected is a failure."""
+    """Wait until an order is closed, and fail if it is rejected."""
     from constellr_stac.orders import OrdersClient
 
     def tell(order: "Order") -> None:
@@ -214,7 +215,7 @@ def delete(terminal: Terminal, id_: OrderId, *, yes: Yes = False) -> None:
 
 @command(commands, "constellr orders check summer.yaml")
 def check(terminal: Terminal, file: OrdersFile) -> None:
-    """Check orders as `create` does, the size of their areas included, and order nothing."""
+    """Check the orders of a file as `create` does, and order nothing."""
     from constellr_stac.orders import OrdersClient, OrderValidationError
 
     batch = _read(file)

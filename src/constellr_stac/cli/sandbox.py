@@ -103,7 +103,7 @@ def sandbox(
     *,
     knobs: Knobs,
 ) -> None:
-    """Run the API and an object store with real scenes on this machine.
+    """Run the API with real scenes on this machine.
 
     It prints the environment variables to export in another terminal, and serves until Ctrl-C.
     With a program, it runs that with these variables set, and ends when the program does.
@@ -111,10 +111,7 @@ def sandbox(
     from constellr_stac.sandbox import Sandbox
     from constellr_stac.sandbox.serve import serve
 
-    try:
-        made = Sandbox(**knobs.arguments())
-    except (OSError, ValueError) as error:  # the folder of scenes
-        raise typer.BadParameter(str(error)) from error
+    made = Sandbox(**knobs.arguments())
     if program:
         with made:
             code = _run(program, made)

@@ -17,7 +17,8 @@ commands = typer.Typer()
 
 @command(
     commands,
-    "constellr search -c lstprecision --bbox -118.3,33.7,-118.1,33.9 --datetime 2026-06/2026-08",
+    "constellr search -c lstprecision --bbox -118.3,33.7,-118.1,33.9",
+    "constellr search --datetime 2026-06/2026-08 --sortby -datetime --max-items 10",
     "constellr search --order 123e4567-e89b-12d3-a456-426614174000",
     "constellr search -c lstprecision --json | constellr cube - -o cube.zarr",
 )
@@ -82,10 +83,7 @@ def sign(
     """
     from constellr_stac.signing import Signer
 
-    try:
-        signer = Signer(expires_in=duration(expires_in))
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+    signer = Signer(expires_in=duration(expires_in))
     content = _content(what)
     if isinstance(content, list):
         urls = [signer.signed_url(href) for href in content]

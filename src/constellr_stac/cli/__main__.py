@@ -1,0 +1,5 @@
+"""``python -m constellr_stac.cli``: the same as ``constellr``."""
+
+from constellr_stac.cli import main
+
+main()
