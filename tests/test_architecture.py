@@ -177,6 +177,12 @@ def test_unknown_name() -> None:
         import_module("constellr_stac").lod  # noqa: B018 - the access is the test
 
 
+def test_cubes_have_their_accessor() -> None:
+    """Whoever can load a cube can say ``cube.constellr``, without an import of its own."""
+    code = "import constellr_stac, xarray; constellr_stac.load; xarray.Dataset.constellr"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_import_is_light() -> None:
     """``import constellr_stac`` loads nothing heavy and takes under 0.15 s of its own."""
     code = "import sys; import constellr_stac; print(*sys.modules)"

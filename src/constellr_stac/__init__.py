@@ -123,6 +123,8 @@ if not TYPE_CHECKING:  # a type checker would take any name for one of ours
 
             value: Any = version("constellr-stac")
         elif name in _HOME:
+            if name == "load":
+                import_module(".accessor", __name__)  # what is loaded has cube.constellr
             value = getattr(import_module(f".{_HOME[name]}", __name__), name)
         else:
             msg = f"module {__name__!r} has no attribute {name!r}"

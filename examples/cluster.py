@@ -1,0 +1,27 @@
+"""A dask cluster whose workers have no credentials of their own.
+
+``constellr sandbox -- python examples/cluster.py`` runs it without an account.
+"""
+
+from distributed import Client, LocalCluster
+
+import constellr_stac
+
+
+def main() -> None:
+    """Lend the workers what they need, check that each of them can read, and compute."""
+    search = constellr_stac.open_client().search(collections=["lstprecision"])
+    items = search.item_collection()
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+        constellr_stac.share_credentials(client),
+    ):
+        print(constellr_stac.check_workers(client, items))
+        cube = constellr_stac.load(items, bands=["lst"], chunks={"time": 1})
+        hottest = cube.lst.max(["y", "x"]).compute()
+        print(f"The hottest pixel of the summer has {float(hottest.max()) - 273.15:.1f} degrees C.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""The programs in ``examples/`` run as they stand, against the sandbox."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from constellr_stac.sandbox import Sandbox
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+ENDS_WITH = {
+    "cluster.py": r"The hottest pixel of the summer has \d\d\.\d degrees C\.",
+    "order.py": r"is initial_state\.",
+    "plain_engines.py": r"2023-07-\d\dT\d\d:\d\d UTC  \d{3}\.\d\d K  \d{3}\.\d\d K\n$",
+    "time_series.py": r"2023-08-26 17:50:31 .* 0\.\d+\n$",
+}
+"""What each program has to say in the end."""
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.py")))
+def test_example_runs(name: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    """A program ends well, says what it is for, and complains about nothing."""
+    run = subprocess.run(
+        [sys.executable, EXAMPLES / name],
+        env={**os.environ, **sandbox.environment()},
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    assert re.search(ENDS_WITH[name], run.stdout), run.stdout
