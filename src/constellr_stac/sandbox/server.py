@@ -35,7 +35,6 @@ class LoopbackServer:
         self._host = host
         self._config = uvicorn.Config(
             app,
-            loop="asyncio",
             http=_Protocol,
             ws="none",
             lifespan="off",
@@ -60,7 +59,7 @@ class LoopbackServer:
         url = f"http://{host}:{listener.getsockname()[1]}"
         self._server = _Server(self._config)
         self._thread = threading.Thread(
-            target=self._server.run, args=([listener],), name=self._name, daemon=True
+            target=_run, args=(self._server, listener), name=self._name, daemon=True
         )
         self._thread.start()
         if not self._server.ready.wait(_START_SECONDS):
@@ -75,6 +74,12 @@ class LoopbackServer:
         self._server.stop()
         self._thread.join()
         self._server = self._thread = None
+
+
+def _run(server: _Server, listener: socket.socket) -> None:
+    # A selector loop on every system: see how the server stops listening.
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        runner.run(server.serve(sockets=[listener]))
 
 
 class _Protocol(H11Protocol):
@@ -110,14 +115,16 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Leave no connection and no task: a client's keep-alive delays nothing."""
-        for server in self.servers:
-            server.close()
         for listener in sockets or ():
-            listener.close()
+            asyncio.get_running_loop().remove_reader(listener)
+        # Connections accepted by now have to appear before the listener is closed, or asyncio
+        # leaks their sockets (it asserts that the server is open when it makes a transport).
         for _ in range(_TURNS):
             for connection in list(self.server_state.connections):
                 connection.transport.abort()
             await asyncio.sleep(0)
+        for server in self.servers:
+            server.close()
         tasks = list(self.server_state.tasks)
         for task in tasks:
             task.cancel()

@@ -6,6 +6,7 @@ from http import HTTPStatus
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+import python_multipart  # noqa: F401 - Starlette reads forms with it
 import shapely
 from starlette.datastructures import UploadFile
 from starlette.responses import JSONResponse

@@ -1,0 +1,555 @@
+"""The sandbox starts at once, fails as told, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, timedelta
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+import rasterio
+import requests
+from rasterio.transform import from_origin
+
+import constellr_stac.sandbox
+from constellr_stac.sandbox import Exchange, Fault, Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SHIPPED = Path(constellr_stac.sandbox.__file__).parent / "scenes" / "la_harbor"
+NAME = "LSTPRECISION_SBA01_B5Z0Q1H9_20260213T092026Z"
+
+
+def run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python code in a process of its own, where every warning is an error."""
+    return subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def token_of(sandbox: Sandbox) -> str:
+    """Log in."""
+    form = {"username": sandbox.username, "password": sandbox.password}
+    answer = requests.post(f"{sandbox.api_url}/token", data=form, timeout=5)
+    return str(answer.json()["access_token"])
+
+
+@pytest.fixture
+def session(sandbox: Sandbox) -> Iterator[requests.Session]:
+    """Somebody who is logged in; the ledger is empty."""
+    with requests.Session() as session:
+        session.headers["Authorization"] = f"Bearer {token_of(sandbox)}"
+        sandbox.clear_requests()
+        yield session
+
+
+def is_open(url: str) -> bool:
+    """Say whether somebody listens at a URL."""
+    parts = urlsplit(url)
+    assert parts.hostname
+    assert parts.port
+    with socket.socket() as probe:
+        return probe.connect_ex((parts.hostname, parts.port)) == 0
+
+
+# Starting and stopping
+
+
+def test_loading_is_light() -> None:
+    """The package, its pytest plugin and the command load none of the extra until used."""
+    heavy = "starlette uvicorn cql2 botocore pydantic shapely numpy rasterio pyproj asyncio"
+    done = run(
+        "import sys, constellr_stac.sandbox, constellr_stac.sandbox.serve\n"
+        "light = set(sys.modules)\n"
+        "import constellr_stac.sandbox.pytest_plugin\n"
+        f"heavy = set({heavy!r}.split())\n"
+        "print(sorted(heavy & light), sorted((heavy - {'asyncio'}) & set(sys.modules)))"
+    )
+    assert (done.stdout, done.stderr) == ("[] []\n", "")
+
+
+def test_missing_extra_is_named() -> None:
+    """Without the extra, making a sandbox says what to install."""
+    done = run(
+        "import sys\n"
+        "from constellr_stac.errors import MissingExtraError\n"
+        "from constellr_stac.sandbox import Sandbox\n"
+        "for name in ('starlette', 'python_multipart', 'cql2', 'uvicorn', 'botocore'):\n"
+        "    sys.modules[name] = sys.modules[name.removeprefix('python_')] = None\n"
+        "    try:\n"
+        "        Sandbox()\n"
+        "    except MissingExtraError as error:\n"
+        "        print(error.__cause__.name, error)\n"
+        "    for blocked in {name, name.removeprefix('python_')}:\n"
+        "        del sys.modules[blocked]\n"
+    )
+    said = [line.partition(" ")[::2] for line in done.stdout.splitlines()]
+    assert [name.partition(".")[0] for name, _ in said] == [
+        *("starlette", "python_multipart", "cql2", "uvicorn", "botocore")
+    ]
+    assert all("pip install 'constellr-stac[sandbox]'" in text for _, text in said)
+
+
+def test_fresh_process_is_quick_and_silent() -> None:
+    """From nothing to an answer in under 2 s of work; no warning, thread or socket is left."""
+    done = run(
+        "import gc, threading, time, urllib.error, urllib.request\n"
+        "start = time.process_time()\n"
+        "from constellr_stac.sandbox import Sandbox\n"
+        "with Sandbox() as sandbox:\n"
+        "    took = time.process_time() - start\n"
+        "    try:\n"
+        "        urllib.request.urlopen(sandbox.api_url + '/stac', timeout=5)\n"
+        "    except urllib.error.HTTPError as error:\n"
+        "        print(error.code)\n"
+        "        error.close()\n"
+        "gc.collect()\n"
+        "print(took < 2, threading.active_count())"
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("401\nTrue 1\n", "", 0)
+
+
+def test_loaded_once_it_starts_and_stops_at_once() -> None:
+    """A sandbox for each test costs milliseconds, and a connection just made leaks nothing."""
+    start = time.perf_counter()
+    for _ in range(10):
+        with Sandbox() as sandbox:
+            assert is_open(sandbox.api_url)
+    assert time.perf_counter() - start < 3
+    gc.collect()
+
+
+def test_nothing_is_left(sandbox: Sandbox) -> None:
+    """After the end, both ports are closed and both threads are gone; the next one starts anew."""
+    threads = set(threading.enumerate())
+    with Sandbox() as other:
+        urls = (other.api_url, other.s3_url)
+        assert all(is_open(url) for url in urls)
+        assert len(set(threading.enumerate()) - threads) == 2
+    assert not any(is_open(url) for url in urls)
+    assert set(threading.enumerate()) == threads
+    gc.collect()
+    assert is_open(sandbox.api_url)
+
+
+def test_error_inside_stops_it() -> None:
+    """A test that fails leaves no server behind either."""
+    url = ""
+
+    def fail() -> None:
+        nonlocal url
+        with Sandbox() as sandbox:
+            url = sandbox.api_url
+            msg = "on purpose"
+            raise LookupError(msg)
+
+    with pytest.raises(LookupError, match="on purpose"):
+        fail()
+    assert not is_open(url)
+
+
+def test_started_and_stopped_by_hand() -> None:
+    """``start`` and ``stop`` do what a with statement does; what is held outlives them."""
+    sandbox = Sandbox()
+    assert repr(sandbox) == "<Sandbox stopped>"
+    with pytest.raises(RuntimeError, match="not running"):
+        _ = sandbox.api_url
+    with pytest.raises(RuntimeError, match="not running"):
+        sandbox.environment()
+    sandbox.stop()
+    assert sandbox.start() is sandbox
+    with pytest.raises(RuntimeError, match="running already"):
+        sandbox.start()
+    first = token_of(sandbox)
+    sandbox.stop()
+    sandbox.stop()
+    with sandbox:
+        headers = {"Authorization": f"Bearer {first}"}
+        answer = requests.get(f"{sandbox.api_url}/products", headers=headers, timeout=5)
+        assert answer.status_code == 200
+
+
+def test_several_at_once(sandbox: Sandbox) -> None:
+    """Each has ports and credentials of its own; one's are worthless to another."""
+    with Sandbox() as other:
+        assert len({sandbox.api_url, sandbox.s3_url, other.api_url, other.s3_url}) == 4
+        headers = {"Authorization": f"Bearer {token_of(sandbox)}"}
+        answer = requests.get(f"{other.api_url}/products", headers=headers, timeout=5)
+        assert answer.status_code == 401
+        for name in ("username", "region", "bucket"):
+            assert getattr(sandbox, name) == getattr(other, name)
+        assert sandbox.password != other.password
+        assert sandbox.api_key != other.api_key
+
+
+def test_clients_do_not_delay_the_end() -> None:
+    """Kept connections, a request in the middle and one half sent are dropped at once."""
+    sandbox = Sandbox().start()
+    sandbox.fail(Fault("/token", kind="stall", seconds=60))
+    parts = urlsplit(sandbox.api_url)
+    with (
+        requests.Session() as idle,
+        socket.create_connection((parts.hostname, parts.port), timeout=5) as half,
+        socket.create_connection((parts.hostname, parts.port), timeout=5) as stalled,
+    ):
+        idle.get(f"{sandbox.api_url}/stac", timeout=5)
+        half.sendall(b"POST /token HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n123")
+        stalled.sendall(b"POST /token HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+        while len(sandbox.requests) < 3:
+            time.sleep(0.005)
+        start = time.perf_counter()
+        sandbox.stop()
+        assert time.perf_counter() - start < 1
+        assert [half.recv(1), stalled.recv(1)] == [b"", b""]
+
+
+def test_stopping_under_fire() -> None:
+    """However many ask while it stops, each gets a whole answer or a broken connection."""
+    sandbox = Sandbox().start()
+    url = f"{sandbox.api_url}/stac"
+    enough = threading.Event()
+
+    def ask(_: int) -> set[int]:
+        seen = set()
+        with requests.Session() as session:
+            while True:
+                try:
+                    seen.add(session.get(url, timeout=5).status_code)
+                except requests.ConnectionError:
+                    return seen
+                if len(sandbox.requests) > 100:
+                    enough.set()
+
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(ask, number) for number in range(8)]
+        assert enough.wait(10)
+        sandbox.stop()
+        assert set().union(*(one.result(10) for one in asked)) == {401}
+    gc.collect()
+    assert not is_open(url)
+
+
+# Failures
+
+
+def test_reset_is_a_reset(sandbox: Sandbox) -> None:
+    """The connection ends in a TCP reset, nothing was answered, and nothing done."""
+    sandbox.fail(Fault("^/token$", kind="reset"))
+    parts = urlsplit(sandbox.api_url)
+    with socket.create_connection((parts.hostname, parts.port), timeout=5) as connection:
+        connection.sendall(b"POST /token HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+        with pytest.raises(ConnectionResetError):
+            connection.recv(1)
+    assert [(entry.path, entry.status) for entry in sandbox.requests] == [("/token", None)]
+    assert token_of(sandbox)
+
+
+def test_truncated_answer_ends_early(sandbox: Sandbox, session: requests.Session) -> None:
+    """Fewer bytes come than the header promised, and then the end."""
+    whole = session.get(f"{sandbox.api_url}/stac", timeout=5)
+    sandbox.fail(Fault("^/stac$", kind="truncate"))
+    answer = session.get(f"{sandbox.api_url}/stac", timeout=5, stream=True)
+    assert answer.status_code == 200
+    assert answer.headers["Content-Length"] == whole.headers["Content-Length"]
+    received: list[bytes] = []
+    with pytest.raises(requests.exceptions.ChunkedEncodingError, match="IncompleteRead"):
+        received.extend(answer.iter_content(1))
+    assert b"".join(received) == whole.content[: len(whole.content) // 2]
+    assert session.get(f"{sandbox.api_url}/stac", timeout=5).content == whole.content
+
+
+def test_stall_goes_on(sandbox: Sandbox, session: requests.Session) -> None:
+    """A stalled request is answered in the end, unless its client gave up; others pass it by."""
+    sandbox.fail(Fault("^/stac$", kind="stall", seconds=0.2))
+    start = time.perf_counter()
+    assert session.get(f"{sandbox.api_url}/stac", timeout=5).status_code == 200
+    assert time.perf_counter() - start >= 0.2
+    sandbox.fail(Fault("^/stac$", kind="stall", seconds=30))
+    with pytest.raises(requests.ReadTimeout):
+        session.get(f"{sandbox.api_url}/stac", timeout=0.1)
+    assert session.get(f"{sandbox.api_url}/stac", timeout=5).status_code == 200
+
+
+def new_area(sandbox: Sandbox, session: requests.Session, name: str) -> requests.Response:
+    """Register an area."""
+    ring = [[9, 1], [9.1, 1], [9.1, 1.1], [9, 1.1], [9, 1]]
+    body = {"name": name, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+    return session.post(f"{sandbox.api_url}/areas-of-interest", json=body, timeout=5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "kept"),
+    [
+        ("status", 0),
+        ("reset", 0),
+        ("commit_then_status", 1),
+        ("commit_then_reset", 1),
+        ("truncate", 1),
+    ],
+)
+def test_what_was_committed(
+    sandbox: Sandbox, session: requests.Session, kind: Any, kept: int
+) -> None:
+    """A failure leaves the work undone or done, as its kind says, whatever the client sees."""
+    status = 502 if kind.endswith("status") else None
+    sandbox.fail(Fault("/areas", method="POST", kind=kind, status=status, body=b"down"))
+    if status:
+        answer = new_area(sandbox, session, "one")
+        assert (answer.status_code, answer.content) == (502, b"down")
+    else:
+        with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
+            new_area(sandbox, session, "one")
+    assert [area["name"] for area in sandbox.areas] == ["one"] * kept
+    assert new_area(sandbox, session, "one").status_code == (409 if kept else 201)
+    assert len(sandbox.areas) == 1
+
+
+def test_faults_are_counted(sandbox: Sandbox, session: requests.Session) -> None:
+    """They pass over, come so many times, wait for each other, and can be cleared."""
+    url = f"{sandbox.api_url}/products"
+
+    def statuses(count: int) -> list[int]:
+        return [session.get(url, timeout=5).status_code for _ in range(count)]
+
+    sandbox.fail(Fault("products", status=503, skip=1, times=2))
+    sandbox.fail(Fault("products", status=429, headers={"Retry-After": "7"}))
+    assert statuses(5) == [429, 503, 503, 200, 200]
+    sandbox.fail(Fault("products", status=500, times=None))
+    assert statuses(4) == [500] * 4
+    sandbox.clear_faults()
+    sandbox.fail(Fault("^/products", method="POST", status=500))
+    sandbox.fail(Fault("^/products", server="store", status=500))
+    sandbox.fail(Fault("^/product$", status=500))
+    assert statuses(2) == [200, 200]
+
+
+def test_answer_of_a_fault_is_as_told(sandbox: Sandbox, session: requests.Session) -> None:
+    """Status, headers and body are those of the fault."""
+    headers = {"Retry-After": "7", "Content-Type": "application/json"}
+    sandbox.fail(Fault("products", status=429, headers=headers, body=b'{"detail": "slow down"}'))
+    answer = session.get(f"{sandbox.api_url}/products", timeout=5)
+    assert (answer.status_code, answer.json()) == (429, {"detail": "slow down"})
+    assert answer.headers["Retry-After"] == "7"
+    assert "Date" in answer.headers
+
+
+def test_impossible_faults_are_refused() -> None:
+    """A fault that could never happen as told is refused when it is made."""
+    for arguments in ({"kind": "explode"}, {"kind": "status"}, {"kind": "commit_then_status"}):
+        with pytest.raises(ValueError, match="fault"):
+            Fault("/", **arguments)  # type: ignore[arg-type]  # on purpose
+
+
+def test_ledger_tells_everything(sandbox: Sandbox, session: requests.Session) -> None:
+    """Each exchange is written down whole and in order, and no secret shows in its repr."""
+    new_area(sandbox, session, "one")
+    session.get(f"{sandbox.api_url}/areas-of-interest?limit=1", timeout=5)
+    first, second = sandbox.requests
+    assert (first.server, first.method, first.path, first.status) == (
+        *("api", "POST", "/areas-of-interest", 201),
+    )
+    assert json.loads(first.body)["name"] == "one"
+    assert first.headers["authorization"] == session.headers["Authorization"]
+    assert (second.method, second.query, second.status) == ("GET", "limit=1", 200)
+    assert first.when < second.when
+    assert isinstance(first, Exchange)
+    assert str(session.headers["Authorization"]) not in repr(sandbox.requests)
+    sandbox.clear_requests()
+    assert sandbox.requests == []
+
+
+def test_secrets_stay_out_of_reprs(sandbox: Sandbox) -> None:
+    """Neither the sandbox nor an account shows a password."""
+    shown = repr(sandbox) + repr(sandbox.accounts)
+    assert sandbox.api_url in shown
+    assert all(account.password not in shown for account in sandbox.accounts.values())
+
+
+# For a shell, and for users' tests
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("mode", ["False", "True"])
+def test_served_to_a_shell(number: signal.Signals, mode: str, tmp_path: Path) -> None:
+    """What is printed can be sourced and leads to a sandbox, which a signal ends cleanly."""
+    code = (
+        "from constellr_stac.sandbox import Sandbox\n"
+        "from constellr_stac.sandbox.serve import serve\n"
+        f"serve(Sandbox(api_key_mode={mode}))\n"
+    )
+    command = [sys.executable, "-X", "dev", "-W", "error", "-c", code]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if "AWS_ENDPOINT_URL_S3" in line:
+                break
+        (tmp_path / "exports").write_text("".join(lines), encoding="utf-8")
+        script = '. "$1"; exec "$2" -c "import os, json; print(json.dumps(dict(os.environ)))"'
+        shell = subprocess.run(
+            ["/bin/sh", "-c", script, "sh", str(tmp_path / "exports"), sys.executable],
+            capture_output=True,
+            check=True,
+        )
+        env = json.loads(shell.stdout)
+        if mode == "True":
+            headers = {"X-Api-Key": env["CONSTELLR_API_KEY"]}
+            url = f"{env['CONSTELLR_API_URL']}/products"
+            assert requests.get(url, headers=headers, timeout=5).status_code == 200
+        else:
+            form = {
+                "username": env["CONSTELLR_USERNAME"],
+                "password": env["CONSTELLR_PASSWORD"],
+            }
+            url = f"{env['CONSTELLR_API_URL']}/token"
+            assert requests.post(url, data=form, timeout=5).status_code == 200
+        process.send_signal(number)
+        rest, errors = process.communicate(timeout=10)
+    assert (rest, errors, process.returncode) == ("", "", 0)
+    assert not is_open(env["CONSTELLR_API_URL"])
+    assert not is_open(env["AWS_ENDPOINT_URL_S3"])
+
+
+def test_fixture_for_users(tmp_path: Path) -> None:
+    """In any project's tests the fixture is there, with the environment leading to it alone."""
+    (tmp_path / "test_theirs.py").write_text(
+        "import os\n"
+        "def test_fixture(constellr_sandbox):\n"
+        "    names = {n for n in os.environ if n.startswith(('CONSTELLR_', 'AWS_'))}\n"
+        "    assert names == set(constellr_sandbox.environment())\n"
+        "    for name, value in constellr_sandbox.environment().items():\n"
+        "        assert os.environ[name] == value\n"
+        "def test_after():\n"
+        "    assert os.environ['AWS_PROFILE'] == 'mine'\n"
+        "    assert 'AWS_ACCESS_KEY_ID' not in os.environ\n",
+        encoding="utf-8",
+    )
+    (entry,) = entry_points(group="pytest11", name="constellr_stac")
+    env = {"AWS_PROFILE": "mine", "CONSTELLR_TOKEN": "mine", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", entry.value],
+        cwd=tmp_path,
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "2 passed" in done.stdout, done.stdout
+
+
+# Scenes of one's own
+
+
+def raster(path: Path) -> None:
+    """Write a small raster at 9 degrees east on the equator, in UTM."""
+    profile = {"driver": "GTiff", "width": 10, "height": 10, "count": 1, "dtype": "uint16"}
+    grid = {"crs": "EPSG:32632", "transform": from_origin(500_000, 300, 30, 30)}
+    with rasterio.open(path, "w", **profile, **grid) as target:
+        target.write(np.full((1, 10, 10), 30_000, "uint16"))
+
+
+def test_scene_without_metadata(tmp_path: Path) -> None:
+    """Time comes from the name, place from the raster; every file is an asset, named by it."""
+    folder = tmp_path / "mine" / NAME
+    folder.mkdir(parents=True)
+    for name in ("lst.tiff", f"{NAME}_vnir02.tiff"):
+        raster(folder / name)
+    (folder / "quicklook.png").write_bytes(b"png")
+    with Sandbox(tmp_path / "mine") as sandbox:
+        (item,) = sandbox.items
+    assert (item["id"], item["collection"]) == (NAME, "lstprecision")
+    assert item["properties"] == {"gsd": 30, "datetime": "2026-02-13T09:20:26Z"}
+    assert item["bbox"] == pytest.approx([9, 0, 9.0027, 0.0027], abs=1e-4)
+    assert item["geometry"]["type"] == "Polygon"
+    prefix = f"s3://{sandbox.bucket}/mine scenes+masks/{NAME}"
+    assert item["assets"] == {
+        "lst": {"href": f"{prefix}/lst.tiff", "type": "image/tiff"},
+        "vnir02": {"href": f"{prefix}/vnir02.tiff", "type": "image/tiff"},
+        "quicklook": {"href": f"{prefix}/quicklook.png", "type": "image/png"},
+    }
+
+
+def test_fusion_scenes(tmp_path: Path) -> None:
+    """LSTfusion's files carry their hour; their assets do not, and go to its collection."""
+    name = "LSTFUSION_MULTI_B5Z0Q1H9_20250818T110000Z"
+    folder = tmp_path / name
+    folder.mkdir()
+    for stem in ("lst_20250818T11Z", "lst_std_20250818T11Z"):
+        raster(folder / f"{stem}.tiff")
+    (folder / "metadata_20250818T11Z.json").write_text("{}", encoding="utf-8")
+    with Sandbox(tmp_path, newer=True) as sandbox:
+        (item,) = sandbox.items
+    assert item["collection"] == "lstfusion"
+    assert set(item["assets"]) == {"lst", "lst_std", "metadata"}
+    assert item["assets"]["lst"]["href"].endswith(f"/{name}/{name}_lst_20250818T11Z.tiff")
+
+
+def test_metadata_goes_first(tmp_path: Path) -> None:
+    """What a scene's metadata says is believed; shipped scenes can be copied and served."""
+    name = "LSTPRECISION_ECO01_9Q5B8K2T_20230624T112358Z"
+    shutil.copytree(SHIPPED / name, tmp_path / "scene")
+    with Sandbox(tmp_path) as sandbox, Sandbox() as shipped:
+        (mine,) = sandbox.items
+        (theirs,) = (item for item in shipped.items if item["id"] == name)
+    assert mine["id"] == "scene"
+    for field in ("geometry", "bbox", "collection", "properties"):
+        assert mine[field] == theirs[field]
+
+
+def test_folders_without_scenes_are_refused(tmp_path: Path) -> None:
+    """A folder with no scene, or one whose time or place nothing tells, is a clear error."""
+    with pytest.raises(ValueError, match="no scene in"):
+        Sandbox(tmp_path)
+    timeless = tmp_path / "timeless"
+    timeless.mkdir()
+    raster(timeless / "lst.tiff")
+    with pytest.raises(ValueError, match=r"timeless.*when"):
+        Sandbox(tmp_path)
+    shutil.rmtree(timeless)
+    (tmp_path / NAME).mkdir()
+    (tmp_path / NAME / "quicklook.png").write_bytes(b"png")
+    with pytest.raises(ValueError, match=rf"{NAME}.*where"):
+        Sandbox(tmp_path)
+
+
+def test_items_have_to_be_items(sandbox: Sandbox) -> None:
+    """An item without an id, a collection or properties is refused; a whole one is served."""
+    with pytest.raises(ValueError, match="id, a collection and properties"):
+        sandbox.add_item({"id": "x", "collection": "y"})
+    item = {**sandbox.items[0], "id": "x", "collection": "mine"}
+    sandbox.add_item(item)
+    item["id"] = "changed since"
+    assert [entry["id"] for entry in sandbox.items if entry["collection"] == "mine"] == ["x"]
+
+
+def test_shipped_scenes_are_credited() -> None:
+    """All 15 scenes ship inside the package, with their source's name."""
+    readme = (SHIPPED.parent / "README.md").read_text(encoding="utf-8")
+    assert "NASA/JPL ECOSTRESS" in readme
+    assert "LP DAAC" in readme
+    assert len(list(SHIPPED.glob("*/lst.tiff"))) == 15
+    with Sandbox(today=date(2023, 6, 1), delivery=timedelta(0)) as sandbox:
+        assert sandbox.items == []
