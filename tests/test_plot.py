@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -289,43 +290,43 @@ def test_the_demos_figure_does_without_a_night_or_a_clear_scene(real: xr.Dataset
         demo_figure(real, table.assign(clear_median=np.nan))
 
 
-def test_nothing_global_is_touched() -> None:
-    """No pyplot, no backend chosen: safe in servers and threads."""
-    code = (
-        "import sys, numpy, xarray\n"
-        "from constellr_stac.plot import temperature_map\n"
-        "assert 'matplotlib' not in sys.modules\n"
-        "a = xarray.DataArray(numpy.zeros((2, 2)), dims=('y', 'x'))\n"
-        "temperature_map(a).figure.savefig(sys.argv[1])\n"
-        "assert 'matplotlib.pyplot' not in sys.modules\n"
-    )
-    run(code, "/dev/null")
+PROGRAM = """
+import json, sys
+import numpy, xarray
+from constellr_stac.errors import MissingExtraError
+from constellr_stac.plot import temperature_map
+
+facts = {"imported unasked": "matplotlib" in sys.modules}
+picture = xarray.DataArray(numpy.zeros((2, 2)), dims=("y", "x"))
+sys.modules["matplotlib"] = None
+try:
+    temperature_map(picture)
+except MissingExtraError as error:
+    facts["error"] = str(error)
+del sys.modules["matplotlib"]
+temperature_map(picture).figure.savefig("/dev/null", format="png")
+facts["pyplot"] = "matplotlib.pyplot" in sys.modules
+print(json.dumps(facts))
+"""
 
 
-def test_without_matplotlib_the_extra_is_named() -> None:
+@pytest.fixture(scope="module")
+def facts() -> dict[str, Any]:
+    """What a program of its own sees: first without matplotlib, then with it."""
+    done = subprocess.run([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_nothing_global_is_touched(facts: dict[str, Any]) -> None:
+    """No pyplot, no backend chosen: safe in servers and threads; nothing imported unasked."""
+    assert facts["pyplot"] is False
+    assert facts["imported unasked"] is False
+
+
+def test_without_matplotlib_the_extra_is_named(facts: dict[str, Any]) -> None:
     """The error says what to install."""
-    code = (
-        "import sys, numpy, xarray\n"
-        "sys.modules['matplotlib'] = None\n"
-        "from constellr_stac.errors import MissingExtraError\n"
-        "from constellr_stac.plot import temperature_map\n"
-        "a = xarray.DataArray(numpy.zeros((2, 2)), dims=('y', 'x'))\n"
-        "try:\n"
-        "    temperature_map(a)\n"
-        "except MissingExtraError as error:\n"
-        "    assert 'constellr-stac[plot]' in str(error)\n"
-        "else:\n"
-        "    raise SystemExit('drawn without matplotlib')\n"
-    )
-    run(code)
-
-
-def run(code: str, *arguments: str) -> None:
-    """Run a program of its own; fail with what it says."""
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    assert "pip install 'constellr-stac[plot]'" in facts["error"]
 
 
 def test_the_geobox_of_the_tests_is_where_it_should_be() -> None:
