@@ -30,7 +30,8 @@ def test_example_runs(name: str, sandbox: Sandbox, tmp_path: Path) -> None:
     """A program ends well, says what it is for, and complains about nothing."""
     run = subprocess.run(
         [sys.executable, EXAMPLES / name],
-        env={**os.environ, **sandbox.environment()},
+        # distributed tells when workers are slow to end, as they are on a busy machine
+        env={**os.environ, **sandbox.environment(), "DASK_LOGGING__DISTRIBUTED": "error"},
         cwd=tmp_path,
         capture_output=True,
         check=False,
