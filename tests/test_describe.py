@@ -29,6 +29,7 @@ from constellr_stac.products import (
     metadata_asset,
 )
 from layer_files import DAY, DOCUMENTED, EPSG, NIGHT, ORIGIN, SIDE, bare_item, written_item
+from scene_cubes import SCENES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -468,3 +469,23 @@ def test_a_described_item_survives_a_file(tmp_path: Path) -> None:
         assert asset_bands(again, key) == asset_bands(item, key)
     assert headers_needed(again) == []
     assert describe(again).items.properties["proj:epsg"] == EPSG
+
+
+def test_the_real_scenes_described_have_their_documented_medians() -> None:
+    """From bare items and the shipped files to kelvin, with plain odc-stac and the item's words."""
+    scenes = sorted(path for path in SCENES.iterdir() if path.is_dir())[:4]
+    documents = {path.name: json.loads((path / "metadata.json").read_text()) for path in scenes}
+    items = [
+        bare_item([*NIGHT, "metadata"], item_id=path.name, href=f"{path}/{{}}") for path in scenes
+    ]
+    described = describe(items, headers=header_of, metadata=documents)
+    assert described.without_grid == 0
+    for item in described.items:
+        document = documents[item.id]
+        assert item.properties["eo:cloud_cover"] == document["aoi_cloud_cover"]
+        assert item.properties["platform"] == "ECO01"
+        band = item.assets["lst"].extra_fields["bands"][0]
+        stored = odc.stac.load([item], bands=["lst"])["lst"].values
+        valid = stored[stored != band["nodata"]]
+        median = np.median(valid) * band["raster:scale"] + band["raster:offset"]
+        assert median == pytest.approx(document["expected"]["median_lst"], abs=0.01)
