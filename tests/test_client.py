@@ -43,7 +43,7 @@ from constellr_stac import (
 )
 from constellr_stac.documents import Documents
 from constellr_stac.sandbox import Fault, Sandbox
-from constellr_stac.stac_io import for_pystac
+from constellr_stac.stac_io import ConstellrIO, for_pystac
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -233,6 +233,18 @@ def test_kwargs_of_pystac_client(sandbox: Sandbox) -> None:
         assert one.query == "trace=1"
     assert client._stac_io is not None
     assert client._stac_io.timeout == 9
+
+
+def test_what_is_not_given_anew_is_kept(sandbox: Sandbox) -> None:
+    """Opening a client with this stac_io forgets neither its modifier nor its patience."""
+    seen: list[str] = []
+    stac_io = ConstellrIO(
+        ConstellrAuth(), request_modifier=lambda request: seen.append(request.url), timeout=9
+    )
+    client = pystac_client.Client.open(f"{sandbox.api_url}/stac", stac_io=stac_io)
+    assert client.search(max_items=1).matched() == 15
+    assert len(seen) == 3
+    assert stac_io.timeout == 9
 
 
 def test_request_modifier_of_our_own(sandbox: Sandbox) -> None:
@@ -505,10 +517,16 @@ def test_next_link_to_elsewhere_is_not_followed(sandbox: Sandbox, where: str) ->
 @pytest.mark.parametrize(
     "href", ["https://example.com/stac/search", "search", "/stac/search", "{api}/stac/search"]
 )
-def test_next_link_below_the_advertised_address(sandbox: Sandbox, href: str) -> None:
+@pytest.mark.parametrize("method", ["POST", None])
+def test_next_link_below_the_advertised_address(
+    sandbox: Sandbox, href: str, method: str | None
+) -> None:
     """A next link below the address that the landing page gives as its own leads to the API."""
     client = opened(sandbox)
-    body = page({**NEXT, "href": href.format(api=sandbox.api_url)})
+    link = {**NEXT, "href": href.format(api=sandbox.api_url), "method": method}
+    if method is None:
+        del link["method"]  # it has a body, and so it is a POST
+    body = page(link)
     sandbox.fail(Fault("/search", status=200, body=body))
     names = [item.id for item in client.search().items()]
     assert names[0] == "scene"
@@ -549,6 +567,7 @@ def test_landing_page_behind_a_proxy(rel: str, href: str) -> None:
     for inside, home in [
         ("http://internal:8000/collections/a/items/b", "/collections/a/items/b"),
         ("http://internal:8000", ""),
+        ("http://internal:8000/", ""),
         ("http://internal:8000/search?token=1", "/search?token=1"),
     ]:
         assert documents.own_url(inside, found_at) == f"https://api.example/stac{home}"
@@ -792,7 +811,7 @@ def test_no_secret_in_logs(
 
 def test_pickles_hold_no_secret(sandbox: Sandbox) -> None:
     """A client travels with its items: without a secret, and able to search where it arrives."""
-    client = open_client(sign=False, headers={"X-Team": "heat"})
+    client = open_client(headers={"X-Team": "heat"}, parameters={"trace": "1"})
     items = client.search(collections=[PRODUCT], limit=5).item_collection()
     packed = pickle.dumps((client, items))
     assert not [secret for secret in secrets_of(sandbox) if secret.encode() in packed]

@@ -83,7 +83,7 @@ def open_client(
             msg = f"The header {name} is for the credential; give that as auth=."
             raise ValueError(msg)
     modifier = _modifier(describe=describe, given=kwargs.pop("modifier", None), sign=sign)
-    stac_io = ConstellrIO(_auth(auth, url), headers=kwargs.pop("headers", None))
+    stac_io = ConstellrIO(_auth(auth, url))
     return ConstellrClient.open(  # type: ignore[return-value] # open() returns what it is called on
         stac_io.documents.stac_url, modifier=modifier, stac_io=stac_io, **kwargs
     )

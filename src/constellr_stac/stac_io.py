@@ -57,11 +57,12 @@ class ConstellrIO(StacApiIO):
         timeout: Timeout | None = None,
     ) -> None:
         self._req_modifier: Callable[[requests.Request], requests.Request | None] | None = None
+        self._headers: dict[str, str] = {}
+        self._parameters: dict[str, Any] = {}
         super().__init__(max_retries=None)
         self.auth = auth
         self.documents = Documents(f"{auth.base_url}/stac")
         self.session = api_session(auth, retry_posts_to=[self.documents.search_url])
-        self._given = (headers, parameters)
         self.update(headers, parameters, request_modifier, timeout)
 
     def update(
@@ -72,9 +73,11 @@ class ConstellrIO(StacApiIO):
         timeout: Timeout | None = None,
     ) -> None:
         """Change what is given, where pystac-client's own forgets what is not."""
+        self._headers.update(headers or {})
+        self._parameters.update(parameters or {})
         super().update(
-            headers,
-            parameters,
+            self._headers,
+            self._parameters,
             request_modifier or self._req_modifier,
             self.timeout if timeout is None else timeout,
         )
@@ -171,22 +174,18 @@ class ConstellrIO(StacApiIO):
     def __getstate__(self) -> dict[str, Any]:
         return {
             "auth": self.auth,
-            "given": self._given,
+            "headers": self._headers,
+            "parameters": self._parameters,
             "request_modifier": self._req_modifier,
             "timeout": self.timeout,
             "documents": self.documents,
         }
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        headers, parameters = state["given"]
-        self.__init__(  # type: ignore[misc] # once more, in another process
-            state["auth"],
-            headers=headers,
-            parameters=parameters,
-            request_modifier=state["request_modifier"],
-            timeout=state["timeout"],
-        )
-        self.documents = state["documents"]
+        given = {**state}
+        auth, documents = given.pop("auth"), given.pop("documents")
+        self.__init__(auth, **given)  # type: ignore[misc] # once more, in another process
+        self.documents = documents
 
     def _conformance(self) -> list[str]:
         try:
