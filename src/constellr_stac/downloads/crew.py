@@ -1,0 +1,82 @@
+"""Threads that do jobs side by side, and can be left.
+
+A thread that waits for a server which says nothing keeps nobody from leaving: these end with the
+process, and do no more once they are told to stop. (An executor's are waited for, at exit too.)
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+__all__ = ["Crew"]
+
+T = TypeVar("T")
+
+_LOOK_UP = 0.2  # seconds; on Windows a signal does not end a wait
+
+
+class Crew(Generic[T]):
+    """Does jobs in some threads until there are none left, or one of them raises.
+
+    Args:
+        do: Does one job. What it raises ends all.
+        jobs: The jobs, done in this order.
+        size: How many at once.
+
+    Keyword Args:
+        stop: Set when no further job is to be begun; jobs may look at it, too.
+    """
+
+    def __init__(
+        self,
+        do: Callable[[T], None],
+        jobs: Iterable[T],
+        size: int,
+        *,
+        stop: threading.Event,
+    ) -> None:
+        self._do = do
+        self._jobs = deque(jobs)
+        self._stop = stop
+        self._changed = threading.Condition()
+        self._failure: BaseException | None = None
+        self._working = min(size, len(self._jobs))
+        for number in range(self._working):
+            name = f"constellr-download-{number}"
+            threading.Thread(target=self._work, name=name, daemon=True).start()
+
+    def wait(self, seconds: float | None = None) -> None:
+        """Wait until nobody is at work, or for so long.
+
+        Raises:
+            BaseException: What a job has raised.
+        """
+        deadline = None if seconds is None else time.monotonic() + seconds
+        with self._changed:
+            while self._working and (deadline is None or time.monotonic() < deadline):
+                self._changed.wait(_LOOK_UP)
+        if self._failure is not None:
+            raise self._failure
+
+    def _work(self) -> None:
+        try:
+            while not self._stop.is_set():
+                try:
+                    job = self._jobs.popleft()
+                except IndexError:
+                    return
+                self._do(job)
+        except BaseException as error:  # noqa: BLE001 - it is raised where the crew is waited for
+            self._stop.set()
+            with self._changed:
+                self._failure = self._failure or error
+        finally:
+            with self._changed:
+                self._working -= 1
+                self._changed.notify_all()
