@@ -50,12 +50,22 @@ nitpick_ignore_regex = [
 
 
 def setup(app: Sphinx) -> None:
-    """Leave a type in a signature as text where it is not documented here."""
+    """Put right what the extensions take for something else."""
     app.connect("missing-reference", _type_as_text)
+    app.connect("autodoc-process-docstring", _no_type_before_a_colon, priority=400)
 
 
 def _type_as_text(
     _app: Sphinx, _env: BuildEnvironment, node: pending_xref, content: TextElement
 ) -> TextElement | None:
+    """Leave a type in a signature as text where it is not documented here."""
     written_by_hand = "refexplicit" in node
     return None if written_by_hand else content
+
+
+def _no_type_before_a_colon(
+    _app: Sphinx, what: str, _name: str, _obj: object, _options: object, lines: list[str]
+) -> None:
+    """Keep napoleon from reading "How often: weekly" as an attribute of the type "How often"."""
+    if what in {"attribute", "data", "property"}:
+        lines[:1] = [line.replace(": ", "\N{RATIO} ") for line in lines[:1]]
