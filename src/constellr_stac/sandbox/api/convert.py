@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import python_multipart  # noqa: F401 - Starlette reads forms with it
 import shapely
+import shapely.ops
+from shapely.geometry import mapping
 from starlette.datastructures import UploadFile
 from starlette.responses import JSONResponse
 
@@ -74,7 +76,7 @@ def _feature(content: bytes, file_format: str) -> dict[str, Any]:
     return {
         "type": "Feature",
         "properties": {},
-        "geometry": shapely.geometry.mapping(geometry),
+        "geometry": mapping(geometry),
     }
 
 
@@ -84,7 +86,7 @@ def _in_degrees(geometry: shapely.Geometry, crs: str | None) -> shapely.Geometry
     from pyproj import Transformer
 
     transformer = Transformer.from_crs(crs, 4326, always_xy=True)
-    return shapely.transform(geometry, transformer.transform, interleaved=False)
+    return shapely.ops.transform(transformer.transform, geometry)
 
 
 def _bad(problem: str) -> Refused:
