@@ -342,9 +342,15 @@ def test_page_that_follows_itself(sandbox: Sandbox) -> None:
     client = opened(sandbox)
     itself = {"rel": "next", "href": "https://example.com/stac/search", "body": {"token": "1"}}
     sandbox.fail(Fault("/search", status=200, body=page(itself), times=5))
-    with pytest.raises(APIError, match="links to itself"):
+    with pytest.raises(APIError, match="next page is itself"):
         list(client.search().items())
     assert len(asked(sandbox)) == 2
+    again = {"rel": "next", "href": "https://example.com/stac/collections?offset=1"}
+    body = json.dumps({"collections": [{"id": "a"}], "links": [again]}).encode()
+    sandbox.fail(Fault("/collections", status=200, body=body, times=5))
+    with pytest.raises(APIError, match="next page is itself"):
+        list(client.collection_search(limit=1).pages_as_dicts())
+    assert len(asked(sandbox)) == 4
 
 
 # Collections and single items
@@ -552,6 +558,17 @@ def test_landing_page_that_says_it_all() -> None:
     assert landing["links"] == before["links"]
     assert landing["conformsTo"][:1] == before["conformsTo"]
     assert len(landing["conformsTo"]) == len(set(landing["conformsTo"]))
+
+
+def test_landing_page_that_says_nothing() -> None:
+    """The bare minimum of a landing page gets what a search and the collections need."""
+    url = "https://api.example/stac"
+    landing = Documents(url).completed({}, url, lambda: ["https://example.com/own"])
+    assert [(link["rel"], link["href"]) for link in landing["links"]] == [
+        ("data", f"{url}/collections"),
+        ("search", f"{url}/search"),
+    ]
+    assert landing["conformsTo"][0] == "https://example.com/own"
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,7 @@ class ConstellrIO(StacApiIO):
             document = super().read_json(source, *args, **kwargs)
         except ValueError as error:
             raise self._unusable(source, "no JSON") from error
-        url = _url(source, kwargs)
+        url, body = _asked(source, kwargs)
         if not self.documents.covers(url):
             return document  # a file
         kind = {
@@ -149,7 +149,8 @@ class ConstellrIO(StacApiIO):
         if not isinstance(document, dict) or (members is not None and members not in document):
             raise self._unusable(source, f"JSON without {members}" if members else "no JSON object")
         document = self.documents.completed(document, url, self._conformance)
-        self._see_progress(document, source, url, kwargs)
+        if any(_asked(pystac.Link.from_dict(link), {}) == (url, body) for link in _next(document)):
+            raise self._unusable(source, "a page whose next page is itself")
         return document
 
     def get_pages(
@@ -193,19 +194,8 @@ class ConstellrIO(StacApiIO):
         except (NotFoundError, KeyError):
             return []
 
-    def _see_progress(
-        self, page: dict[str, Any], source: pystac.link.HREF, url: str, kwargs: Mapping[str, Any]
-    ) -> None:
-        """Refuse a page whose next page is itself: it would be read for ever."""
-        asked = source.extra_fields.get("body") if isinstance(source, pystac.Link) else None
-        asked = asked or kwargs.get("parameters") or {}
-        for link in page.get("links", ()):
-            body = link.get("body") or {}
-            if link.get("rel") == "next" and link["href"] == url and body == asked:
-                raise self._unusable(source, "a page that links to itself as the next")
-
     def _unusable(self, source: pystac.link.HREF, what: str) -> APIError:
-        url = redact_url(_url(source, {}))
+        url = redact_url(_asked(source, {})[0])
         return for_pystac(
             APIError(f"{url} answered with {what}. Is this the API's URL?", request_url=url)
         )
@@ -233,14 +223,22 @@ def _caught_by_pystac(kind: type[ConstellrError]) -> type[ConstellrError]:
     return type(kind.__name__, (kind, PystacAPIError), names)
 
 
-def _url(source: pystac.link.HREF, kwargs: Mapping[str, Any]) -> str:
-    """Return the URL that is asked for when ``source`` is read."""
+def _asked(
+    source: pystac.link.HREF, kwargs: Mapping[str, Any]
+) -> tuple[str, dict[str, Any] | None]:
+    """Return the URL and the body that are sent when ``source`` is read."""
     if isinstance(source, pystac.Link):
-        return source.get_href(transform_href=False) or ""
+        url, fields = source.get_href(transform_href=False) or "", source.extra_fields
+        with_body = fields.get("method") in _WITH_BODY
+        return url, fields.get("body") or {} if with_body else None
+    parameters = kwargs.get("parameters")
     if (kwargs.get("method") or "GET").upper() in _WITH_BODY:
-        return str(source)
-    prepared = requests.Request("GET", str(source), params=kwargs.get("parameters")).prepare()
-    return prepared.url or str(source)
+        return str(source), parameters or {}
+    return requests.Request("GET", str(source), params=parameters).prepare().url or "", None
+
+
+def _next(document: dict[str, Any]) -> list[dict[str, Any]]:
+    return [link for link in document.get("links", ()) if link.get("rel") == "next"]
 
 
 def _body(parameters: Mapping[str, Any]) -> dict[str, Any]:
