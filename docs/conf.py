@@ -5,6 +5,9 @@ from __future__ import annotations
 from importlib.metadata import version as installed
 from typing import TYPE_CHECKING
 
+# Before autodoc writes into the annotations of pydantic's BaseModel: models made later fail.
+import constellr_stac.sandbox.running  # noqa: F401
+
 if TYPE_CHECKING:
     from docutils.nodes import TextElement
     from sphinx.addnodes import pending_xref
