@@ -57,7 +57,8 @@ def cube_of(sandbox: Sandbox, count: int = 15, **arguments: Any) -> xr.Dataset:
     """Load the first scenes of a sandbox on their known grid; nothing is read yet."""
     items = found(sandbox)[:count]
     sandbox.clear_requests()
-    return constellr_stac.load(items, ["lst"], geobox=GRID, **arguments)
+    cube: xr.Dataset = constellr_stac.load(items, ["lst"], geobox=GRID, **arguments)
+    return cube
 
 
 def assert_true(cube: xr.Dataset) -> None:

@@ -38,11 +38,12 @@ if TYPE_CHECKING:
     from .auth import ConstellrAuth, make_request_modifier, request_modifier
     from .client import open_client
     from .cluster import check_workers, share_credentials
+    from .completion import describe
     from .credentials import ApiKey, Password, Token, default_credential
     from .cube import load
+    from .downloads import download
     from .explanation import explain
     from .odc import OdcDriver
-    from .products import describe
     from .signing import Signer, sign, sign_inplace
     from .stackstac import StackstacReader
 
@@ -79,6 +80,7 @@ __all__ = [
     "check_workers",
     "default_credential",
     "describe",
+    "download",
     "errors",
     "explain",
     "load",
@@ -101,9 +103,10 @@ _NAMES = {
     "cluster": ("check_workers", "share_credentials"),
     "credentials": ("ApiKey", "Password", "Token", "default_credential"),
     "cube": ("load",),
+    "downloads": ("download",),
     "explanation": ("explain",),
     "odc": ("OdcDriver",),
-    "products": ("describe",),
+    "completion": ("describe",),
     "signing": ("Signer", "sign", "sign_inplace"),
     "stackstac": ("StackstacReader",),
 }

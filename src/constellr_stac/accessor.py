@@ -28,7 +28,7 @@ __all__ = ["ConstellrAccessor", "solar_hour"]
 _DAY = 24  # hours
 
 
-@xr.register_dataset_accessor("constellr")  # type: ignore[no-untyped-call]
+@xr.register_dataset_accessor("constellr")
 class ConstellrAccessor:
     """Temperatures, masks, pictures and series of a cube from :func:`constellr_stac.load`.
 

@@ -81,7 +81,7 @@ class ConstellrAuth(AuthBase):
         if self.covers(request.url or ""):
             sent = self._header()
             request.headers[sent.name] = sent.value
-            request.register_hook("response", _Look(self, sent))  # type: ignore[no-untyped-call]
+            request.register_hook("response", _Look(self, sent))
         return request
 
     def covers(self, url: str) -> bool:

@@ -16,6 +16,7 @@ from .masking import CLASSES, classes_of, mask_out
 from .plan import as_items, make_plan, time_of
 from .products import resolve_bands
 from .sun import sun_elevation
+from .units import in_celsius
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["load"]
 
 Units = Literal["K", "degC"]
-
-_FREEZING = 273.15
 
 
 @overload
@@ -150,7 +149,7 @@ def load(
             variable.attrs["flag_values"] = np.array(variable.attrs["flag_values"], variable.dtype)
     cube = mask_out(cube, classes)
     if units == "degC":
-        cube = _in_celsius(cube)
+        cube = in_celsius(cube)
     return cube.load() if chunks is None else cube
 
 
@@ -175,19 +174,6 @@ def _with_masks(
         return bands
     asked = [bands] if isinstance(bands, str) else list(bands)
     return list(dict.fromkeys([*asked, *(CLASSES[name] for name in classes)]))
-
-
-def _in_celsius(cube: xr.Dataset) -> xr.Dataset:
-    """Shift absolute temperatures; a standard deviation in kelvin is one in degrees already."""
-    result = cube.copy()
-    for name, variable in cube.data_vars.items():
-        words = variable.attrs
-        if words.get("units") == "K" and words.get("standard_name") == "surface_temperature":
-            shifted = variable - np.float32(_FREEZING)
-            shifted.attrs = {**words, "units": "degC"}
-            shifted.encoding = variable.encoding
-            result[name] = shifted
-    return result
 
 
 def _coordinates(plan: Plan) -> dict[str, xr.DataArray]:

@@ -108,7 +108,8 @@ def load_order(
     if not items.items:
         msg = f"The order {order if isinstance(order, str) else order.id} has brought nothing yet."
         raise ValueError(msg)
-    return load_items(items, bands, **load)
+    cube: xr.Dataset = load_items(items, bands, **load)
+    return cube
 
 
 def follow(

@@ -210,12 +210,12 @@ def _in_steps(layers: Any, places: Mapping[int, int], plan: Plan, fill: Any) -> 
     for step in plan.steps:
         scenes = [layers[places[number]] for number in step if number in places]
         if not scenes:
-            scenes = [da.full_like(layers[0], fill)]  # type: ignore[no-untyped-call]
+            scenes = [da.full_like(layers[0], fill)]
         first, *others = scenes
         for layer in others:
             first = da.where(empty(first), layer, first)
         steps.append(first)
-    cube = da.stack(steps)  # type: ignore[no-untyped-call]
+    cube = da.stack(steps)
     return cube.rechunk({0: plan.chunks["time"]})
 
 

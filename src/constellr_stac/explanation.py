@@ -183,10 +183,10 @@ def _explained(cube: xr.Dataset, plan: Plan | None) -> Explanation:
 
 def _read_by(cube: xr.Dataset) -> tuple[set[Reference], Fetcher | None]:
     """Find the assets that the tasks of a cube's graph read, and what they read them with."""
-    graph = cube.__dask_graph__()  # type: ignore[no-untyped-call]  # xarray's dask protocol
+    graph = cube.__dask_graph__()
     if graph is None:
         return set(), None
-    keys = set(flatten(cube.__dask_keys__()))  # type: ignore[no-untyped-call]
+    keys = set(flatten(cube.__dask_keys__()))
     tasks = graph.cull(keys).to_dict()
     references: set[Reference] = set()
     fetchers: list[Fetcher] = []

@@ -16,11 +16,10 @@ import pystac
 from affine import Affine
 from odc.geo.geobox import GeoBox, geobox_union_conservative
 from odc.stac import output_geobox, parse_items
-from rasterio.errors import RasterioError
 
 from .assets import MAX_REQUESTS, Fetcher
-from .errors import AssetReadError
-from .pixels import grid_of
+from .pixels import header_of
+from .products import stated_grid
 from .references import reference
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
     from odc.stac import ParsedItem
 
-    from .products import BandSelection
+    from .products import BandSelection, Header
 
 __all__ = [
     "GRID_ARGUMENTS",
@@ -38,7 +37,6 @@ __all__ = [
     "footprint",
     "name_of",
     "native_grids",
-    "stated_grid",
 ]
 
 GRID_ARGUMENTS = (
@@ -131,9 +129,9 @@ def native_grids(
         for number, (item, source) in enumerate(zip(items, selection.sources, strict=True)):
             if source is None:
                 continue
-            grid = stated_grid(item, source.asset_key)
-            if grid is not None:
-                grids[number][name] = grid
+            stated = stated_grid(item, source.asset_key)
+            if stated is not None:
+                grids[number][name] = _grid(stated)
                 continue
             kind = selection.layer if selection.gsd is None else f"{selection.gsd:g} m"
             unknown.setdefault((footprint(item), kind), []).append((number, name, source.asset_key))
@@ -142,7 +140,7 @@ def native_grids(
 
     def measure(places: list[tuple[int, str, str]]) -> GeoBox:
         number, _, key = places[0]
-        return _measured(items[number], key, fetcher)
+        return _grid(header_of(fetcher.header(reference(items[number], key), _HEADER_BYTES)))
 
     with ThreadPoolExecutor(min(MAX_REQUESTS, len(unknown))) as pool:
         for places, grid in zip(unknown.values(), pool.map(measure, unknown.values()), strict=True):
@@ -151,38 +149,8 @@ def native_grids(
     return grids
 
 
-def stated_grid(item: pystac.Item, key: str) -> GeoBox | None:
-    """Return an asset's grid as the asset, or else its item, states it; ``None`` if it does not.
-
-    Reads ``proj:shape`` and ``proj:transform`` with ``proj:code`` or any of its older forms.
-
-    Args:
-        item: The item.
-        key: The asset's key.
-    """
-    asset = item.assets[key].extra_fields
-
-    def word(name: str) -> Any:
-        return asset.get(name) if asset.get(name) is not None else item.properties.get(name)
-
-    shape, transform, epsg = word("proj:shape"), word("proj:transform"), word("proj:epsg")
-    crs = word("proj:code") or word("proj:wkt2") or word("proj:projjson")
-    if crs is None and epsg is not None:
-        crs = f"EPSG:{epsg}"
-    if shape is None or transform is None or crs is None:
-        return None
-    return GeoBox(tuple(shape), Affine(*transform[:6]), crs)
-
-
-def _measured(item: pystac.Item, key: str, fetcher: Fetcher) -> GeoBox:
-    named = reference(item, key)
-    try:
-        return grid_of(fetcher.header(named, _HEADER_BYTES))
-    except RasterioError as error:
-        raise AssetReadError(
-            f"{named.label} cannot be read: it is not a readable GeoTIFF ({error}). Give the "
-            "grid (geobox=, or crs= and resolution=), or leave the scene out."
-        ) from error
+def _grid(header: Header) -> GeoBox:
+    return GeoBox(header.shape, Affine(*header.transform), header.crs)
 
 
 def _common(grids: Iterable[Grids]) -> GeoBox | None:

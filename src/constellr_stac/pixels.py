@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import rasterio
 from odc.geo.converters import rio_geobox
-from odc.geo.geobox import GeoBox
 from odc.geo.overlap import compute_reproject_roi
 from odc.geo.roi import roi_is_empty
 from odc.loader import RasterLoadParams, RasterSource, RioReader
@@ -20,16 +19,19 @@ from rasterio.errors import RasterioIOError
 from rasterio.io import MemoryFile
 from rasterio.session import DummySession
 
+from .errors import AssetReadError
+from .products import Band, Header
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
+    from odc.geo.geobox import GeoBox
     from odc.loader.types import RasterReader
 
     from .assets import AssetFile
-    from .products import Band
 
-__all__ = ["MASK_FILL", "Pixels", "fill_of", "grid_of", "output_dtype", "read_pixels"]
+__all__ = ["MASK_FILL", "Pixels", "fill_of", "header_of", "output_dtype", "read_pixels"]
 
 MASK_FILL = 255
 """What stands in a mask where there is no scene: a class of its own, not class 0 (clear)."""
@@ -116,32 +118,34 @@ def _pasted(dataset: rasterio.DatasetReader, band: Band, geobox: GeoBox) -> Pixe
     return Pixels(roi, band.decode(stored))
 
 
-def grid_of(file: AssetFile) -> GeoBox:
-    """Return the grid that a file's header states.
+def header_of(file: AssetFile) -> Header:
+    """Return what a file's header says: its grid, and how its bands are stored.
 
     Raises:
-        AssetReadError: The rest of a file whose header is not at its beginning cannot be had.
-        RasterioIOError: The bytes are not a readable GeoTIFF.
+        AssetReadError: It is not a GeoTIFF with a place, or its rest cannot be had (where the
+            header is not at its beginning).
     """
     try:
-        return _header_grid(file.head)
-    except RasterioIOError:
-        if file.whole:
-            raise
-        return _header_grid(file.patched([(0, file.size)]))
+        try:
+            return _header(file.head)
+        except RasterioIOError:
+            if file.whole:
+                raise
+            return _header(file.patched([(0, file.size)]))
+    except (RasterioIOError, ValueError) as error:
+        raise AssetReadError(
+            f"{file.reference.label} cannot be read: it is not a readable GeoTIFF ({error}). "
+            "Give the grid (geobox=, or crs= and resolution=), or leave the scene out."
+        ) from error
 
 
-def _header_grid(data: bytes) -> GeoBox:
+def _header(data: bytes) -> Header:
     with (
         _gdal(),
         MemoryFile(data, ext=".tif") as memory,
         rasterio.open(memory.name, sharing=False) as dataset,
     ):
-        grid = rio_geobox(dataset)
-    if not isinstance(grid, GeoBox):
-        msg = "it has ground control points in place of a grid"
-        raise RasterioIOError(msg)
-    return grid
+        return Header.of(dataset)
 
 
 def _working_dtype(stored: str) -> np.dtype[Any]:

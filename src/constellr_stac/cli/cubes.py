@@ -172,5 +172,5 @@ def _bar(terminal: Terminal) -> AbstractContextManager[Any]:
         return nullcontext()
     from dask.diagnostics.progress import ProgressBar
 
-    bar: AbstractContextManager[Any] = ProgressBar(out=sys.stderr)  # type: ignore[no-untyped-call]  # dask's
+    bar: AbstractContextManager[Any] = ProgressBar(out=sys.stderr)
     return bar

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from .band import Band, Resampling
 from .bands import BandSelection, BandSource, available_bands, resolve_bands
-from .describe import describe, headers_needed
+from .describe import describe, headers_needed, items_in
 from .grids import stated_grid
 from .header import FileBand, Header
 from .layers import LAYERS, Layer, layer_of
@@ -36,6 +36,7 @@ __all__ = [
     "describe",
     "headers_needed",
     "is_unknown",
+    "items_in",
     "layer_of",
     "metadata_asset",
     "resolve_bands",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from .header import Header
 
-__all__ = ["describe", "headers_needed"]
+__all__ = ["describe", "headers_needed", "items_in"]
 
 T = TypeVar("T")
 
@@ -103,7 +103,7 @@ def headers_needed(items: Any) -> list[tuple[pystac.Item, str]]:
     """
     return [
         (item, missing[0])
-        for item in _items_in(items)
+        for item in items_in(items)
         for keys in grid_groups(item)
         if (missing := [key for key in keys if stated_grid(item, key) is None])
     ]
@@ -144,7 +144,7 @@ def _each_dict(
     return stac
 
 
-def _items_in(items: Any) -> list[pystac.Item]:
+def items_in(items: Any) -> list[pystac.Item]:
     if isinstance(items, dict) and items.get("type") == "FeatureCollection":
         items = items["features"]
     several = [items] if isinstance(items, pystac.Item | dict) else items

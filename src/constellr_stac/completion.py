@@ -1,0 +1,125 @@
+"""Items made whole with what only their files can tell: ``describe``.
+
+What the items and the provider's documents tell is :mod:`constellr_stac.products`' business;
+here the metadata documents and file headers are fetched that it asks for, all at once.
+"""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .assets import MAX_REQUESTS, shared_fetcher
+from .errors import AssetReadError
+from .locations import Locations
+from .pixels import header_of
+from .products import describe as complete
+from .products import headers_needed, items_in, metadata_asset
+from .references import reference
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    import pystac
+
+    from .assets import Fetcher
+    from .auth import ConstellrAuth
+    from .products import Description, Header
+    from .signing import Signer
+
+__all__ = ["describe"]
+
+T = TypeVar("T")
+Key = TypeVar("Key")
+Answer = TypeVar("Answer")
+
+_HEADER_BYTES = 1 << 15
+_DOCUMENT_BYTES = 1 << 20
+
+
+def describe(
+    items: T,
+    *,
+    copy: bool = True,
+    headers: bool = True,
+    metadata: bool = True,
+    auth: ConstellrAuth | None = None,
+    signer: Signer | None = None,
+) -> Description[T]:
+    """Complete items, so that any STAC tool reads them right; report what was added.
+
+    Types, scales, units and mask classes come from the item, else from the provider's
+    documents; grids from the item, its metadata document, or one header for each scene and
+    pixel size; cloud cover and angles from the metadata document. What an item states itself is
+    not changed. Requests are made only for what items lack, all of them at once.
+
+    Args:
+        items: A pystac Item or ItemCollection, a STAC dict of either, or a list of items.
+
+    Keyword Args:
+        copy: Whether to leave ``items`` as they are and return completed copies.
+        headers: Whether to read the beginnings of files whose grid nothing else tells.
+        metadata: Whether to read the metadata documents of items that state no cloud cover.
+        auth: Asks the API for items whose signed URLs have ended.
+        signer: Signs ``s3://`` hrefs.
+
+    Returns:
+        The items in the form in which they came (``.items``), and the report (``print`` it).
+
+    Raises:
+        AssetReadError: A header or document cannot be read.
+        SigningError: There are ``s3://`` hrefs, and no credentials for them.
+        TypeError: ``items`` is none of these.
+
+    Example:
+        >>> whole = constellr_stac.describe(search.item_collection())  # doctest: +SKIP
+        >>> odc.stac.load(whole.items, bands=["lst"])  # doctest: +SKIP
+    """
+    fetcher = shared_fetcher(Locations(auth, signer))
+    documents = _documents(items_in(items), fetcher) if metadata else {}
+    if headers:
+        # What the documents tell need not be read from the files.
+        told = complete(items, metadata=documents).items if documents else items
+        found = _together(
+            {(item.id, key): (item, key) for item, key in headers_needed(told)},
+            lambda place: _header(*place, fetcher),
+        )
+    else:
+        found = {}
+    return complete(items, copy=copy, headers=found, metadata=documents)
+
+
+def _documents(items: Iterable[pystac.Item], fetcher: Fetcher) -> dict[str, dict[str, Any]]:
+    wanted = {
+        item.id: (item, key)
+        for item in items
+        if "eo:cloud_cover" not in item.properties and (key := metadata_asset(item)) is not None
+    }
+    return _together(wanted, lambda place: _document(*place, fetcher))
+
+
+def _document(item: pystac.Item, key: str, fetcher: Fetcher) -> dict[str, Any]:
+    fetcher.locations.remember(item)
+    named = reference(item, key)
+    try:
+        document = json.loads(fetcher.header(named, _DOCUMENT_BYTES).head)
+    except ValueError as error:
+        raise AssetReadError(f"{named.label} is no JSON document ({error}).") from error
+    return document if isinstance(document, dict) else {}
+
+
+def _header(item: pystac.Item, key: str, fetcher: Fetcher) -> Header:
+    fetcher.locations.remember(item)
+    return header_of(fetcher.header(reference(item, key), _HEADER_BYTES))
+
+
+def _together(
+    wanted: dict[Key, tuple[pystac.Item, str]],
+    fetch: Callable[[tuple[pystac.Item, str]], Answer],
+) -> dict[Key, Answer]:
+    """Fetch everything at once."""
+    if not wanted:
+        return {}
+    with ThreadPoolExecutor(min(MAX_REQUESTS, len(wanted))) as pool:
+        return dict(zip(wanted, pool.map(fetch, wanted.values()), strict=True))
