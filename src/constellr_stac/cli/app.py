@@ -7,7 +7,8 @@ import typer
 
 from . import account, areas, cubes, demo, doctor, orders, sandbox, search
 from .failures import tell
-from .frame import Flags, group
+from .flags import Flags
+from .frame import group
 
 __all__ = ["app", "run"]
 

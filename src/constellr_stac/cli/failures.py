@@ -28,7 +28,7 @@ from constellr_stac.errors import (
 from .logs import without_secrets
 
 if TYPE_CHECKING:
-    from .frame import Flags
+    from .flags import Flags
 
 __all__ = ["FAILED", "INTERRUPTED", "UNAUTHENTICATED", "USAGE", "Failure", "Interruption", "tell"]
 

@@ -9,38 +9,17 @@ their evaluation.
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
-from typing import Annotated, Any
+from dataclasses import MISSING, fields, is_dataclass
+from typing import Any
 
 import typer
 
 from .failures import Interruption
+from .flags import Flags
 from .logs import listen
 from .terminal import Terminal
 
-__all__ = ["Flags", "command", "group"]
-
-
-@dataclass
-class Flags:
-    """The options that every command takes, before or after its name."""
-
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")] = False
-    verbose: Annotated[
-        int,
-        typer.Option(
-            "--verbose", "-v", count=True, help="Say more; twice: everything.", show_default=False
-        ),
-    ] = 0
-    traceback: Annotated[
-        bool, typer.Option("--traceback", help="Show where in the code an error arose.")
-    ] = False
-
-    def add(self, values: Mapping[str, Any]) -> None:
-        """Take what was given at one more place of the command line."""
-        self.as_json |= values["as_json"]
-        self.verbose += values["verbose"]
-        self.traceback |= values["traceback"]
+__all__ = ["command", "group"]
 
 
 def group(text: str, options: type[Flags] = Flags) -> typer.Typer:
