@@ -76,7 +76,11 @@ class Running:
     def start(self) -> None:
         """Answer requests from here on."""
         self.s3_url = self._store.start()
-        self.api_url = self._api.start()
+        try:
+            self.api_url = self._api.start()
+        except BaseException:
+            self._store.stop()
+            raise
 
     def stop(self) -> None:
         """Close both ports and end both threads."""

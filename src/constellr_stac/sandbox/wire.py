@@ -9,25 +9,23 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, Literal
 
 from .ledger import Exchange
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from .faults import Fault, FaultPlan
     from .ledger import Ledger
     from .options import Clock
 
-__all__ = ["ASGIApp", "Wire"]
+__all__ = ["ASGIApp", "Receive", "Send", "Wire"]
 
 Message = dict[str, Any]
-if TYPE_CHECKING:
-    Receive = Callable[[], Awaitable[Any]]
-    Send = Callable[[Any], Awaitable[None]]
-    ASGIApp = Callable[[Any, Receive, Send], Awaitable[None]]
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+ASGIApp = Callable[[Any, Receive, Send], Awaitable[None]]
 
 _AFTER_THE_WORK = ("truncate", "commit_then_reset", "commit_then_status")
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
