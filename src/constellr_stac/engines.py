@@ -18,7 +18,6 @@ from odc.loader import (
 )
 
 from .errors import MissingExtraError
-from .grids import footprint
 from .odc import OdcDriver, band_metadata
 from .pixels import fill_of, output_dtype
 from .plan import Plan, time_of
@@ -26,7 +25,7 @@ from .references import reference
 from .stackstac import StackstacReader
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Hashable, Mapping
 
     from .products import Band, BandSelection
 
@@ -75,15 +74,14 @@ def _sources(
 
 def _tiles_of_steps(plan: Plan, tiles: GeoboxTiles) -> dict[tuple[int, int, int], list[int]]:
     """Say which scenes each chunk needs: by step, row and column."""
-    touched: dict[str, list[tuple[int, int]]] = {}
+    touched: dict[Hashable, list[tuple[int, int]]] = {}
     needed: dict[tuple[int, int, int], list[int]] = {}
-    for number, item in enumerate(plan.items):
-        place = footprint(item)
-        if place not in touched:
-            touched[place] = list(tiles.tiles(plan.outline(number)))
     for step, numbers in enumerate(plan.steps):
         for number in numbers:
-            for row, column in touched[footprint(plan.items[number])]:
+            place = plan.place(number)
+            if place not in touched:
+                touched[place] = list(tiles.tiles(plan.outline(number)))
+            for row, column in touched[place]:
                 needed.setdefault((step, row, column), []).append(number)
     return needed
 

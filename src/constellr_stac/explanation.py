@@ -263,7 +263,8 @@ def _grids(plan: Plan | None) -> dict[str, tuple[int, bool]]:
     if plan is None:
         return {}
     grids: dict[str, tuple[int, bool]] = {}
-    for own in native_grids(plan.items, plan.selections, plan.fetcher):
+    known = all(plan.grids)
+    for own in plan.grids if known else native_grids(plan.items, plan.selections, plan.fetcher):
         for grid in own.values():
             name = name_of(grid)
             fitting = fits(grid, plan.geobox)

@@ -31,12 +31,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GRID_ARGUMENTS",
+    "Grids",
     "ResamplingWarning",
     "cube_grid",
     "fits",
     "footprint",
     "name_of",
     "native_grids",
+    "needs_native_grids",
 ]
 
 GRID_ARGUMENTS = (
@@ -60,12 +62,13 @@ Grids = dict[str, GeoBox]
 """The grid of each variable of one item that is known."""
 
 
-def cube_grid(
-    items: Sequence[pystac.Item],
-    selections: Mapping[str, BandSelection],
-    fetcher: Fetcher,
-    **arguments: Any,
-) -> GeoBox:
+def needs_native_grids(**arguments: Any) -> bool:
+    """Say whether the arguments leave something open that only the scenes' own grids tell."""
+    asked = {name for name, value in arguments.items() if value is not None}
+    return not (asked & {"geobox", "like"} or asked >= {"crs", "resolution"})
+
+
+def cube_grid(items: Sequence[pystac.Item], grids: Sequence[Grids], **arguments: Any) -> GeoBox:
     """Choose the grid of a cube.
 
     With nothing asked for it is the scenes' own: their common grid where they share one, the
@@ -74,25 +77,20 @@ def cube_grid(
 
     Args:
         items: The scenes.
-        selections: The variables.
-        fetcher: Reads the headers that are needed.
+        grids: Their own grids, from :func:`native_grids`.
 
     Keyword Args:
         arguments: Those of :data:`GRID_ARGUMENTS`, as :func:`odc.stac.load` has them.
 
     Raises:
-        AssetReadError: A header cannot be read.
         ValueError: The arguments contradict each other.
 
     Warns:
         ResamplingWarning: Nothing was asked for, and scenes do not fit onto one grid.
     """
     asked = {name: value for name, value in arguments.items() if value is not None}
-    if "geobox" in asked or "like" in asked:
-        return _checked(output_geobox([], **asked))
-    if "crs" in asked and "resolution" in asked:
-        return _checked(output_geobox([_parsed(item, {}) for item in items], **asked))
-    grids = native_grids(items, selections, fetcher)
+    if "intersects" in asked:
+        asked["geopolygon"] = asked.pop("intersects")
     if not asked and (common := _common(grids)) is not None:
         return common
     known: dict[tuple[str, frozenset[GeoBox]], ParsedItem] = {}
@@ -102,23 +100,23 @@ def cube_grid(
         if key not in known:
             known[key] = _parsed(item, own)
         parsed.append(known[key])
-    if "intersects" in asked:
-        asked["geopolygon"] = asked.pop("intersects")
     grid = _checked(output_geobox(parsed, **asked))
-    if not {"crs", "resolution", "anchor", "align"} & asked.keys():
+    if not {"geobox", "like", "crs", "resolution", "anchor", "align"} & asked.keys():
         _warn_resampled(grids, grid)
     return grid
 
 
 def native_grids(
-    items: Sequence[pystac.Item], selections: Mapping[str, BandSelection], fetcher: Fetcher
+    items: Sequence[pystac.Item],
+    selections: Mapping[str, BandSelection],
+    fetcher: Fetcher | None,
 ) -> list[Grids]:
     """Return the files' own grids: as the items state them, else from one header each footprint.
 
     Args:
         items: The scenes.
         selections: The variables.
-        fetcher: Reads headers, all at once.
+        fetcher: Reads headers, all at once; ``None`` leaves out what items do not state.
 
     Raises:
         AssetReadError: A header cannot be read.
@@ -135,7 +133,7 @@ def native_grids(
                 continue
             kind = selection.layer if selection.gsd is None else f"{selection.gsd:g} m"
             unknown.setdefault((footprint(item), kind), []).append((number, name, source.asset_key))
-    if not unknown:
+    if not unknown or fetcher is None:
         return grids
 
     def measure(places: list[tuple[int, str, str]]) -> GeoBox:
@@ -204,7 +202,7 @@ def _warn_resampled(grids: Sequence[Grids], grid: GeoBox) -> None:
     if others:
         parts = ", ".join(f"{count} in {name}" for name, count in others.most_common())
         warnings.warn(
-            f"Not all scenes share a grid: {parts} are resampled onto {name_of(grid)}. Give "
+            f"Not all files share a grid: {parts} are resampled onto {name_of(grid)}. Give "
             "crs= and resolution=, or geobox=, to choose another.",
             ResamplingWarning,
             stacklevel=4,

@@ -13,20 +13,27 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pystac
-from odc.geo.geom import Geometry
+from odc.geo.geom import Geometry, unary_union
 from odc.loader import resolve_chunk_shape
 from pystac_client import ItemSearch
 
 from .assets import Fetcher, shared_fetcher
 from .chunking import auto_chunks
-from .grids import GRID_ARGUMENTS, cube_grid
+from .grids import (
+    GRID_ARGUMENTS,
+    Grids,
+    cube_grid,
+    footprint,
+    native_grids,
+    needs_native_grids,
+)
 from .locations import Locations
 from .pixels import output_dtype
 from .products import resolve_bands
 from .references import reference
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Mapping, Sequence
 
     from odc.geo.geobox import GeoBox
 
@@ -54,6 +61,8 @@ class Plan:
     """The variables, and where each scene keeps them (in the order of ``items``)."""
     geobox: GeoBox
     """The grid."""
+    grids: tuple[Grids, ...]
+    """The scenes' own grids by variable, as far as they are known."""
     steps: tuple[tuple[int, ...], ...]
     """The time steps: the numbers of the scenes that make up each."""
     chunks: Mapping[str, Any]
@@ -69,12 +78,21 @@ class Plan:
 
         A pixel of margin makes up for corners that items round.
         """
-        item = self.items[number]
+        crs, item = self.geobox.crs, self.items[number]
         shape = item.geometry or _box(item)
-        if shape is None or self.geobox.crs is None:
+        if crs is None or not (self.grids[number] or shape):
             return self.geobox.extent
-        place = Geometry(shape, "EPSG:4326").to_crs(self.geobox.crs, check_and_fix=True)
+        # The files' own extents come first: what an item states may be the area asked for.
+        extents = [grid.extent for grid in set(self.grids[number].values())]
+        own = extents or [Geometry(shape, "EPSG:4326")]
+        place = unary_union([each.to_crs(crs, check_and_fix=True) for each in own])
+        if place is None:
+            return self.geobox.extent
         return place.buffer(max(abs(self.geobox.resolution.x), abs(self.geobox.resolution.y)))
+
+    def place(self, number: int) -> Hashable:
+        """Return what :meth:`outline` depends on; scenes of one area have the same."""
+        return frozenset(self.grids[number].values()) or footprint(self.items[number])
 
     @property
     def times(self) -> list[np.datetime64]:
@@ -123,12 +141,15 @@ def make_plan(
         locations.remember(item)
     _check_credentials(scenes, selections, locations)
     fetcher = shared_fetcher(locations)
-    geobox = cube_grid(scenes, selections, fetcher, **grid_arguments)
+    open_question = needs_native_grids(**grid_arguments)
+    grids = native_grids(scenes, selections, fetcher if open_question else None)
+    geobox = cube_grid(scenes, grids, **grid_arguments)
     steps = _steps(scenes, groupby, geobox)
     return Plan(
         items=tuple(scenes),
         selections=selections,
         geobox=geobox,
+        grids=tuple(grids),
         steps=steps,
         chunks=_chunks(chunks, len(steps), geobox, selections, raw=raw),
         resampling=_resampling(resampling, selections),

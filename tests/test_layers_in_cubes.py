@@ -1,0 +1,201 @@
+"""Every documented layer arrives in a cube with its type, unit and values, on both engines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import rasterio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from odc.geo.geobox import GeoBox
+from rasterio.io import MemoryFile
+from rasterio.transform import from_origin
+
+import constellr_stac
+from constellr_stac.assets import AssetFile
+from constellr_stac.grids import ResamplingWarning
+from constellr_stac.pixels import read_pixels
+from constellr_stac.products import Band
+from constellr_stac.references import Reference
+from layer_files import DAY, DOCUMENTED, NIGHT, stored_numbers, written_item
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pystac
+
+ENGINES = pytest.mark.parametrize("engine", ["odc", "stackstac"])
+
+
+def physical(name: str, band: int = 0, seed: int = 0) -> Any:
+    """What a band of a layer means, computed from the documents' literals."""
+    layer, stored = DOCUMENTED[name], stored_numbers(name, seed)[band]
+    if layer.nodata is None:
+        return stored
+    values = (stored * layer.scale + layer.offset).astype("float32")
+    values[stored == layer.nodata] = np.nan
+    return values
+
+
+@ENGINES
+@pytest.mark.parametrize("tags", [False, True], ids=["bare", "the file states its scale"])
+def test_every_layer_has_its_values(tmp_path: Path, engine: str, *, tags: bool) -> None:
+    """Pixel by pixel what rasterio reads, scaled once, whoever states the scale."""
+    item = written_item(tmp_path, [*DAY, "lst_std"], tags=tags)
+    names = [*DAY, "lst_std"]
+    cubes = constellr_stac.load(item, names, group_by_resolution=True, engine=engine)
+    assert sorted(cubes) == [10, 20, 30]
+    seen = set()
+    for gsd, cube in cubes.items():
+        for variable in cube.data_vars:
+            layer, _, flag = _layer_of(str(variable), int(gsd))
+            np.testing.assert_array_equal(cube[variable][0], physical(layer, flag), str(variable))
+            seen.add((layer, flag))
+    assert seen == {(name, n) for name in names for n in range(len(DOCUMENTED[name].highest))}
+
+
+def _layer_of(variable: str, gsd: int) -> tuple[str, str, int]:
+    """Which file, and which of its bands, a variable comes from, by the documents' names."""
+    masks = ("cloud_mask", "castshadow_mask", "landwater_mask", "static_landwater_mask")
+    if variable.rpartition(".")[2] in masks:
+        return f"scl_mask_{gsd}m", "", masks.index(variable.rpartition(".")[2])
+    for number, flag in enumerate(("_blackfill", "_saturated", "_untested")):
+        if variable.endswith(flag):
+            return f"{variable.removesuffix(flag)}_qa", "", number
+    return variable, "", 0
+
+
+def test_a_statement_of_the_item_goes_before_the_table(tmp_path: Path) -> None:
+    """An item that says another scale is believed, and the scale is applied once."""
+    item = written_item(tmp_path, ["lst"], tags=True)
+    item.assets["lst"].extra_fields["raster:bands"] = [
+        {"data_type": "uint16", "scale": 0.5, "offset": 100.0, "nodata": 65535, "unit": "K"}
+    ]
+    cube = constellr_stac.load(item, ["lst"]).compute()
+    stored = stored_numbers("lst")[0]
+    np.testing.assert_array_equal(
+        cube.lst[0], np.where(stored == 65535, np.nan, stored * 0.5 + 100).astype("float32")
+    )
+
+
+def test_an_item_described_before_is_not_scaled_twice(tmp_path: Path) -> None:
+    """What `describe` wrote changes nothing in what `load` gives."""
+    item = written_item(tmp_path, ["lst", "vnir04"])
+    plain = constellr_stac.load(item, ["lst"]).compute()
+    described = constellr_stac.load(constellr_stac.describe(item).items, ["lst"]).compute()
+    np.testing.assert_array_equal(plain.lst, described.lst)
+
+
+def test_a_file_of_floats_is_taken_as_it_is(tmp_path: Path) -> None:
+    """Kelvin in float32 are not divided by a hundred, though the table says integers."""
+    item = written_item(tmp_path, ["lst"])
+    kelvin = np.linspace(280, 320, 144, dtype="float32").reshape(12, 12)
+    with rasterio.open(
+        tmp_path / "lst.tiff", "w", driver="GTiff", dtype="float32", count=1, height=12, width=12,
+        crs="EPSG:32611", transform=from_origin(381060.0, 3746640.0, 30, 30),
+    ) as file:  # fmt: skip
+        file.write(kelvin, 1)
+    np.testing.assert_array_equal(constellr_stac.load(item, ["lst"]).lst[0], kelvin)
+
+
+@ENGINES
+def test_bands_of_three_resolutions_land_on_the_finest_grid(tmp_path: Path, engine: str) -> None:
+    """Values by interpolation, classes by nearest neighbour, slightly negative ones kept."""
+    item = written_item(tmp_path, DAY)
+    with pytest.warns(ResamplingWarning, match="30 x 30, 1 in EPSG:32611 at 20 x 20"):
+        cube = constellr_stac.load(item, ["lst", "red", "vnir05", "cloud_mask"], engine=engine)
+    assert dict(cube.sizes) == {"time": 1, "y": 36, "x": 36}
+    computed = cube.compute()
+    np.testing.assert_array_equal(computed.red[0], physical("vnir04"))
+    assert float(computed.red.min()) < 0
+    np.testing.assert_array_equal(computed.cloud_mask[0], physical("scl_mask_10m"))
+    assert set(np.unique(computed.cloud_mask)) <= {0, 1, 2, 3, 255}
+    assert np.isfinite(computed.lst).mean() > 0.8
+
+
+@ENGINES
+def test_nights_do_not_break_a_series(tmp_path: Path, engine: str) -> None:
+    """Scenes without reflectance are empty there and whole elsewhere."""
+    scenes: list[pystac.Item] = []
+    for number, layers in enumerate((DAY, NIGHT)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        scene = written_item(folder, layers, seed=number)
+        scene.id = f"scene{number}"
+        assert scene.datetime is not None
+        scene.datetime = scene.datetime.replace(day=number + 1)
+        scenes.append(scene)
+    names = ["lst", "cloud_mask", "vnir05", "vnir05_saturated"]
+    cube = constellr_stac.load(scenes, names, resolution=30, engine=engine).compute()
+    assert np.isfinite(cube.vnir05[0]).any()
+    assert np.isnan(cube.vnir05[1]).all()
+    assert (cube.vnir05_saturated[1] == 255).all()
+    for number in range(2):
+        np.testing.assert_array_equal(cube.lst[number], physical("lst", seed=number))
+        np.testing.assert_array_equal(
+            cube.cloud_mask[number], physical("scl_mask_30m", seed=number)
+        )
+
+
+def test_a_standard_deviation_is_no_temperature(tmp_path: Path) -> None:
+    """In degrees Celsius it is the same number of kelvin."""
+    item = written_item(tmp_path, ["lst", "lst_std"])
+    cube = constellr_stac.load(item, ["lst", "lst_std"], units="degC").compute()
+    np.testing.assert_array_equal(cube.lst_std[0], physical("lst_std"))
+    assert cube.lst_std.attrs["units"] == "K"
+    np.testing.assert_allclose(cube.lst[0], physical("lst") - 273.15, atol=1e-4)
+
+
+@settings(max_examples=60)
+@given(
+    dtype=st.sampled_from(["uint8", "uint16", "int16", "int32", "float32", "float64"]),
+    nodata=st.sampled_from([None, 0, 7, 255]),
+    scale=st.sampled_from([1.0, 0.01, 0.5]),
+    offset=st.sampled_from([0.0, -0.1, 100.0]),
+    rows=st.integers(1, 12),
+    columns=st.integers(1, 12),
+    shift=st.tuples(st.integers(-12, 12), st.integers(-12, 12)),
+    seed=st.integers(0, 2**16),
+)
+def test_a_window_is_what_the_file_holds_there(
+    *,
+    dtype: str,
+    nodata: float | None,
+    scale: float,
+    offset: float,
+    rows: int,
+    columns: int,
+    shift: tuple[int, int],
+    seed: int,
+) -> None:
+    """For any type, fill, coding and place: numpy on the whole file, cut to the window."""
+    stored = np.random.default_rng(seed).integers(0, 256, (9, 11)).astype(dtype)
+    transform = from_origin(0, 900, 100, 100)
+    with MemoryFile() as memory:
+        with memory.open(
+            driver="GTiff", dtype=dtype, count=1, height=9, width=11, crs="EPSG:32611",
+            transform=transform, nodata=nodata,
+        ) as file:  # fmt: skip
+            file.write(stored, 1)
+        content = memory.read()
+    whole = AssetFile(Reference("file.tiff"), content, len(content), None)  # type: ignore[arg-type]
+    band = Band(1, "values", dtype, scale, offset, nodata)
+    window = GeoBox((rows, columns), transform, "EPSG:32611").translate_pix(*shift)
+    roi, values = read_pixels(whole, band, window, _parameters())
+    found = np.full((rows, columns), np.nan, "float32")
+    found[roi] = values
+    expected = (stored * np.float64(scale) + offset).astype("float32")
+    if nodata is not None:
+        expected[stored == nodata] = np.nan
+    padded = np.full((9 + 48, 11 + 48), np.nan, "float32")
+    padded[24:33, 24:35] = expected
+    x, y = shift
+    np.testing.assert_array_equal(found, padded[24 + y : 24 + y + rows, 24 + x : 24 + x + columns])
+
+
+def _parameters() -> Any:
+    from odc.loader import RasterLoadParams
+
+    return RasterLoadParams(dtype="float32", fill_value=float("nan"))
