@@ -7,6 +7,7 @@ is particular to its requests is in :mod:`constellr_stac.stac_io`.
 from __future__ import annotations
 
 import functools
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ import pystac_client
 from pystac_client.collection_search import CollectionSearch
 
 from .auth import ConstellrAuth
+from .errors import NotFoundError
 from .products import describe as complete
 from .settings import api_url, origin
 from .signing import Signer, sign_inplace
@@ -92,6 +94,19 @@ def open_client(
 class ConstellrClient(pystac_client.Client):
     """A :class:`pystac_client.Client` that says what this API cannot do before asking it."""
 
+    def get_collection(  # type: ignore[override] # pystac-client's is wrapped in a cache
+        self, collection_id: str
+    ) -> pystac.Collection | pystac_client.CollectionClient | None:
+        """Return a collection, or ``None`` if there is none of that id.
+
+        Raises:
+            APIError: The API said no for another reason.
+        """
+        try:
+            return super().get_collection(collection_id)
+        except NotFoundError:  # pystac-client 0.8 raises what 0.9 takes for an answer
+            return None
+
     def search(
         self,
         *,
@@ -116,19 +131,30 @@ class ConstellrClient(pystac_client.Client):
             raise ValueError(msg)
         return super().search(method="POST", filter=_standard(filter), **kwargs)
 
-    def collection_search(self, *, q: str | None = None, **kwargs: Any) -> CollectionSearch:
+    def collection_search(
+        self,
+        *,
+        q: str | None = None,
+        filter: dict[str, Any] | str | None = None,  # noqa: A002 - pystac-client's name
+        **kwargs: Any,
+    ) -> CollectionSearch:
         """Search collections; see :meth:`pystac_client.Client.collection_search`.
 
         Keyword Args:
             q: Text to look for. The API does not take it: pystac-client looks itself, and warns.
+            filter: CQL2, as for :meth:`search`.
             **kwargs: As in pystac-client; ``bbox``, ``datetime``, ``filter`` and ``sortby`` are
                 the server's work.
         """
+        if isinstance(filter, dict):
+            # In a query pystac-client 0.8 garbles a dict, and 0.9 wants another package for it.
+            filter, kwargs["filter_lang"] = json.dumps(_standard(filter)), "cql2-json"  # noqa: A001
         if q is not None:
-            return super().collection_search(q=q, **kwargs)
+            return super().collection_search(q=q, filter=filter, **kwargs)
         return _ServerSideSearch(
             url=self._collections_href(),
             client=self,
+            filter=filter,
             stac_io=self._stac_io,
             modifier=self.modifier,
             # Without q there is no text to look for, and nothing to warn about.
