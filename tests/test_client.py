@@ -469,6 +469,8 @@ def test_links_lead_to_the_api(sandbox: Sandbox) -> None:
     assert of_the_item is not None
     assert of_the_item.id == PRODUCT
     assert client.get_root() is client
+    for one in listed:
+        assert one.get_self_href() == f"{sandbox.api_url}/stac/collections/{one.id}"
 
 
 @contextmanager
@@ -773,6 +775,23 @@ def test_modifiers_are_called_in_order(sandbox: Sandbox) -> None:
     assert seen == [True, True]
     assert all(map(signed, items))
     assert all("copy" in item.assets for item in items)
+
+
+def test_collections_are_modified_too(sandbox: Sandbox) -> None:
+    """A modifier is called for single collections, listed ones and those of a search."""
+    seen: list[str] = []
+
+    def modify(obj: Any) -> None:
+        found = obj["collections"] if isinstance(obj, dict) else [obj.to_dict()]
+        seen.extend(collection["id"] for collection in found)
+
+    client = opened(sandbox, modifier=modify)
+    client.get_collection(PRODUCT)
+    assert seen.count(PRODUCT) == 1
+    list(client.get_collections())
+    assert seen.count(PRODUCT) == 2
+    client.collection_search(limit=10).collection_list()
+    assert seen.count(PRODUCT) == 3
 
 
 def test_described_client(sandbox: Sandbox) -> None:
