@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Scenes", "items_of"]
+__all__ = ["Scenes", "described", "items_of"]
 
 _EPSG = 32611
 _TRANSFORM = (30.0, 0.0, 381060.0, 0.0, -30.0, 3746640.0)
@@ -82,12 +82,13 @@ def items_of(api_url: str, side: int) -> list[pystac.Item]:
     auth = ConstellrAuth()
     while body is not None:
         page = requests.post(f"{api_url}/stac/search", json=body, auth=auth, timeout=60).json()
-        items += [pystac.Item.from_dict(_described(item, side)) for item in page["features"]]
+        items += [pystac.Item.from_dict(described(item, side)) for item in page["features"]]
         body = next((link["body"] for link in page["links"] if link["rel"] == "next"), None)
     return sorted(items, key=lambda item: item.id)
 
 
-def _described(item: dict[str, Any], side: int) -> dict[str, Any]:
+def described(item: dict[str, Any], side: int) -> dict[str, Any]:
+    """Add projection and raster fields to the dict of an item."""
     item["stac_extensions"] = [
         "https://stac-extensions.github.io/projection/v1.1.0/schema.json",
         "https://stac-extensions.github.io/raster/v1.1.0/schema.json",
