@@ -328,10 +328,11 @@ def test_search_by_get_is_refused(sandbox: Sandbox) -> None:
     assert client.search(method=None, ids=ids(sandbox)[:1]).matched() == 1
 
 
-def test_search_answer_without_features(sandbox: Sandbox) -> None:
+@pytest.mark.parametrize("body", [b'{"detail": "busy"}', b'{"features": null}'])
+def test_search_answer_without_features(sandbox: Sandbox, body: bytes) -> None:
     """A success without features is a failure, not an empty search."""
     client = opened(sandbox)
-    sandbox.fail(Fault("/search", status=200, body=b'{"detail": "busy"}'))
+    sandbox.fail(Fault("/search", status=200, body=body))
     with pytest.raises(APIError, match="JSON without features"):
         found(client)
 

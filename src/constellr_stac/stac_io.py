@@ -146,8 +146,10 @@ class ConstellrIO(StacApiIO):
             self.documents.collections_url: "collections",
         }
         members = kind.get(url.partition("?")[0].rstrip("/"))
-        if not isinstance(document, dict) or (members is not None and members not in document):
-            raise self._unusable(source, f"JSON without {members}" if members else "no JSON object")
+        if not isinstance(document, dict):
+            raise self._unusable(source, "no JSON object")
+        if members is not None and not isinstance(document.get(members), list):
+            raise self._unusable(source, f"JSON without {members}")
         document = self.documents.completed(document, url, self._conformance)
         if any(_asked(pystac.Link.from_dict(link), {}) == (url, body) for link in _next(document)):
             raise self._unusable(source, "a page whose next page is itself")
