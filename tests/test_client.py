@@ -202,7 +202,7 @@ def test_not_the_api(sandbox: Sandbox, body: bytes, said: str) -> None:
 
 def test_kwargs_that_would_go_wrong(sandbox: Sandbox) -> None:
     """What would take the credential out of our hands is refused, and so is what nobody knows."""
-    with pytest.raises(TypeError, match="stac_io"):
+    with pytest.raises(TypeError, match="brings its own stac_io"):
         open_client(stac_io=pystac_client.stac_api_io.StacApiIO())
     for header in ("Authorization", "x-api-key"):
         with pytest.raises(ValueError, match="auth="):
