@@ -7,9 +7,12 @@ import subprocess
 import sys
 from graphlib import TopologicalSorter
 from importlib import import_module
+from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import constellr_stac
 
@@ -30,7 +33,7 @@ FLOORS = (
     {"signing"},
     {"client"},
     # L4 an href becomes bytes
-    {"locations"},
+    {"locations", "connections"},
     {"transfers"},
     {"assets", "chunking"},
     # L5 bytes become pixels, or files on disk
@@ -140,6 +143,45 @@ def test_imports_go_down(name: str) -> None:
 def test_no_circles() -> None:
     """No two modules need each other, within a subpackage either."""
     TopologicalSorter(GRAPH).prepare()
+
+
+EXTRA_ROOMS = {"plot", "sandbox"}
+"""Rooms that are an extra as a whole: what they import comes with it."""
+
+
+@pytest.mark.parametrize("name", GRAPH)
+def test_imports_are_declared(name: str) -> None:
+    """What a module needs to be imported is a dependency; the rest at least an extra."""
+    declared = [Requirement(text) for text in requires("constellr-stac") or ()]
+    always = {canonicalize_name(one.name) for one in declared if "extra" not in str(one.marker)}
+    at_all = {canonicalize_name(one.name) for one in declared}
+    if room(name) in EXTRA_ROOMS:
+        always = at_all
+    homes = packages_distributions()
+    tree = ast.parse(modules()[name].read_text())
+    later = {inner for node in ast.walk(tree) if lazy(node) for inner in ast.walk(node)}
+    for node in ast.walk(tree):
+        for package in foreign(node):
+            homes_of = {canonicalize_name(home) for home in homes[package]}
+            assert homes_of & (at_all if node in later else always), package
+
+
+def lazy(node: ast.AST) -> bool:
+    """Say whether what is in ``node`` is not done when its module is imported."""
+    if isinstance(node, ast.If):
+        return isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+
+
+def foreign(node: ast.AST) -> set[str]:
+    """Return the packages that an import statement names, other than ours and Python's."""
+    if isinstance(node, ast.Import):
+        names = {room(alias.name) for alias in node.names}
+    elif isinstance(node, ast.ImportFrom) and not node.level:
+        names = {room(node.module or "")}
+    else:
+        names = set()
+    return names - sys.stdlib_module_names - {"constellr_stac"}
 
 
 def test_rooms_are_small() -> None:

@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-import requests
-from requests.adapters import HTTPAdapter
+from requests import RequestException
 from urllib3.exceptions import HTTPError
 
+from .connections import Connections
 from .errors import AssetReadError, ConstellrError
-from .transport import TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+    from urllib3 import BaseHTTPResponse
 
     from .locations import Locations
     from .references import Reference
@@ -93,10 +94,7 @@ class Transfer:
 
     def __init__(self, locations: Locations, connections: int) -> None:
         self._locations = locations
-        self._session = requests.Session()
-        adapter = HTTPAdapter(pool_connections=4, pool_maxsize=connections)
-        self._session.mount("https://", adapter)
-        self._session.mount("http://", adapter)
+        self._connections = Connections(connections)
 
     def get(self, reference: Reference, start: int, stop: int) -> tuple[bytes, int]:
         """Return the bytes from ``start`` up to ``stop``, fewer at the end, and the file's size.
@@ -155,26 +153,22 @@ class Transfer:
         self,
         reference: Reference,
         headers: Callable[[], Mapping[str, str]],
-        use: Callable[[requests.Response], T | None],
+        use: Callable[[BaseHTTPResponse], T | None],
         progress: Callable[[], int] = lambda: 0,
     ) -> T:
         """GET, and try again as long as ``use`` makes nothing of the answers."""
         cause, status, renewed = "", None, False
         attempt, pause, reached = 0, 0.0, progress()
         while attempt < _ATTEMPTS:
-            time.sleep(pause)
+            if pause:
+                time.sleep(pause)
             pause = _FIRST_PAUSE * 2**attempt * random.uniform(0.75, 1.25)  # noqa: S311
             attempt += 1
             url = self._url(reference)
             try:
-                with self._session.get(
-                    url,
-                    headers={"Accept-Encoding": "identity", **headers()},
-                    auth=_unchanged,  # .netrc has nothing to say to a bucket
-                    timeout=TIMEOUT,
-                    stream=True,
-                ) as answer:
-                    status = answer.status_code
+                wanted = {"Accept-Encoding": "identity", **headers()}
+                with self._connections.get(url, wanted) as answer:
+                    status = answer.status
                     if status in (_WHOLE, _PART, _BEYOND):
                         used = use(answer)
                         if used is not None:
@@ -182,7 +176,7 @@ class Transfer:
                         cause = "the server sends other bytes than it was asked for"
                         continue
                     cause = _said(answer)
-            except (requests.RequestException, HTTPError) as error:
+            except (RequestException, HTTPError) as error:
                 cause, status = f"{type(error).__name__}: the connection failed", None
                 if progress() > reached:
                     attempt, reached, renewed = 0, progress(), False
@@ -210,41 +204,42 @@ class Transfer:
             ) from error
 
 
-def _body(answer: requests.Response, start: int, stop: int) -> tuple[bytes, int] | None:
+def _body(answer: BaseHTTPResponse, start: int, stop: int) -> tuple[bytes, int] | None:
     """Return the bytes asked for and the file's size; nothing if they are too few."""
     total = _TOTAL.match(answer.headers.get("Content-Range", ""))
-    if answer.status_code == _BEYOND:
+    if answer.status == _BEYOND:
         return b"", int(total[1]) if total else start
-    if answer.status_code == _PART and total is not None:
-        content, size = answer.content, int(total[1])
+    if answer.status == _PART and total is not None:
+        content, size = answer.data, int(total[1])
         return (content, size) if len(content) == min(stop, size) - start else None
-    return answer.content[start:stop], len(answer.content)  # a server that knows no ranges
+    return answer.data[start:stop], len(answer.data)  # a server that knows no ranges
 
 
-def _source(answer: requests.Response) -> Source:
+def _source(answer: BaseHTTPResponse) -> Source:
     length = answer.headers.get("Content-Length", "")
-    whole = answer.status_code == _WHOLE and length.isdigit()
+    whole = answer.status == _WHOLE and length.isdigit()
     return Source(int(length) if whole else None, answer.headers)
 
 
-def _pour(answer: requests.Response, receiver: Receiver) -> bool | None:
+def _pour(answer: BaseHTTPResponse, receiver: Receiver) -> bool | None:
     """Hand the body on; say nothing if it does not go on where the receiver stopped."""
     source = _source(answer)
-    if answer.status_code == _WHOLE:
+    if answer.status == _WHOLE:
         receiver.begin(source)
     elif not _goes_on(answer, source, receiver):
         receiver.begin(Source())
         return None
-    while piece := answer.raw.read1(_PIECE, decode_content=False):
+    while piece := answer.read1(_PIECE, decode_content=False):
         receiver.take(piece)
     return True
 
 
-def _goes_on(answer: requests.Response, source: Source, receiver: Receiver) -> bool:
+def _goes_on(answer: BaseHTTPResponse, source: Source, receiver: Receiver) -> bool:
     """Say whether a part is what was asked for; not every server heeds If-Range."""
     start = _START.match(answer.headers.get("Content-Range", ""))
     return (
-        answer.status_code == _PART
+        answer.status == _PART
+        and receiver.held > 0
         and start is not None
         and int(start[1]) == receiver.held
         and source.version in (None, receiver.version)
@@ -284,16 +279,16 @@ def _local_path(href: str) -> Path | None:
     return None if scheme in ("http", "https", "s3") else Path(href)
 
 
-def _asked_pause(answer: requests.Response, pause: float) -> float:
+def _asked_pause(answer: BaseHTTPResponse, pause: float) -> float:
     """Honour Retry-After in seconds, within reason."""
     asked = answer.headers.get("Retry-After", "")
     return min(max(pause, float(asked)) if asked.isdigit() else pause, _LONGEST_PAUSE)
 
 
-def _said(answer: requests.Response) -> str:
-    code = _CODE.search(answer.content[:1000])
+def _said(answer: BaseHTTPResponse) -> str:
+    code = _CODE.search(answer.data[:1000])
     reason = code[1].decode() if code else answer.reason or ""
-    return f"{answer.status_code} {reason}".rstrip()
+    return f"{answer.status} {reason}".rstrip()
 
 
 def _hint(status: int | None) -> str:
@@ -302,7 +297,3 @@ def _hint(status: int | None) -> str:
     if status is None or status in _TRANSIENT:
         return f"Tried {_ATTEMPTS} times; try again later."
     return "The object may have been moved or deleted; search again."
-
-
-def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
