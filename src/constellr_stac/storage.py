@@ -6,6 +6,7 @@ request goes or who signs it is pinned here. Nothing here knows what an item is.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import threading
 from datetime import datetime, timedelta
@@ -42,6 +43,7 @@ _LOOK_AGAIN = timedelta(minutes=15)  # at what has no end of its own, in a file 
 _OBSTORE_ASKS_AGAIN = timedelta(minutes=1)
 _DISCARD_EVERY = timedelta(minutes=1)
 
+_ON_THE_WAY = timedelta(seconds=4)
 _MOST_BUCKETS = 64
 
 _PATIENCE: ClientConfig = {"connect_timeout": "10s", "read_timeout": "60s", "timeout": "10min"}
@@ -144,9 +146,13 @@ class CredentialSource:
         return self.get().for_obstore(ask_again=self._clock() + _OBSTORE_ASKS_AGAIN)
 
     def own(self) -> Self:
-        """Return the same, but for what was lent to this process: to lend it on."""
+        """Return the same, but for what was lent to this process: to lend it on.
+
+        Its clock is a few seconds ahead, so that what it gives is still good on arrival.
+        """
         given = self._ask or self._value
-        return type(self)(given, profile=self._profile, borrows=False, clock=self._clock)
+        clock = functools.partial(_ahead, self._clock)
+        return type(self)(given, profile=self._profile, borrows=False, clock=clock)
 
     def __repr__(self) -> str:
         if self._value is not None:
@@ -268,6 +274,10 @@ def bucket_store(bucket: str, settings: StorageSettings, provider: S3CredentialP
         retry_config=_RETRIES,
         credential_provider=provider,
     )
+
+
+def _ahead(clock: Callable[[], datetime]) -> datetime:
+    return clock() + _ON_THE_WAY
 
 
 def _from_callable(ask: Provider) -> StorageCredentials:

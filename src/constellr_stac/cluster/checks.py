@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import html
+import re
 import time
 import warnings
 from dataclasses import dataclass, fields
@@ -13,14 +14,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import requests
 
 from constellr_stac.assets import shared_fetcher
-from constellr_stac.auth import ConstellrAuth, api_session
+from constellr_stac.auth import api_session
 from constellr_stac.errors import APIError, ConstellrError, WorkerError, redact
 from constellr_stac.locations import Locations
 from constellr_stac.plan import as_items
 from constellr_stac.products import asset_bands
 from constellr_stac.references import Reference, reference
 
-from .clients import checked_client
+from .arguments import as_auth, checked_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -28,12 +29,15 @@ if TYPE_CHECKING:
     import pystac
     from distributed import Client
 
+    from constellr_stac.auth import ConstellrAuth
+    from constellr_stac.credentials import Credential
     from constellr_stac.plan import Items
     from constellr_stac.signing import Signer
 
 __all__ = ["WorkerRow", "WorkerTable", "WorkerVersionWarning", "check_workers"]
 
 _FIRST = 1024  # bytes
+_NOT_THERE = re.compile("(ModuleNotFound|Import|Attribute)Error|No module named")
 _VERSIONS = ("constellr_stac", "gdal", "obstore")
 
 
@@ -91,7 +95,7 @@ def check_workers(
     client: Client,
     items: Items | None = None,
     *,
-    auth: ConstellrAuth | Literal[False] | None = None,
+    auth: ConstellrAuth | Credential | Literal[False] | None = None,
     signer: Signer | None = None,
 ) -> WorkerTable:
     """Let each worker authenticate and read the first kilobyte of one asset.
@@ -105,7 +109,8 @@ def check_workers(
         items: What will be loaded; an asset of the first one is read. By default none is.
 
     Keyword Args:
-        auth: As for :func:`load`; it says which API. ``False``: do not ask the API.
+        auth: A :class:`ConstellrAuth`, or a credential; it says which API, and stays here.
+            ``False``: do not ask the API.
         signer: As for :func:`load`.
 
     Returns:
@@ -123,7 +128,7 @@ def check_workers(
         tcp://10.0.0.7:41155   0.1.0           3.10.3  0.8.2    lent by the dask client  ...
     """
     waiting = checked_client(client, "check_workers")
-    locations = Locations(auth or None, signer)
+    locations = Locations(as_auth(auth), signer)
     wanted = None if items is None else _asset(as_items(items))
     found = waiting.run(probe, locations, wanted, authenticate=auth is not False, on_error="return")
     table = WorkerTable(_row(worker, found[worker]) for worker in sorted(found))
@@ -199,7 +204,7 @@ def _asset(items: list[pystac.Item]) -> str:
 
 
 def _row(worker: str, found: Mapping[str, Any] | Exception) -> WorkerRow:
-    if isinstance(found, ModuleNotFoundError | AttributeError):
+    if isinstance(found, Exception) and _NOT_THERE.search(repr(found)):
         problem = (
             f"constellr_stac is not installed there as it is here ({found}). Install it on the "
             f"workers: pip install constellr-stac=={_version('constellr-stac')}"

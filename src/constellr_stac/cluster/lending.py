@@ -99,7 +99,7 @@ class Lender:
     def __init__(self, client: Client, name: str, offers: Mapping[str, Offer]) -> None:
         self._client: Any = client  # whose types are known in part
         self._name = name
-        self._offers = offers
+        self.offers = offers
         self._reports: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -116,6 +116,16 @@ class Lender:
             self._thread.join(_CALL_SECONDS)
         else:
             self._take_back()  # the thread never began
+
+    @property
+    def running(self) -> bool:
+        """Whether the credentials are kept fresh."""
+        return self._thread.is_alive()
+
+    def take_off_workers(self) -> None:
+        """Remove the plugin from every worker that can be reached."""
+        message = {"op": "plugin-remove", "name": self._name}
+        self._call(self._client.scheduler.broadcast, msg=message, on_error="ignore")
 
     def _reported(self, event: tuple[float, dict[str, Any]]) -> None:
         """Hand a worker's report on; this runs on the client's event loop."""
@@ -144,15 +154,15 @@ class Lender:
         return reports
 
     def _pause(self) -> float:
-        return min(offer.pause for offer in self._offers.values())
+        return min(offer.pause for offer in self.offers.values())
 
     def _deal_with(self, reports: Collection[dict[str, Any]]) -> None:
-        before = {purpose: offer.parcel.number for purpose, offer in self._offers.items()}
+        before = {purpose: offer.parcel.number for purpose, offer in self.offers.items()}
         for report in reports:
-            self._offers[report["purpose"]].refused(report["refused"])
-        for offer in self._offers.values():
+            self.offers[report["purpose"]].refused(report["refused"])
+        for offer in self.offers.values():
             offer.renewed()
-        after = {purpose: offer.parcel.number for purpose, offer in self._offers.items()}
+        after = {purpose: offer.parcel.number for purpose, offer in self.offers.items()}
         if before != after:
             self._leave()
             self._announce(None)
@@ -162,9 +172,9 @@ class Lender:
 
     def _leave(self) -> None:
         """Leave the credentials with the scheduler, as data that it does not open."""
-        content = sealed({purpose: offer.parcel for purpose, offer in self._offers.items()})
+        content = sealed({purpose: offer.parcel for purpose, offer in self.offers.items()})
         # In a dict, since a value by itself is not unpacked on the inproc transport.
-        self._keep({"sealed": Serialize(content)})  # type: ignore[no-untyped-call]
+        self._keep({"sealed": Serialize(content)})
 
     def _take_back(self) -> None:
         with contextlib.suppress(*_UNREACHABLE, ValueError):

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import uuid
 import warnings
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
-from constellr_stac.auth import ConstellrAuth
 from constellr_stac.credentials import ApiKey
 from constellr_stac.errors import SigningError, WorkerError
 from constellr_stac.settings import is_loopback
 from constellr_stac.signing import Signer
 from constellr_stac.storage import CredentialSource
 
-from .clients import checked_client
+from .arguments import as_auth, checked_client
 from .parcels import API, S3
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import TracebackType
 
     from distributed import Client
 
-    from constellr_stac.credentials import Token
+    from constellr_stac.auth import ConstellrAuth
+    from constellr_stac.credentials import Credential, Token
     from constellr_stac.storage import Explicit
     from constellr_stac.storage_credentials import StorageCredentials
 
@@ -74,8 +74,12 @@ class SharedCredentials:
         if self._client.status in ("closing", "closed"):
             return
         self._lender.stop()
-        with contextlib.suppress(ValueError):  # taken off by its name before
+        try:
             self._client.unregister_worker_plugin(self.name)
+        except (ValueError, KeyError):
+            pass  # it was taken off by its name before, or a worker never took it
+        except (OSError, TimeoutError):
+            self._lender.take_off_workers()  # one cannot be reached: do not leave out the others
 
     def __enter__(self) -> Self:
         return self
@@ -95,7 +99,7 @@ class SharedCredentials:
 
 def share_credentials(
     client: Client,
-    auth: ConstellrAuth | Literal[False] | None = None,
+    auth: ConstellrAuth | Credential | Literal[False] | None = None,
     aws: Signer | Explicit | Literal[False] | None = None,
     *,
     send_credential: bool = False,
@@ -110,8 +114,8 @@ def share_credentials(
     Args:
         client: A :class:`distributed.Client`. In asynchronous code:
             ``await asyncio.to_thread(share_credentials, client)``.
-        auth: Whose token it is; default what :func:`default_credential` finds here. ``False``
-            lends none.
+        auth: Whose token it is: a :class:`ConstellrAuth`, or a credential; by default the
+            credential that :func:`default_credential` finds here. ``False`` lends none.
         aws: AWS credentials for ``s3://`` hrefs: a :class:`Signer` that has them, or what its
             ``credentials=`` takes. By default what ``AWS_ACCESS_KEY_ID`` or ``AWS_PROFILE``
             name in this environment, if they are set and the credentials are temporary; a
@@ -143,12 +147,12 @@ def share_credentials(
     from .borrowing import Borrower
     from .lending import Lender
 
-    _warn_if_unencrypted(waiting)
+    _warn_if_unencrypted([waiting.scheduler.address, *waiting.scheduler_info()["workers"]])
     offers: dict[str, Offer] = {}
     lent: list[str] = []
     api = None
     if auth is not False:
-        own = (auth or ConstellrAuth()).own()
+        own = as_auth(auth).own()
         api = own.base_url
         offers[API] = _api_offer(own, send_credential=send_credential)
         lent.append(f"{type(offers[API].parcel.value).__name__} for {api}")
@@ -175,8 +179,7 @@ def share_credentials(
     return shared
 
 
-def _warn_if_unencrypted(client: Any) -> None:
-    addresses = [client.scheduler.address, *client.scheduler_info()["workers"]]
+def _warn_if_unencrypted(addresses: Iterable[str]) -> None:
     bare = [address for address in addresses if not _is_private(address)]
     if bare:
         warnings.warn(

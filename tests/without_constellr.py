@@ -1,0 +1,23 @@
+"""Preloaded, this makes a dask worker one on which constellr_stac is not installed."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+
+
+class _NotInstalled:
+    """Answers the import of one package as if it were nowhere on the path."""
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        del path, target
+        if name.partition(".")[0] == "constellr_stac":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        return None
+
+
+sys.meta_path.insert(0, _NotInstalled)
