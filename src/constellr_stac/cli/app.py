@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from . import account, areas, cubes, demo, doctor, orders, sandbox, search
-from .failures import tell
+from . import account, areas, cubes, demo, doctor, fetch, orders, sandbox, search
+from .failures import FAILED, tell
 from .flags import Flags
 from .frame import group
 
@@ -38,6 +38,7 @@ app = group(
 app.add_typer(account.commands)
 app.add_typer(search.commands)
 app.add_typer(cubes.commands)
+app.add_typer(fetch.commands)
 app.add_typer(orders.commands, name="orders")
 app.add_typer(areas.commands, name="aoi")
 app.add_typer(areas.products)
@@ -52,6 +53,8 @@ def run() -> int:
     try:
         main = typer.main.get_command(app)
         code = main(prog_name="constellr", standalone_mode=False, obj=flags)
+    except SystemExit:  # whoever read what was printed has left
+        return FAILED
     except BaseException as error:  # noqa: BLE001 - this is where every failure ends
         return tell(error, flags)
     return code if isinstance(code, int) else 0

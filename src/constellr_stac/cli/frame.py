@@ -77,7 +77,7 @@ def command(
                 error.ctx = error.ctx or context
                 raise
             except KeyboardInterrupt as error:
-                raise Interruption(*getattr(error, "__notes__", ())) from error
+                raise Interruption(*error.args, *getattr(error, "__notes__", ())) from error
 
         _sign(run, [*parameters.values(), _parameter("flags", Flags)])
         # \b keeps the lines as they are

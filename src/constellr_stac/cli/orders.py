@@ -1,15 +1,15 @@
 """``constellr orders``: nothing is ordered that was not shown before."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .batches import read_batch
 from .failures import Failure
 from .frame import command, group
-from .inputs import STDIN, duration, from_yaml
+from .inputs import duration
 from .terminal import Terminal
 
 if TYPE_CHECKING:
@@ -31,25 +31,6 @@ OrdersFile = Annotated[
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-
-
-@dataclass(frozen=True)
-class _Batch:
-    """What a file says."""
-
-    orders: list[Any]
-    use_case: str | None = None
-    comment: str | None = None
-
-    def payload(self, client: "OrdersClient", *, check: bool) -> dict[str, Any]:
-        """Return what is sent to place it."""
-        return client.create(
-            self.orders,
-            use_case=self.use_case,
-            comment=self.comment,
-            check=check,
-            dry_run=True,
-        )
 
 
 _COLUMNS = ("id", "product", "state", "from", "to", "tags")
@@ -106,7 +87,7 @@ def create(
     """
     from constellr_stac.orders import OrderOutcomeUnknown, OrdersClient
 
-    batch = _read(file)
+    batch = read_batch(file)
     with OrdersClient() as client:
         with terminal.working("Checking the orders …"):
             payload = batch.payload(client, check=not no_check)
@@ -218,7 +199,7 @@ def check(terminal: Terminal, file: OrdersFile) -> None:
     """Check the orders of a file as `create` does, and order nothing."""
     from constellr_stac.orders import OrdersClient, OrderValidationError
 
-    batch = _read(file)
+    batch = read_batch(file)
     count = len(batch.orders)
     with OrdersClient() as client, terminal.working("Checking the orders …"):
         try:
@@ -236,32 +217,6 @@ def check(terminal: Terminal, file: OrdersFile) -> None:
         terminal.line(
             f"No rule is broken by {'the order' if count == 1 else f'the {count} orders'}."
         )
-
-
-def _read(file: str) -> _Batch:
-    """Return the orders in a file.
-
-    Raises:
-        typer.BadParameter: It holds none.
-    """
-    name = "Standard input" if file == STDIN else Path(file).name
-    content = from_yaml(file)
-    words: dict[str, str] = {}
-    if isinstance(content, dict) and "orders" in content:
-        words = {key: value for key, value in content.items() if key != "orders"}
-        unknown = words.keys() - {"use_case", "comment"}
-        if unknown:
-            raise typer.BadParameter(
-                f"{name}: {', '.join(sorted(map(str, unknown)))}: beside orders there are use_case "
-                "and comment; everything else belongs to an order."
-            )
-        content = content["orders"]
-    orders = [content] if isinstance(content, dict) else content
-    if not isinstance(orders, list) or not orders:
-        raise typer.BadParameter(f"{name} holds no orders.")
-    if not all(isinstance(order, dict) for order in orders):
-        raise typer.BadParameter(f"{name}: an order is a set of fields, such as product_name.")
-    return _Batch(orders, **words)
 
 
 def _announce(terminal: Terminal, client: "OrdersClient", payload: dict[str, Any]) -> None:

@@ -18,9 +18,9 @@ commands = typer.Typer()
 @command(
     commands,
     "constellr search -c lstprecision --bbox -118.3,33.7,-118.1,33.9",
-    "constellr search --datetime 2026-06/2026-08 --sortby -datetime --max-items 10",
+    "constellr search --datetime 2026-06/2026-08 --sortby -datetime",
     "constellr search --order 123e4567-e89b-12d3-a456-426614174000",
-    "constellr search -c lstprecision --json | constellr cube - -o cube.zarr",
+    "constellr search -c lstprecision --json | constellr download - -o scenes",
 )
 def search(
     terminal: Terminal,
@@ -113,8 +113,10 @@ def _content(what: list[str]) -> list[str] | dict[str, Any]:
     try:
         return {"stac": json.loads(text)}
     except ValueError:
-        hrefs = text.split("\n")
-        return [href.strip() for href in hrefs if href.strip()]
+        hrefs = [line.strip() for line in text.splitlines() if line.strip()]
+        if not hrefs:
+            raise typer.BadParameter(f"{only}: there is nothing in it to sign.") from None
+        return hrefs
 
 
 def _show(terminal: Terminal, items: list[dict[str, Any]]) -> None:

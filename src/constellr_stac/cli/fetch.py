@@ -1,0 +1,94 @@
+"""``constellr download``: scenes as files."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .frame import command
+from .scenes import ItemsArgument, Query, scenes
+from .terminal import Terminal
+
+__all__ = ["commands"]
+
+commands = typer.Typer()
+
+
+@command(
+    commands,
+    "constellr download -c lstprecision --datetime 2026-07 -o scenes",
+    "constellr download -c lstprecision --asset lst --layout flat -o temperatures",
+    "constellr search --json --bbox 11,48,12,49 | constellr download - -o city",
+)
+def download(
+    terminal: Terminal,
+    items: ItemsArgument = None,
+    *,
+    query: Query,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the files go.")
+    ],
+    asset: Annotated[
+        list[str] | None,
+        typer.Option("--asset", "-a", metavar="KEY", help="Only this one; may be said repeatedly."),
+    ] = None,
+    layout: Annotated[
+        str,
+        typer.Option(metavar="provider|collection|flat", help="How the folder is laid out."),
+    ] = "provider",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Bring files again that are there.")
+    ] = False,
+    structure: Annotated[
+        bool, typer.Option("--structure", help="Decode every block of each GeoTIFF, too.")
+    ] = False,
+    no_verify: Annotated[
+        bool, typer.Option("--no-verify", help="Do not compare files with what is said of them.")
+    ] = False,
+    workers: Annotated[int, typer.Option(min=1, help="How many files come at once.")] = 16,
+) -> None:
+    """Download the files of scenes; say it again to go on after an end.
+
+    The folder is a STAC catalogue that opens without a network. Files have their names only when
+    they are whole; what came of the others is kept for the next time.
+    """
+    from constellr_stac.downloads import IncompleteDownloadError
+    from constellr_stac.downloads import download as bring
+
+    if structure and no_verify:
+        msg = "--structure looks closer and --no-verify not at all: leave out one."
+        raise typer.BadParameter(msg)
+    with terminal.working("Looking for scenes …"):
+        found = scenes(items, query)
+    try:
+        downloaded = bring(
+            found,
+            output,
+            assets=asset,
+            layout=layout,  # type: ignore[arg-type]  # one that is none is refused there
+            overwrite=overwrite,
+            verify="structure" if structure else not no_verify,
+            max_workers=workers,
+        )
+    except IncompleteDownloadError as error:
+        if terminal.verbose:
+            for path, failure in error.failures.items():
+                error.add_note(f"{path}: {failure}")
+        raise
+    if terminal.as_json:
+        terminal.json(
+            {
+                "folder": str(downloaded.folder),
+                "catalog": str(downloaded.catalog),
+                "written": [str(path) for path in downloaded.written],
+                "skipped": [str(path) for path in downloaded.skipped],
+                "bytes": downloaded.bytes,
+                "seconds": round(downloaded.seconds, 3),
+            }
+        )
+        return
+    there = f", {len(downloaded.skipped)} were there already" if downloaded.skipped else ""
+    terminal.line(
+        f"{downloaded.folder}: {len(downloaded.written)} files came ({downloaded.bytes / 1e6:.1f} "
+        f"MB in {downloaded.seconds:.1f} s){there}."
+    )

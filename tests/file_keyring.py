@@ -1,0 +1,40 @@
+"""A keyring in a file, for processes that tests start: ``PYTHON_KEYRING_BACKEND`` names it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from keyring.backend import KeyringBackend
+from keyring.errors import NoKeyringError
+
+
+class FileKeyring(KeyringBackend):
+    """Keeps what it is given in ``FILE_KEYRING``, for everybody to read."""
+
+    priority = 1
+
+    def get_password(self, service: str, username: str) -> str | None:
+        return self._entries().get(f"{service} {username}")
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self._write({**self._entries(), f"{service} {username}": password})
+
+    def delete_password(self, service: str, username: str) -> None:
+        entries = self._entries()
+        del entries[f"{service} {username}"]
+        self._write(entries)
+
+    def _entries(self) -> dict[str, str]:
+        path = self._path()
+        content: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+        return content
+
+    def _write(self, entries: dict[str, str]) -> None:
+        self._path().write_text(json.dumps(entries))
+
+    def _path(self) -> Path:
+        if "FILE_KEYRING" not in os.environ:
+            raise NoKeyringError
+        return Path(os.environ["FILE_KEYRING"])

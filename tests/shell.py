@@ -1,0 +1,95 @@
+"""``constellr`` as people run it: a process of its own, in a pipe or at a terminal."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import selectors
+import struct
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PROGRAM = str(Path(sys.executable).with_name("constellr"))
+
+_PATIENCE = 60.0
+_ROWS = 40
+
+
+def constellr(
+    *arguments: str, stdin: str = "", **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the command line without a terminal, and return what came of it."""
+    return subprocess.run(
+        [PROGRAM, *arguments],
+        input=stdin,
+        capture_output=True,
+        check=False,
+        env={**os.environ, **environment},
+        text=True,
+        timeout=_PATIENCE,
+    )
+
+
+def converse(
+    arguments: Sequence[str], says: Sequence[tuple[str, str]] = (), *, columns: int = 80
+) -> tuple[int, str]:
+    """Run the command line at a terminal; return the exit code and what was on the screen.
+
+    Args:
+        arguments: What stands after the program's name.
+        says: What to wait for on the screen, and what to type then.
+
+    Keyword Args:
+        columns: How wide the terminal is.
+    """
+    screen, keyboard = os.openpty()
+    fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", _ROWS, columns, 0, 0))
+    with subprocess.Popen(
+        [PROGRAM, *arguments],
+        stdin=keyboard,
+        stdout=keyboard,
+        stderr=keyboard,
+        env={**os.environ, "TERM": "xterm"},
+        start_new_session=True,
+    ) as process:
+        os.close(keyboard)
+        seen = b""
+        waiting = list(says)
+        try:
+            while part := _read(screen, seen):
+                seen += part
+                if waiting and waiting[0][0].encode() in seen:
+                    os.write(screen, f"{waiting.pop(0)[1]}\n".encode())
+        finally:
+            process.kill() if waiting else process.wait(_PATIENCE)
+            os.close(screen)
+    text = seen.decode().replace("\r\n", "\n")
+    assert not waiting, f"{waiting[0][0]!r} did not appear:\n{text}"
+    return process.returncode, text
+
+
+def as_seen(screen: str) -> list[str]:
+    """Return the lines of a screen when all is drawn, without colours and the like."""
+    drawn = (line.rstrip("\r").rpartition("\r")[2] for line in screen.split("\n"))
+    return [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line).rstrip() for line in drawn]
+
+
+def _read(screen: int, seen: bytes) -> bytes:
+    """Return what appears next; nothing at the end, which Linux tells by an error."""
+    deadline = time.monotonic() + _PATIENCE
+    with selectors.DefaultSelector() as selector:
+        selector.register(screen, selectors.EVENT_READ)
+        if not selector.select(deadline - time.monotonic()):
+            raise TimeoutError(f"Nothing more appeared after:\n{seen.decode()}")
+    try:
+        return os.read(screen, 4096)
+    except OSError:
+        return b""

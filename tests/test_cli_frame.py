@@ -1,0 +1,246 @@
+"""What all commands share: help, exit codes, where words go, and what a start costs."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import signal
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import typer
+
+import constellr_stac
+from constellr_stac.cli.app import app
+from constellr_stac.cli.flags import Flags
+from shell import PROGRAM, as_seen, constellr, converse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from constellr_stac.sandbox import Sandbox
+
+ROOT: Any = typer.main.get_command(app)
+LEAVES = {
+    "login", "logout", "whoami", "search", "sign", "cube", "download", "quicklook", "orders list",
+    "orders show", "orders create", "orders update", "orders wait", "orders delete",
+    "orders check", "aoi list", "aoi show", "aoi create", "aoi delete", "aoi info", "products",
+    "sandbox", "demo", "doctor",
+}  # fmt: skip
+HEAVY = {"dask", "numpy", "obstore", "pandas", "pystac", "pystac_client", "rasterio", "requests"}
+HEAVY |= {"pydantic", "rich", "shapely", "xarray", "yaml"}
+
+
+def commands(command: Any = ROOT, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every command that does something, by what is typed for it."""
+    if not hasattr(command, "commands"):
+        yield name, command
+        return
+    for part, below in command.commands.items():
+        yield from commands(below, f"{name} {part}".strip())
+
+
+def text_of(command: Any, name: str) -> str:
+    """Return a command's help."""
+    context = typer.Context(command, info_name=f"constellr {name}", terminal_width=80)
+    return str(command.get_help(context))
+
+
+def test_the_commands() -> None:
+    """The commands are the promised ones."""
+    assert {name for name, _ in commands()} == LEAVES
+
+
+@pytest.mark.parametrize(("name", "command"), list(commands()), ids=[n for n, _ in commands()])
+def test_help_shows_examples_that_are_understood(name: str, command: Any) -> None:
+    """Help has at least one example, each of which is a command, and fits 80 columns."""
+    lines = text_of(command, name).splitlines()
+    assert max(map(len, lines)) <= 80
+    start = next(n for n, line in enumerate(lines) if line.strip() in ("Example:", "Examples:"))
+    examples = [line.strip() for line in lines[start + 1 :]]
+    assert any(example.startswith(f"constellr {name}") for example in examples)
+    for example in examples:
+        for part in example.split("|"):
+            words = shlex.split(re.split(r" [<>] ", part)[0])
+            if words[0] == "constellr":
+                parse(words[1:])
+
+
+def parse(words: list[str]) -> None:
+    """Parse a command line without running it."""
+    command, name = ROOT, "constellr"
+    while True:
+        with command.make_context(name, list(words), obj=Flags()) as context:
+            if not hasattr(command, "commands"):
+                return
+            rest = [*context._protected_args, *context.args]
+            name, command, words = command.resolve_command(context, rest)
+
+
+def test_version_costs_little() -> None:
+    """--version tells the version, and loads nothing that takes time."""
+    run = constellr("--version", PYTHONPROFILEIMPORTTIME="1")
+    assert (run.returncode, run.stdout) == (0, f"constellr {constellr_stac.__version__}\n")
+    assert HEAVY.isdisjoint(loaded(run.stderr))
+
+
+def test_help_costs_little() -> None:
+    """--help names the commands, and loads nothing that takes time."""
+    run = constellr("--help", PYTHONPROFILEIMPORTTIME="1")
+    assert run.returncode == 0
+    assert {name.split()[0] for name in LEAVES} <= set(run.stdout.split())
+    assert HEAVY.isdisjoint(loaded(run.stderr))
+
+
+def loaded(profile: str) -> set[str]:
+    """Return the top-level packages in what Python says with PYTHONPROFILEIMPORTTIME."""
+    names = {line.rpartition("|")[2].strip() for line in profile.splitlines()}
+    return {name.partition(".")[0] for name in names}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["serach"], "No such command 'serach'"),
+        (["search", "--collektion", "x"], "--collektion"),
+        (["orders", "show"], "ID"),
+        (["search", "--bbox", "1,2,3"], "'1,2,3' is no box"),
+        (["search", "--datetime", "yesterday"], "yesterday"),
+        (["sign", "items.json"], "items.json: No such file or directory"),
+        (["sandbox", "--latency", "5x"], "'5x' is no time span"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_usage(sandbox: Sandbox, arguments: list[str], said: str) -> None:
+    """Exit code 2, nothing on standard output, two lines that say what is wrong and what helps."""
+    run = constellr(*arguments)
+    assert (run.returncode, run.stdout) == (2, "")
+    error, hint = run.stderr.splitlines()
+    assert said in error
+    assert re.fullmatch(r"Try 'constellr.* --help'\.", hint)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"), [("http://example.com", "Use https://"), ("ftp://x", "has to start with")]
+)
+def test_a_wrong_url_is_wrong_usage(url: str, said: str) -> None:
+    """An API that no credential may be sent to is refused before anything is sent."""
+    run = constellr("products", CONSTELLR_API_URL=url, CONSTELLR_API_KEY="k")
+    assert (run.returncode, run.stdout) == (2, "")
+    assert said in run.stderr
+
+
+def test_json_may_stand_anywhere(sandbox: Sandbox) -> None:
+    """--json before, between and after the commands' names is the same, and all of the output."""
+    for line in ("--json orders list", "orders --json list", "orders list --json"):
+        run = constellr(*line.split())
+        assert (run.returncode, run.stderr) == (0, "")
+        assert json.loads(run.stdout) == []
+
+
+def test_a_failure_is_short_unless_asked(sandbox: Sandbox) -> None:
+    """One line on standard error; a traceback and a log only on demand, and never a secret."""
+    wrong = {"CONSTELLR_PASSWORD": "wrong-42"}
+    short = constellr("products", **wrong)
+    assert (short.returncode, short.stdout) == (3, "")
+    assert len(short.stderr.splitlines()) == 1
+    for flag, sign in (("--traceback", "Traceback"), ("-vv", "POST /token")):
+        more = constellr("products", flag, **wrong)
+        assert more.returncode == 3
+        assert sign in more.stderr
+        assert "wrong-42" not in more.stderr
+
+
+def test_the_log_shows_no_secret(sandbox: Sandbox) -> None:
+    """With -vv requests and libraries are heard, without tokens, passwords and signatures."""
+    run = constellr("cube", "-c", "lstprecision", "--max-items", "1", "-o", "x.txt", "-vv")
+    assert run.returncode == 2
+    run = constellr("search", "--json", "--sign", "--max-items", "1", "-vv")
+    assert run.returncode == 0
+    assert "POST /stac/search" in run.stderr
+    assert "X-Amz-Signature" in run.stdout
+    hidden = ["X-Amz-Signature", "eyJ", sandbox.password, sandbox.aws["secret_access_key"]]
+    assert [secret for secret in hidden if secret in run.stderr] == []
+
+
+def test_no_answer(sandbox: Sandbox) -> None:
+    """An API that does not answer is a failure, told in one line."""
+    url = sandbox.api_url
+    sandbox.stop()
+    run = constellr("orders", "show", "x", CONSTELLR_API_URL=url)
+    assert (run.returncode, run.stdout) == (1, "")
+    assert "was not answered" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_interrupted(sandbox: Sandbox) -> None:
+    """Ctrl-C ends a command with 130 and one word, wherever it is."""
+    arguments = ["orders", "wait", order_in(sandbox), "--interval", "1h"]
+    with subprocess.Popen([PROGRAM, *arguments], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert "is initial_state" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+        assert process.stderr.read() == "Interrupted.\n"
+
+
+def test_a_reader_that_leaves(sandbox: Sandbox) -> None:
+    """`constellr ... | head` ends without a word when nobody reads any more."""
+    with subprocess.Popen(
+        [PROGRAM, "search", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+
+
+def test_a_pipe_gets_plain_lines(sandbox: Sandbox) -> None:
+    """Without a terminal there is no colour, no frame, and no line is broken."""
+    run = constellr("search", "-v", "--max-items", "3")
+    heading, *rows = run.stdout.splitlines()
+    assert heading.split() == ["id", "time", "(UTC)", "collection", "assets"]
+    assert len(rows) == 3
+    assert "\x1b" not in run.stdout
+    assert all(row == row.rstrip() and "lst, metadata, scl_mask_30m" in row for row in rows)
+
+
+@pytest.mark.parametrize("no_colour", ["", "1"])
+def test_a_terminal_of_80_columns(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, no_colour: str
+) -> None:
+    """A table fits the terminal, ids whole; NO_COLOR leaves no colour."""
+    monkeypatch.setenv("NO_COLOR", no_colour)
+    code, screen = converse(["search", "--max-items", "2"])
+    lines = as_seen(screen)
+    assert code == 0
+    assert max(map(len, lines)) <= 80
+    assert sum("LSTPRECISION_ECO01_9Q5B8K2T_2023" in line for line in lines) == 2
+    coloured = re.search(r"\x1b\[(?:\d+;)*(3[0-7]|9[0-7])m", screen)
+    assert not (no_colour and coloured)
+
+
+def order_in(sandbox: Sandbox) -> str:
+    """Place an order that stays as it is, and return its id."""
+    from datetime import UTC, datetime, timedelta
+
+    from constellr_stac.orders import OrdersClient
+
+    corners = [[8.0, 49.0], [8.1, 49.0], [8.1, 49.1], [8.0, 49.0]]
+    begins = datetime.now(UTC) + timedelta(days=20)
+    with OrdersClient() as client:
+        area = client.create_aoi("field", {"type": "Polygon", "coordinates": [corners]})
+        fields = {
+            "area_of_interest_id": area.id,
+            "product_name": "LSTprecision",
+            "frequency": "max_frequency",
+            "start_date": begins,
+            "end_date": begins + timedelta(days=30),
+        }
+        [order] = client.create(fields)
+    return str(order.id)

@@ -1,0 +1,252 @@
+"""Orders, areas and products on the command line, as processes."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from constellr_stac.orders import OrdersClient
+from constellr_stac.sandbox import Fault, Sandbox
+from shell import as_seen, constellr, converse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FIELD = {
+    "type": "Polygon",
+    "coordinates": [[[8.0, 49.0], [8.1, 49.0], [8.1, 49.1], [8.0, 49.1], [8.0, 49.0]]],
+}
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to work in, with an area in a file."""
+    monkeypatch.chdir(tmp_path)
+    Path("field.geojson").write_text(json.dumps(FIELD))
+    return tmp_path
+
+
+@pytest.fixture
+def newer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """A sandbox that speaks the newer form of the API, where things can be deleted."""
+    with Sandbox(newer=True) as sandbox:
+        for name, value in sandbox.environment().items():
+            monkeypatch.setenv(name, value)
+        yield sandbox
+
+
+def an_area() -> str:
+    """Register an area, and return its id."""
+    with OrdersClient() as client:
+        return str(client.create_aoi("field 42", FIELD, exist_ok=True).id)
+
+
+def an_order(**fields: Any) -> dict[str, Any]:
+    """Return the fields of an order that breaks no rule."""
+    begins = datetime.now(UTC).date() + timedelta(days=20)
+    return {
+        "area_of_interest_id": an_area(),
+        "product_name": "LSTprecision",
+        "frequency": "monthly",
+        "start_date": f"{begins}",
+        "end_date": f"{begins + timedelta(days=60)}",
+        **fields,
+    }
+
+
+def in_yaml(path: str, *orders: dict[str, Any], **words: str) -> str:
+    """Write orders as people write YAML: dates bare, tags in a list."""
+    lines = [f"{name}: {value}" for name, value in words.items()]
+    lines.append("orders:")
+    for order in orders:
+        fields = [f"{name}: {value}" for name, value in order.items()]
+        lines += [f"  - {fields[0]}", *(f"    {field}" for field in fields[1:])]
+    Path(path).write_text("\n".join(lines))
+    return path
+
+
+def test_an_order_is_shown_and_asked_for(sandbox: Sandbox, here: Path) -> None:
+    """At a terminal, the orders are shown with their area's name; only y places them."""
+    file = in_yaml("summer.yaml", an_order(tags="[field42, 2026]"), comment="for Q3")
+    code, screen = converse(["orders", "create", file], [("Place this order?", "n")])
+    assert code == 1
+    assert sandbox.orders == []
+    lines = as_seen(screen)
+    assert max(map(len, lines)) <= 80
+    assert any("field 42" in line and "LSTprecision" in line for line in lines)
+    assert "comment: for Q3" in screen
+    assert "Nothing was ordered." in screen
+
+    code, screen = converse(["orders", "create", file], [("Place this order?", "y")])
+    assert code == 0
+    [placed] = sandbox.orders
+    assert [tag["name"] for tag in placed["tags"]] == ["field42", "2026"]
+    assert placed["id"] in screen
+
+
+def test_scripts_say_yes(sandbox: Sandbox, here: Path) -> None:
+    """Without a terminal nothing is ordered, unless --yes says so; --json gives the orders."""
+    Path("orders.json").write_text(json.dumps([an_order(), an_order(frequency="single-image")]))
+    run = constellr("orders", "create", "orders.json")
+    assert (run.returncode, run.stdout, sandbox.orders) == (2, "", [])
+    assert "--yes" in run.stderr
+    run = constellr("orders", "create", "orders.json", "--yes", "--json")
+    assert run.returncode == 0
+    placed = json.loads(run.stdout)
+    assert [order["frequency"] for order in placed] == ["monthly", "single_image"]
+    assert {order["id"] for order in placed} == {order["id"] for order in sandbox.orders}
+    listed = constellr("orders", "list", "--json", "--limit", "1")
+    assert [order["id"] for order in json.loads(listed.stdout)] == [sandbox.orders[-1]["id"]]
+
+
+def test_a_dry_run_prints_the_payload(sandbox: Sandbox, here: Path) -> None:
+    """--dry-run prints exactly what would be sent, and sends nothing; - reads a pipe."""
+    order = an_order()
+    run = constellr("orders", "create", "-", "--dry-run", stdin=json.dumps(order))
+    assert (run.returncode, run.stderr) == (0, "")
+    assert json.loads(run.stdout) == {
+        "orders": [
+            {
+                **order,
+                "start_date": f"{order['start_date']}T00:00:00Z",
+                "end_date": f"{order['end_date']}T00:00:00Z",
+            }
+        ]
+    }
+    assert sandbox.orders == []
+
+
+def test_check_finds_everything(sandbox: Sandbox, here: Path) -> None:
+    """Broken rules are all named, with exit code 1, as text or JSON; nothing is sent."""
+    bad = in_yaml("bad.yaml", an_order(start_date="2020-01-01", frequency="hourly"))
+    for command in ("check", "create"):
+        run = constellr("orders", command, bad)
+        assert (run.returncode, run.stdout) == (1, "")
+        assert "orders[0].start_date" in run.stderr
+        assert "orders[0].frequency" in run.stderr
+    run = constellr("orders", "check", bad, "--json")
+    assert run.returncode == 1
+    fields = {each["field"] for each in json.loads(run.stdout)["violations"]}
+    assert {"start_date", "frequency"} <= fields
+    good = in_yaml("good.yaml", an_order())
+    assert constellr("orders", "check", good).stdout == "No rule is broken by the order.\n"
+    unchecked = constellr("orders", "create", bad, "--no-check", "--yes")
+    assert unchecked.returncode == 1
+    assert "/orders/batch answered 422" in unchecked.stderr  # the API has the last word
+    assert sandbox.orders == []
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "holds no orders"),
+        ("orders: []", "holds no orders"),
+        ("[1, 2]", "set of fields"),
+        ("a: [", "neither YAML nor JSON"),
+        ("orders: [{a: 1}]\nusecase: x", "usecase"),
+    ],
+)
+def test_files_that_hold_no_orders(sandbox: Sandbox, here: Path, content: str, said: str) -> None:
+    """A file without orders is wrong usage, and says what is expected."""
+    Path("o.yaml").write_text(content)
+    run = constellr("orders", "create", "o.yaml", "--yes")
+    assert (run.returncode, run.stdout) == (2, "")
+    assert said in run.stderr
+
+
+def test_an_unknown_outcome_is_told(sandbox: Sandbox, here: Path) -> None:
+    """An order that may or may not be placed is told so, is not sent again, and is a failure."""
+    file = in_yaml("o.yaml", an_order())
+    sandbox.fail(Fault(path="/orders/batch", method="POST", kind="reset"))
+    run = constellr("orders", "create", file, "--yes", "--json")
+    assert (run.returncode, run.stdout) == (1, "")
+    assert "is unknown" in run.stderr
+    sent = [request for request in sandbox.requests if request.path == "/orders/batch"]
+    assert len(sent) == 1
+
+
+def test_orders_are_shown_tagged_and_awaited(newer: Sandbox, here: Path) -> None:
+    """show, update and wait, on one order."""
+    with OrdersClient() as client:
+        [order] = client.create(an_order())
+    id_ = str(order.id)
+    assert "pending_validation" in constellr("orders", "show", id_).stdout
+    assert constellr("orders", "update", id_).returncode == 2
+    run = constellr("orders", "update", id_, "--tag", "a", "--tag", "b", "--json")
+    assert [tag["name"] for tag in json.loads(run.stdout)["tags"]] == ["a", "b"]
+    run = constellr("orders", "update", id_, "--no-tags", "--json")
+    assert json.loads(run.stdout)["tags"] == []
+
+    run = constellr("orders", "wait", id_, "--timeout", "100ms", "--interval", "10ms")
+    assert (run.returncode, run.stdout) == (1, "")
+    assert "pending_validation" in run.stderr
+    newer.settle_order(id_, "closed")
+    run = constellr("orders", "wait", id_, "--json")
+    assert (run.returncode, json.loads(run.stdout)["state"]) == (0, "closed")
+    newer.settle_order(id_, "rejected", reason="too cloudy")
+    run = constellr("orders", "wait", id_)
+    assert run.returncode == 1
+    assert "too cloudy" in run.stderr
+    assert constellr("orders", "wait", id_, "--until", "rejected").returncode == 0
+
+
+def test_orders_and_areas_are_deleted(newer: Sandbox, here: Path) -> None:
+    """Delete asks at a terminal, wants --yes elsewhere, and tells when it is too late."""
+    order = an_order()
+    with OrdersClient() as client:
+        [placed] = client.create(order)
+    id_, area = str(placed.id), order["area_of_interest_id"]
+    assert constellr("orders", "delete", id_).returncode == 2
+    too_early = constellr("aoi", "delete", area, "--yes")
+    assert (too_early.returncode, "409" in too_early.stderr) == (1, True)
+    code, screen = converse(["orders", "delete", id_], [("Delete this order?", "y")])
+    assert (code, newer.orders) == (0, [])
+    assert "field 42" in screen
+    run = constellr("aoi", "delete", area, "--yes", "--json")
+    assert json.loads(run.stdout) == {"deleted": area}
+    assert newer.areas == []
+
+
+def test_areas_are_geojson(sandbox: Sandbox, here: Path) -> None:
+    """create, list and show print GeoJSON with --json, and tables for people."""
+    made = constellr(
+        "aoi", "create", "field 42", "field.geojson", "--description", "barley", "--json"
+    )
+    feature = json.loads(made.stdout)
+    assert (feature["type"], feature["geometry"]) == ("Feature", FIELD)
+    id_ = feature["id"]
+    assert json.loads(constellr("aoi", "show", id_, "--json").stdout) == feature
+    listed = json.loads(constellr("--json", "aoi", "list").stdout)
+    assert listed == {"type": "FeatureCollection", "features": [feature]}
+    table = constellr("aoi", "list").stdout
+    assert id_ in table
+    assert "field 42" in table
+    assert "barley" in constellr("aoi", "show", id_).stdout
+    again = constellr("aoi", "create", "field 42", "-", stdin=json.dumps(FIELD))
+    assert again.returncode == 1
+    assert id_ in again.stderr
+    assert "--exist-ok" in again.stderr
+    same = constellr("aoi", "create", "field 42", "-", "--exist-ok", stdin=json.dumps(FIELD))
+    assert same.returncode == 0
+    assert len(sandbox.areas) == 1
+
+
+def test_an_area_is_measured(sandbox: Sandbox, here: Path) -> None:
+    """Info tells the size as the API measures it, and registers nothing."""
+    told = json.loads(constellr("aoi", "info", "field.geojson", "--json").stdout)
+    assert told["bbox_width"] == pytest.approx(7300, rel=0.02)
+    text = constellr("aoi", "info", "field.geojson").stdout
+    assert f"{told['bbox_width']:,.1f} m" in text
+    assert sandbox.areas == []
+    Path("point.geojson").write_text('{"type": "Point", "coordinates": [8, 49]}')
+    assert constellr("aoi", "info", "point.geojson").returncode != 0
+
+
+def test_products(sandbox: Sandbox) -> None:
+    """The products, a line or an object each."""
+    assert constellr("products").stdout == "LSTprecision\nLSTfusion\n"
+    assert json.loads(constellr("products", "--json").stdout)[0] == {"name": "LSTprecision"}

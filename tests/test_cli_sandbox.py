@@ -1,0 +1,149 @@
+"""The sandbox for a shell, the doctor, and the demo, as processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import requests
+import xarray as xr
+
+from real_scenes import SCENES, truth
+from shell import PROGRAM, constellr
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from constellr_stac.sandbox import Sandbox
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_sandbox_prints_what_to_export(number: signal.Signals) -> None:
+    """It prints lines for a shell, answers, and leaves nothing behind when it is told to stop."""
+    with subprocess.Popen(
+        [PROGRAM, "sandbox", "--api-key"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        variables: dict[str, str] = {}
+        while "AWS_ENDPOINT_URL_S3" not in variables:
+            export, assignment = shlex.split(process.stdout.readline())
+            assert export == "export"
+            name, _, variables[name] = assignment.partition("=")
+        url = variables["CONSTELLR_API_URL"]
+        key = {"X-Api-Key": variables["CONSTELLR_API_KEY"]}
+        assert requests.get(f"{url}/products", headers=key, timeout=10).status_code == 200
+        process.send_signal(number)
+        assert process.wait(30) == 0
+    with pytest.raises(requests.ConnectionError):
+        requests.get(f"{url}/products", headers=key, timeout=10)
+
+
+def test_a_program_runs_within_the_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program sees the sandbox and none of the user's own settings; its exit code is ours."""
+    monkeypatch.setenv("AWS_PROFILE", "mine")
+    code = (
+        "import os, sys, constellr_stac as c;"
+        "print('AWS_PROFILE' in os.environ, c.open_client().search().matched()); sys.exit(7)"
+    )
+    run = constellr("sandbox", "--presigned", "--", sys.executable, "-c", code)
+    assert (run.returncode, run.stdout, run.stderr) == (7, "False 15\n", "")
+    run = constellr("sandbox", "--", "no-such-program")
+    assert run.returncode == 1
+    assert "no-such-program: No such file or directory" in run.stderr
+
+
+def test_sandbox_json() -> None:
+    """--json prints the variables as an object."""
+    with subprocess.Popen(
+        [PROGRAM, "sandbox", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        text = ""
+        while not text.endswith("}\n"):
+            text += process.stdout.readline()
+        assert json.loads(text)["AWS_REGION"] == "eu-central-1"
+        process.terminate()
+
+
+def test_the_doctor_finds_all_well(sandbox: Sandbox) -> None:
+    """Versions, API, clock, credential, object store and the bytes of an asset: all looked at."""
+    run = constellr("doctor", "--json")
+    assert run.returncode == 0
+    findings = {each["what"]: each for each in json.loads(run.stdout)}
+    looked = ["versions", "extras", "API", "clock", "credential", "object store", "asset"]
+    assert list(findings) == looked
+    assert {each["state"] for each in findings.values()} <= {"ok", "note"}
+    assert findings["asset"]["detail"].startswith("1,024 of ")
+    assert "CONSTELLR_USERNAME" in findings["credential"]["detail"]
+    assert sandbox.password not in run.stdout
+
+
+def test_the_doctor_finds_a_wrong_clock(sandbox: Sandbox) -> None:
+    """A clock that is a quarter of an hour off is a failure: S3 takes no signature of its."""
+    from datetime import timedelta
+
+    sandbox.advance(timedelta(minutes=20))
+    run = constellr("doctor")
+    assert run.returncode == 1
+    [line] = [line for line in run.stdout.splitlines() if "clock:" in line]
+    assert line.startswith("failed")
+    assert "1200 s behind" in line or "1199 s behind" in line or "1201 s behind" in line
+
+
+@pytest.mark.parametrize(
+    ("environment", "code", "last"),
+    [
+        ({"CONSTELLR_PASSWORD": "wrong-42"}, 3, "credential"),
+        ({"CONSTELLR_API_URL": "http://127.0.0.1:9"}, 1, "API"),
+    ],
+    ids=["wrong password", "no API"],
+)
+def test_the_doctor_stops_where_the_rest_cannot_work(
+    sandbox: Sandbox, environment: dict[str, str], code: int, last: str
+) -> None:
+    """What everything needs and does not work comes last, and gives the exit code."""
+    run = constellr("doctor", **environment)
+    assert run.returncode == code
+    line = run.stdout.splitlines()[-1]
+    assert line.startswith(f"failed  {last}:")
+    assert "wrong-42" not in run.stdout + run.stderr
+
+
+def test_the_demo_goes_all_the_way(tmp_path: Path) -> None:
+    """In one command: 15 scenes whose medians are those of their metadata, a figure, a cube."""
+    for name in [name for name in os.environ if name.startswith(("CONSTELLR_", "AWS_"))]:
+        assert name == "AWS_EC2_METADATA_DISABLED"  # nobody's credentials help
+    run = subprocess.run(
+        [PROGRAM, "demo"], capture_output=True, check=False, cwd=tmp_path, text=True, timeout=120
+    )
+    assert run.returncode == 0, run.stderr
+    table = [line.split() for line in run.stdout.splitlines() if line.startswith("2023-")]
+    expected = {
+        f"{folder.name[-16:-12]}-{folder.name[-12:-10]}-{folder.name[-10:-8]}": truth(folder.name)
+        for folder in SCENES.iterdir()
+    }
+    assert len(table) == len(expected) == 15
+    for date, _time, _solar, kelvin, celsius, _clear, cloud in table:
+        assert float(kelvin) == pytest.approx(expected[date].median, abs=0.01)
+        assert float(celsius) == pytest.approx(expected[date].median - 273.15, abs=0.01)
+        assert float(cloud) == pytest.approx(100 * (expected[date].cloud == 1).mean(), abs=0.6)
+    assert "All 15 medians are within 0.01 K" in run.stdout
+    assert "Traceback" not in run.stderr
+
+    folder = tmp_path / "constellr-demo"
+    assert sorted(path.name for path in folder.iterdir()) == ["la-harbor.png", "la-harbor.zarr"]
+    assert (folder / "la-harbor.png").read_bytes().startswith(b"\x89PNG")
+    with xr.open_zarr(folder / "la-harbor.zarr") as cube:
+        name = str(cube["id"].to_numpy()[0])
+        np.testing.assert_array_equal(cube["lst"][0], truth(name).kelvin)
+        assert cube["lst"].attrs["units"] == "K"

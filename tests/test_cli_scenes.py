@@ -1,0 +1,291 @@
+"""Scenes on the command line: searched, signed, downloaded, written as cubes and drawn."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pystac
+import pytest
+import requests
+import xarray as xr
+from pyproj import CRS
+
+from constellr_stac import ConstellrAuth
+from constellr_stac.sandbox import Fault
+from real_scenes import truth
+from shell import PROGRAM, constellr, converse
+
+if TYPE_CHECKING:
+    from constellr_stac.sandbox import Sandbox
+
+NEWEST = "LSTPRECISION_ECO01_9Q5B8K2T_20230826T175031Z"
+CLOUDY = "LSTPRECISION_ECO01_9Q5B8K2T_20230624T112358Z"
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def written(sandbox: Sandbox, *ids: str) -> str:
+    """Write some of the sandbox's items to a file, and return its name."""
+    items = [item for item in sandbox.items if item["id"] in ids]
+    Path("items.json").write_text(json.dumps({"type": "FeatureCollection", "features": items}))
+    return "items.json"
+
+
+def test_search_prints_what_other_stac_tools_read(sandbox: Sandbox) -> None:
+    """--json is an ItemCollection of the very items that the API has."""
+    run = constellr(
+        "search", "--json", "-c", "lstprecision", "--bbox", "-118.3,33.7,-118.1,33.9",
+        "--datetime", "2023-07", "--sortby", "+datetime", "--filter", "gsd = 30",
+    )  # fmt: skip
+    assert (run.returncode, run.stderr) == (0, "")
+    found = pystac.ItemCollection.from_dict(json.loads(run.stdout))
+    assert [item.id for item in found] == sorted(
+        item["id"] for item in sandbox.items if "_202307" in item["id"]
+    )
+    assert all(asset.href.startswith("s3://") for item in found for asset in item.assets.values())
+
+
+def test_search_counts_and_finds_nothing(sandbox: Sandbox) -> None:
+    """How many there are is a number; no scenes are no failure, and no table."""
+    assert constellr("search", "--matched").stdout == "15\n"
+    run = constellr("search", "-c", "nothing")
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "No scenes match.\n")
+
+
+def test_search_in_a_geometry(sandbox: Sandbox, here: Path) -> None:
+    """--intersects takes a GeoJSON file, and refuses one that holds no geometry."""
+    Path("far.json").write_text('{"type": "Point", "coordinates": [8.0, 49.0]}')
+    assert constellr("search", "--intersects", "far.json", "--matched").stdout == "0\n"
+    Path("none.json").write_text('{"type": "FeatureCollection", "features": []}')
+    run = constellr("search", "--intersects", "none.json")
+    assert run.returncode == 2
+    assert "none.json holds no GeoJSON geometry" in run.stderr
+
+
+def test_stac_client_pipes_into_sign(sandbox: Sandbox) -> None:
+    """`stac-client search ... | constellr sign -`: the same items with URLs that can be read."""
+    token = ConstellrAuth().token()
+    assert token is not None
+    searched = subprocess.run(
+        [
+            str(Path(sys.executable).with_name("stac-client")), "search",
+            f"{sandbox.api_url}/stac", "--add-conforms-to", "ITEM_SEARCH",
+            "--headers", f"Authorization=Bearer {token.value.reveal()}",  # type: ignore[union-attr]
+            "-c", "lstprecision", "--max-items", "2",
+        ],
+        capture_output=True,
+        check=True,
+        text=True,
+    )  # fmt: skip
+    run = constellr("sign", "-", stdin=searched.stdout)
+    assert (run.returncode, run.stderr) == (0, "")
+    signed = pystac.ItemCollection.from_dict(json.loads(run.stdout))
+    given = pystac.ItemCollection.from_dict(json.loads(searched.stdout))
+    assert [item.id for item in signed] == [item.id for item in given]
+    for item in signed:
+        answer = requests.get(item.assets["metadata"].href, timeout=10)
+        assert answer.json()["product_id"] == item.id
+
+
+def test_sign_hrefs(sandbox: Sandbox) -> None:
+    """Hrefs as arguments or in lines come out as URLs, in lines or as JSON; others as they are."""
+    asset = sandbox.items[0]["assets"]["lst"]["href"]
+    lines = f"{asset}\nhttps://example.com/a.png\n"
+    run = constellr("sign", "-", "--expires-in", "90s", stdin=lines)
+    assert run.returncode == 0
+    url, foreign = run.stdout.splitlines()
+    assert "X-Amz-Expires=90&" in url
+    assert foreign == "https://example.com/a.png"
+    assert requests.get(url, timeout=10).status_code == 200
+    [told] = json.loads(constellr("sign", "--json", asset).stdout)
+    assert (told["href"], told["expires_at"][-1]) == (asset, "Z")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "nothing in it"),
+        ('{"bla": 1}', "no STAC items"),
+        ("[1, 2]", "no STAC items"),
+    ],
+)
+def test_what_cannot_be_signed(sandbox: Sandbox, content: str, said: str) -> None:
+    """Standard input that holds no items is wrong usage, told in a line or two."""
+    run = constellr("sign", "-", stdin=content)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert said in run.stderr
+
+
+def test_sign_without_aws_credentials(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Missing AWS credentials are a failure that says which variables to set."""
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    run = constellr("sign", "s3://bucket/key")
+    assert (run.returncode, run.stdout) == (1, "")
+    assert "Looked at" in run.stderr
+    assert "AWS_ACCESS_KEY_ID" in run.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("suffix", [".zarr", ".nc"])
+def test_cube_holds_physical_values(sandbox: Sandbox, here: Path, suffix: str) -> None:
+    """A cube on disk has the values of the files in kelvin, coordinates and units."""
+    items = written(sandbox, NEWEST, CLOUDY)
+    run = constellr("cube", items, "-b", "lst", "-b", "cloud_mask", "-o", f"cube{suffix}")
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout == f"cube{suffix}: lst, cloud_mask: 400 x 400 pixels, 2 time steps\n"
+    engine: Any = {".zarr": "zarr", ".nc": "netcdf4"}[suffix]
+    with xr.open_dataset(f"cube{suffix}", engine=engine, decode_coords="all") as cube:
+        assert cube["lst"].attrs["units"] == "K"
+        assert cube["cloud_mask"].dtype == "uint8"
+        assert CRS.from_wkt(cube["spatial_ref"].attrs["crs_wkt"]).to_epsg() == 32611
+        for name in (NEWEST, CLOUDY):
+            scene = cube.isel(time=list(cube["id"].to_numpy()).index(name))
+            np.testing.assert_array_equal(scene["lst"], truth(name).kelvin)
+            np.testing.assert_array_equal(scene["cloud_mask"], truth(name).cloud)
+    assert [path.name for path in here.iterdir() if path.name.startswith(".")] == []
+
+
+def test_cube_from_a_pipe_masked_and_in_celsius(sandbox: Sandbox, here: Path) -> None:
+    """`constellr search --json | constellr cube -` reads items; options reach the cube."""
+    searched = constellr("search", "--json", "--id", CLOUDY)
+    run = constellr(
+        "cube", "-", "-b", "lst", "--mask", "clear", "--units", "degC", "-o", "c.nc", "--json",
+        stdin=searched.stdout,
+    )  # fmt: skip
+    assert (run.returncode, run.stderr) == (0, "")
+    assert json.loads(run.stdout)["sizes"]["time"] == 1
+    with xr.open_dataset("c.nc") as cube:
+        assert cube["lst"].attrs["units"] == "degC"
+        assert float(cube["lst"].median()) == pytest.approx(283.98 - 273.15, abs=0.01)
+
+
+def test_cube_explains_before_it_reads(sandbox: Sandbox, here: Path) -> None:
+    """--explain tells what it takes, and neither reads a scene whole nor writes anything."""
+    run = constellr("cube", "-c", "lstprecision", "-b", "lst", "-o", "x.zarr", "--explain")
+    assert run.returncode == 0
+    assert "15 (15 files)" in run.stdout
+    assert list(here.iterdir()) == []
+    assert len([request for request in sandbox.requests if request.server == "store"]) <= 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["-o", "x.zarr"], 2, "Say which scenes"),
+        (["items.json", "-c", "lstprecision", "-o", "x.zarr"], 2, "nothing is searched"),
+        (["items.json", "-o", "x.tif"], 2, ".zarr or .nc"),
+        (["items.json", "-o", "there.zarr"], 2, "--overwrite"),
+        (["items.json", "-o", "there.zarr", "--overwrite"], 2, "no Zarr store"),
+        (["items.json", "-o", "no/such.zarr"], 2, "is no folder"),
+        (["items.json", "-b", "lts", "-o", "x.zarr"], 2, "There are: "),
+        (["-c", "nothing", "-o", "x.zarr"], 1, "No scenes match"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_cube_refuses(
+    sandbox: Sandbox, here: Path, arguments: list[str], code: int, said: str
+) -> None:
+    """What cannot be done is said before anything is read or written."""
+    written(sandbox, NEWEST)
+    (here / "there.zarr").mkdir()
+    (here / "there.zarr" / "mine.txt").write_text("precious")
+    run = constellr("cube", *arguments)
+    assert (run.returncode, run.stdout) == (code, "")
+    assert said in run.stderr
+    assert len(run.stderr.splitlines()) <= 2
+    assert sorted(path.name for path in here.iterdir()) == ["items.json", "there.zarr"]
+    assert (here / "there.zarr" / "mine.txt").read_text() == "precious"
+
+
+def test_a_cube_that_fails_leaves_the_old_one(sandbox: Sandbox, here: Path) -> None:
+    """A store is replaced by one that is whole, or not at all."""
+    items = written(sandbox, NEWEST)
+    assert constellr("cube", items, "-b", "lst", "-o", "a.zarr").returncode == 0
+    sandbox.fail(Fault(path="lst.tiff", server="store", status=404, times=99))
+    run = constellr("cube", items, "-b", "lst", "-o", "a.zarr", "--overwrite")
+    assert run.returncode == 1
+    assert "lst.tiff" in run.stderr
+    sandbox.clear_faults()
+    assert sorted(path.name for path in here.iterdir()) == ["a.zarr", "items.json"]
+    with xr.open_zarr("a.zarr") as cube:
+        np.testing.assert_array_equal(cube["lst"][0], truth(NEWEST).kelvin)
+    again = constellr("cube", items, "-b", "cloud_mask", "-o", "a.zarr", "--overwrite")
+    assert again.returncode == 0
+    assert sorted(path.name for path in here.iterdir()) == ["a.zarr", "items.json"]
+    with xr.open_zarr("a.zarr") as cube:
+        assert "lst" not in cube
+
+
+def test_quicklook_draws(sandbox: Sandbox, here: Path) -> None:
+    """A picture of the kind that its suffix names appears when it is whole."""
+    items = written(sandbox, NEWEST, CLOUDY)
+    run = constellr("quicklook", items, "-b", "lst", "--units", "degC", "-o", "look.png")
+    assert (run.returncode, run.stdout, run.stderr) == (0, "look.png\n", "")
+    assert (here / "look.png").read_bytes().startswith(b"\x89PNG")
+    run = constellr("quicklook", items, "-o", "look.bmp2")
+    assert run.returncode == 2
+    assert sorted(path.name for path in here.iterdir()) == ["items.json", "look.png"]
+
+
+def test_search_pipes_into_download(sandbox: Sandbox, here: Path) -> None:
+    """`constellr search --json | constellr download -`: files, then nothing left to bring."""
+    searched = constellr("search", "--json", "--max-items", "2")
+    run = constellr("download", "-", "-o", "scenes", "--json", stdin=searched.stdout)
+    assert (run.returncode, run.stderr) == (0, "")
+    told = json.loads(run.stdout)
+    assert len(told["written"]) == 6
+    assert all(Path(path).is_file() for path in told["written"])
+    assert len(list(pystac.Catalog.from_file(told["catalog"]).get_items(recursive=True))) == 2
+    again = constellr("download", "-", "-o", "scenes", stdin=searched.stdout)
+    assert again.stdout.startswith("scenes: 0 files came")
+    assert "6 were there already" in again.stdout
+
+
+def test_download_tells_what_is_missing(sandbox: Sandbox, here: Path) -> None:
+    """Files that cannot be had are a failure; with -v each is named."""
+    items = written(sandbox, NEWEST, CLOUDY)
+    sandbox.fail(Fault(path="lst.tiff", server="store", status=404, times=99))
+    run = constellr("download", items, "-o", "scenes", "-v")
+    assert (run.returncode, run.stdout) == (1, "")
+    assert "2 files of 6" in run.stderr
+    assert all(f"{name}/lst.tiff" in run.stderr for name in (NEWEST, CLOUDY))
+
+
+def test_an_interrupted_download_says_how_it_goes_on(sandbox: Sandbox, here: Path) -> None:
+    """Ctrl-C: 130, and what to do; the next run brings the rest."""
+    items = written(sandbox, NEWEST, CLOUDY)
+    sandbox.fail(Fault(path="lst.tiff", server="store", kind="stall", seconds=30, times=2))
+    with subprocess.Popen(
+        [PROGRAM, "download", items, "-o", "scenes"], stderr=subprocess.PIPE, text=True
+    ) as process:
+        done = Path("scenes")
+        while sum(path.name == "metadata.json" for path in done.rglob("*")) < 2:
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        assert process.wait(30) == 130
+        assert "run the same again" in process.stderr.read()
+    sandbox.clear_faults()
+    assert constellr("download", items, "-o", "scenes").returncode == 0
+    assert len(list(Path("scenes").rglob("lst.tiff"))) == 2
+
+
+def test_download_shows_bars_at_a_terminal(sandbox: Sandbox, here: Path) -> None:
+    """At a terminal there is a bar for all files; at the end, the outcome in a line."""
+    items = written(sandbox, NEWEST, CLOUDY)
+    code, screen = converse(["download", items, "-o", "scenes"])
+    assert code == 0
+    assert "6 of 6 files" in screen
+    assert "scenes: 6 files came" in screen
