@@ -148,22 +148,23 @@ def test_no_circles() -> None:
 EXTRA_ROOMS = {"plot", "sandbox"}
 """Rooms that are an extra as a whole: what they import comes with it."""
 
+DECLARED = [Requirement(text) for text in requires("constellr-stac") or ()]
+AT_ALL = {canonicalize_name(one.name) for one in DECLARED}
+ALWAYS = {canonicalize_name(one.name) for one in DECLARED if "extra" not in str(one.marker)}
+IF_THERE = {"pytest", "tqdm"}
+"""Imported only where somebody else has brought them."""
+HOMES = packages_distributions()
+
 
 @pytest.mark.parametrize("name", GRAPH)
 def test_imports_are_declared(name: str) -> None:
     """What a module needs to be imported is a dependency; the rest at least an extra."""
-    declared = [Requirement(text) for text in requires("constellr-stac") or ()]
-    always = {canonicalize_name(one.name) for one in declared if "extra" not in str(one.marker)}
-    at_all = {canonicalize_name(one.name) for one in declared}
-    if room(name) in EXTRA_ROOMS:
-        always = at_all
-    homes = packages_distributions()
     tree = ast.parse(modules()[name].read_text())
     later = {inner for node in ast.walk(tree) if lazy(node) for inner in ast.walk(node)}
     for node in ast.walk(tree):
-        for package in foreign(node):
-            homes_of = {canonicalize_name(home) for home in homes[package]}
-            assert homes_of & (at_all if node in later else always), package
+        allowed = AT_ALL if node in later or room(name) in EXTRA_ROOMS else ALWAYS
+        for package in foreign(node) - IF_THERE:
+            assert allowed & {canonicalize_name(home) for home in HOMES[package]}, package
 
 
 def lazy(node: ast.AST) -> bool:
