@@ -197,19 +197,19 @@ class ConstellrAuth(AuthBase):
         refused = request.headers.get(sent.name) == sent.value
         if refused and (sent.token is None or not self.discard(sent.token)):
             raise self._refused(response)
+        _ = response.content  # the connection is free again, even if there is no other token
+        response.close()
         return self._sent_again(response, self._header(), send_kwargs)
 
     def _sent_again(
         self, response: requests.Response, header: _Header, send_kwargs: Mapping[str, Any]
     ) -> requests.Response:
-        # The same recipe as requests.auth.HTTPDigestAuth: drain, close, copy, keep history.
+        # The same recipe as requests.auth.HTTPDigestAuth: copy, rewind, send, keep history.
         again = response.request.copy()
         again.hooks = {**again.hooks, "response": []}
         again.headers[header.name] = header.value
         if getattr(again, "_body_position", None) is not None:
             rewind_body(again)
-        _ = response.content
-        response.close()
         answer: requests.Response = response.connection.send(again, **send_kwargs)
         answer.history.append(response)
         answer.request = again
