@@ -7,6 +7,7 @@ import re
 import shlex
 import signal
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +15,7 @@ import typer
 
 import constellr_stac
 from constellr_stac.cli.app import app
+from constellr_stac.cli.failures import FAILED, INTERRUPTED, UNAUTHENTICATED, USAGE
 from constellr_stac.cli.flags import Flags
 from shell import PROGRAM, as_seen, constellr, converse
 
@@ -62,10 +64,27 @@ def test_help_shows_examples_that_are_understood(name: str, command: Any) -> Non
     examples = [line.strip() for line in lines[start + 1 :]]
     assert any(example.startswith(f"constellr {name}") for example in examples)
     for example in examples:
-        for part in example.split("|"):
-            words = shlex.split(re.split(r" [<>] ", part)[0])
-            if words[0] == "constellr":
-                parse(words[1:])
+        understood(example)
+
+
+def test_the_page_shows_what_is_understood() -> None:
+    """Every command line in docs/cli.md is one; every command and exit code is named there."""
+    page = (Path(__file__).parent.parent / "docs" / "cli.md").read_text()
+    for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL):
+        for line in block.splitlines():
+            understood(line.strip())
+    named = set(re.findall(r"`([a-z ]+)`", page.partition("\n## ")[0]))
+    assert {name.split()[0] for name in LEAVES} <= {name.split()[0] for name in named}
+    codes = {int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)}
+    assert codes == {0, FAILED, USAGE, UNAUTHENTICATED, INTERRUPTED}
+
+
+def understood(line: str) -> None:
+    """Parse each ``constellr`` of a shell's line."""
+    for part in line.split("|"):
+        words = shlex.split(re.split(r" [<>] ", part)[0])
+        if words[:1] == ["constellr"]:
+            parse(words[1:])
 
 
 def parse(words: list[str]) -> None:

@@ -78,7 +78,8 @@ def test_an_order_is_shown_and_asked_for(sandbox: Sandbox, here: Path) -> None:
     lines = as_seen(screen)
     assert max(map(len, lines)) <= 80
     assert any("field 42" in line and "LSTprecision" in line for line in lines)
-    assert "comment: for Q3" in screen
+    assert "tags: field42, 2026" in screen
+    assert "batch comment: for Q3" in screen
     assert "Nothing was ordered." in screen
 
     code, screen = converse(["orders", "create", file], [("Place this order?", "y")])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -137,7 +138,12 @@ def test_the_demo_goes_all_the_way(tmp_path: Path) -> None:
         assert float(kelvin) == pytest.approx(expected[date].median, abs=0.01)
         assert float(celsius) == pytest.approx(expected[date].median - 273.15, abs=0.01)
         assert float(cloud) == pytest.approx(100 * (expected[date].cloud == 1).mean(), abs=0.6)
-    assert "All 15 medians are within 0.01 K" in run.stdout
+    assert "All 15 medians match the scenes' metadata within 0.01 K" in run.stdout
+    fetched = re.search(r"(\d+) tokens and new URLs for (\d+) scenes", run.stderr)
+    assert fetched is not None
+    tokens, scenes = map(int, fetched.groups())
+    assert tokens >= 2
+    assert scenes == 15
     assert "Traceback" not in run.stderr
 
     folder = tmp_path / "constellr-demo"

@@ -20,6 +20,7 @@ __all__ = ["commands"]
 
 commands = typer.Typer()
 
+_HERE = "given to login"
 _IN_ENVIRONMENT = ("CONSTELLR_API_KEY", "CONSTELLR_PASSWORD", "CONSTELLR_TOKEN")
 
 
@@ -64,11 +65,12 @@ def login(
     url = api_url()
     credential: Credential
     if api_key:
-        credential = ApiKey(_secret("API key", "CONSTELLR_API_KEY", source))
+        credential = ApiKey(_secret("API key", "CONSTELLR_API_KEY", source), source=_HERE)
     else:
         if username is None:
             username = _asked("User name", hidden=False, instead="--username")
-        credential = Password(username, _secret("Password", "CONSTELLR_PASSWORD", source))
+        password = _secret("Password", "CONSTELLR_PASSWORD", source)
+        credential = Password(username, password, source=_HERE)
     with terminal.working(f"Asking {url} …"):
         _check(credential)
     try:

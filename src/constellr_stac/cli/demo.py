@@ -48,14 +48,14 @@ def demo(
         )
     if not terminal.as_json:
         terminal.line(
-            f"All {len(report.table)} medians are within {TOLERANCE} K of those in the scenes' "
-            f"metadata (the largest difference is {difference:.4f} K)."
+            f"All {len(report.table)} medians match the scenes' metadata within {TOLERANCE} K "
+            f"(largest: {difference:.4f} K)."
         )
         terminal.line(f"Figure: {report.figure}")
         terminal.line(f"Cube:   {report.store}")
         terminal.note(
-            f"{report.tokens} tokens were needed, and new URLs for {report.renewed} scenes: "
-            f"nothing had to be done about it. {time.monotonic() - began:.1f} s in all."
+            f"On the way {report.tokens} tokens and new URLs for {report.renewed} scenes were "
+            f"fetched. {time.monotonic() - began:.1f} s in all."
         )
 
 

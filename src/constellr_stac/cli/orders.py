@@ -33,7 +33,16 @@ OrdersFile = Annotated[
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
-_COLUMNS = ("id", "product", "state", "from", "to", "tags")
+_COLUMNS = ("id", "state", "product", "from", "to", "tags")
+_IN_TABLE = (
+    "area_of_interest_id",
+    "product_name",
+    "frequency",
+    "start_date",
+    "end_date",
+    "illumination_constraint",
+)
+"""What is shown of every order before it is placed; the other fields where there are any."""
 
 
 @command(commands, "constellr orders list", "constellr orders list --limit 5 --json", name="list")
@@ -238,18 +247,22 @@ def _announce(terminal: Terminal, client: "OrdersClient", payload: dict[str, Any
             order.frequency,
             _moment(order.start_date),
             _moment(order.end_date),
-            order.illumination_constraint or "day and night",
-            order.maximum_number_of_images,
+            order.illumination_constraint or "either",
         )
         for order in orders
     ]
-    columns = ("area", "product", "frequency", "from", "to", "light", "images")
-    limited = any(row[-1] is not None for row in rows)
-    width = len(columns) if limited else -1
-    terminal.table(columns[:width], [row[:width] for row in rows], beside=True)
+    columns = ("area", "product", "frequency", "from", "to", "light")
+    terminal.table(columns, rows, beside=True)
+    for number, order in enumerate(orders, 1):
+        which = f"order {number}: " if len(orders) > 1 else ""
+        for name, value in order.payload().items():
+            if name not in _IN_TABLE:
+                terminal.note(
+                    f"{which}{name}: {', '.join(order.tag_names) if name == 'tags' else value}"
+                )
     for key in ("use_case", "comment"):
         if payload.get(key):
-            terminal.note(f"{key.replace('_', ' ')}: {payload[key]}")
+            terminal.note(f"batch {key}: {payload[key]}")
 
 
 def _show(terminal: Terminal, order: "Order") -> None:
@@ -274,8 +287,8 @@ def _show_all(terminal: Terminal, orders: Sequence["Order"]) -> None:
 def _row(order: "Order") -> tuple[Any, ...]:
     return (
         order.id,
-        order.product_name,
         order.state,
+        order.product_name,
         _moment(order.start_date),
         _moment(order.end_date),
         ", ".join(order.tag_names),

@@ -45,7 +45,7 @@ TOLERANCE = 0.01
 
 _TOKEN_LIFETIME = timedelta(seconds=3)
 _URL_LIFETIME = timedelta(seconds=2)
-_DELIVERY = timedelta(seconds=4)
+_DELIVERY = timedelta(seconds=3)
 _TODAY = date(2023, 6, 1)  # an order begins eight days later at the earliest
 _SUMMER = (datetime(2023, 6, 20, tzinfo=UTC), datetime(2023, 8, 31, tzinfo=UTC))
 _PLACE = "Los Angeles harbour"

@@ -7,6 +7,7 @@ question. Nothing here knows what it prints.
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import os
 import re
@@ -67,35 +68,39 @@ class Terminal:
     def table(
         self, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, beside: bool = False
     ) -> None:
-        """Print rows under headings; numbers stand at the right, the first column is not broken.
+        """Print rows under headings; numbers stand at the right, ``None`` is left empty.
+
+        A result leaves out the last columns where the terminal has no room for them, and says
+        so: what is there is whole, and can be copied. In a pipe there is room for all.
 
         Args:
-            columns: The headings.
-            rows: What stands below them; ``None`` is left empty.
+            columns: The headings, the most important first.
+            rows: What stands below them.
 
         Keyword Args:
-            beside: Whether it is no result, but to be read beside it, on standard error.
+            beside: Whether it is no result, but to be read beside it, on standard error. Then
+                all columns are there, broken if need be.
         """
-        from rich import box
         from rich.table import Column, Table
         from rich.text import Text
 
-        rows = list(rows)
-        headings = [
-            Column(
-                heading,
-                justify="right" if rows and _are_numbers(row[place] for row in rows) else "left",
-                overflow="fold",
-                no_wrap=place == 0,
-            )
-            for place, heading in enumerate(columns)
-        ]
         console = self.err if beside else self.out
-        style = box.SIMPLE_HEAD if console.is_terminal else None
-        table = Table(*headings, box=style, pad_edge=False, header_style="bold")
-        for row in rows:
-            table.add_row(*(Text(_shown(value)) for value in row))
+        cells = [[_shown(value) for value in row] for row in rows]
+        widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
+        shown = len(columns) if beside else max(1, _fitting(widths, console.width))
+        headings = [
+            Column(heading, justify="right" if _are_numbers(column) else "left", overflow="fold")
+            for heading, *column in zip(
+                columns[:shown], *(row[:shown] for row in cells), strict=True
+            )
+        ]
+        table = Table(*headings, box=None, pad_edge=False, header_style="bold")
+        for row in cells:
+            table.add_row(*map(Text, row[:shown]))
         _print(console, table)
+        if shown < len(columns):
+            left_out = ", ".join(columns[shown:])
+            self.note(f"Not shown for want of room: {left_out} (--json has all).")
 
     def facts(self, facts: Iterable[tuple[str, Any]]) -> None:
         """Print what is known of one thing, a line for each; what is ``None`` is left out."""
@@ -131,7 +136,7 @@ class Terminal:
     @contextmanager
     def working(self, text: str) -> Iterator[None]:
         """Show in a terminal that something is going on, until it is done."""
-        if not self.err.is_terminal:
+        if self.verbose or not self.err.is_terminal:
             yield
             return
         with self.err.status(text):
@@ -181,6 +186,12 @@ def _plain(value: Any) -> Any:
     return str(value) if isoformat is None else isoformat().replace("+00:00", "Z")
 
 
-def _are_numbers(values: Iterable[Any]) -> bool:
+def _fitting(widths: Iterable[int], room: int) -> int:
+    """Return how many columns, two spaces apart, fit into a line."""
+    ends = itertools.accumulate(widths, lambda end, width: end + 2 + width)
+    return sum(end <= room for end in ends)
+
+
+def _are_numbers(cells: Iterable[str]) -> bool:
     """Say whether a column is one of numbers, some of which may be missing."""
-    return all(value is None or _NUMBER.fullmatch(str(value)) for value in values)
+    return all(_NUMBER.fullmatch(cell) for cell in cells if cell)
