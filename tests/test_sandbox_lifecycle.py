@@ -250,6 +250,24 @@ def test_stopping_under_fire() -> None:
     assert not is_open(url)
 
 
+def test_connecting_while_it_stops() -> None:
+    """However many connect while it stops, no socket is leaked (a ResourceWarning would be)."""
+
+    def connect_until_closed(url: str, first: threading.Event) -> None:
+        while is_open(url):
+            first.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        for _ in range(5):
+            sandbox = Sandbox().start()
+            first = threading.Event()
+            connecting = pool.submit(connect_until_closed, sandbox.api_url, first)
+            assert first.wait(5)
+            sandbox.stop()
+            connecting.result(5)
+    gc.collect()
+
+
 # Failures
 
 
