@@ -24,6 +24,7 @@ import dask
 import numpy as np
 import pytest
 import rasterio
+import requests
 import xarray as xr
 from distributed import Client, LocalCluster, wait
 
@@ -496,6 +497,7 @@ def test_no_secret_is_left_anywhere(
                         "value": repr(shared).encode() + repr(vars(shared)).encode(),
                         "worker logs": repr(client.get_worker_logs()).encode(),
                         "scheduler logs": repr(client.get_scheduler_logs()).encode(),
+                        "pages": _pages(cluster),
                     }
                     del kept
                 told |= {file.name: file.read_bytes() for file in logs.iterdir()}
@@ -510,6 +512,16 @@ def test_no_secret_is_left_anywhere(
     assert b"Starting Worker plugin constellr-credentials" in written
     assert b"'op': 'set_metadata'" in written or b"set_metadata" in written
     assert b"GET /stac/collections" in written
+
+
+def _pages(cluster: Any) -> bytes:
+    """Return what the scheduler shows to a browser."""
+    address = f"http://127.0.0.1:{cluster.scheduler.http_server.port}"
+    worker = quote_plus(next(iter(cluster.scheduler.workers)))
+    pages = ["main/workers", f"worker/{worker}", "main/logs", f"logs/{worker}"]
+    texts = [requests.get(f"{address}/info/{page}.html", timeout=10) for page in pages]
+    assert [answer.status_code for answer in texts] == [200] * len(pages)
+    return b"".join(answer.content for answer in texts)
 
 
 def _stored_tasks(cluster: Any) -> bytes:

@@ -101,11 +101,13 @@ class Lender:
         self._name = name
         self.offers = offers
         self._reports: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._told: dict[str, int] = {}
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
         """Leave the credentials with the scheduler, and keep them fresh from now on."""
         self._leave()
+        self._told = self._numbers
         self._client.subscribe_topic(self._name, self._reported)
         self._thread.start()
 
@@ -134,15 +136,25 @@ class Lender:
     def _run(self) -> None:
         while True:
             reports = self._next_reports()
-            if self._client.status in ("closing", "closed"):
+            if self._ended:
                 return
             if any(report is None or "removed" in report for report in reports):
                 self._take_back()
                 return
             try:
                 self._deal_with([report for report in reports if report is not None])
-            except _UNREACHABLE as error:
-                _log.warning("The scheduler was not reached (%s).", type(error).__name__)
+            except Exception as error:  # noqa: BLE001 - what fails now may work in a minute
+                if self._ended:
+                    return
+                _log.warning("The workers were not reached (%s).", type(error).__name__)
+
+    @property
+    def _ended(self) -> bool:
+        return self._client.status in ("closing", "closed")
+
+    @property
+    def _numbers(self) -> dict[str, int]:
+        return {purpose: offer.parcel.number for purpose, offer in self.offers.items()}
 
     def _next_reports(self) -> list[dict[str, Any] | None]:
         """Wait for reports, until it is time to look after the credentials again."""
@@ -157,15 +169,15 @@ class Lender:
         return min(offer.pause for offer in self.offers.values())
 
     def _deal_with(self, reports: Collection[dict[str, Any]]) -> None:
-        before = {purpose: offer.parcel.number for purpose, offer in self.offers.items()}
         for report in reports:
             self.offers[report["purpose"]].refused(report["refused"])
         for offer in self.offers.values():
             offer.renewed()
-        after = {purpose: offer.parcel.number for purpose, offer in self.offers.items()}
-        if before != after:
+        numbers = self._numbers
+        if numbers != self._told:
             self._leave()
             self._announce(None)
+            self._told = numbers
         elif reports:
             self._leave()
             self._announce([report["worker"] for report in reports])
@@ -177,6 +189,8 @@ class Lender:
         self._keep({"sealed": Serialize(content)})
 
     def _take_back(self) -> None:
+        if self._ended:
+            return
         with contextlib.suppress(*_UNREACHABLE, ValueError):
             self._client.unsubscribe_topic(self._name)
             self._keep(None)

@@ -71,9 +71,9 @@ class SharedCredentials:
         if self._closed:
             return
         self._closed = True
+        self._lender.stop()
         if self._client.status in ("closing", "closed"):
             return
-        self._lender.stop()
         try:
             self._client.unregister_worker_plugin(self.name)
         except (ValueError, KeyError):
