@@ -11,7 +11,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from constellr_stac.addresses import ObjectAddress, is_s3
 from constellr_stac.locations import Locations
 from constellr_stac.transfers import Transfer
 
@@ -129,9 +128,5 @@ def download(
 
 
 def _check_hrefs(found: Wanted, locations: Locations) -> None:
-    """Find out before anything is written that an href cannot be signed."""
-    stored = [file.reference for file in found.files if is_s3(file.reference.href)]
-    for reference in stored:
-        ObjectAddress.of(reference.href)
-    if stored:
-        locations.url(stored[0])
+    """Sign what is to be signed, and find out before anything is written that it cannot be."""
+    locations.signer.sign_hrefs([file.reference.href for file in found.files])

@@ -6,6 +6,7 @@ Which files there are, and what becomes of those that fail, is :mod:`.run`'s bus
 
 from __future__ import annotations
 
+import functools
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -104,7 +105,16 @@ class Bringer:
             meter.end()
             return
         promises = promised_by_asset(job.file.asset.extra_fields)
-        part = PartFile(job.target, meter, self._stop, promises=promises, kinds=_ALWAYS)
+        path = str(job.file.path)
+        part = PartFile(
+            job.target,
+            meter,
+            self._stop,
+            note=self._manifest.note(path),
+            noted=functools.partial(self._manifest.begin, path),
+            promises=promises,
+            kinds=_ALWAYS,
+        )
         with ExitStack() as unless_it_lands:
             unless_it_lands.callback(part.close)
             self._receive(job, part)

@@ -59,10 +59,11 @@ class Catalogue:
         item = wanted.item.clone()
         source, links = wanted.item.get_self_href(), wanted.item.links
         item.clear_links()
+        paths = self._manifest.files_of(item)
         item.assets = {
-            key: self._asset(item.assets[key], path)
-            for key, path in self._manifest.files_of(item).items()
-            if key in item.assets
+            key: self._asset(asset, paths[key])
+            for key, asset in item.assets.items()
+            if key in paths
         }
         for asset in item.assets.values():
             asset.set_owner(item)
@@ -163,12 +164,8 @@ class _WholeFiles(DefaultStacIO):
     def write_text_to_href(self, href: str, txt: str) -> None:
         """Write a document, unless it is there as it should be."""
         path, text = Path(href), redact(txt)
-        try:
-            if path.read_text(encoding="utf-8") == text:
-                return
-        except (FileNotFoundError, UnicodeDecodeError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, text)
+        if not path.exists() or path.read_text(encoding="utf-8", errors="replace") != text:
+            write_whole(path, text)
 
 
 def _extent(items: Sequence[pystac.Item], before: pystac.Extent | None) -> pystac.Extent:

@@ -1,7 +1,8 @@
 """What a folder holds, and where it came from: ``manifest.json``.
 
-A file is written down once it has its name, as a line of ``manifest.jsonl``, so that a run
-that is killed leaves nothing that another has to guess at. One run at a time works on a folder.
+While a run goes on, a line of ``manifest.jsonl`` is written for each file that is begun or there,
+so that one that is killed leaves nothing that another has to guess at. One run at a time works on
+a folder.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ import contextlib
 import json
 import os
 import threading
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from constellr_stac.errors import DownloadError
 
+from .checks import Promise
 from .disk import write_whole
+from .parts import Note
 from .wanted import CATALOG, JOURNAL, MANIFEST
 
 if TYPE_CHECKING:
@@ -52,27 +55,16 @@ class Record:
     assets: tuple[str, ...]
     """The keys of the assets that it is."""
 
-    @classmethod
-    def read(cls, fields: Mapping[str, Any]) -> Record:
-        """Read one as JSON gives it.
-
-        Raises:
-            TypeError: It is something else.
-        """
-        lists = {name: tuple(fields[name]) for name in ("checked", "assets") if name in fields}
-        return cls(**{**fields, **lists})
-
 
 class Manifest:
     """The records of a folder; see :func:`open_manifest`. Shared by all threads of a run."""
 
-    def __init__(self, folder: Path, layout: str, records: dict[str, Record]) -> None:
+    def __init__(self, folder: Path, layout: str) -> None:
         self._folder = folder
         self._layout = layout
-        self._records = records
+        self._records: dict[str, Record] = {}
+        self._notes: dict[str, Note | None] = {}
         self._by_item: dict[tuple[str | None, str], dict[str, None]] = {}
-        for path, record in records.items():
-            self._index(path, record)
         self._lock = threading.Lock()
         self._journal: int | None = None
 
@@ -91,27 +83,49 @@ class Manifest:
             for key in self._records[path].assets
         }
 
+    def note(self, path: str) -> Note | None:
+        """Return what was noted of a file that was begun."""
+        return self._notes.get(path)
+
+    def begin(self, path: str, note: Note | None) -> None:
+        """Note what a file that is begun is of; ``None`` if it cannot be gone on with."""
+        self._write({"begun": {path: _plain(note)}})
+        self._notes[path] = note
+
     def add(self, path: str, record: Record) -> None:
-        """Write a file down, for good: a run that is killed right after has done so."""
-        line = json.dumps({path: asdict(record)}) + "\n"
-        with self._lock:
-            if self._journal is None:
-                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-                self._journal = os.open(self._folder / JOURNAL, flags, 0o666)
-                line = "\n" + line  # after what a run that was killed may have left
-            os.write(self._journal, line.encode())
-            self._records[path] = record
-            self._index(path, record)
+        """Write down a file that is there."""
+        self._write({"files": {path: _plain(record)}})
+        self._take(path, record)
+
+    def read(self, lines: Mapping[str, Any]) -> None:
+        """Take over what is written of files.
+
+        Raises:
+            AttributeError, KeyError, TypeError: It is something else.
+        """
+        for path, fields in lines.get("begun", {}).items():
+            self._notes[path] = None if fields is None else _note(fields)
+        for path, fields in lines.get("files", {}).items():
+            self._take(path, _record(fields))
 
     def save(self) -> None:
         """Write ``manifest.json``, of the files that are still there."""
         with self._lock:
-            here = {
-                path: asdict(record)
-                for path, record in sorted(self._records.items())
-                if (self._folder / path).is_file()
+            document = {
+                "type": _TYPE,
+                "version": _VERSION,
+                "layout": self._layout,
+                "files": {
+                    path: _plain(record)
+                    for path, record in sorted(self._records.items())
+                    if (self._folder / path).is_file()
+                },
+                "begun": {
+                    path: _plain(note)
+                    for path, note in sorted(self._notes.items())
+                    if note is not None and (self._folder / f"{path}.part").is_file()
+                },
             }
-            document = {"type": _TYPE, "version": _VERSION, "layout": self._layout, "files": here}
             text = json.dumps(document, indent=2) + "\n"
             if _text(self._folder / MANIFEST) != text:
                 write_whole(self._folder / MANIFEST, text, sync=True)
@@ -123,8 +137,22 @@ class Manifest:
         with self._lock:
             self._close()
 
-    def _index(self, path: str, record: Record) -> None:
-        self._by_item.setdefault((record.collection, record.item), {})[path] = None
+    def _take(self, path: str, record: Record) -> None:
+        with self._lock:
+            self._records[path] = record
+            self._by_item.setdefault((record.collection, record.item), {})[path] = None
+        self._notes.pop(path, None)
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        """Append to the journal, in one step: who is killed right after has written it."""
+        text = json.dumps(line) + "\n"
+        with self._lock:
+            journal = self._journal
+            if journal is None:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+                journal = self._journal = os.open(self._folder / JOURNAL, flags, 0o666)
+                text = "\n" + text  # after what a run that was killed may have left
+        os.write(journal, text.encode())
 
     def _close(self) -> None:
         if self._journal is not None:
@@ -155,9 +183,10 @@ def open_manifest(folder: Path, layout: str) -> Iterator[Manifest]:
             "another folder."
         ) from None
     try:
-        known = (folder / MANIFEST).exists()
-        manifest = Manifest(folder, layout, _read(folder, layout) if known else {})
-        if not known:
+        manifest = Manifest(folder, layout)
+        if (folder / MANIFEST).exists():
+            _read(manifest, folder, layout)
+        else:
             _check_that_it_is_free(folder)
             manifest.save()
         try:
@@ -175,14 +204,14 @@ def _check_that_it_is_free(folder: Path) -> None:
         )
 
 
-def _read(folder: Path, layout: str) -> dict[str, Record]:
+def _read(manifest: Manifest, folder: Path, layout: str) -> None:
     """Read what earlier runs have written down."""
     document = _json(_text(folder / MANIFEST) or "")
     try:
         kind, version, before = (document[name] for name in ("type", "version", "layout"))
         if (kind, version) != (_TYPE, _VERSION):
             raise ValueError(kind)  # noqa: TRY301 - one answer to whatever is wrong
-        records = {path: Record.read(fields) for path, fields in document["files"].items()}
+        manifest.read(document)
     except (TypeError, KeyError, ValueError, AttributeError):
         raise DownloadError(
             f"{str(folder / MANIFEST)!r} is not a manifest that this version of constellr_stac has "
@@ -195,8 +224,24 @@ def _read(folder: Path, layout: str) -> dict[str, Record]:
         )
     for line in (_text(folder / JOURNAL) or "").splitlines():
         with contextlib.suppress(TypeError, KeyError, ValueError, AttributeError):
-            records.update({path: Record.read(fields) for path, fields in _json(line).items()})
-    return records
+            manifest.read(_json(line))
+
+
+def _plain(value: Record | Note | None) -> dict[str, Any] | None:
+    """Return a value as JSON has it; what :func:`dataclasses.asdict` does, at once."""
+    if isinstance(value, Note):
+        return {**vars(value), "promises": [vars(promise) for promise in value.promises]}
+    return None if value is None else vars(value)
+
+
+def _record(fields: Mapping[str, Any]) -> Record:
+    lists = {name: tuple(fields[name]) for name in ("checked", "assets")}
+    return Record(**{**fields, **lists})
+
+
+def _note(fields: Mapping[str, Any]) -> Note:
+    promises = tuple(Promise(**promise) for promise in fields["promises"])
+    return Note(**{**fields, "promises": promises})
 
 
 def _text(path: Path) -> str | None:

@@ -27,7 +27,7 @@ Layout: TypeAlias = (
 )
 """How files are laid out: one of the names, or what gives the path of an item's asset."""
 
-LONGEST_NAME = 255 - len(".part.json")
+LONGEST_NAME = 255 - len(".part")
 """Bytes of a name (UTF-8): what file systems take, less what a file that is on its way needs."""
 
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]')
@@ -110,7 +110,7 @@ def _check(part: str, whose: str) -> None:
         why = "that leads out of the folder, or nowhere"
     elif found := _FORBIDDEN.search(part):
         why = f"{found[0]!r} cannot be part of a name, or would lead out of the folder"
-    elif part.lower().endswith((".part", ".part.json")):
+    elif part.lower().endswith(".part"):
         why = "that is what a file is called while it is on its way"
     elif part[-1] in ". ":
         why = "Windows cannot keep a name that ends with a dot or a space"

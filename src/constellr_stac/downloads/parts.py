@@ -1,22 +1,20 @@
 """A file that is on its way, and how it appears under its name: whole, or not at all.
 
-Its bytes gather beside the name it will have, in ``<name>.part``; ``<name>.part.json`` notes
-what they are of, so that another run can go on. Which bytes come is none of this room's
-business.
+Its bytes gather beside the name it will have, in ``<name>.part``. Which bytes come, and where it
+is noted what they are of, is none of this room's business.
 """
 
 from __future__ import annotations
 
-import json
 import os
-from dataclasses import asdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .checks import Digests, Promise, promised_by_store
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from io import FileIO
     from pathlib import Path
 
@@ -24,11 +22,23 @@ if TYPE_CHECKING:
 
     from .progress import Meter
 
-__all__ = ["PartFile", "StoppedError"]
+__all__ = ["Note", "PartFile", "StoppedError"]
 
 
 class StoppedError(Exception):
     """The run was told to stop; what is there can be gone on with."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """What the bytes of a part are of, so that another run can go on."""
+
+    version: str
+    """The :attr:`~constellr_stac.transfers.Source.version`."""
+    size: int | None
+    """Bytes of the whole."""
+    promises: tuple[Promise, ...]
+    """What the store says of it."""
 
 
 class PartFile:
@@ -40,6 +50,8 @@ class PartFile:
         stop: Once it is set, no byte is written any more.
 
     Keyword Args:
+        note: What an earlier run has noted of the bytes that are there.
+        noted: Is told what is to be noted for a later one, before there are bytes.
         promises: What the item says of the file.
         kinds: What to work out of it in any case; see :class:`Digests`.
     """
@@ -50,12 +62,14 @@ class PartFile:
         meter: Meter,
         stop: threading.Event,
         *,
+        note: Note | None,
+        noted: Callable[[Note | None], None],
         promises: Sequence[Promise] = (),
         kinds: Iterable[str] = (),
     ) -> None:
         self.target = target
         self.path = target.with_name(target.name + ".part")
-        self._note = target.with_name(target.name + ".part.json")
+        self._noted = noted
         self._meter = meter
         self._stop = stop
         self._said_by_item = tuple(promises)
@@ -65,7 +79,8 @@ class PartFile:
         self._open: tuple[FileIO, Digests] | None = None
         self.version: str | None = None
         self.held = 0
-        self._remember()
+        if note is not None:
+            self._remember(note)
 
     def begin(self, source: Source) -> None:
         """Start with an empty file, and note what it will be (for Transfer.stream)."""
@@ -76,7 +91,10 @@ class PartFile:
         self.version, self._size = source.version, source.size
         self._said_by_store = promised_by_store(source)
         self._open = file, self._new_digests()
-        self._write_note()
+        note = None
+        if self.version is not None:
+            note = Note(self.version, self._size, self._said_by_store)
+        self._noted(note)
         self._meter.begin(self._size, 0)
 
     def take(self, piece: bytes) -> None:
@@ -109,13 +127,11 @@ class PartFile:
         os.fsync(self._opened()[0].fileno())
         self.close()
         self.path.replace(self.target)
-        self._note.unlink(missing_ok=True)
 
     def discard(self) -> None:
         """Forget the bytes: they are not what they should be."""
         self.close()
         self.path.unlink(missing_ok=True)
-        self._note.unlink(missing_ok=True)
         self.version, self.held = None, 0
 
     def close(self) -> None:
@@ -124,20 +140,17 @@ class PartFile:
             self._open[0].close()
             self._open = None
 
-    def _remember(self) -> None:
-        """Find what an earlier run has left, if it left a word about it."""
+    def _remember(self, note: Note) -> None:
+        """Go on with what an earlier run has left, if it is there still."""
         try:
-            note = json.loads(self._note.read_bytes())
-            version, size = note["version"], note["size"]
-            promises = tuple(Promise(**promise) for promise in note["promises"])
             held = self.path.stat().st_size
-        except (OSError, ValueError, KeyError, TypeError):
+        except FileNotFoundError:
             return
-        if size is not None and held >= size:
-            held = max(size - 1, 0)  # one byte is asked for: is the object the same still?
+        if note.size is not None and held >= note.size:
+            held = max(note.size - 1, 0)  # one byte is asked for: is the object the same still?
             os.truncate(self.path, held)
-        self.version, self.held, self._size = version, held, size
-        self._said_by_store = promises
+        self.version, self.held, self._size = note.version, held, note.size
+        self._said_by_store = note.promises
 
     def _opened(self) -> tuple[FileIO, Digests]:
         """Return the file and its digests; open what an earlier run has left."""
@@ -150,17 +163,6 @@ class PartFile:
 
     def _new_digests(self) -> Digests:
         return Digests({*self._kinds, *(promise.kind for promise in self.promises)})
-
-    def _write_note(self) -> None:
-        if self.version is None:
-            self._note.unlink(missing_ok=True)
-            return
-        note = {
-            "version": self.version,
-            "size": self._size,
-            "promises": [asdict(promise) for promise in self._said_by_store],
-        }
-        self._note.write_text(json.dumps(note))
 
     def _check_stop(self) -> None:
         if self._stop.is_set():

@@ -127,16 +127,18 @@ class Run:
     def _sort_out(self) -> list[Job]:
         """Return what the network is needed for; make folders for it."""
         jobs = []
+        for folder in {self._folder / file.path.parent for file in self._wanted.files}:
+            folder.mkdir(parents=True, exist_ok=True)
         for item in self._wanted.items:
             for file in item.files:
                 target = self._folder / file.path
-                target.parent.mkdir(parents=True, exist_ok=True)
-                if target.exists() and not target.is_file():
+                there = target.exists()
+                if there and not target.is_file():
                     raise DownloadError(
                         f"{str(target)!r} is no file, and {file.reference.label} has to be there. "
                         "Move it away, or choose another folder."
                     )
-                there = target.exists() and not self._overwrite
+                there = there and not self._overwrite
                 if there and self._is_known(file, target):
                     self._skipped.append(target)
                     self._left[item] -= 1
