@@ -18,7 +18,7 @@ __all__ = ["Crew"]
 
 T = TypeVar("T")
 
-_LOOK_UP = 0.2  # seconds; on Windows a signal does not end a wait
+_LOOK_UP = 0.1  # seconds; on Windows a signal does not end a wait
 
 
 class Crew(Generic[T]):
@@ -51,18 +51,25 @@ class Crew(Generic[T]):
             name = f"constellr-download-{number}"
             threading.Thread(target=self._work, name=name, daemon=True).start()
 
-    def wait(self, seconds: float | None = None) -> None:
-        """Wait until nobody is at work, or for so long.
+    def wait(self, look: Callable[[], None]) -> None:
+        """Wait until there is nothing left to do, and ``look`` now and then.
 
         Raises:
             BaseException: What a job has raised.
         """
-        deadline = None if seconds is None else time.monotonic() + seconds
-        with self._changed:
-            while self._working and (deadline is None or time.monotonic() < deadline):
-                self._changed.wait(_LOOK_UP)
+        while self._working and not self._stop.is_set():
+            with self._changed:
+                self._changed.wait_for(lambda: not self._working, _LOOK_UP)
+            look()
         if self._failure is not None:
             raise self._failure
+
+    def leave(self, seconds: float) -> None:
+        """Wait so long for those who are still at work, and then no more."""
+        deadline = time.monotonic() + seconds
+        with self._changed:
+            while self._working and time.monotonic() < deadline:
+                self._changed.wait(_LOOK_UP)
 
     def _work(self) -> None:
         try:
@@ -73,9 +80,9 @@ class Crew(Generic[T]):
                     return
                 self._do(job)
         except BaseException as error:  # noqa: BLE001 - it is raised where the crew is waited for
-            self._stop.set()
             with self._changed:
                 self._failure = self._failure or error
+            self._stop.set()
         finally:
             with self._changed:
                 self._working -= 1

@@ -1,7 +1,7 @@
 """How far a run is, for people: bars in a terminal or a notebook, else nothing.
 
-The counting is the same for all; a display only draws. Rates and estimates are the drawing
-library's.
+Whoever brings files counts, and one thread draws, now and then. Rates and estimates are the
+drawing library's.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any, Self
 
+from rich.filesize import decimal
+
 if TYPE_CHECKING:
-    from types import TracebackType
+    from rich.progress import TaskID
 
 __all__ = ["Display", "Meter", "display_for"]
 
@@ -31,19 +33,17 @@ class Meter:
         """Bytes that came in this run."""
         self.expected: int | None = None
         """Bytes that come in this run, as far as known."""
-        self.bar: Any = None
-        """What a display draws it with."""
 
     def begin(self, size: int | None, held: int) -> None:
         """Say how long the file is, and how much of it is there; again if it begins anew."""
         self.size, self.there = size, held
-        self._display.expect(self, None if size is None else self.come + size - held)
+        self._display.begin(self, None if size is None else self.come + size - held)
 
     def advance(self, count: int) -> None:
         """Say that bytes came."""
         self.there += count
         self.come += count
-        self._display.advance(self, count)
+        self._display.advance(count)
 
     def end(self) -> None:
         """Say that no more comes, for whatever reason."""
@@ -51,7 +51,7 @@ class Meter:
 
 
 class Display:
-    """Counts, and draws nothing. Shared by all threads.
+    """Counts, and draws nothing.
 
     Args:
         files: How many files there are.
@@ -64,65 +64,61 @@ class Display:
         self.come = 0
         """Bytes that came."""
         self._lock = threading.Lock()
+        self._active: dict[Meter, None] = {}
         self._known = 0
         self._known_files = 0
 
     def meter(self, name: str) -> Meter:
-        """Return what a file of this name is measured with."""
+        """Return what a file of this name is measured with, on any thread."""
         return Meter(self, name)
 
-    def expect(self, meter: Meter, count: int | None) -> None:
-        """Take note of how many bytes of a file will have come."""
-        if count is None:
-            return
+    def begin(self, meter: Meter, expected: int | None) -> None:
+        """Take note of a file that is on its way, and of how many bytes of it are to come."""
         with self._lock:
-            self._known += count - (meter.expected or 0)
-            self._known_files += meter.expected is None
-            meter.expected = count
-            self.draw()
+            self._active[meter] = None
+            if expected is not None:
+                self._known += expected - (meter.expected or 0)
+                self._known_files += meter.expected is None
+                meter.expected = expected
 
-    def advance(self, meter: Meter, count: int) -> None:
+    def advance(self, count: int) -> None:
         """Take note of bytes that came."""
         with self._lock:
             self.come += count
-            self.draw_file(meter, count)
-            self.draw(count)
 
     def end(self, meter: Meter) -> None:
         """Take note that a file is through."""
         with self._lock:
             self.done += 1
-            self.drop_file(meter)
-            self.draw()
+            self._active.pop(meter, None)
+
+    @property
+    def active(self) -> list[Meter]:
+        """Files that are on their way."""
+        with self._lock:
+            return list(self._active)
 
     @property
     def total(self) -> int | None:
         """How many bytes come in all, judged by the files begun so far."""
-        if not self._known_files:
-            return None
-        return round(self._known * max(self.files, self._known_files) / self._known_files)
+        with self._lock:
+            if not self._known_files:
+                return None
+            return round(self._known * max(self.files, self._known_files) / self._known_files)
 
-    # What a display is made of; all of it is called with the lock held.
+    @property
+    def heading(self) -> str:
+        """What stands before the bar for all."""
+        return f"{self.done} of {self.files} files"
 
-    def draw(self, count: int = 0) -> None:
-        """Show how far everything is; ``count`` bytes further than before."""
-
-    def draw_file(self, meter: Meter, count: int) -> None:
-        """Show how far a file is; ``count`` bytes further than before."""
-
-    def drop_file(self, meter: Meter) -> None:
-        """Show a file no more."""
+    def draw(self) -> None:
+        """Show how far everything is; called by one thread, now and then."""
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop drawing."""
+    def __exit__(self, *_: object) -> None:
+        self.draw()
 
 
 class TerminalDisplay(Display):
@@ -154,76 +150,74 @@ class TerminalDisplay(Display):
             console=Console(stderr=True),
             expand=True,
         )
-        self._all = self._bars.add_task(self._heading(), total=None)
+        self._all = self._bars.add_task(self.heading, total=None)
+        self._of_files: dict[Meter, TaskID] = {}
 
-    def draw(self, count: int = 0) -> None:
+    def draw(self) -> None:
         """Show how far everything is."""
+        active = self.active
+        for meter in self._of_files.keys() - set(active):
+            self._bars.remove_task(self._of_files.pop(meter))
+        for meter in active:
+            bar = self._of_files.get(meter)
+            if bar is None:
+                bar = self._of_files[meter] = self._bars.add_task(
+                    meter.name, total=meter.size, completed=meter.there - meter.come
+                )
+            self._bars.update(bar, total=meter.size, completed=meter.there)
         self._bars.update(
-            self._all, description=self._heading(), total=self.total, advance=count or None
+            self._all, description=self.heading, total=self.total, completed=self.come
         )
-
-    def draw_file(self, meter: Meter, count: int) -> None:
-        """Show how far a file is, unless it came all at once."""
-        if meter.bar is None:
-            if meter.there == meter.size:
-                return
-            meter.bar = self._bars.add_task(
-                meter.name, total=meter.size, completed=meter.there - count
-            )
-        self._bars.update(meter.bar, total=meter.size, completed=meter.there)
-
-    def drop_file(self, meter: Meter) -> None:
-        """Show a file no more."""
-        if meter.bar is not None:
-            self._bars.remove_task(meter.bar)
 
     def __enter__(self) -> Self:
         self._bars.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.draw()
         self._bars.stop()
-
-    def _heading(self) -> str:
-        return f"{self.done} of {self.files} files"
 
 
 class NotebookDisplay(Display):
-    """Bars in a notebook, with tqdm."""
+    """Bars in a notebook, with tqdm.
+
+    The one for all counts files: how many bytes they have gets known too late for tqdm.
+    """
 
     def __init__(self, files: int) -> None:
         super().__init__(files)
         from tqdm.auto import tqdm
 
         self._tqdm = tqdm
-        self._all = self._bar("", leave=True)
+        self._all = tqdm(total=files, unit="file")
+        self._of_files: dict[Meter, Any] = {}
 
-    def draw(self, count: int = 0) -> None:
+    def draw(self) -> None:
         """Show how far everything is."""
-        self._all.total = self.total
-        self._all.set_description_str(f"{self.done} of {self.files} files", refresh=False)
-        self._all.update(count)
-
-    def draw_file(self, meter: Meter, count: int) -> None:
-        """Show how far a file is, unless it came all at once."""
-        if meter.bar is None:
-            if meter.there == meter.size:
-                return
-            meter.bar = self._bar(meter.name, total=meter.size, initial=meter.there - count)
-        meter.bar.total = meter.size
-        meter.bar.update(meter.there - meter.bar.n)
-
-    def drop_file(self, meter: Meter) -> None:
-        """Show a file no more."""
-        if meter.bar is not None:
-            meter.bar.close()
+        active = self.active
+        for meter in self._of_files.keys() - set(active):
+            self._of_files.pop(meter).close()
+        for meter in active:
+            bar = self._of_files.get(meter)
+            if bar is None:
+                bar = self._of_files[meter] = self._tqdm(
+                    desc=meter.name,
+                    total=meter.size,
+                    initial=meter.there - meter.come,
+                    unit="B",
+                    unit_scale=True,
+                    leave=False,
+                )
+            bar.update(meter.there - bar.n)
+        rate = self.come / max(self._all.format_dict["elapsed"], 1e-3)
+        self._all.set_postfix_str(f"{decimal(self.come)}, {decimal(round(rate))}/s", refresh=False)
+        self._all.update(self.done - self._all.n)
+        self._all.refresh()
 
     def __exit__(self, *_: object) -> None:
-        self._all.refresh()
-        self._all.close()
-
-    def _bar(self, name: str, *, leave: bool = False, **more: Any) -> Any:
-        return self._tqdm(desc=name, leave=leave, unit="B", unit_scale=True, **more)
+        self.draw()
+        for bar in (*self._of_files.values(), self._all):
+            bar.close()
 
 
 def display_for(files: int, *, wanted: bool) -> Display:

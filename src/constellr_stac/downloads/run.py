@@ -159,14 +159,13 @@ class Run:
     def _work(self, jobs: list[Job]) -> None:
         crew = Crew(self._do, jobs, self._workers, stop=self._stop)
         try:
-            crew.wait()
+            crew.wait(self._display.draw)
         finally:
             self._stop.set()
-            with suppress(Exception):
-                crew.wait(_GRACE)
+            crew.leave(_GRACE)
 
     def _do(self, job: Job) -> None:
-        meter = self._display.meter(job.file.path.name)
+        meter = self._display.meter(job.file.label)
         try:
             self._bringer.bring(job, meter)
         except StoppedError:

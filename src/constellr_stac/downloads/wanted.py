@@ -58,6 +58,12 @@ class WantedFile:
     item: pystac.Item
 
     @property
+    def label(self) -> str:
+        """What to call it where there is little room."""
+        name = self.path.name
+        return name if self.item.id in name else f"{name} {self.item.id}"
+
+    @property
     def asset(self) -> pystac.Asset:
         """What the item says of it."""
         return self.item.assets[self.keys[0]]
