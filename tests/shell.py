@@ -45,7 +45,8 @@ def converse(
 
     Args:
         arguments: What stands after the program's name.
-        says: What to wait for on the screen, and what to type then.
+        says: What to wait for on the screen, and what to type then. What is typed before a
+            password's prompt is there to its last space is thrown away.
 
     Keyword Args:
         columns: How wide the terminal is.
@@ -68,8 +69,9 @@ def converse(
                 seen += part
                 if waiting and waiting[0][0].encode() in seen:
                     os.write(screen, f"{waiting.pop(0)[1]}\n".encode())
+            process.wait(_PATIENCE)
         finally:
-            process.kill() if waiting else process.wait(_PATIENCE)
+            process.kill()
             os.close(screen)
     text = seen.decode().replace("\r\n", "\n")
     assert not waiting, f"{waiting[0][0]!r} did not appear:\n{text}"

@@ -30,7 +30,7 @@ def keyring(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sandbox: Sandbox) -
 def test_login_asks_and_whoami_finds_what_it_kept(sandbox: Sandbox, keyring: Path) -> None:
     """At a terminal the password is asked for, not shown, checked and kept; logout forgets it."""
     code, screen = converse(
-        ["login"], [("User name", sandbox.username), ("Password", sandbox.password)]
+        ["login"], [("User name", sandbox.username), ("Password: ", sandbox.password)]
     )
     assert code == 0
     assert f"Logged in to {sandbox.api_url}" in screen

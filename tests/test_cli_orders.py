@@ -162,12 +162,13 @@ def test_files_that_hold_no_orders(sandbox: Sandbox, here: Path, content: str, s
 def test_an_unknown_outcome_is_told(sandbox: Sandbox, here: Path) -> None:
     """An order that may or may not be placed is told so, is not sent again, and is a failure."""
     file = in_yaml("o.yaml", an_order())
-    sandbox.fail(Fault(path="/orders/batch", method="POST", kind="reset"))
+    sandbox.fail(Fault(path="^/orders$", method="GET", status=403, times=9))  # nothing to look at
+    sandbox.fail(Fault(path="^/orders/batch$", method="POST", kind="commit_then_reset"))
     run = constellr("orders", "create", file, "--yes", "--json")
     assert (run.returncode, run.stdout) == (1, "")
     assert "is unknown" in run.stderr
     sent = [request for request in sandbox.requests if request.path == "/orders/batch"]
-    assert len(sent) == 1
+    assert len(sent) == len(sandbox.orders) == 1
 
 
 def test_orders_are_shown_tagged_and_awaited(newer: Sandbox, here: Path) -> None:

@@ -110,9 +110,10 @@ def create(
             msg = "Nothing was ordered."
             raise Failure(msg)
         try:
-            placed = client.create(
-                batch.orders, use_case=batch.use_case, comment=batch.comment, check=False
-            )
+            with terminal.working("Placing the orders …"):
+                placed = client.create(
+                    batch.orders, use_case=batch.use_case, comment=batch.comment, check=False
+                )
         except OrderOutcomeUnknown as error:
             for order in error.found:
                 error.add_note(f"Found on the server: {order.id}, {order.state}.")
