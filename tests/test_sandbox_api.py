@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from itertools import chain
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 from uuid import uuid4
 from zipfile import ZipFile
 
@@ -256,6 +257,7 @@ def test_token_wants_a_form(sandbox: Sandbox) -> None:
         ({}, both),
         ({"data": {"username": "x"}}, [["body", "password"]]),
         ({"data": {**form, "username": ""}}, [["body", "username"]]),
+        ({"data": urlencode(form), "headers": {"Content-Type": "text/plain"}}, both),
     ]:
         answer = requests.post(url, timeout=5, **kwargs)  # type: ignore[arg-type]  # a table
         assert places(answer) == missing
@@ -332,7 +334,7 @@ UNSOUND = {
     "empty": {"type": "Polygon", "coordinates": []},
     "short": ring([0, 0], [1, 0], [0, 0]),
     "open": ring([0, 0], [1, 0], [1, 1], [0, 1]),
-    "crossed": ring([0, 0], [1, 1], [1, 0], [0, 1], [0, 0]),
+    "crossed": ring([0, 0], [2, 2], [2, 0], [0, 1], [0, 0]),
     "flat": ring([0, 0], [1, 0], [2, 0], [0, 0]),
     "off the globe": ring([0, 0], [181, 0], [181, 1], [0, 0]),
     "swapped": ring([33, -118], [34, -118], [34, -119], [33, -118]),
@@ -900,6 +902,17 @@ def test_search_sorts(older: Caller) -> None:
         older.sandbox.add_item({**item, "id": f"extra {number}", "properties": changed})
     by_share = [{"field": "share", "direction": "desc"}, {"field": "id", "direction": "asc"}]
     assert older.found(sortby=by_share) == ["extra 2", "extra 0", "extra 1", *ids]
+
+
+def test_search_sorts_times_as_times(older: Caller) -> None:
+    """Fractions of a second and other zones sort by when they are, not by how they are written."""
+    item = older.sandbox.items[0]
+    times = ["2030-01-01T00:00:00Z", "2030-01-01T00:00:00.5Z", "2030-01-01T02:00:00+03:00"]
+    for number, when in enumerate(times):
+        changed = {**item["properties"], "datetime": when}
+        older.sandbox.add_item({**item, "id": f"time {number}", "properties": changed})
+    late = "2029-01-01T00:00:00Z/.."
+    assert older.found(datetime=late) == ["time 1", "time 0", "time 2"]
 
 
 @pytest.mark.parametrize(

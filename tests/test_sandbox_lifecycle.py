@@ -219,7 +219,7 @@ def test_clients_do_not_delay_the_end(caplog: pytest.LogCaptureFixture) -> None:
             time.sleep(0.005)
         start = time.perf_counter()
         sandbox.stop()
-        assert time.perf_counter() - start < 1
+        assert time.perf_counter() - start < 5
         assert [half.recv(1), stalled.recv(1)] == [b"", b""]
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
@@ -420,33 +420,36 @@ def test_served_to_a_shell(number: signal.Signals, mode: str, tmp_path: Path) ->
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
-        assert process.stdout is not None
-        lines = []
-        for line in process.stdout:
-            lines.append(line)
-            if "AWS_ENDPOINT_URL_S3" in line:
-                break
-        (tmp_path / "exports").write_text("".join(lines), encoding="utf-8")
-        script = '. "$1"; exec "$2" -c "import os, json; print(json.dumps(dict(os.environ)))"'
-        shell = subprocess.run(
-            ["/bin/sh", "-c", script, "sh", str(tmp_path / "exports"), sys.executable],
-            capture_output=True,
-            check=True,
-        )
-        env = json.loads(shell.stdout)
-        if mode == "True":
-            headers = {"X-Api-Key": env["CONSTELLR_API_KEY"]}
-            url = f"{env['CONSTELLR_API_URL']}/products"
-            assert requests.get(url, headers=headers, timeout=5).status_code == 200
-        else:
-            form = {
-                "username": env["CONSTELLR_USERNAME"],
-                "password": env["CONSTELLR_PASSWORD"],
-            }
-            url = f"{env['CONSTELLR_API_URL']}/token"
-            assert requests.post(url, data=form, timeout=5).status_code == 200
-        process.send_signal(number)
-        rest, errors = process.communicate(timeout=10)
+        try:
+            assert process.stdout is not None
+            lines = []
+            for line in process.stdout:
+                lines.append(line)
+                if "AWS_ENDPOINT_URL_S3" in line:
+                    break
+            (tmp_path / "exports").write_text("".join(lines), encoding="utf-8")
+            script = '. "$1"; exec "$2" -c "import os, json; print(json.dumps(dict(os.environ)))"'
+            shell = subprocess.run(
+                ["/bin/sh", "-c", script, "sh", str(tmp_path / "exports"), sys.executable],
+                capture_output=True,
+                check=True,
+            )
+            env = json.loads(shell.stdout)
+            if mode == "True":
+                headers = {"X-Api-Key": env["CONSTELLR_API_KEY"]}
+                url = f"{env['CONSTELLR_API_URL']}/products"
+                assert requests.get(url, headers=headers, timeout=5).status_code == 200
+            else:
+                form = {
+                    "username": env["CONSTELLR_USERNAME"],
+                    "password": env["CONSTELLR_PASSWORD"],
+                }
+                url = f"{env['CONSTELLR_API_URL']}/token"
+                assert requests.post(url, data=form, timeout=5).status_code == 200
+            process.send_signal(number)
+            rest, errors = process.communicate(timeout=10)
+        finally:
+            process.kill()  # it is gone already, unless something failed
     assert (rest, errors, process.returncode) == ("", "", 0)
     assert not is_open(env["CONSTELLR_API_URL"])
     assert not is_open(env["AWS_ENDPOINT_URL_S3"])
