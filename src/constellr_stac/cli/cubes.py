@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from constellr_stac.errors import MissingExtraError
+
 from .frame import command
 from .inputs import bbox
 from .output import refuse_existing, replacing, writer_for
@@ -137,6 +139,7 @@ def quicklook(
     """Draw scenes side by side on one colour scale, as a picture."""
     from constellr_stac import plot
 
+    _refuse_unknown_kind(output)
     refuse_existing(output, overwrite=overwrite)
     with terminal.working("Looking at the scenes …"):
         loaded = _loaded(scenes(items, query), loading)
@@ -147,6 +150,20 @@ def quicklook(
         terminal.json({"path": str(output)})
     else:
         terminal.line(str(output))
+
+
+def _refuse_unknown_kind(picture: Path) -> None:
+    """Refuse a suffix that nothing draws, before anything is loaded."""
+    try:
+        from matplotlib.backend_bases import FigureCanvasBase
+    except ImportError as error:
+        what = "Drawing"
+        raise MissingExtraError(what, "plot") from error
+    kinds = FigureCanvasBase.get_supported_filetypes()
+    if picture.suffix.lower().removeprefix(".") not in kinds:
+        raise typer.BadParameter(
+            f"{picture}: the suffix tells the kind: {', '.join(sorted(kinds))}."
+        )
 
 
 def _loaded(items: "list[pystac.Item]", loading: Loading) -> "xr.Dataset":
