@@ -1,0 +1,408 @@
+"""Check what a thousand workers will ask for: ``python benchmarks/thousand_workers.py``.
+
+The formulas of the page *A thousand workers* stand here as functions. Up to 64 simulated workers,
+each a process of its own that runs the package's own code, work against a sandbox whose tokens
+and URLs end within seconds; its ledger tells what was really asked for. Prints both side by side
+and what the formulas say of 1,000 workers, writes ``thousand_workers.json``, and fails if a
+formula is off.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import platform
+import random
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import requests
+from rich.console import Console
+from rich.table import Table
+
+from constellr_stac import ConstellrAuth, Password, Token
+from constellr_stac.assets import Fetcher
+from constellr_stac.auth import api_session
+from constellr_stac.credentials import LENT, Credential
+from constellr_stac.loans import Loan
+from constellr_stac.locations import Locations
+from constellr_stac.references import Reference
+from constellr_stac.sandbox import Fault, Sandbox
+from constellr_stac.settings import origin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from multiprocessing.connection import Connection
+    from multiprocessing.synchronize import Barrier
+
+HOUR, DAY = 3600.0, 86400.0
+_LONGEST_LEAD = 300.0
+_POLL = 0.05
+
+
+# The formulas; all times in seconds
+
+
+def lead(life: float) -> float:
+    """Return how long before its end the renewal of a value may begin; half of it is random."""
+    return min(life / 5, _LONGEST_LEAD)
+
+
+def renewals(life: float, duration: float) -> float:
+    """Return how often a value of this life is asked for, the first time included."""
+    return 1 + duration // (life - 0.75 * lead(life))
+
+
+def own_token_requests(workers: int, life: float, duration: float) -> float:
+    """Return the token requests of workers that have a password of their own."""
+    return workers * renewals(life, duration)
+
+
+def lent_token_requests(life: float, duration: float) -> float:
+    """Return the token requests of a client that lends its tokens, to however many workers."""
+    return renewals(life, duration)
+
+
+def readers(workers: int, pieces: int) -> float:
+    """Return how many workers read something of a scene that is cut into so many chunks."""
+    return workers * (1 - (1 - 1 / workers) ** pieces)
+
+
+def item_requests(workers: int, scenes: int, pieces: int, life: float, duration: float) -> float:
+    """Return the requests for pre-signed items; each worker asks for what it reads."""
+    return scenes * readers(workers, pieces) * renewals(life, duration)
+
+
+def object_requests(scenes: int, pieces: int, files: int = 1) -> int:
+    """Return the GETs of files below 1 MiB, ``files`` of each scene."""
+    return scenes * pieces * files
+
+
+# What a simulated worker does
+
+
+@dataclass(frozen=True)
+class Job:
+    """A worker's part in a simulation."""
+
+    api_url: str
+    username: str
+    password: str
+    lent: bool
+    """Whether tokens come over the pipe, and no password is known."""
+    references: tuple[str, ...] = ()
+    """What to read, one after another; or to know the URLs of, if there is a duration."""
+    duration: float = 0.0
+
+
+def work(job: Job, start: Barrier, told: Connection) -> None:
+    """Do a worker's part, with the package's own code; send what went wrong, or ``None``."""
+    password = None if job.lent else Password(job.username, job.password)
+    auth = ConstellrAuth(password, base_url=job.api_url)
+    if job.lent:
+        loan: Loan[Credential] = Loan(lambda _number: None)
+        LENT.add(origin(job.api_url), loan)
+        threading.Thread(target=_borrow, args=(loan, told), daemon=True).start()
+    locations = Locations(auth)
+    fetcher = Fetcher(locations)
+    references = [Reference.parse(uri) for uri in job.references]
+    start.wait()
+    try:
+        if job.duration:
+            _use(auth, locations, references, job.duration)
+        else:
+            auth.token()
+            for reference in references:
+                fetcher.file(fetcher.start(reference))
+    except Exception as error:  # noqa: BLE001 - the parent process prints it
+        told.send(repr(error))
+    else:
+        told.send(None)
+
+
+def _use(
+    auth: ConstellrAuth, locations: Locations, references: list[Reference], duration: float
+) -> None:
+    """Need a token, and URLs for ``references``, for a while; ask the API every other second."""
+    began = time.monotonic()
+    ask_at = began
+    with api_session(auth) as session:
+        while time.monotonic() < began + duration:
+            auth.token()
+            for reference in references:
+                locations.url(reference)
+            if not references and time.monotonic() >= ask_at:
+                session.get(f"{auth.base_url}/stac").raise_for_status()
+                ask_at += 2
+            time.sleep(_POLL)
+
+
+def _borrow(loan: Loan[Credential], told: Connection) -> None:
+    while True:
+        number, value = told.recv()
+        loan.put(number, Token(value))
+
+
+# Simulations
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a formula says, and what was counted."""
+
+    workers: int
+    what: str
+    formula: float
+    counted: float
+    tolerance: float = 0.0
+    """How much may be missing or too much, relatively: for what is random."""
+    at_least: bool = False
+    """Whether more is no error: a busy machine spreads things further."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the formula is right."""
+        if self.at_least and self.counted > self.formula:
+            return True
+        return abs(self.counted - self.formula) <= self.tolerance * self.formula
+
+
+@contextmanager
+def running(sandbox: Sandbox, jobs: list[Job]) -> Iterator[list[Connection]]:
+    """Start a process for each job, and wait until all have done their part."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, "constellr_stac.assets", "constellr_stac.sandbox"])
+    start = context.Barrier(len(jobs) + 1)
+    pipes = [context.Pipe() for _ in jobs]
+    processes = [
+        context.Process(target=work, args=(job, start, far), daemon=True)
+        for job, (_, far) in zip(jobs, pipes, strict=True)
+    ]
+    for process in processes:
+        process.start()
+    sandbox.clear_requests()
+    start.wait()
+    ends = [near for near, _ in pipes]
+    yield ends
+    failures = [failure for failure in (end.recv() for end in ends) if failure is not None]
+    for process in processes:
+        process.join()
+    if failures:
+        sys.exit(f"{len(failures)} of {len(jobs)} workers failed: {failures[0]}")
+
+
+def tokens(workers: int, *, lent: bool) -> list[Outcome]:
+    """Let tokens of ten seconds end."""
+    life, duration = 10.0, 12.0
+    with Sandbox(token_lifetime=timedelta(seconds=life)) as sandbox:
+        jobs = [_job(sandbox, lent=lent, duration=duration)] * workers
+        with running(sandbox, jobs) as ends:
+            if lent:
+                _lend(sandbox, ends, duration)
+        asked = [exchange.when for exchange in sandbox.requests if exchange.path == "/token"]
+    if lent:
+        formula = lent_token_requests(life, duration)
+        return [Outcome(workers, "tokens, lent by the client", formula, len(asked))]
+    formula = own_token_requests(workers, life, duration)
+    rows = [Outcome(workers, "tokens, each its own", formula, len(asked))]
+    if workers >= 16:
+        wave = sorted(asked)[workers : 2 * workers]
+        spread = (wave[-1] - wave[0]).total_seconds()
+        what = "seconds that renewals spread over, at least"
+        rows.append(Outcome(workers, what, lead(life) / 2, spread, 0.2, at_least=True))
+    return rows
+
+
+def _lend(sandbox: Sandbox, ends: list[Connection], duration: float) -> None:
+    """Do as the client does: look after the token, and send each new one to all."""
+    auth = ConstellrAuth(Password(sandbox.username, sandbox.password), base_url=sandbox.api_url)
+    began, last, number = time.monotonic(), None, 0
+    while time.monotonic() < began + duration:
+        token = auth.token()
+        if token is not None and token != last:
+            last, number = token, number + 1
+            for end in ends:
+                end.send((number, token.value.reveal()))  # type: ignore[union-attr]
+        time.sleep(_POLL)
+
+
+def scenes(workers: int) -> list[Outcome]:
+    """Read 15 scenes in 16 pieces each, dealt out at random as a busy scheduler does."""
+    pieces = 16
+    with Sandbox(presigned=True) as sandbox:
+        references = _references(sandbox)
+        deal = random.Random(workers)  # noqa: S311 - a simulation
+        hands: list[list[str]] = [[] for _ in range(workers)]
+        for reference in references * pieces:
+            deal.choice(hands).append(reference)
+        jobs = [_job(sandbox, references=tuple(hand)) for hand in hands]
+        with running(sandbox, jobs):
+            pass
+        items = sum("/items/" in exchange.path for exchange in sandbox.requests)
+        objects = sum(exchange.server == "store" for exchange in sandbox.requests)
+    count = len(references)
+    return [
+        Outcome(
+            workers,
+            "items, pre-signed",
+            item_requests(workers, count, pieces, HOUR, 0),
+            items,
+            0.15,
+        ),
+        Outcome(workers, "objects", object_requests(count, pieces), objects),
+    ]
+
+
+def signatures(workers: int) -> list[Outcome]:
+    """Need the URLs of three scenes for longer than the ten seconds that they live."""
+    life, duration = 10.0, 11.5
+    with Sandbox(presigned=True, url_lifetime=timedelta(seconds=life)) as sandbox:
+        references = tuple(_references(sandbox)[:3])
+        jobs = [_job(sandbox, references=references, duration=duration)] * workers
+        with running(sandbox, jobs):
+            pass
+        items = sum("/items/" in exchange.path for exchange in sandbox.requests)
+    formula = len(references) * workers * renewals(life, duration)
+    return [Outcome(workers, "items, when URLs end", formula, items)]
+
+
+def refusals(workers: int) -> list[Outcome]:
+    """Refuse as many token requests as there are workers, with 429: all get theirs later."""
+    with Sandbox() as sandbox:
+        later = Fault("/token", status=429, headers={"Retry-After": "1"}, times=workers)
+        jobs = [_job(sandbox)] * workers
+        sandbox.fail(later)
+        with running(sandbox, jobs):
+            pass
+        asked = [exchange.when for exchange in sandbox.requests if exchange.path == "/token"]
+    waited = (max(asked) - min(asked)).total_seconds()
+    return [
+        Outcome(workers, "tokens after 429", 2 * workers, len(asked)),
+        Outcome(workers, "429: waited as told (1 = yes)", 1, float(waited >= 1)),
+    ]
+
+
+def _job(sandbox: Sandbox, *, lent: bool = False, **what: Any) -> Job:
+    return Job(sandbox.api_url, sandbox.username, sandbox.password, lent=lent, **what)
+
+
+def _references(sandbox: Sandbox) -> list[str]:
+    """Return references to the temperatures of all scenes, as a graph holds them."""
+    auth = ConstellrAuth(Password(sandbox.username, sandbox.password), base_url=sandbox.api_url)
+    page = requests.post(
+        f"{sandbox.api_url}/stac/search", json={"limit": 100}, auth=auth, timeout=60
+    ).json()
+    return [
+        str(
+            Reference(
+                item["assets"]["lst"]["href"].partition("?")[0],
+                item["collection"],
+                item["id"],
+                "lst",
+            )
+        )
+        for item in page["features"]
+    ]
+
+
+# A thousand workers
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A large compute, and what it asks for by the formulas."""
+
+    workers: int = 1000
+    threads: int = 2
+    scenes: int = 200_000
+    files: int = 2
+    pieces: int = 1
+    scenes_in_chunk: int = 8
+    seconds_for_chunk: float = 10.0
+
+    @property
+    def duration(self) -> float:
+        """Seconds for all chunks, on all threads."""
+        chunks = self.scenes * self.pieces / self.scenes_in_chunk
+        return chunks * self.seconds_for_chunk / (self.workers * self.threads)
+
+    def rows(self) -> dict[str, str]:
+        """Return what is asked for, and how fast."""
+        items = item_requests(self.workers, self.scenes, self.pieces, HOUR, 0)
+        objects = object_requests(self.scenes, self.pieces, self.files)
+        return {
+            "compute": f"{self.scenes:,} scenes of {self.files} files in {self.pieces} pieces, "
+            f"chunks of {self.scenes_in_chunk} scenes, {self.seconds_for_chunk:g} s each",
+            "duration": f"{self.duration:.0f} s on {self.workers} workers, {self.threads} threads",
+            "tokens, lent": "1 at the start, 1 a day",
+            "tokens, each its own": f"{self.workers} at the start, "
+            f"{self.workers / (lead(DAY) / 2):.1f}/s a day later",
+            "items, pre-signed": f"{items:,.0f} in all, {items / self.duration:,.0f}/s",
+            "items, s3://": "0",
+            "objects": f"{objects:,} in all, {objects / self.duration:,.0f}/s",
+        }
+
+
+SIMULATIONS: dict[str, Callable[[int], list[Outcome]]] = {
+    "own": lambda workers: tokens(workers, lent=False),
+    "lent": lambda workers: tokens(workers, lent=True),
+    "scenes": scenes,
+    "signatures": signatures,
+    "refusals": refusals,
+}
+
+
+def main() -> None:
+    """Run the simulations, for several numbers of workers."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 4, 16, 64])
+    parser.add_argument("--only", nargs="+", choices=SIMULATIONS, default=list(SIMULATIONS))
+    parser.add_argument("--json", type=Path, default=Path("thousand_workers.json"))
+    arguments = parser.parse_args()
+    outcomes = [
+        outcome
+        for name in arguments.only
+        for workers in arguments.workers
+        for outcome in SIMULATIONS[name](workers)
+    ]
+    _show(outcomes)
+    report = {
+        "machine": {"cpus": os.cpu_count(), "python": platform.python_version()},
+        "outcomes": [{**asdict(outcome), "holds": outcome.holds} for outcome in outcomes],
+        "planned": asdict(Plan()) | Plan().rows(),
+    }
+    arguments.json.write_text(json.dumps(report, indent=1))
+    if not all(outcome.holds for outcome in outcomes):
+        sys.exit("A formula is off.")
+
+
+def _show(outcomes: list[Outcome]) -> None:
+    table = Table(title="Simulated")
+    for column in ("workers", "requests", "formula", "counted", ""):
+        table.add_column(column, justify="left" if column == "requests" else "right")
+    for outcome in outcomes:
+        table.add_row(
+            str(outcome.workers),
+            outcome.what,
+            f"{outcome.formula:g}",
+            f"{outcome.counted:g}",
+            "holds" if outcome.holds else "OFF",
+        )
+    plan = Table(title="1,000 workers, by the formulas", show_header=False)
+    for label, text in Plan().rows().items():
+        plan.add_row(label, text)
+    console = Console(width=100)
+    console.print(table)
+    console.print(plan)
+
+
+if __name__ == "__main__":
+    main()
