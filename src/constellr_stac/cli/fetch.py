@@ -1,13 +1,17 @@
 """``constellr download``: scenes as files."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .failures import Failure
 from .frame import command
 from .scenes import ItemsArgument, Query, scenes
 from .terminal import Terminal
+
+if TYPE_CHECKING:
+    from constellr_stac.downloads import IncompleteDownloadError
 
 __all__ = ["commands"]
 
@@ -71,10 +75,7 @@ def download(
             max_workers=workers,
         )
     except IncompleteDownloadError as error:
-        if terminal.verbose:
-            for path, failure in error.failures.items():
-                error.add_note(f"{path}: {failure}")
-        raise
+        raise _incomplete(error, everything=terminal.verbose > 0) from error
     if terminal.as_json:
         terminal.json(
             {
@@ -92,3 +93,17 @@ def download(
         f"{downloaded.folder}: {len(downloaded.written)} files came ({downloaded.bytes / 1e6:.1f} "
         f"MB in {downloaded.seconds:.1f} s){there}."
     )
+
+
+def _incomplete(error: "IncompleteDownloadError", *, everything: bool) -> Failure:
+    """Say in a few words, or of each file, what is missing."""
+    there = len(error.downloaded.written) + len(error.downloaded.skipped)
+    missing = len(error.failures)
+    what = f"{missing} of {missing + there} files could not be downloaded"
+    if everything:
+        failure = Failure(f"{what}:")
+        for path, reason in error.failures.items():
+            failure.add_note(f"{path}: {reason}")
+        return failure
+    first = next(iter(error.failures.values()))
+    return Failure(f"{what}. {first}" + (" (-v names them all.)" if missing > 1 else ""))
