@@ -347,6 +347,29 @@ def test_an_api_key_is_sent_only_when_that_is_said(client: Client) -> None:
         assert me.requests("/token") == 0
 
 
+def test_asynchronous_code_waits_in_a_thread(cluster: Any) -> None:
+    """On the client's own event loop it is an error, beside it all works."""
+
+    async def called(me: User) -> None:
+        async with Client(cluster.scheduler_address, asynchronous=True) as client:
+            with pytest.raises(TypeError, match=r"to_thread\(share_credentials"):
+                share_credentials(client, me.auth)
+            with pytest.raises(TypeError, match=r"to_thread\(check_workers"):
+                check_workers(client)
+            shared = await asyncio.to_thread(share_credentials, client, me.auth)
+            table = await asyncio.to_thread(check_workers, client, me.items, auth=me.auth)
+            assert len(table) == WORKERS
+            with pytest.raises(TypeError, match=r"to_thread\(SharedCredentials\.close"):
+                shared.close()
+            await asyncio.to_thread(shared.close)
+            with pytest.raises(CredentialsNotFoundError):
+                await client.run(found, me.sandbox.api_url)
+
+    with user(presigned=True) as me:
+        me.items  # noqa: B018 - searched before the event loop runs
+        asyncio.run(called(me))
+
+
 def test_keys_that_do_not_end_stay_here(
     client: Client, swift: Swift, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -561,13 +584,6 @@ def test_what_cannot_be_shared(cluster: Any, client: Client) -> None:
         wrong = ConstellrAuth(Password("nobody", "wrong"), base_url=me.sandbox.api_url)
         with pytest.raises(constellr_stac.AuthenticationError):
             share_credentials(client, wrong)
-
-    async def called() -> None:
-        async with Client(cluster.scheduler_address, asynchronous=True) as other:
-            share_credentials(other)
-
-    with pytest.raises(TypeError, match="to_thread"):
-        asyncio.run(called())
 
 
 # Checking

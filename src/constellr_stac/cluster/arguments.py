@@ -38,8 +38,8 @@ def checked_client(client: Any, function: str) -> Any:
         raise TypeError(msg)
     if client.asynchronous:
         msg = (
-            "This waits for the cluster, and so would stop the event loop that it is called "
-            f"from: use `await asyncio.to_thread(constellr_stac.{function}, client, ...)`."
+            f"{function} waits for the cluster, and so would stop the event loop that it is "
+            f"called from: use `await asyncio.to_thread({function}, ...)`."
         )
         raise TypeError(msg)
     return client

@@ -66,10 +66,15 @@ class SharedCredentials:
     def close(self) -> None:
         """Take the credentials off the workers and the scheduler; twice is fine.
 
-        Workers that cannot be reached keep what they have until it ends.
+        Workers that cannot be reached keep what they have until it ends. In asynchronous code:
+        ``await asyncio.to_thread(shared.close)``.
+
+        Raises:
+            TypeError: This is the client's event loop, which cannot wait for itself.
         """
         if self._closed:
             return
+        checked_client(self._client, "SharedCredentials.close")
         self._closed = True
         self._lender.stop()
         if self._client.status in ("closing", "closed"):
