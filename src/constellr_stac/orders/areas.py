@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 
     from .paging import Page
 
-__all__ = ["AreaOfInterestExistsError", "AreasClient"]
+__all__ = ["AREAS", "AreaOfInterestExistsError", "AreasClient"]
 
-_AREAS = "/areas-of-interest"
-_INFO = f"{_AREAS}/geometry-info"
-_CONVERT = f"{_AREAS}/convert"
+AREAS = "/areas-of-interest"
+_INFO = f"{AREAS}/geometry-info"
+_CONVERT = f"{AREAS}/convert"
 _WITHOUT_API = "With the extra constellr-stac[geo], such files are read without the API."
 
 
@@ -97,7 +97,7 @@ class AreasClient(ApiClient):
         Raises:
             NotFoundError: There is none of this id.
         """
-        return self._area(self._json("GET", path_of(_AREAS, id)))
+        return self._area(self._json("GET", path_of(AREAS, id)))
 
     def list_aois(
         self, limit: int | None = None, sort: str | None = "-created"
@@ -108,7 +108,7 @@ class AreasClient(ApiClient):
             limit: How many at most; default all.
             sort: ``-created``, the newest first, or ``+created``.
         """
-        return map(self._area, self._listed(_AREAS, limit, sort))
+        return map(self._area, self._listed(AREAS, limit, sort))
 
     def delete_aoi(self, id: str | AreaOfInterest) -> None:  # noqa: A002 - the API's own word
         """Delete an area of interest (newer API).
@@ -117,7 +117,7 @@ class AreasClient(ApiClient):
             ConflictError: Orders of it are active.
             NotFoundError: There is none of this id, or the API is older than this endpoint.
         """
-        self._json("DELETE", path_of(_AREAS, id))
+        self._json("DELETE", path_of(AREAS, id))
 
     def geometry_info(self, geometry: Any) -> GeometryInfo:
         """Return the size of an area as the API measures it; :func:`.measure` does so locally.
@@ -199,7 +199,7 @@ class AreasClient(ApiClient):
         polygon: Mapping[str, Any],
     ) -> AreaOfInterest:
         try:
-            area = self._area(self._json("POST", _AREAS, json={**fields, form: polygon}))
+            area = self._area(self._json("POST", AREAS, json={**fields, form: polygon}))
         except ConflictError:
             self._area_field = form  # it was understood
             raise

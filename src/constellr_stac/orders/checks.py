@@ -180,6 +180,8 @@ def _problems(
     """Yield what is wrong with one order."""
     if order.id is not None:
         yield "id", f"this order is placed already ({order.id}); take a .draft() of it"
+    if not order.area_of_interest_id:
+        yield "area_of_interest_id", "it is empty"
     yield from _misspelt(order, rules)
     yield from _tags(order.tag_names, rules)
     if order.illumination_constraint not in (None, *rules.illuminations):

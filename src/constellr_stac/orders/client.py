@@ -19,14 +19,15 @@ from constellr_stac.errors import (
     NotFoundError,
     ValidationError,
 )
+from constellr_stac.transport import TIMEOUT
 
-from .areas import AreasClient
+from .areas import AREAS, AreasClient
 from .checks import orders_from, refuse, tag_violations, violations
 from .payloads import AreaOfInterest, Order
-from .placement import BATCH, Placing
+from .placement import BATCH, ORDERS, Placing
 from .rules import CONTRACT_RULES, NEWER_RULES
 from .waiting import wait_for
-from .wire import parsed, path_of
+from .wire import concerns, parsed, path_of
 
 if TYPE_CHECKING:
     import builtins
@@ -42,8 +43,6 @@ if TYPE_CHECKING:
 
 __all__ = ["OrdersClient"]
 
-_ORDERS = "/orders"
-
 
 class OrdersClient(AreasClient):
     """Orders, areas of interest and products of an organization.
@@ -58,6 +57,7 @@ class OrdersClient(AreasClient):
             answers about areas: :data:`CONTRACT_RULES`, or :data:`NEWER_RULES`.
         today: Returns the date that counts as today; default today in UTC.
         session: A session of your own, which stays open; it must not retry POSTs.
+        timeout: Seconds to wait for a connection, and between two bytes of an answer.
         sleep: Waits for some seconds.
         clock: Returns seconds that only grow, to measure waiting.
 
@@ -93,16 +93,17 @@ class OrdersClient(AreasClient):
         rules: OrderRules | None = None,
         today: Callable[[], date] = lambda: datetime.now(UTC).date(),
         session: requests.Session | None = None,
+        timeout: tuple[float, float] = TIMEOUT,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(auth, base_url=base_url, session=session)
+        super().__init__(auth, base_url=base_url, session=session, timeout=timeout)
         self._rules = rules
         self._today = today
         self._sleep = sleep
         self._clock = clock
         self._placing = Placing(
-            self._ask, partial(self._page, _ORDERS, sort="-created"), self.list, sleep=sleep
+            self._ask, partial(self._page, ORDERS, sort="-created"), self.list, sleep=sleep
         )
 
     @property
@@ -209,11 +210,13 @@ class OrdersClient(AreasClient):
         orders = list(orders)
         readable, _ = orders_from(orders)
         areas: dict[str, AreaOfInterest] = {}
-        for id_ in dict.fromkeys(order.area_of_interest_id for order in readable.values()):
+        for id_ in {order.area_of_interest_id for order in readable.values()} - {""}:
+            # Whether an area that cannot be seen can be ordered is for the server to say.
             try:
                 areas[id_] = self.get_aoi(id_)
-            except (BadRequestError, ForbiddenError, NotFoundError, ValidationError, ValueError):
-                continue  # whether such an area can be ordered is for the server to say
+            except (BadRequestError, ForbiddenError, NotFoundError, ValidationError) as refusal:
+                if not concerns(refusal, path_of(AREAS, id_)):
+                    raise
         refuse(violations(orders, areas=areas, rules=self.rules, today=self._today()))
 
     def list(self, limit: int | None = None, sort: str | None = "-created") -> Iterator[Order]:
@@ -226,7 +229,7 @@ class OrdersClient(AreasClient):
             limit: How many at most; default all.
             sort: ``-created``, the newest first; ``None`` leaves it to the server.
         """
-        return map(partial(parsed, Order), self._listed(_ORDERS, limit, sort))
+        return map(partial(parsed, Order), self._listed(ORDERS, limit, sort))
 
     def get(self, id: str | Order) -> Order:  # noqa: A002 - the API's own word
         """Return an order, given its id, or as it was, as it is now.
@@ -234,7 +237,7 @@ class OrdersClient(AreasClient):
         Raises:
             NotFoundError: There is none of this id.
         """
-        return parsed(Order, self._json("GET", path_of(_ORDERS, id)))
+        return parsed(Order, self._json("GET", path_of(ORDERS, id)))
 
     def update(
         self,
@@ -251,7 +254,7 @@ class OrdersClient(AreasClient):
         """
         names = [tags] if isinstance(tags, str) else [str(tag) for tag in tags]
         refuse(tag_violations(names, self.rules))
-        return parsed(Order, self._json("PATCH", path_of(_ORDERS, id), json={"tags": names}))
+        return parsed(Order, self._json("PATCH", path_of(ORDERS, id), json={"tags": names}))
 
     def delete(self, id: str | Order) -> None:  # noqa: A002 - the API's own word
         """Delete an order that has not been begun, or was rejected (newer API).
@@ -261,7 +264,7 @@ class OrdersClient(AreasClient):
             NotFoundError: There is none of this id, or the API is older than this endpoint.
         """
         hints = {409: "Only an order that is pending_validation or rejected can be deleted."}
-        self._json("DELETE", path_of(_ORDERS, id), hints=hints)
+        self._json("DELETE", path_of(ORDERS, id), hints=hints)
 
     def use_cases(self) -> builtins.list[str]:
         """Return what may be given as ``use_case`` (older API).
@@ -270,7 +273,7 @@ class OrdersClient(AreasClient):
             NotFoundError: The API is newer than use cases.
         """
         hints = {404: "The newer API has no use cases: leave use_case out."}
-        answer = self._json("GET", f"{_ORDERS}/meta/use-cases", hints=hints)
+        answer = self._json("GET", f"{ORDERS}/meta/use-cases", hints=hints)
         return [str(use_case) for use_case in answer]
 
     def wait(

@@ -86,7 +86,7 @@ AreaId = Annotated[str, BeforeValidator(_id_of)]
 class Record(BaseModel):
     """What all values of the API have in common: immutable, unknown fields kept, readable."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, ser_json_inf_nan="constants")
 
     def to_dict(self) -> dict[str, Any]:
         """Return what was given or received as JSON-able values, unknown fields included.

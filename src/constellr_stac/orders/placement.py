@@ -29,7 +29,7 @@ from constellr_stac.errors import (
 
 from .matching import paired
 from .payloads import Order
-from .wire import each_of, parsed
+from .wire import concerns, each_of, parsed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -37,14 +37,15 @@ if TYPE_CHECKING:
 
     from .paging import Page
 
-__all__ = ["BATCH", "Before", "Placing"]
+__all__ = ["BATCH", "ORDERS", "Before", "Placing"]
 
+ORDERS = "/orders"
 BATCH = "/orders/batch"
 """Where orders are placed; what is sent there costs money."""
 
 _LOOKS = (0.0, 1.0, 2.0, 4.0, 8.0)
 """Seconds before each look for orders whose outcome is unknown: the server may still be at it."""
-_SNAPSHOT = 100
+_SNAPSHOT = 50
 _RETRIES = 5
 _LONGEST_PAUSE = 120.0
 _TOO_MANY = 429
@@ -150,8 +151,10 @@ class Placing:
         """Note what is there; ``None`` where the account may order, but not list."""
         try:
             page = self._page(0, _SNAPSHOT)
-        except ForbiddenError:
-            return None
+        except ForbiddenError as refusal:
+            if concerns(refusal, ORDERS):
+                return None
+            raise
         orders = [parsed(Order, item) for item in page.items]
         created = [order.created for order in orders if order.created is not None]
         is_all = page.total <= len(orders)
@@ -204,19 +207,16 @@ class Placing:
         raise _unknown(payload, before, candidates, cause, obstacle) from cause
 
     def _appeared(self, before: Before) -> list[Order]:
-        """Return the orders that were not there before, without reading the whole list."""
-        oldest = before.oldest
-
-        def is_recent(order: Order) -> bool:
-            return oldest is None or order.created is None or order.created >= oldest
-
-        recent = itertools.takewhile(is_recent, self._newest())
+        """Return the orders that were not there before, reading no further than needed."""
+        recent = itertools.takewhile(
+            lambda order: order.id in before.ids or before.is_new(order), self._newest()
+        )
         return [order for order in recent if before.is_new(order)]
 
 
 def _never_sent(error: APIConnectionError) -> bool:
     """Say whether it is certain that no order left this machine."""
-    if not (error.request_url or "").endswith(BATCH):
+    if not concerns(error, BATCH):
         return True  # the token was asked for, and did not come
     cause: Any = error.__cause__
     if isinstance(cause, requests.ConnectTimeout):

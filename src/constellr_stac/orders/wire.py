@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from constellr_stac.credentials import Credential
+    from constellr_stac.errors import ConstellrError
 
     R = TypeVar("R", bound=Record)
 
-__all__ = ["ApiClient", "each_of", "parsed", "path_of"]
+__all__ = ["ApiClient", "concerns", "each_of", "parsed", "path_of"]
 
 _OK = range(200, 300)
 _NO_HINTS: Mapping[int, str] = MappingProxyType({})
@@ -45,6 +46,7 @@ class ApiClient:
         base_url: The API; default ``auth``'s, else ``CONSTELLR_API_URL``.
         session: A session of your own, which stays open. It must not send a POST again by
             itself: an order would be placed twice.
+        timeout: Seconds to wait for a connection, and between two bytes of an answer.
 
     Raises:
         InsecureURLError: ``base_url`` is plain http and not on this machine.
@@ -62,6 +64,7 @@ class ApiClient:
         *,
         base_url: str | None = None,
         session: requests.Session | None = None,
+        timeout: tuple[float, float] = TIMEOUT,
     ) -> None:
         if not isinstance(auth, ConstellrAuth):
             auth = ConstellrAuth(auth, base_url=base_url)
@@ -70,6 +73,7 @@ class ApiClient:
             raise ValueError(msg)
         self.auth = auth
         self.base_url = auth.base_url
+        self._timeout = timeout
         self._owned = session is None
         self.session = self._opened() if session is None else self._accepted(session)
 
@@ -114,7 +118,7 @@ class ApiClient:
             APIConnectionError: There was none.
         """
         url = self.base_url + path
-        kwargs = {"auth": self.auth, "timeout": TIMEOUT, **kwargs}
+        kwargs = {"auth": self.auth, "timeout": self._timeout, **kwargs}
         try:
             return self.session.request(method, url, **kwargs)
         except (OSError, urllib3_errors.HTTPError) as error:  # requests' own are OSErrors
@@ -188,6 +192,11 @@ def path_of(collection: str, key: Any) -> str:
         msg = f"{key!r} is no id."
         raise ValueError(msg)
     return f"{collection}/{quote(str(key), safe='')}"
+
+
+def concerns(error: ConstellrError, path: str) -> bool:
+    """Say whether an error is about a request to ``path``, not about getting a token for it."""
+    return (error.request_url or "").endswith(path)
 
 
 def each_of(kind: type[R], content: Any) -> list[R]:

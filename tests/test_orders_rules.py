@@ -1,0 +1,430 @@
+"""The rules, as the client checks them and as the server enforces them: never a disagreement."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import FrozenInstanceError, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import geopandas as gpd
+import pytest
+import shapely
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from constellr_stac import BadRequestError, OrderValidationError, ValidationError
+from constellr_stac.orders import (
+    CONTRACT_RULES,
+    NEWER_RULES,
+    AreaOfInterest,
+    GeometryInfo,
+    InvalidAreaError,
+    OrderRules,
+    OrdersClient,
+    ProductRules,
+    check_order,
+    check_orders,
+    measure,
+    polygon_from,
+    violations,
+)
+from ordering import FIELD, TODAY, client_of, new_name, open_sandbox, wish
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+BOTH = (CONTRACT_RULES, NEWER_RULES)
+
+
+def fields_of(order: dict[str, Any], rules: OrderRules, **options: Any) -> list[str]:
+    """Return the fields in which an order breaks rules."""
+    found = violations([order], rules=rules, today=TODAY, **options)
+    return [violation.field for violation in found]
+
+
+def fusion(**changes: Any) -> dict[str, Any]:
+    """Return an order of the daily product that breaks no rule."""
+    return wish("a", product_name="LSTfusion", frequency="daily", **changes)
+
+
+CASES: dict[str, tuple[dict[str, Any], list[str], list[str]]] = {
+    # an order, where it breaks the contract's rules, and where the newer ones
+    "good": (wish("a"), [], []),
+    "good fusion": (fusion(), [], []),
+    "in eight days": (wish("a", start_date="2026-08-09", end_date="2026-08-16"), [], []),
+    "in seven days": (
+        wish("a", start_date="2026-08-08T23:59:59.999Z", end_date="2026-08-16"),
+        ["start_date"],
+        [],
+    ),
+    "in eight days elsewhere": (
+        wish("a", start_date="2026-08-09T00:30+01:00", end_date="2026-08-20"),
+        ["start_date"],
+        [],
+    ),
+    "today": (wish("a", start_date="2026-08-01"), ["start_date"], []),
+    "yesterday": (wish("a", start_date="2026-07-31"), ["start_date"], ["start_date"]),
+    "fusion of old": (fusion(start_date="2015-01-01", end_date="2026-01-01"), [], []),
+    "seven days": (wish("a", start_date="2026-09-01", end_date="2026-09-08"), [], []),
+    "a second less": (
+        wish("a", start_date="2026-09-01", end_date="2026-09-07T23:59:59Z"),
+        ["end_date"],
+        ["end_date"],
+    ),
+    "fusion of a minute": (
+        fusion(start_date="2026-09-01", end_date="2026-09-01T00:01Z"),
+        [],
+        [],
+    ),
+    "a year": (wish("a", start_date="2027-09-01", end_date="2028-09-01"), [], []),
+    "a year from a leap day": (wish("a", start_date="2028-02-29", end_date="2029-03-01"), [], []),
+    "a second more": (
+        wish("a", start_date="2027-09-01", end_date="2028-09-01T00:00:01Z"),
+        ["end_date"],
+        ["end_date"],
+    ),
+    "to the end of time": (wish("a", end_date="9999-12-31"), ["end_date"], ["end_date"]),
+    "at the end of time": (
+        wish("a", start_date="9999-12-01", end_date="9999-12-31T23:59:59Z"),
+        [],
+        [],
+    ),
+    "backwards": (wish("a", end_date="2026-08-31"), ["end_date"], ["end_date"]),
+    "fusion of nothing": (
+        fusion(start_date="2026-09-01", end_date="2026-09-01"),
+        ["end_date"],
+        ["end_date"],
+    ),
+    "daily": (wish("a", frequency="daily"), ["frequency"], ["frequency"]),
+    "weekly": (wish("a", frequency="weekly"), ["frequency"], []),
+    "single": (wish("a", frequency="single-image"), [], []),
+    "monthly fusion": (
+        wish("a", product_name="LSTfusion", frequency="monthly"),
+        ["frequency"],
+        ["frequency"],
+    ),
+    "ten tags": (wish("a", tags=[str(n) * 50 for n in range(10)]), [], []),
+    "eleven tags": (wish("a", tags=[str(n) for n in range(11)]), ["tags"], ["tags"]),
+    "a long tag": (wish("a", tags=["a", "b" * 51]), ["tags[1]"], ["tags[1]"]),
+    "a tag thrice": (wish("a", tags=["a", "b", "a", "a"]), ["tags"], ["tags"]),
+    "at night": (wish("a", illumination_constraint="night"), [], []),
+    "at dusk": (
+        wish("a", illumination_constraint="dusk"),
+        ["illumination_constraint"],
+        ["illumination_constraint"],
+    ),
+    "a misspelt wish": (
+        wish("a", ilumination_constraint="day"),
+        ["ilumination_constraint"],
+        ["ilumination_constraint"],
+    ),
+    "three images": (
+        wish("a", maximum_number_of_images=3),
+        ["maximum_number_of_images"],
+        [],
+    ),
+    "three single images": (
+        wish("a", maximum_number_of_images=3, frequency="single_image"),
+        ["maximum_number_of_images", "maximum_number_of_images"],
+        ["maximum_number_of_images"],
+    ),
+    "no images": (
+        wish("a", maximum_number_of_images=0),
+        ["maximum_number_of_images", "maximum_number_of_images"],
+        ["maximum_number_of_images"],
+    ),
+    "fusion with a limit": (
+        fusion(maximum_number_of_images=1),
+        ["maximum_number_of_images", "maximum_number_of_images"],
+        ["maximum_number_of_images"],
+    ),
+    "sharpened": (wish("a", product_options={"sharpened_10m": True}), ["product_options"], []),
+    "another product": (wish("a", product_name="LSTnext", frequency="hourly"), [], []),
+    "a product in small letters": (
+        wish("a", product_name="lstprecision"),
+        ["product_name"],
+        ["product_name"],
+    ),
+    "placed already": (wish("a", id="1", state="closed"), ["id"], ["id"]),
+    "no area": (wish(""), ["area_of_interest_id"], ["area_of_interest_id"]),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_tables_say_what_the_documents_say(case: str) -> None:
+    """Both tables, at the last value that is allowed and the first that is not."""
+    order, contract, newer = CASES[case]
+    assert fields_of(order, CONTRACT_RULES) == contract
+    assert fields_of(order, NEWER_RULES) == newer
+
+
+@pytest.mark.parametrize(
+    ("metres", "order", "contract", "newer"),
+    [
+        (15_000.0, wish("a"), True, True),
+        (15_000.1, wish("a"), False, False),
+        (59.9, fusion(), True, False),
+        (60.0, fusion(), True, True),
+        (110_000.0, fusion(), True, True),
+        (110_000.1, fusion(), True, False),
+        (float("inf"), wish("a"), False, False),
+    ],
+)
+@pytest.mark.parametrize("turned", ["wide", "high"])
+def test_the_size_counts_in_both_directions(
+    *, metres: float, order: dict[str, Any], contract: bool, newer: bool, turned: str
+) -> None:
+    """Width and height, each, from the smallest to the largest that is allowed."""
+    other = 1000.0
+    width, height = (metres, other) if turned == "wide" else (other, metres)
+    size = GeometryInfo(bbox_width=width, bbox_height=height, area=1.0)
+    for rules, is_allowed in zip(BOTH, (contract, newer), strict=True):
+        broken = fields_of(order, rules, areas={"a": size})
+        assert broken == ([] if is_allowed else ["area_of_interest_id"])
+
+
+def test_what_the_server_measured_stands_in_for_a_geometry_that_cannot_be() -> None:
+    """An area of the server's that we cannot measure has the size that the server says."""
+    odd = {"type": "Polygon", "coordinates": []}
+    area = AreaOfInterest(name="n", geometry=odd, bbox_width=20_000.0, bbox_height=1.0)
+    assert fields_of(wish("a"), CONTRACT_RULES, areas={"a": area}) == ["area_of_interest_id"]
+    unmeasured = AreaOfInterest(name="n", geometry=odd)
+    assert fields_of(wish("a"), CONTRACT_RULES, areas={"a": unmeasured}) == []
+    with pytest.raises(InvalidAreaError):
+        violations([wish("a")], areas={"a": odd})
+
+
+def test_every_violation_of_every_order_is_in_one_error() -> None:
+    """Nothing is left out, and each says which order, which field, what would be right."""
+    orders = [
+        wish("a", tags=["x", "x"], frequency="daily"),
+        wish("a"),
+        {"product_name": 3, "tags": [1]},
+    ]
+    with pytest.raises(OrderValidationError) as refused:
+        check_orders(orders, areas={"a": FIELD.buffer(1)}, today=TODAY)
+    found = [str(violation) for violation in refused.value.violations]
+    assert found[:2] == [
+        "orders[0].tags: x is there 2 times",
+        (
+            "orders[0].frequency: daily is not offered for LSTprecision; choose single_image, "
+            "max_frequency, once_every_two_weeks, monthly"
+        ),
+    ]
+    assert [violation.index for violation in refused.value.violations] == [0, 0, 0, 1] + [2] * 6
+    assert "orders[2].tags[0]: " in str(refused.value)
+    assert "10 rules are broken" in str(refused.value)
+    saved = pickle.loads(pickle.dumps(refused.value))  # noqa: S301 - our own
+    assert saved.violations == refused.value.violations
+
+
+def test_one_order_is_checked_alone() -> None:
+    """``check_order`` says the same of one order, with its area or without."""
+    check_order(wish("a"), area=FIELD, today=TODAY)
+    with pytest.raises(OrderValidationError, match="1 rule is broken"):
+        check_order(wish("a"), area=FIELD.buffer(1), today=TODAY)
+    with pytest.raises(OrderValidationError, match="start_date"):
+        check_order(wish("a", start_date=date(2020, 1, 1)))
+    with pytest.raises(OrderValidationError, match="field required"):
+        check_order({}, area=FIELD)
+
+
+def test_a_batch_has_orders_and_not_too_many() -> None:
+    """None and more than 25 are violations of the batch."""
+    with pytest.raises(OrderValidationError, match="there is none"):
+        check_orders([])
+    check_orders([wish("a")] * 25, today=TODAY)
+    with pytest.raises(OrderValidationError, match="26 in one batch, 25 at most"):
+        check_orders([wish("a")] * 26, today=TODAY)
+
+
+def test_rules_are_data_that_anybody_may_change() -> None:
+    """A changed copy of a table is a table; the tables themselves do not change."""
+    lenient = replace(
+        CONTRACT_RULES,
+        max_tags=20,
+        fields=CONTRACT_RULES.fields | {"novelty"},
+        products={**CONTRACT_RULES.products, "LSTnext": ProductRules(frequencies=("hourly",))},
+    )
+    order = wish("a", tags=[str(n) for n in range(20)], novelty=1)
+    assert fields_of(order, lenient) == []
+    assert fields_of(wish("a", product_name="LSTnext"), lenient) == ["frequency"]
+    with pytest.raises(FrozenInstanceError):
+        lenient.max_tags = 3  # type: ignore[misc]
+    assert pickle.loads(pickle.dumps(lenient)) == lenient  # noqa: S301 - our own
+
+
+def test_a_client_checks_against_the_rules_it_is_given() -> None:
+    """Rules given to the client are those it uses."""
+    rules = replace(NEWER_RULES, max_orders=1)
+    with open_sandbox() as sandbox, client_of(sandbox, rules=rules) as client:
+        area = client.create_aoi(new_name(), FIELD)
+        assert client.rules is rules
+        with pytest.raises(OrderValidationError, match="1 at most"):
+            client.create([wish(area)] * 2)
+
+
+# The client's check against the server
+
+
+class Ages:
+    """Sandboxes of both ages, each with a client and areas of all sizes."""
+
+    def __init__(self) -> None:
+        self.sandboxes = {False: open_sandbox(), True: open_sandbox(newer=True)}
+        self.clients: dict[bool, OrdersClient] = {}
+        self.areas: dict[bool, list[AreaOfInterest]] = {}
+        for newer, sandbox in self.sandboxes.items():
+            sandbox.start()
+            client = self.clients[newer] = client_of(sandbox)
+            self.areas[newer] = [client.create_aoi(new_name(), square(side)) for side in SIDES]
+
+    def close(self) -> None:
+        for client in self.clients.values():
+            client.close()
+        for sandbox in self.sandboxes.values():
+            sandbox.stop()
+
+
+SIDES = (40.0, 59.0, 61.0, 1000.0, 14_990.0, 15_010.0, 109_000.0, 111_000.0)
+
+
+def square(side: float) -> shapely.Polygon:
+    """Return a polygon whose box is so many metres wide and high, as the API measures it."""
+    x, y = gpd.GeoSeries([shapely.Point(9, 50)], crs=4326).to_crs(32632).iloc[0].coords[0]
+    drawn = shapely.box(x - side / 2, y - side / 2, x + side / 2, y + side / 2)
+    return polygon_from(gpd.GeoSeries([drawn], crs=32632))
+
+
+@pytest.fixture(scope="module")
+def ages() -> Iterator[Ages]:
+    """The API of both ages."""
+    ages = Ages()
+    yield ages
+    ages.close()
+
+
+moments = st.integers(-7 * 86_400, 30 * 86_400).map(
+    lambda seconds: datetime(2026, 8, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+) | st.sampled_from([datetime(2026, 8, day, tzinfo=UTC) for day in (1, 8, 9)])
+periods = st.sampled_from(
+    [
+        timedelta(days=days, seconds=seconds)
+        for days in (-1, 0, 7, 30, 365, 366)
+        for seconds in (-1, 0, 1)
+    ]
+)
+wishes = st.builds(
+    lambda start, period, **fields: {
+        "start_date": start.isoformat(),
+        "end_date": (start + period).isoformat(),
+        **fields,
+    },
+    moments,
+    periods,
+    number_of_area=st.integers(0, len(SIDES) - 1),
+    product_name=st.sampled_from(["LSTprecision", "LSTzoom", "LSTfusion"]),
+    frequency=st.sampled_from(
+        [
+            "single_image",
+            "single-image",
+            "max_frequency",
+            "once_every_two_weeks",
+            "monthly",
+            "weekly",
+            "daily",
+            "hourly",
+        ]
+    ),
+    tags=st.lists(st.sampled_from(["a", "b", "ä" * 50, "c" * 51]), max_size=3)
+    | st.just([str(n) for n in range(11)])
+    | st.just([str(n) for n in range(10)]),
+    illumination_constraint=st.none() | st.sampled_from(["day", "night", "dusk"]),
+    comment=st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
+)
+newer_wishes = st.fixed_dictionaries(
+    {},
+    optional={
+        "maximum_number_of_images": st.none() | st.integers(-1, 3),
+        "product_options": st.none() | st.just({"sharpened_10m": True}),
+    },
+)
+
+
+def refusal(check: Callable[[Any], Any], value: Any) -> str:
+    """Return what is said against a value; nothing where nothing is."""
+    try:
+        check(value)
+    except (OrderValidationError, InvalidAreaError) as refused:
+        return str(refused)
+    return ""
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@given(orders=st.lists(wishes, min_size=1, max_size=3), extra=newer_wishes, newer=st.booleans())
+def test_the_check_and_the_server_never_disagree(
+    ages: Ages, *, orders: list[dict[str, Any]], extra: dict[str, Any], newer: bool
+) -> None:
+    """What the check lets pass is placed, to the field; what it refuses, the server refuses."""
+    client, sandbox = ages.clients[newer], ages.sandboxes[newer]
+    batch = []
+    for order in orders:
+        fields = {**order, **(extra if newer else {})}
+        fields["area_of_interest_id"] = ages.areas[newer][fields.pop("number_of_area")].id
+        batch.append(fields)
+    before = len(sandbox.orders)
+    if refusal(client.check_orders, batch):
+        with pytest.raises((BadRequestError, ValidationError)):
+            client.create(batch, check=False)
+        assert len(sandbox.orders) == before
+    else:
+        placed = client.create(batch)
+        assert len(sandbox.orders) == before + len(batch)
+        for sent, there in zip(client.create(batch, dry_run=True)["orders"], placed, strict=True):
+            kept = there.draft().payload()
+            assert {name: kept.get(name) for name in sent} == sent
+
+
+coordinates = st.tuples(
+    st.floats(-179, 179) | st.sampled_from([-180.0, 180.0, 180.5]),
+    st.floats(-89, 89) | st.sampled_from([-90.0, 90.0, 91.0]),
+)
+near = st.tuples(st.floats(8.5, 8.7), st.floats(49.8, 49.9))
+rings = st.lists(coordinates | near, max_size=6).flatmap(
+    lambda ring: st.sampled_from([ring, [*ring, *ring[:1]], [*ring, *ring[:1]]])
+)
+geometries = st.one_of(
+    st.lists(rings, max_size=2).map(lambda rings: {"type": "Polygon", "coordinates": rings}),
+    st.lists(near, min_size=3, max_size=8, unique=True).map(
+        lambda points: shapely.geometry.mapping(shapely.MultiPoint(points).convex_hull)
+    ),
+)
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+@given(geometry=geometries, newer=st.booleans())
+def test_areas_that_pass_here_pass_there_with_the_same_size(
+    ages: Ages, *, geometry: dict[str, Any], newer: bool
+) -> None:
+    """The server takes every geometry that we let pass, and measures it as we do.
+
+    What crosses the antimeridian is refused here only: the server would take it for an area
+    around the rest of the world.
+    """
+    client = ages.clients[newer]
+    refused = refusal(measure, geometry)
+    if refused:
+        form = "geojson" if newer else "geometry"
+        body = {"name": str(uuid4()), form: geometry}
+        response = client._ask("POST", "/areas-of-interest", json=body)
+        assert "antimeridian" in refused or response.status_code in (400, 422), refused
+        return
+    ours = measure(geometry)
+    area = client.create_aoi(new_name(), geometry)
+    told = client.geometry_info(geometry)
+    for server in (area, told):
+        assert server.bbox_width == pytest.approx(ours.bbox_width, abs=0.051)
+        assert server.bbox_height == pytest.approx(ours.bbox_height, abs=0.051)
+    assert told.area == pytest.approx(ours.area, abs=0.051, rel=1e-9)
