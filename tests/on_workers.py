@@ -55,6 +55,13 @@ def found(base_url: str) -> str:
     return repr(default_credential(base_url=base_url))
 
 
+def tokens_held(base_url: str) -> int:
+    """Count the tokens that this worker's process got for itself and still holds."""
+    from constellr_stac import tokens
+
+    return sum(url == base_url for url, _ in tokens._tokens)
+
+
 def process() -> int:
     """Return the number of this worker's process."""
     return os.getpid()

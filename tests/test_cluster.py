@@ -27,13 +27,16 @@ import rasterio
 import requests
 import xarray as xr
 from distributed import Client, LocalCluster, wait
+from distributed.protocol.serialize import Serialize
 
 import constellr_stac
 from constellr_stac import (
     ApiKey,
+    AssetReadError,
     ConstellrAuth,
     Password,
     Signer,
+    Token,
     WorkerError,
     check_workers,
     share_credentials,
@@ -46,10 +49,11 @@ from constellr_stac.cluster import (
     WorkerVersionWarning,
 )
 from constellr_stac.cluster.checks import _versions, _warn_of_versions
+from constellr_stac.cluster.parcels import Parcel, sealed
 from constellr_stac.cluster.sharing import _warn_if_unencrypted
 from constellr_stac.errors import CredentialsNotFoundError
-from constellr_stac.sandbox import Sandbox
-from on_workers import LOGS, environment, found, log_everything, process, slowly
+from constellr_stac.sandbox import Fault, Sandbox
+from on_workers import LOGS, environment, found, log_everything, process, slowly, tokens_held
 from real_scenes import SCENES, truth
 
 if TYPE_CHECKING:
@@ -233,6 +237,30 @@ def test_a_revoked_token_is_replaced_once_for_all_workers(client: Client) -> Non
         assert {e.status for e in me.sandbox.requests if e.server == "store"} == {206}
 
 
+def test_a_token_of_which_there_is_no_other(client: Client) -> None:
+    """Workers do not wait for what will not come: the compute ends with what was refused."""
+    with user(presigned=True) as me:
+        cube = me.cube(4)
+        alone = ConstellrAuth(me.auth.token(), base_url=me.sandbox.api_url)
+        with share_credentials(client, alone):
+            me.sandbox.revoke_tokens()
+            began = time.monotonic()
+            with pytest.raises(AssetReadError, match=r"\(lent by the dask client.*was refused"):
+                cube.compute()
+            assert time.monotonic() - began < 20
+
+
+def test_why_the_client_has_no_other(client: Client) -> None:
+    """The worker's error gives the client's reason."""
+    with user(presigned=True) as me, share_credentials(client, me.auth):
+        cube = me.cube(4)
+        me.sandbox.fail(Fault("/token", status=401, times=None))
+        me.sandbox.revoke_tokens()
+        reason = r"the client has no other: POST http://127\.0\.0\.1:\d+/token answered 401"
+        with pytest.raises(AssetReadError, match=reason):
+            cube.compute()
+
+
 def test_ended_sessions_are_replaced_by_the_client(client: Client) -> None:
     """AWS credentials that are ended early are asked for again, where they came from."""
     with user() as me, share_credentials(client, me.auth, lambda: me.sandbox.aws) as shared:
@@ -330,8 +358,10 @@ def test_the_credential_itself_outlives_the_client(cluster: Any, client: Client)
             me.sandbox.clear_requests()
             read_on_each(client, me)
             assert me.requests("/token") == 1 + WORKERS + 1  # mine, and each worker's
+            assert set(client.run(tokens_held, me.sandbox.api_url).values()) == {1}
         finally:
             client.unregister_worker_plugin(shared.name)
+        assert set(client.run(tokens_held, me.sandbox.api_url).values()) == {0}
         with pytest.raises(CredentialsNotFoundError):
             client.run(found, me.sandbox.api_url)
 
@@ -426,7 +456,7 @@ def test_taken_off_when_the_block_ends(client: Client) -> None:
             assert client.get_metadata([shared.name]) is not None
         with pytest.raises(CredentialsNotFoundError):
             client.run(found, me.sandbox.api_url)
-        with pytest.raises(constellr_stac.AssetReadError, match="share_credentials: nothing"):
+        with pytest.raises(AssetReadError, match="share_credentials: nothing"):
             me.cube(4).compute()
         assert client.get_metadata([shared.name]) is None
         assert repr(shared).endswith(": closed>")
@@ -535,6 +565,13 @@ def test_no_secret_is_left_anywhere(
     assert b"Starting Worker plugin constellr-credentials" in written
     assert b"'op': 'set_metadata'" in written or b"set_metadata" in written
     assert b"GET /stac/collections" in written
+
+
+def test_a_parcel_does_not_show_itself() -> None:
+    """Where a transport hands objects over as they are, a logged message shows none either."""
+    parcel = sealed({"api": Parcel(Token("t0ken"), 1)})
+    assert parcel.find(b"t0ken") > 0
+    assert "t0ken" not in f"{parcel} {parcel!r} { {'value': Serialize(parcel)} }"
 
 
 def _pages(cluster: Any) -> bytes:
