@@ -37,8 +37,7 @@ FAILED, USAGE, UNAUTHENTICATED, INTERRUPTED = 1, 2, 3, 130
 _UNAUTHENTICATED = (AuthenticationError, CredentialsNotFoundError)
 _PLACES = re.compile(r"Looked at:\n(?:  - .*\n)+")
 
-# typer brings click along in its recent versions and needs it in older ones; the errors about
-# wrong usage have the same parent in both.
+# The parent of all that typer says about wrong usage has no public name of its own.
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 
