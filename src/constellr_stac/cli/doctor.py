@@ -76,7 +76,7 @@ def doctor(terminal: Terminal) -> None:
             code = UNAUTHENTICATED if refused else code or FAILED
         findings.append(finding)
         if not terminal.as_json:
-            terminal.line(f"{finding.state:<7} {what + ':':<13} {finding.detail}")
+            terminal.facts([(f"{finding.state:<6}  {what:<12}", finding.detail)])
         if finding.state == "failed":
             code = code or FAILED
             if is_needed:
