@@ -662,7 +662,7 @@ def test_workers_that_cannot_are_named(client: Client) -> None:
         alone = ConstellrAuth(me.auth.token(), base_url=me.sandbox.api_url)
         with share_credentials(client, alone, aws=False):
             me.sandbox.revoke_tokens()
-            with pytest.raises(WorkerError, match="AuthenticationError: GET http.* answered 401"):
+            with pytest.raises(WorkerError, match=r"AuthenticationError: GET http.* answered 401"):
                 check_workers(client, auth=me.auth)
         with share_credentials(client, me.auth, me.keys):
             me.sandbox.delete(me.items[0].assets["lst"].href.partition("sandbox/")[2])
