@@ -32,7 +32,7 @@ def constellr(
         input=stdin,
         capture_output=True,
         check=False,
-        env={**os.environ, **environment},
+        env={**_environment(), **environment},
         text=True,
         timeout=_PATIENCE,
     )
@@ -58,7 +58,7 @@ def converse(
         stdin=keyboard,
         stdout=keyboard,
         stderr=keyboard,
-        env={**os.environ, "TERM": "xterm"},
+        env={**_environment(), "TERM": "xterm"},
         start_new_session=True,
     ) as process:
         os.close(keyboard)
@@ -82,6 +82,12 @@ def as_seen(screen: str) -> list[str]:
     """Return the lines of a screen when all is drawn, without colours and the like."""
     drawn = (line.rstrip("\r").rpartition("\r")[2] for line in screen.split("\n"))
     return [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line).rstrip() for line in drawn]
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment without what test runners say about a terminal of their own."""
+    theirs = ("COLUMNS", "FORCE_COLOR", "LINES", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
+    return {name: value for name, value in os.environ.items() if name not in theirs}
 
 
 def _read(screen: int, seen: bytes) -> bytes:
