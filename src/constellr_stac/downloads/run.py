@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Run"]
 
-_GRACE = 2.0  # seconds for fetchers to notice that they are to stop
+_GRACE = 1.0  # seconds for fetchers to notice that they are to stop
 _CONCERNS_ALL = (
     APIConnectionError,
     AuthenticationError,
