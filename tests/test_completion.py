@@ -11,6 +11,7 @@ import pytest
 import requests
 import rioxarray
 import stackstac
+import xarray as xr
 
 import constellr_stac
 from constellr_stac import AssetReadError, Signer
@@ -71,7 +72,9 @@ def test_described_items_open_scaled_in_plain_tools(sandbox: Sandbox, tmp_path: 
     np.testing.assert_array_equal(stacked[0, 0].astype("float32"), expected)
     file = tmp_path / "lst.tiff"
     file.write_bytes(requests.get(signed[0].assets["lst"].href, timeout=10).content)
-    with rioxarray.open_rasterio(file, mask_and_scale=True) as opened:
+    opened = rioxarray.open_rasterio(file, mask_and_scale=True)
+    assert isinstance(opened, xr.DataArray)
+    with opened:
         np.testing.assert_allclose(opened[0], expected, atol=1e-3)
 
 

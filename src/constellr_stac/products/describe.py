@@ -145,6 +145,7 @@ def _each_dict(
 
 
 def items_in(items: Any) -> list[pystac.Item]:
+    """Return the items in whatever :func:`describe` takes, as pystac has them."""
     if isinstance(items, dict) and items.get("type") == "FeatureCollection":
         items = items["features"]
     several = [items] if isinstance(items, pystac.Item | dict) else items
