@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 from dataclasses import FrozenInstanceError, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-import geopandas as gpd
 import pytest
 import shapely
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from shapely.affinity import scale
 
 from constellr_stac import BadRequestError, OrderValidationError, ValidationError
 from constellr_stac.orders import (
@@ -27,7 +28,7 @@ from constellr_stac.orders import (
     check_order,
     check_orders,
     measure,
-    polygon_from,
+    same_area,
     violations,
 )
 from ordering import FIELD, TODAY, client_of, new_name, open_sandbox, wish
@@ -288,14 +289,19 @@ class Ages:
             sandbox.stop()
 
 
-SIDES = (40.0, 59.0, 61.0, 1000.0, 14_990.0, 15_010.0, 109_000.0, 111_000.0)
+NEWER_FIELDS = NEWER_RULES.fields - CONTRACT_RULES.fields
+"""What the older server does not look at, and the check does not let pass."""
+SIDES = (40.0, 59.9, 61.0, 1000.0, 14_999.9, 15_000.1, 109_999.0, 110_001.0)
 
 
 def square(side: float) -> shapely.Polygon:
-    """Return a polygon whose box is so many metres wide and high, as the API measures it."""
-    x, y = gpd.GeoSeries([shapely.Point(9, 50)], crs=4326).to_crs(32632).iloc[0].coords[0]
-    drawn = shapely.box(x - side / 2, y - side / 2, x + side / 2, y + side / 2)
-    return polygon_from(gpd.GeoSeries([drawn], crs=32632))
+    """Return a polygon whose box is so many metres at most, as the API measures it."""
+    drawn = shapely.box(8.845, 49.9, 9.155, 50.1)
+    for _ in range(4):
+        size = measure(drawn)
+        factor = side / max(size.bbox_width, size.bbox_height)
+        drawn = scale(drawn, factor, factor)
+    return drawn
 
 
 @pytest.fixture(scope="module")
@@ -306,50 +312,101 @@ def ages() -> Iterator[Ages]:
     ages.close()
 
 
-moments = st.integers(-7 * 86_400, 30 * 86_400).map(
-    lambda seconds: datetime(2026, 8, 1, tzinfo=UTC) + timedelta(seconds=seconds)
-) | st.sampled_from([datetime(2026, 8, day, tzinfo=UTC) for day in (1, 8, 9)])
-periods = st.sampled_from(
-    [
-        timedelta(days=days, seconds=seconds)
-        for days in (-1, 0, 7, 30, 365, 366)
-        for seconds in (-1, 0, 1)
-    ]
+NOT_THE_SERVERS = {
+    "a misspelt wish",  # ignored there
+    "a product in small letters",  # 404, as any unknown product
+    "another product",
+    "no area",
+    "placed already",
+}
+
+
+@pytest.mark.parametrize("case", sorted(CASES.keys() - NOT_THE_SERVERS))
+@pytest.mark.parametrize("age", ["older", "newer"])
+def test_the_server_says_the_same_of_every_case(ages: Ages, case: str, age: str) -> None:
+    """To the last value that is allowed, the tables are the server's."""
+    newer = age == "newer"
+    order, *broken = CASES[case]
+    expected = [field for field in broken[newer] if newer or field not in NEWER_FIELDS]
+    area = next(area for area in ages.areas[newer] if same_area(area.geometry, square(1000.0)))
+    order = {**order, "area_of_interest_id": area.id}
+    if expected:
+        with pytest.raises((BadRequestError, ValidationError)):
+            ages.clients[newer].create(order, check=False)
+    else:
+        assert ages.clients[newer].create(order, check=False)
+
+
+@pytest.mark.parametrize("age", ["older", "newer"])
+@pytest.mark.parametrize("product", ["LSTprecision", "LSTzoom", "LSTfusion"])
+def test_the_server_says_the_same_of_every_size(ages: Ages, product: str, age: str) -> None:
+    """An area that passes the check is large or small enough for the server, and no other."""
+    newer = age == "newer"
+    client = ages.clients[newer]
+    frequency = "daily" if product == "LSTfusion" else "monthly"
+    for area in ages.areas[newer]:
+        order = wish(area, product_name=product, frequency=frequency)
+        if refusal(client.check_order, order):
+            with pytest.raises(BadRequestError, match="bounding box"):
+                client.create(order, check=False)
+        else:
+            assert client.create(order)
+
+
+def moment(days: int, seconds: int = 0) -> datetime:
+    """Return a time, counted from the start of today."""
+    return datetime(2026, 8, 1, tzinfo=UTC) + timedelta(days=days, seconds=seconds)
+
+
+seconds = st.sampled_from([-1, 0, 1])
+scenes = st.fixed_dictionaries(
+    {
+        "product_name": st.sampled_from(["LSTprecision", "LSTzoom"]),
+        "frequency": st.sampled_from(["single-image", "max_frequency", "monthly"]),
+        "number_of_area": st.integers(0, 4),
+        "start": st.integers(8, 30).map(moment),
+        "period": st.integers(7, 365).map(lambda days: timedelta(days=days)),
+    }
+)
+daily = st.fixed_dictionaries(
+    {
+        "product_name": st.just("LSTfusion"),
+        "frequency": st.just("daily"),
+        "number_of_area": st.integers(2, 6),
+        "start": st.integers(-3000, 30).map(moment),
+        "period": st.integers(1, 3000).map(lambda days: timedelta(days=days)),
+    }
+)
+deviations = st.one_of(
+    *(
+        st.fixed_dictionaries({name: values})
+        for name, values in {
+            "product_name": st.sampled_from(["LSTprecision", "LSTfusion"]),
+            "frequency": st.sampled_from(
+                ["single_image", "once_every_two_weeks", "weekly", "daily", "hourly"]
+            ),
+            "number_of_area": st.integers(0, len(SIDES) - 1),
+            "start": st.builds(moment, st.sampled_from([0, 7, 8]), seconds),
+            "period": st.builds(
+                lambda days, seconds: timedelta(days=days, seconds=seconds),
+                st.sampled_from([-1, 0, 7, 365, 366]),
+                seconds,
+            ),
+            "tags": st.lists(st.sampled_from(["a", "b", "ä" * 50, "c" * 51]), max_size=3)
+            | st.sampled_from([[str(n) for n in range(many)] for many in (10, 11)]),
+            "illumination_constraint": st.sampled_from([None, "day", "night", "dusk"]),
+            "comment": st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
+            "maximum_number_of_images": st.integers(-1, 3),
+            "product_options": st.just({"sharpened_10m": True}),
+        }.items()
+    )
 )
 wishes = st.builds(
-    lambda start, period, **fields: {
-        "start_date": start.isoformat(),
-        "end_date": (start + period).isoformat(),
-        **fields,
+    lambda fields, changes: {
+        name: value for part in [fields, *changes] for name, value in part.items()
     },
-    moments,
-    periods,
-    number_of_area=st.integers(0, len(SIDES) - 1),
-    product_name=st.sampled_from(["LSTprecision", "LSTzoom", "LSTfusion"]),
-    frequency=st.sampled_from(
-        [
-            "single_image",
-            "single-image",
-            "max_frequency",
-            "once_every_two_weeks",
-            "monthly",
-            "weekly",
-            "daily",
-            "hourly",
-        ]
-    ),
-    tags=st.lists(st.sampled_from(["a", "b", "ä" * 50, "c" * 51]), max_size=3)
-    | st.just([str(n) for n in range(11)])
-    | st.just([str(n) for n in range(10)]),
-    illumination_constraint=st.none() | st.sampled_from(["day", "night", "dusk"]),
-    comment=st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
-)
-newer_wishes = st.fixed_dictionaries(
-    {},
-    optional={
-        "maximum_number_of_images": st.none() | st.integers(-1, 3),
-        "product_options": st.none() | st.just({"sharpened_10m": True}),
-    },
+    scenes | daily,
+    st.lists(deviations, max_size=2),
 )
 
 
@@ -362,26 +419,25 @@ def refusal(check: Callable[[Any], Any], value: Any) -> str:
     return ""
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
-@given(orders=st.lists(wishes, min_size=1, max_size=3), extra=newer_wishes, newer=st.booleans())
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+@given(orders=st.lists(wishes, min_size=1, max_size=2), newer=st.booleans())
 def test_the_check_and_the_server_never_disagree(
-    ages: Ages, *, orders: list[dict[str, Any]], extra: dict[str, Any], newer: bool
+    ages: Ages, *, orders: list[dict[str, Any]], newer: bool
 ) -> None:
     """What the check lets pass is placed, to the field; what it refuses, the server refuses."""
-    client, sandbox = ages.clients[newer], ages.sandboxes[newer]
+    client = ages.clients[newer]
     batch = []
     for order in orders:
-        fields = {**order, **(extra if newer else {})}
+        fields = {name: value for name, value in order.items() if newer or name not in NEWER_FIELDS}
         fields["area_of_interest_id"] = ages.areas[newer][fields.pop("number_of_area")].id
+        fields["start_date"] = fields.pop("start").isoformat()
+        fields["end_date"] = (order["start"] + fields.pop("period")).isoformat()
         batch.append(fields)
-    before = len(sandbox.orders)
     if refusal(client.check_orders, batch):
         with pytest.raises((BadRequestError, ValidationError)):
             client.create(batch, check=False)
-        assert len(sandbox.orders) == before
     else:
         placed = client.create(batch)
-        assert len(sandbox.orders) == before + len(batch)
         for sent, there in zip(client.create(batch, dry_run=True)["orders"], placed, strict=True):
             kept = there.draft().payload()
             assert {name: kept.get(name) for name in sent} == sent
@@ -403,6 +459,12 @@ geometries = st.one_of(
 )
 
 
+def find_end(geometry: dict[str, Any]) -> None:
+    """Refuse an area that reaches a quarter around the world from its zone: it has no size."""
+    if math.isinf(measure(geometry).bbox_width):
+        raise InvalidAreaError("endless")
+
+
 @settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(geometry=geometries, newer=st.booleans())
 def test_areas_that_pass_here_pass_there_with_the_same_size(
@@ -414,7 +476,7 @@ def test_areas_that_pass_here_pass_there_with_the_same_size(
     around the rest of the world.
     """
     client = ages.clients[newer]
-    refused = refusal(measure, geometry)
+    refused = refusal(measure, geometry) or refusal(find_end, geometry)
     if refused:
         form = "geojson" if newer else "geometry"
         body = {"name": str(uuid4()), form: geometry}

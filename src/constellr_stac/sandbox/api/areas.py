@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID, uuid4
@@ -20,8 +21,11 @@ from .geojson import AnyArea, Feature, Polygon, polygon_of
 from .listing import listed
 
 if TYPE_CHECKING:
+    import shapely
     from starlette.requests import Request
     from starlette.routing import BaseRoute
+
+    from constellr_stac.sandbox.measure import Measures
 
     from .door import World
 
@@ -89,7 +93,7 @@ class _Endpoints:
             description=asked.description,
             geometry=(await request.json())[field],
             polygon=polygon,
-            size=measure(polygon),
+            size=_size(polygon),
             created=bookings.stamp(),
         )
         if not bookings.add_area(area):
@@ -105,7 +109,7 @@ class _Endpoints:
     async def geometry_info(self, request: Request) -> Response:
         form: type[RootModel[Any]] = _NewerShape if self._newer else _OlderShape
         shape = await body_of(request, form)
-        size = measure(polygon_of(shape.root))
+        size = _size(polygon_of(shape.root))
         return JSONResponse(
             {
                 "bbox_width": round(size.width, 1),
@@ -128,3 +132,11 @@ class _Endpoints:
         if area is None:
             raise Refused(HTTPStatus.NOT_FOUND, f"Area of Interest {area_id} does not exist")
         return area
+
+
+def _size(polygon: shapely.Polygon) -> Measures:
+    size = measure(polygon)
+    if not all(map(math.isfinite, size)):  # a quarter of the world from its UTM zone
+        problem = "Invalid area of interest: it is too large to be measured"
+        raise Refused(HTTPStatus.BAD_REQUEST, problem)
+    return size
