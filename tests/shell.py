@@ -11,15 +11,16 @@ import subprocess
 import sys
 import termios
 import time
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 PROGRAM = str(Path(sys.executable).with_name("constellr"))
 
-_PATIENCE = 60.0
+_PATIENCE = 120.0
 _ROWS = 40
 
 
@@ -36,6 +37,28 @@ def constellr(
         text=True,
         timeout=_PATIENCE,
     )
+
+
+@contextmanager
+def started(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], IO[str], IO[str]]]:
+    """Start the command line without a terminal; yield the process, its output and its errors.
+
+    It is ended with the context, if it has not ended.
+    """
+    with subprocess.Popen(
+        [PROGRAM, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=_environment(),
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            yield process, process.stdout, process.stderr
+        finally:
+            process.kill()
 
 
 def converse(

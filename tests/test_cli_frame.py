@@ -6,7 +6,6 @@ import json
 import re
 import shlex
 import signal
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ import constellr_stac
 from constellr_stac.cli.app import app
 from constellr_stac.cli.failures import FAILED, INTERRUPTED, UNAUTHENTICATED, USAGE
 from constellr_stac.cli.flags import Flags
-from shell import PROGRAM, as_seen, constellr, converse
+from shell import as_seen, constellr, converse, started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -195,26 +194,18 @@ def test_no_answer(sandbox: Sandbox) -> None:
 def test_interrupted(sandbox: Sandbox) -> None:
     """Ctrl-C ends a command with 130 and one word, wherever it is."""
     arguments = ["orders", "wait", order_in(sandbox), "--interval", "1h"]
-    with subprocess.Popen([PROGRAM, *arguments], stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        assert "is initial_state" in process.stderr.readline()
+    with started(*arguments) as (process, _, errors):
+        assert "is initial_state" in errors.readline()
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130
-        assert process.stderr.read() == "Interrupted.\n"
+        assert errors.read() == "Interrupted.\n"
 
 
 def test_a_reader_that_leaves(sandbox: Sandbox) -> None:
     """`constellr ... | head` ends without a word when nobody reads any more."""
-    with subprocess.Popen(
-        [PROGRAM, "search", "--json"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdout.close()
-        assert process.stderr.read() == ""
+    with started("search", "--json") as (_, output, errors):
+        output.close()
+        assert errors.read() == ""
 
 
 def test_a_pipe_gets_plain_lines(sandbox: Sandbox) -> None:

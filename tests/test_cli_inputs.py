@@ -59,6 +59,7 @@ def test_columns_are_left_out_before_they_are_broken(
 ) -> None:
     """Where there is no room, the last columns are left out and named; numbers stand right."""
     monkeypatch.setenv("COLUMNS", "24")
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
     Terminal().table(("name", "count", "remark"), [("first one", 7, "long"), ("b", 12, "x" * 9)])
     captured = capsys.readouterr()
     assert captured.out.splitlines() == [

@@ -20,7 +20,7 @@ from pyproj import CRS
 from constellr_stac import ConstellrAuth
 from constellr_stac.sandbox import Fault
 from real_scenes import truth
-from shell import PROGRAM, constellr, converse
+from shell import constellr, converse, started
 
 if TYPE_CHECKING:
     from constellr_stac.sandbox import Sandbox
@@ -271,17 +271,14 @@ def test_an_interrupted_download_says_how_it_goes_on(sandbox: Sandbox, here: Pat
     """Ctrl-C: 130, and what to do; the next run brings the rest."""
     items = written(sandbox, NEWEST, CLOUDY)
     sandbox.fail(Fault(path="lst.tiff", server="store", kind="stall", seconds=30, times=2))
-    with subprocess.Popen(
-        [PROGRAM, "download", items, "-o", "scenes"], stderr=subprocess.PIPE, text=True
-    ) as process:
+    with started("download", items, "-o", "scenes") as (process, _, errors):
         done = Path("scenes")
         while sum(path.name == "metadata.json" for path in done.rglob("*")) < 2:
             assert process.poll() is None
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        assert process.stderr is not None
         assert process.wait(30) == 130
-        assert "run the same again" in process.stderr.read()
+        assert "run the same again" in errors.read()
     sandbox.clear_faults()
     assert constellr("download", items, "-o", "scenes").returncode == 0
     assert len(list(Path("scenes").rglob("lst.tiff"))) == 2
