@@ -23,6 +23,8 @@ def log_everything(file: Path) -> logging.Handler:
     handler = logging.FileHandler(file)
     for name in ("", "distributed"):  # distributed's loggers do not propagate
         logger = logging.getLogger(name)
+        for other in logger.handlers:
+            other.setLevel(logging.CRITICAL)  # the terminal is not what is searched
         logger.setLevel(logging.DEBUG)
         logger.addHandler(handler)
     return handler

@@ -250,6 +250,16 @@ def test_a_token_of_which_there_is_no_other(client: Client) -> None:
             assert time.monotonic() - began < 20
 
 
+def test_workers_wait_while_the_api_gives_no_tokens(client: Client) -> None:
+    """A token service that is down for some seconds is no reason to give up."""
+    with user(presigned=True) as me, share_credentials(client, me.auth) as shared:
+        cube = me.cube(4)
+        me.sandbox.fail(Fault("/token", status=503, times=5))  # all tries of one renewal
+        me.sandbox.revoke_tokens()
+        np.testing.assert_array_equal(cube.compute(), expected(me.items[:4]))
+        assert shared._lender.offers["api"].parcel.trouble == ""
+
+
 def test_why_the_client_has_no_other(client: Client) -> None:
     """The worker's error gives the client's reason."""
     with user(presigned=True) as me, share_credentials(client, me.auth):

@@ -15,7 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from distributed.protocol.serialize import Serialize
 
-from constellr_stac.errors import ConstellrError
+from constellr_stac.errors import (
+    APIConnectionError,
+    ConstellrError,
+    RateLimitError,
+    ServerError,
+)
 from constellr_stac.renewal import utc_now
 
 from .parcels import Parcel, sealed
@@ -33,6 +38,7 @@ _log = logging.getLogger(__name__)
 
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.1, 30.0
 _CALL_SECONDS = 15.0
+_PASSING = (APIConnectionError, RateLimitError, ServerError)
 _UNREACHABLE = (OSError, TimeoutError, RuntimeError)  # the last: the client's loop has ended
 
 
@@ -54,6 +60,7 @@ class Offer:
         self._discard = discard
         self.parcel = Parcel(look(), 1)
         self.failures = 0
+        self._passing = False
 
     def renewed(self) -> bool:
         """Look again, and say whether there is another credential than before."""
@@ -61,21 +68,26 @@ class Offer:
             value = self._look()
         except (ConstellrError, ValueError) as error:
             self.failures += 1
+            self._passing = isinstance(error, _PASSING)
             trouble = str(error).partition("\n")[0]
             self.parcel = replace(self.parcel, trouble=trouble)
             return False
-        self.failures = 0
+        self.failures, self._passing = 0, False
         if value == self.parcel.value:
+            self.parcel = replace(self.parcel, trouble="")
             return False
         self.parcel = Parcel(value, self.parcel.number + 1)
         return True
 
     def refused(self, number: int) -> None:
-        """Get another credential, if the refused one is that of now; or say there is none."""
+        """Get another credential, if the refused one is that of now; or say there is none.
+
+        While the API is out of reach nothing is said: the borrowers wait, and this side tries on.
+        """
         if number == self.parcel.number and number > self.parcel.last:
             if self._discard is not None:
                 self._discard(self.parcel.value)
-            if not self.renewed():
+            if not self.renewed() and not self._passing:
                 self.parcel = replace(self.parcel, last=number)
 
     @property
@@ -171,8 +183,8 @@ class Lender:
     def _deal_with(self, reports: Collection[dict[str, Any]]) -> None:
         for report in reports:
             self.offers[report["purpose"]].refused(report["refused"])
-        for offer in self.offers.values():
-            offer.renewed()
+        for purpose in self.offers.keys() - {report["purpose"] for report in reports}:
+            self.offers[purpose].renewed()
         numbers = self._numbers
         if numbers != self._told:
             self._leave()
