@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -50,8 +51,8 @@ def test_an_orders_scenes_are_found_loaded_and_followed_once(
             following = follow(
                 order, interval=1, state=state, client=client, orders=orders, sleep=later
             )
-            first = [next(following).id for _ in range(3)]
-            following.close()
+            first = [item.id for item in itertools.islice(following, 3)]
+            del following
             rest = [
                 item.id
                 for item in follow(
