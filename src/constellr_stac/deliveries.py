@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from pystac_client.exceptions import APIError as SearchError
 
-from .errors import APIConnectionError, ConstellrError, RateLimitError, ServerError
+from .errors import APIConnectionError, ConstellrError
 from .orders import Order, OrderEndedError, OrdersClient
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     import pystac
     import pystac_client
@@ -34,6 +34,8 @@ _ORDER_ID = "order:id"
 _NO_SUCH_PROPERTY = (400, 422)
 _PEEK = 10
 _PATIENCE = 5
+_TOO_MANY = 429
+_SERVER_ERRORS = 500
 
 
 def search_order(
@@ -81,7 +83,7 @@ def search_order(
 
 def load_order(
     order: Order | str,
-    bands: list[str] | None = None,
+    bands: str | Sequence[str] | None = None,
     *,
     client: pystac_client.Client | None = None,
     orders: OrdersClient | None = None,
@@ -155,9 +157,9 @@ def follow(
                 current = orders.get(order_id)
                 items = list(search_order(current, client=client, orders=orders).items())
                 failures = 0
-            except (APIConnectionError, RateLimitError, ServerError, SearchError):
+            except (ConstellrError, SearchError) as error:
                 failures += 1
-                if failures == _PATIENCE:
+                if failures == _PATIENCE or not _may_pass(error):
                     raise
             else:
                 for item in items:
@@ -236,6 +238,14 @@ def _first(client: pystac_client.Client, search: dict[str, Any], count: int) -> 
         if getattr(error, "status_code", None) in _NO_SUCH_PROPERTY and "filter" in search:
             return []
         raise
+
+
+def _may_pass(error: ConstellrError | SearchError) -> bool:
+    """Say whether it is worth trying again: no answer, too many requests, a server that fails."""
+    status = getattr(error, "status_code", None)
+    if status is None:
+        return isinstance(error, (APIConnectionError, SearchError))
+    return bool(status == _TOO_MANY or status >= _SERVER_ERRORS)
 
 
 def _equals(name: str, value: str) -> dict[str, Any]:

@@ -197,7 +197,10 @@ def _checked(grid: GeoBox | None) -> GeoBox:
 
 def _warn_resampled(grids: Sequence[Grids], grid: GeoBox) -> None:
     others = Counter(
-        name_of(own) for each in grids for own in set(each.values()) if not fits(own, grid)
+        name_of(own)
+        for each in grids
+        for own in dict.fromkeys(each.values())
+        if not fits(own, grid)
     )
     if others:
         parts = ", ".join(f"{count} in {name}" for name, count in others.most_common())

@@ -1,0 +1,124 @@
+"""Waiting for what becomes of an order."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from constellr_stac import ConstellrError, NotFoundError, ServerError
+from constellr_stac.orders import OrderEndedError, OrdersClient, OrderWaitTimeout
+from constellr_stac.sandbox import Fault
+from ordering import FIELD, client_of, new_name, open_sandbox, wish
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from constellr_stac.orders import Order
+    from constellr_stac.sandbox import Sandbox
+
+
+class Time:
+    """A clock that only goes on when somebody sleeps, here and on the server."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+        self.now = 0.0
+        self.pauses: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        """Let both clocks go on."""
+        self.pauses.append(seconds)
+        self.now += seconds
+        self.sandbox.advance(timedelta(seconds=seconds))
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """An API whose orders are closed after an hour."""
+    with open_sandbox(newer=True, delivery=timedelta(hours=1)) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def time(sandbox: Sandbox) -> Time:
+    """The time."""
+    return Time(sandbox)
+
+
+@pytest.fixture
+def client(sandbox: Sandbox, time: Time) -> Iterator[OrdersClient]:
+    """A client that lives in it."""
+    with client_of(sandbox, sleep=time.sleep, clock=lambda: time.now) as client:
+        yield client
+
+
+@pytest.fixture
+def order(client: OrdersClient) -> Order:
+    """An order that was just placed."""
+    [order] = client.create(wish(client.create_aoi(new_name(), FIELD)))
+    return order
+
+
+def test_an_order_is_waited_for_with_growing_pauses(
+    client: OrdersClient, order: Order, time: Time
+) -> None:
+    """Every state is told once; pauses grow up to ten times, and shrink when something happens."""
+    told: list[Any] = []
+    closed = client.wait(order, interval=10, on_change=lambda order: told.append(order.state))
+    assert closed.state == "closed"
+    assert told == ["pending_validation", "in_progress", "closing", "closed"]
+    assert time.pauses[:4] == [10, 15, 22.5, 33.75]
+    assert max(time.pauses) <= 100
+    changes = [n for n, pause in enumerate(time.pauses) if pause == 10]
+    assert len(changes) == 3  # after each state but the last
+    assert 3600 <= time.now < 3600 + 100
+
+
+def test_another_state_can_be_waited_for(client: OrdersClient, order: Order) -> None:
+    """One state, as a string, or several."""
+    assert client.wait(order, "in_progress").state == "in_progress"
+    assert client.wait(str(order.id), ["closing"]).state == "closing"
+    assert client.wait(order, ("closing", "closed")).state == "closing"
+
+
+def test_the_time_can_be_over(client: OrdersClient, order: Order, time: Time) -> None:
+    """After ``timeout`` seconds and no more, the error has the order as it was."""
+    with pytest.raises(OrderWaitTimeout, match="After 1000 seconds") as late:
+        client.wait(order, "closed", timeout=1000, interval=60)
+    assert isinstance(late.value, TimeoutError)
+    assert isinstance(late.value, ConstellrError)
+    assert late.value.order is not None
+    assert late.value.order.state == "in_progress"
+    assert time.now == 1000
+    with pytest.raises(OrderWaitTimeout):
+        client.wait(order, "closed", timeout=0)
+
+
+def test_an_order_that_ended_otherwise_is_not_waited_for(
+    client: OrdersClient, order: Order, sandbox: Sandbox, time: Time
+) -> None:
+    """Who waits for ``closed`` is told at once that it was rejected, and why."""
+    sandbox.settle_order(str(order.id), "rejected", reason="clouds")
+    with pytest.raises(OrderEndedError, match="rejected: clouds") as ended:
+        client.wait(order, "closed")
+    assert ended.value.order is not None
+    assert ended.value.order.rejection_reason == "clouds"
+    assert time.pauses == []
+    assert client.wait(order).state == "rejected"
+
+
+def test_an_outage_passes(client: OrdersClient, order: Order, sandbox: Sandbox) -> None:
+    """Four failures in a row are waited out, the fifth is an error; a 404 is one at once."""
+    sandbox.fail(Fault("/orders/", status=500, times=4))
+    assert client.wait(order, "in_progress").state == "in_progress"
+    sandbox.fail(Fault("/orders/", status=500, times=5))
+    with pytest.raises(ServerError):
+        client.wait(order)
+    sandbox.fail(Fault("/orders/", status=404))
+    with pytest.raises(NotFoundError):
+        client.wait(order)
+    sandbox.fail(Fault("/orders/", status=500, times=2))
+    with pytest.raises(OrderWaitTimeout, match="was not seen"):
+        client.wait(order, timeout=60)
