@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
 
     import pystac
     from numpy.typing import NDArray
+    from odc.geo.geobox import GeoBox
 
     Cube = Any  # a function without parameters that gives the array
 
@@ -47,71 +51,101 @@ def _gdal_s3() -> None:
     os.environ["AWS_VIRTUAL_HOSTING"] = "FALSE"
 
 
-def _odc_stac(items: list[pystac.Item]) -> Cube:
+def _obstore() -> dict[str, Any]:
+    """Tell obstore where the store is; it finds the keys itself."""
+    return {
+        "endpoint": os.environ["AWS_ENDPOINT_URL_S3"],
+        "region": os.environ["AWS_REGION"],
+        "client_options": {"allow_http": True},
+    }
+
+
+def _address(href: str) -> tuple[str, str]:
+    """Return bucket and key of an ``s3://`` href or a path-style URL."""
+    parts = urlsplit(href)
+    if parts.scheme == "s3":
+        return parts.netloc, parts.path[1:]
+    bucket, _, key = unquote(parts.path[1:]).partition("/")
+    return bucket, key
+
+
+def _odc_stac(items: list[pystac.Item], grid: GeoBox) -> Cube:
     import odc.stac
 
     _gdal_s3()
-    cube = odc.stac.load(items, ["lst"], chunks={"time": 1})
+    cube = odc.stac.load(items, ["lst"], chunks={"time": 1}, geobox=grid)
     return cube.lst.to_numpy
 
 
-def _odc_stac_tuned(items: list[pystac.Item]) -> Cube:
+def _odc_stac_tuned(items: list[pystac.Item], grid: GeoBox) -> Cube:
     import odc.stac
 
     _gdal_s3()
     odc.stac.configure_rio(cloud_defaults=True, **_USUAL)
-    cube = odc.stac.load(items, ["lst"], chunks={"time": 1})
+    cube = odc.stac.load(items, ["lst"], chunks={"time": 1}, geobox=grid)
     return cube.lst.to_numpy
 
 
-def _stackstac(items: list[pystac.Item]) -> Cube:
+def _stackstac(items: list[pystac.Item], grid: GeoBox) -> Cube:
     import stackstac
 
     _gdal_s3()
     plain = [item.to_dict() for item in items]
     for item in plain:  # pystac writes proj:code, which stackstac does not read
         item["assets"]["lst"]["proj:epsg"] = 32611
-    cube = stackstac.stack(plain, assets=["lst"], chunksize=1024)
+    cube = stackstac.stack(plain, assets=["lst"], bounds=tuple(grid.boundingbox))
     return cube[:, 0].to_numpy
 
 
-def _lazycogs(items: list[pystac.Item]) -> Cube:
-    import lazycogs  # type: ignore[import-not-found]  # installed where Python is 3.12 or newer
+def _lazycogs(items: list[pystac.Item], grid: GeoBox) -> Cube:
+    """Read all scenes as one chunk, which is what it is fastest with here."""
+    import lazycogs  # type: ignore[import-not-found]  # it and stackstac exclude each other
+    import rustac  # type: ignore[import-not-found]  # comes with it
+    from obstore.store import S3Store
 
-    cube = lazycogs.open(items, assets=["lst"], chunks={"time": 1})
-    return cube["lst"].to_numpy
+    table = Path(tempfile.mkdtemp(), "items.parquet")
+    rustac.write_sync(str(table), [item.to_dict() for item in items])
+    bucket, _ = _address(items[0].assets["lst"].href)
+    cube = lazycogs.open(
+        str(table),
+        bbox=tuple(grid.boundingbox),
+        crs=str(grid.crs),
+        resolution=grid.resolution.x,
+        bands=["lst"],
+        chunks={"time": -1},
+        time_period=None,
+        store=S3Store(bucket, **_obstore()),
+        path_from_href=lambda href: _address(href)[1],
+    )
+    return lambda: cube.to_numpy()[0]
 
 
-def _ours(items: list[pystac.Item]) -> Cube:
-    cube = constellr_stac.load(items, ["lst"])
+def _ours(items: list[pystac.Item], grid: GeoBox) -> Cube:
+    cube = constellr_stac.load(items, ["lst"], geobox=grid)
     return cube.lst.to_numpy
 
 
-def _ours_stackstac(items: list[pystac.Item]) -> Cube:
-    cube = constellr_stac.load(items, ["lst"], engine="stackstac")
+def _ours_stackstac(items: list[pystac.Item], grid: GeoBox) -> Cube:
+    cube = constellr_stac.load(items, ["lst"], engine="stackstac", geobox=grid)
     return cube.lst.to_numpy
 
 
-def _floor(items: list[pystac.Item]) -> Cube:
+def _floor(items: list[pystac.Item], grid: GeoBox) -> Cube:
     """Fetch all files at once with obstore, and decode them with rasterio: nothing else."""
     import obstore
     from obstore.store import S3Store
     from rasterio.env import Env
     from rasterio.io import MemoryFile
     from rasterio.session import DummySession
+    from rasterio.windows import from_bounds
 
-    bucket, _, _ = items[0].assets["lst"].href.removeprefix("s3://").partition("/")
-    store = S3Store(
-        bucket,
-        endpoint=os.environ["AWS_ENDPOINT_URL_S3"],
-        region=os.environ["AWS_REGION"],
-        client_options={"allow_http": True},
-    )
-    keys = [item.assets["lst"].href.partition(f"{bucket}/")[2] for item in items]
+    addresses = [_address(item.assets["lst"].href) for item in items]
+    store = S3Store(addresses[0][0], **_obstore())
 
     def decode(data: bytes) -> NDArray[Any]:
         with Env(session=DummySession()), MemoryFile(data) as memory, memory.open() as file:
-            return decoded(file.read(1))
+            window = from_bounds(*grid.boundingbox, file.transform)
+            return decoded(file.read(1, window=window))
 
     async def fetch(key: str, pool: ThreadPoolExecutor) -> NDArray[Any]:
         answer = await obstore.get_async(store, key)
@@ -120,12 +154,12 @@ def _floor(items: list[pystac.Item]) -> Cube:
 
     async def fetch_all() -> NDArray[Any]:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            return np.stack(await asyncio.gather(*[fetch(key, pool) for key in keys]))
+            return np.stack(await asyncio.gather(*[fetch(key, pool) for _, key in addresses]))
 
     return lambda: asyncio.run(fetch_all())
 
 
-CONTENDERS: dict[str, Callable[[list[pystac.Item]], Cube]] = {
+CONTENDERS: dict[str, Callable[[list[pystac.Item], GeoBox], Cube]] = {
     "odc-stac": _odc_stac,
     "odc-stac, tuned": _odc_stac_tuned,
     "stackstac": _stackstac,

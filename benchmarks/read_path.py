@@ -19,7 +19,7 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dask
 import numpy as np
@@ -30,6 +30,9 @@ from scenes import Scenes, items_of
 
 from constellr_stac.sandbox import Sandbox
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 
 @dataclass(frozen=True)
 class Case:
@@ -38,24 +41,49 @@ class Case:
     scenes: int
     side: int
     latency: float
-    threads: int | None
+    threads: int | None = None
+    presigned: bool = False
+    """Whether the API gives signed https URLs, as it does now, or ``s3://`` hrefs."""
+    window: int | None = None
+    """Pixels a side of the part in the middle that is read; ``None``: all of them."""
 
     def __str__(self) -> str:
         threads = "default" if self.threads is None else self.threads
+        part = "" if self.window is None else f", {self.window}² of it"
         latency = f"{1000 * self.latency:.0f} ms"
-        return f"{self.scenes} scenes of {self.side}², {latency}, {threads} threads"
+        scenes = "scene" if self.scenes == 1 else "scenes"
+        kind = "https" if self.presigned else "s3"
+        what = f"{self.scenes} {scenes} of {self.side}²{part}"
+        return f"{what}, {kind}, {latency}, {threads} threads"
+
+    @property
+    def roi(self) -> tuple[slice, slice]:
+        """Rows and columns that are read."""
+        length = self.window or self.side
+        start = (self.side - length) // 2
+        return (slice(start, start + length),) * 2
 
 
 CASES = [
-    Case(60, 500, 0.05, None),
+    Case(60, 500, 0.05),
+    Case(60, 500, 0.05, presigned=True),
     Case(60, 500, 0.05, 16),
-    Case(60, 500, 0.02, None),
-    Case(60, 500, 0.0, None),
+    Case(60, 500, 0.05, 16, presigned=True),
+    Case(60, 500, 0.02),
+    Case(60, 500, 0.02, 16),
+    Case(60, 500, 0.0),
     Case(60, 500, 0.0, 16),
-    Case(500, 500, 0.05, None),
-    Case(500, 500, 0.0, None),
-    Case(1, 3700, 0.05, None),
+    Case(500, 500, 0.05),
+    Case(500, 500, 0.05, 16),
+    Case(500, 500, 0.02),
+    Case(500, 500, 0.02, 16),
+    Case(500, 500, 0.0),
+    Case(500, 500, 0.0, 16),
+    Case(1, 3700, 0.05),
+    Case(1, 3700, 0.05, window=600),
 ]
+WARM_UP = 4
+"""Scenes of another cube, computed before the one that counts."""
 
 
 def main() -> None:
@@ -63,43 +91,50 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="run cases whose description contains this")
     parser.add_argument("--turns", type=int, default=3, help="how often each contender has a turn")
+    parser.add_argument("--lazycogs", help="a Python that has it, where this one has not")
     parser.add_argument("--json", type=Path, default=Path("read_path.json"))
-    parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
-        _measure(arguments.measure[0], **json.loads(arguments.measure[1]))
+        name, folder, case = arguments.measure
+        _measure(name, folder, Case(**json.loads(case)))
         return
+    pythons = dict.fromkeys(CONTENDERS, sys.executable)
+    if arguments.lazycogs:
+        pythons["lazycogs"] = arguments.lazycogs
+    elif importlib.util.find_spec("lazycogs") is None:
+        del pythons["lazycogs"]
     results = []
     for case in CASES:
         if arguments.only in str(case):
-            results.append(_run(case, arguments.turns))
+            results.append(_run(case, arguments.turns, pythons))
             _show(results[-1])
     arguments.json.write_text(json.dumps({"machine": _machine(), "cases": results}, indent=1))
 
 
-def _run(case: Case, turns: int) -> dict[str, Any]:
+def _run(case: Case, turns: int, pythons: Mapping[str, str]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
-        Scenes(Path(folder), case.scenes, case.side).write()
-        with Sandbox(folder, latency=case.latency) as sandbox:
+        scenes = Scenes(Path(folder), case.scenes + WARM_UP, case.side)
+        scenes.write()
+        counted = {scenes.name(number) for number in range(case.scenes)}
+        with Sandbox(folder, latency=case.latency, presigned=case.presigned) as sandbox:
             rows: dict[str, dict[str, Any]] = {}
             for _ in range(turns):
-                for name in CONTENDERS:
-                    if name == "lazycogs" and importlib.util.find_spec("lazycogs") is None:
-                        continue
+                for name, python in pythons.items():
                     sandbox.clear_requests()
-                    row = _turn(name, case, folder, sandbox)
-                    row["requests"] = sum(e.server == "store" for e in sandbox.requests) // 2
+                    row = _turn(python, name, case, folder, sandbox)
+                    asked = [e.path for e in sandbox.requests if e.server == "store"]
+                    row["requests"] = sum(not counted.isdisjoint(p.split("/")) for p in asked)
                     best = rows.get(name)
                     if best is None or row["seconds"] < best["seconds"]:
                         rows[name] = row
     return {"case": str(case), **asdict(case), "contenders": rows}
 
 
-def _turn(name: str, case: Case, folder: str, sandbox: Sandbox) -> dict[str, Any]:
+def _turn(python: str, name: str, case: Case, folder: str, sandbox: Sandbox) -> dict[str, Any]:
     """Measure one contender in a fresh process."""
-    what = {"folder": folder, **asdict(case)}
     answer = subprocess.run(  # noqa: S603 - this very file
-        [sys.executable, __file__, "--measure", name, json.dumps(what)],
+        [python, __file__, "--measure", name, folder, json.dumps(asdict(case))],
         env={**os.environ, **sandbox.environment()},
         stdout=subprocess.PIPE,
         text=True,
@@ -109,22 +144,23 @@ def _turn(name: str, case: Case, folder: str, sandbox: Sandbox) -> dict[str, Any
     return row
 
 
-def _measure(
-    name: str, *, folder: str, scenes: int, side: int, latency: float, threads: int | None
-) -> None:
-    """Compute twice: the first time imports and connects, the second one counts."""
-    del latency
-    items = items_of(os.environ["CONSTELLR_API_URL"], side)
-    if threads is not None:
-        dask.config.set(num_workers=threads)
-    compute = CONTENDERS[name](items)
-    compute()
+def _measure(name: str, folder: str, case: Case) -> None:
+    """Compute a cube of other scenes first, which imports and connects; then the one that counts.
+
+    Not the same cube twice: GDAL keeps what it has read of a URL.
+    """
+    scenes = Scenes(Path(folder), case.scenes + WARM_UP, case.side)
+    items = items_of(os.environ["CONSTELLR_API_URL"], case.side)
+    if case.threads is not None:
+        dask.config.set(num_workers=case.threads)
+    grid = scenes.grid[case.roi]
+    CONTENDERS[name](items[case.scenes :], grid)()
+    compute = CONTENDERS[name](items[: case.scenes], grid)
     started = time.perf_counter()
     values = compute()
     seconds = time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    expected = Scenes(Path(folder), scenes, side).kelvin()
-    np.testing.assert_array_equal(decoded(values), expected)
+    np.testing.assert_array_equal(decoded(values), scenes.kelvin(case.scenes)[:, *case.roi])
     print(json.dumps({"seconds": seconds, "peak": peak}))
 
 

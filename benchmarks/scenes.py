@@ -11,6 +11,7 @@ import pystac
 import rasterio
 import requests
 from affine import Affine
+from odc.geo.geobox import GeoBox
 
 from constellr_stac import ConstellrAuth
 
@@ -60,19 +61,28 @@ class Scenes:
             ) as file:
                 file.write(stored, 1)
 
-    def kelvin(self) -> NDArray[Any]:
-        """Return what the files hold: float32, dims (time, y, x)."""
-        cube = np.empty((self.count, self.side, self.side), "float32")
-        for number in range(self.count):
+    def kelvin(self, count: int) -> NDArray[Any]:
+        """Return what the first files hold: float32, dims (time, y, x)."""
+        cube = np.empty((count, self.side, self.side), "float32")
+        for number in range(count):
             with rasterio.open(self._path(number)) as file:
                 stored = file.read(1)
             cube[number] = stored * 0.01
             cube[number][stored == 65535] = np.nan
         return cube
 
-    def _path(self, number: int) -> Path:
+    @property
+    def grid(self) -> GeoBox:
+        """The grid of all of them."""
+        return GeoBox((self.side, self.side), Affine(*_TRANSFORM), f"EPSG:{_EPSG}")
+
+    def name(self, number: int) -> str:
+        """Return the name of a scene; they are in the order of time."""
         time = datetime(2025, 6, 1, tzinfo=UTC) + timedelta(hours=9 * number)
-        return self.folder / f"LSTPRECISION_SBA01_9Q5B8K2T_{time:%Y%m%dT%H%M%SZ}" / "lst.tiff"
+        return f"LSTPRECISION_SBA01_9Q5B8K2T_{time:%Y%m%dT%H%M%SZ}"
+
+    def _path(self, number: int) -> Path:
+        return self.folder / self.name(number) / "lst.tiff"
 
 
 def items_of(api_url: str, side: int) -> list[pystac.Item]:

@@ -199,6 +199,27 @@ def test_an_item_is_asked_for_once_however_many_read_it(make: Callable[..., Sand
     assert len(renewed) == len(set(renewed)) == 15
 
 
+def test_what_a_search_signed_is_used_by_every_cube(make: Callable[..., Sandbox]) -> None:
+    """No item is asked for again while its signature lasts; neither for a cube made later."""
+    sandbox = make(presigned=True)
+    cube_of(sandbox, 2).compute()
+    later = cube_of(sandbox)
+    assert_true(later.compute())
+    assert statuses(sandbox, "api") == []
+
+
+def test_an_older_search_does_not_bring_back_what_has_ended(make: Callable[..., Sandbox]) -> None:
+    """Items found a while ago are read with the newer signature that is held."""
+    sandbox = make(presigned=True, url_lifetime=timedelta(seconds=2))
+    items = found(sandbox)[:2]
+    time.sleep(2)
+    for _ in range(2):
+        constellr_stac.load(items, ["lst"], geobox=GRID).compute()
+        asked = statuses(sandbox, "api")
+    assert asked.count(200) == len(asked)
+    assert sum("/items/" in each.path for each in sandbox.requests) == 2
+
+
 def test_a_missing_object_is_not_renewed(make: Callable[..., Sandbox]) -> None:
     """A 404 is final: the item is not asked for."""
     sandbox = make(presigned=True)

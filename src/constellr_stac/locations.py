@@ -45,6 +45,12 @@ class _SignedItem:
         ends = [end for url in urls.values() if (end := signature_expiry(url)) is not None]
         return cls(urls, min(ends, default=None))
 
+    def outlives(self, other: _SignedItem) -> bool:
+        """Say whether this is the later answer, as far as the signatures tell."""
+        if self.expires_at is None or other.expires_at is None:
+            return True
+        return self.expires_at > other.expires_at
+
 
 class Locations:
     """Where assets can be read now. Equal for equal settings; pickles without a secret.
@@ -107,8 +113,12 @@ class Locations:
         if not any(map(is_signed, urls.values())):
             return
         key = (item.collection_id or "", item.id)
+        signed = _SignedItem.of(urls)
         with self._lock:
-            self._items[key] = Renewing(_Ask(self, *key), _expiry, value=_SignedItem.of(urls))
+            known = self._items.get(key)
+            held = None if known is None else known.held
+            if held is None or signed.outlives(held):
+                self._items[key] = Renewing(_Ask(self, *key), _expiry, value=signed)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Locations):

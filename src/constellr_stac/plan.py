@@ -136,11 +136,10 @@ def make_plan(
     selections = resolve_bands(
         scenes, bands, resolution=_metres(grid_arguments.get("resolution")), stacklevel=4
     )
-    locations = Locations(auth, signer)
+    fetcher = shared_fetcher(Locations(auth, signer))
     for item in scenes:
-        locations.remember(item)
-    _check_credentials(scenes, selections, locations)
-    fetcher = shared_fetcher(locations)
+        fetcher.locations.remember(item)
+    _check_credentials(scenes, selections, fetcher.locations)
     open_question = needs_native_grids(**grid_arguments)
     grids = native_grids(scenes, selections, fetcher if open_question else None)
     geobox = cube_grid(scenes, grids, **grid_arguments)
