@@ -42,7 +42,7 @@ FLOORS = (
     {"odc", "stackstac"},
     # L6 pixels become cubes
     {"plan"},
-    {"engines"},
+    {"engines", "lasting"},
     {"cube", "cluster"},
     {"deliveries", "explanation"},
     # L7 maps and time series
@@ -79,6 +79,7 @@ PUBLIC = {
     "share_credentials",
     "sign",
     "sign_inplace",
+    "stable",
     *constellr_stac.errors.__all__,
 } - {"redact", "redact_url"}
 

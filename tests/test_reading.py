@@ -10,21 +10,25 @@ import warnings
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import cloudpickle
 import dask
 import numpy as np
+import odc.stac
 import pystac
 import pytest
 import rasterio
+import stackstac
+from dask.base import tokenize
 from odc.geo.geobox import GeoBox
 from rasterio.transform import from_origin
 
 import constellr_stac
-from constellr_stac import AssetReadError, Signer
+from constellr_stac import AssetReadError, Signer, StackstacReader
 from constellr_stac.assets import HEAD_BYTES, Fetcher, SceneLeftEmptyWarning
 from constellr_stac.locations import Locations
 from constellr_stac.references import Reference
 from constellr_stac.sandbox import Fault, Sandbox
-from real_scenes import found, truth
+from real_scenes import found, signed_in, truth
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -220,6 +224,43 @@ def test_an_older_search_does_not_bring_back_what_has_ended(make: Callable[..., 
     assert sum("/items/" in each.path for each in sandbox.requests) == 2
 
 
+@ENGINES
+def test_plain_engines_hold_no_signature_and_outlive_them(
+    make: Callable[..., Sandbox], engine: str
+) -> None:
+    """With ``stable()``, plain graphs have no signature, equal keys, and read when it has ended."""
+    sandbox = make(presigned=True, url_lifetime=timedelta(seconds=2))
+
+    def build(items: list[pystac.Item]) -> Any:
+        if engine == "odc":
+            cube = odc.stac.load(
+                items, ["lst"], geobox=GRID, chunks={}, driver="constellr_stac.OdcDriver"
+            )
+            return cube.lst
+        bounds = tuple(GRID.boundingbox)
+        stacked = stackstac.stack(
+            items, ["lst"], epsg=32611, resolution=30, bounds=bounds, reader=StackstacReader
+        )
+        return stacked[:, 0]
+
+    items = constellr_stac.stable(found(sandbox)[:3])
+    assert [item.to_dict() for item in constellr_stac.stable(items)] == [
+        item.to_dict() for item in items
+    ]
+    first = build(items)
+    time.sleep(1)
+    second = build(constellr_stac.stable(found(sandbox)[:3]))
+    assert tokenize(first.data) == tokenize(second.data)
+    assert not signed_in(cloudpickle.dumps(first))
+    sandbox.clear_requests()
+    time.sleep(2)
+    values = first.compute()
+    for number, item in enumerate(items):
+        np.testing.assert_array_equal(values[number].astype("float32"), truth(item.id).kelvin)
+    assert [e.status for e in sandbox.requests if "/items/" in e.path] == [200] * 3
+    assert [e.status for e in sandbox.requests if e.server == "store"] == [206] * 3
+
+
 def test_a_missing_object_is_not_renewed(make: Callable[..., Sandbox]) -> None:
     """A 404 is final: the item is not asked for."""
     sandbox = make(presigned=True)
@@ -403,6 +444,34 @@ def test_a_long_file_whole_is_two_requests(
     cube = constellr_stac.load([item], ["lst"], geobox=grid, chunks={}, engine=engine).compute()
     np.testing.assert_array_equal(cube.lst[0], kelvin)
     assert statuses(sandbox, "store") == [206, 206]
+
+
+def test_a_long_file_in_the_chunks_of_auto_is_three_requests(
+    sandbox: Sandbox, long_file: tuple[bytes, Any]
+) -> None:
+    """As many as plain odc-stac makes: its beginning once, and a range for each strip."""
+    content, kelvin = long_file
+    cube = constellr_stac.load([long_item(sandbox, content)], ["lst"])
+    assert cube.lst.data.numblocks == (1, 2, 1)
+    sandbox.clear_requests()  # one was for the grid, which the item does not state
+    np.testing.assert_array_equal(cube.lst[0].compute(), kelvin)
+    assert statuses(sandbox, "store") == [206] * 3
+
+
+def test_parts_of_a_long_file_are_fetched_side_by_side(
+    make: Callable[..., Sandbox], long_file: tuple[bytes, Any]
+) -> None:
+    """A window that touches blocks of many rows waits about once for all of them."""
+    content, kelvin = long_file
+    sandbox = make(latency=0.2)
+    grid = GeoBox((3700, 3700), from_origin(300000.0, 3800000.0, 30, 30), "EPSG:32611")
+    window = (slice(0, 3700), slice(1600, 1900))
+    item = long_item(sandbox, content)
+    began = time.perf_counter()
+    cube = constellr_stac.load([item], ["lst"], geobox=grid[window]).compute()
+    assert time.perf_counter() - began < 5 * 0.2
+    np.testing.assert_array_equal(cube.lst[0], kelvin[window])
+    assert len(statuses(sandbox, "store")) == 1 + 8
 
 
 @ENGINES

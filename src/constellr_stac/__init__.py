@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from .cube import load
     from .downloads import download
     from .explanation import explain
+    from .lasting import stable
     from .odc import OdcDriver
     from .signing import Signer, sign, sign_inplace
     from .stackstac import StackstacReader
@@ -92,6 +93,7 @@ __all__ = [
     "share_credentials",
     "sign",
     "sign_inplace",
+    "stable",
 ]
 
 _MODULES = ("orders", "sandbox")
@@ -105,6 +107,7 @@ _NAMES = {
     "cube": ("load",),
     "downloads": ("download",),
     "explanation": ("explain",),
+    "lasting": ("stable",),
     "odc": ("OdcDriver",),
     "completion": ("describe",),
     "signing": ("Signer", "sign", "sign_inplace"),

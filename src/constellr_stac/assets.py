@@ -75,16 +75,19 @@ class AssetFile:
 
         Args:
             spans: Offsets of the first byte and of the one after the last; in any order, they
-                may overlap. Neighbours closer than 64 KiB come with one request.
+                may overlap. Neighbours closer than 64 KiB come with one request, all requests
+                side by side.
 
         Raises:
             AssetReadError: They cannot be read.
         """
         pieces = [self.head]
         at = len(self.head)
-        for start, stop in _joined(spans, at, self.size):
-            pieces.append(bytes(start - at))
-            pieces.append(self.transfer.get(self.reference, start, stop)[0])
+        wanted = _joined(spans, at, self.size)
+        for (start, stop), part in zip(
+            wanted, self.transfer.parts(self.reference, wanted), strict=True
+        ):
+            pieces += [bytes(start - at), part]
             at = stop
         pieces.append(bytes(self.size - at))
         return b"".join(pieces)

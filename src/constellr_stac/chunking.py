@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,8 +19,9 @@ def auto_chunks(times: int, rows: int, columns: int, itemsize: int) -> Mapping[s
     """Choose chunks for a cube of this shape: tens of megabytes, and enough of them.
 
     The usual case is a long series over a small area: chunks then hold the whole area and up to
-    16 steps, whose scenes are fetched together. Larger scenes get fewer steps, and a scene over
-    32 MiB is cut into squares of whole 512-pixel blocks.
+    16 steps, whose scenes are fetched together. Larger scenes get fewer steps. A scene over
+    32 MiB is cut into strips of whole 512-pixel blocks, whose bytes lie together in a file, or
+    into squares where it is too wide for that.
 
     Args:
         times: Time steps.
@@ -28,7 +30,10 @@ def auto_chunks(times: int, rows: int, columns: int, itemsize: int) -> Mapping[s
         itemsize: Bytes of one pixel.
     """
     scene = max(1, rows * columns * itemsize)
-    if scene > _TARGET:
-        side = int((_TARGET / itemsize) ** 0.5) // _BLOCK * _BLOCK
-        return {"time": 1, "y": min(side, rows), "x": min(side, columns)}
-    return {"time": max(1, min(times, _SCENES, _TARGET // scene)), "y": rows, "x": columns}
+    if scene <= _TARGET:
+        return {"time": max(1, min(times, _SCENES, _TARGET // scene)), "y": rows, "x": columns}
+    if strip := _TARGET // (columns * itemsize) // _BLOCK * _BLOCK:
+        strips = ceil(rows / strip)
+        return {"time": 1, "y": ceil(rows / strips / _BLOCK) * _BLOCK, "x": columns}
+    side = int((_TARGET / itemsize) ** 0.5) // _BLOCK * _BLOCK
+    return {"time": 1, "y": min(side, rows), "x": min(side, columns)}

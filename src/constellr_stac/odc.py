@@ -155,7 +155,6 @@ class _LayerParser:
 
     def extract(self, md: pystac.Item) -> RasterGroupMetadata:
         """Return the bands of an item, and the names they go by."""
-        self._locations.remember(md)
         bands: dict[BandKey, RasterBandMetadata] = {}
         aliases: dict[str, list[BandKey]] = {}
         for key in md.assets:
@@ -169,6 +168,7 @@ class _LayerParser:
     def driver_data(self, md: pystac.Item, band_key: BandKey) -> tuple[str, Band]:
         """Return what travels with a source: its reference, and what its numbers mean."""
         key, index = band_key
+        self._locations.remember(md)
         return str(reference(md, key)), asset_bands(md, key)[index - 1]
 
 

@@ -87,13 +87,16 @@ def reference(item: pystac.Item, key: str) -> Reference:
     """Return the reference of one asset of an item.
 
     The signature of a pre-signed https URL is left out, since the API gives a new one for the
-    asking. A URL that was never signed, an ``s3://`` href and a path stay as they are.
+    asking. A URL that was never signed, an ``s3://`` href, a path and what is a reference already
+    stay as they are.
 
     Args:
         item: An item of the API, or of a catalogue on disk.
         key: The key of one of its assets.
     """
     href = item.assets[key].get_absolute_href() or item.assets[key].href
+    if _MARK in href:
+        return Reference.parse(href)
     collection = item.collection_id or ""
     if is_signed(href) and collection:
         return Reference(redact_url(href), collection, item.id, key)

@@ -6,9 +6,11 @@ again; a 404 is final. What is raised names item, asset and cause, and shows no 
 
 from __future__ import annotations
 
+import functools
 import random
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -22,7 +24,7 @@ from .connections import Connections
 from .errors import AssetReadError, ConstellrError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from urllib3 import BaseHTTPResponse
 
@@ -94,7 +96,12 @@ class Transfer:
 
     def __init__(self, locations: Locations, connections: int) -> None:
         self._locations = locations
+        self._most = connections
         self._connections = Connections(connections)
+
+    @functools.cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self._most, thread_name_prefix="constellr-parts")
 
     def get(self, reference: Reference, start: int, stop: int) -> tuple[bytes, int]:
         """Return the bytes from ``start`` up to ``stop``, fewer at the end, and the file's size.
@@ -107,6 +114,28 @@ class Transfer:
             return _from_disk(reference, path, start, stop)
         wanted = {"Range": f"bytes={start}-{stop - 1}"}
         return self._ask(reference, lambda: wanted, lambda answer: _body(answer, start, stop))
+
+    def parts(self, reference: Reference, spans: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Return several parts of a file, fetched side by side.
+
+        Args:
+            reference: The asset.
+            spans: Offsets of the first byte and of the one after the last of each.
+
+        Raises:
+            AssetReadError: One of them cannot be had.
+        """
+        begun = [self._pool.submit(self.get, reference, *span) for span in spans]
+        parts = []
+        try:
+            for span, part in zip(spans, begun, strict=True):
+                # What nobody has begun, since all are busy, is fetched here.
+                mine = part.cancel()
+                parts.append(self.get(reference, *span)[0] if mine else part.result()[0])
+        finally:
+            for part in begun:
+                part.cancel()
+        return parts
 
     def stream(self, reference: Reference, receiver: Receiver) -> None:
         """Hand a whole file to ``receiver``, from the first byte that it does not hold.

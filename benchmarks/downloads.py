@@ -1,0 +1,254 @@
+"""Measure downloads side by side: ``python benchmarks/downloads.py``.
+
+One sandbox serves all contenders of a case, each in a process of its own and several times in
+turn; the best time counts. Every file is compared with what the sandbox holds. Prints a table
+and writes ``downloads.json``; ratios count, seconds are of this machine.
+
+The contenders are :func:`constellr_stac.download` as it is by default (checked, synced to disk,
+with its manifest and catalogue), obstore writing the same files with the same concurrency, from
+coroutines and from threads, and the loop of the provider's own example: one
+``requests.get(stream=True)`` after another, in pieces of 8 KiB.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import obstore
+import pystac
+import requests
+from rich.console import Console
+from rich.table import Table
+
+import constellr_stac
+from constellr_stac.addresses import ObjectAddress
+from constellr_stac.sandbox import Sandbox
+from constellr_stac.settings import storage_settings
+from constellr_stac.storage import CredentialSource, bucket_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from obstore.store import S3Store
+
+WORKERS = 16
+PLACE = {
+    "bbox": [-118.3, 33.7, -118.1, 33.9],
+    "geometry": {
+        "type": "Polygon",
+        "coordinates": [
+            [[-118.3, 33.7], [-118.1, 33.7], [-118.1, 33.9], [-118.3, 33.9], [-118.3, 33.7]]
+        ],
+    },
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """How many scenes of three files, how long the first two are, over which latency."""
+
+    scenes: int
+    size: int
+    latency: float
+
+    def __str__(self) -> str:
+        files = f"{3 * self.scenes} files, two thirds of them of {self.size / 1e6:g} MB"
+        return f"{files}, {1000 * self.latency:.0f} ms"
+
+
+CASES = [
+    Case(100, 100_000, 0.05),
+    Case(100, 100_000, 0.0),
+    Case(100, 1_000_000, 0.05),
+    Case(8, 32_000_000, 0.05),
+]
+
+
+def with_download(items: list[pystac.Item], folder: Path) -> None:
+    """Download as a user does."""
+    constellr_stac.download(items, folder, max_workers=WORKERS, progress=False)
+
+
+def with_coroutines(items: list[pystac.Item], folder: Path) -> None:
+    """Stream each object to its file, from coroutines."""
+    places = threading_places(items, folder)
+
+    async def bring_all() -> None:
+        free = asyncio.Semaphore(WORKERS)
+        store: S3Store | None = None
+
+        async def bring(address: ObjectAddress, path: Path) -> None:
+            nonlocal store
+            store = store or _store(address.bucket)
+            async with free:
+                answer = await obstore.get_async(store, address.key)
+                with path.open("wb") as file:
+                    async for piece in answer.stream(min_chunk_size=1 << 20):
+                        file.write(piece)
+
+        await asyncio.gather(*(bring(address, path) for address, path in places))
+
+    asyncio.run(bring_all())
+
+
+def with_threads(items: list[pystac.Item], folder: Path) -> None:
+    """Stream each object to its file, from threads."""
+    places = list(threading_places(items, folder))
+    store = _store(places[0][0].bucket)
+
+    def bring(place: tuple[ObjectAddress, Path]) -> None:
+        address, path = place
+        with path.open("wb") as file:
+            for piece in obstore.get(store, address.key).stream(min_chunk_size=1 << 20):
+                file.write(piece)
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        list(pool.map(bring, places))
+
+
+def with_the_example(items: list[pystac.Item], folder: Path) -> None:
+    """One after another, as the provider's example does with the URLs that it is given."""
+    for item in constellr_stac.sign(items):
+        for asset in item.assets.values():
+            with requests.get(asset.href, stream=True, timeout=60) as answer:
+                answer.raise_for_status()
+                with _path(folder, item, asset).open("wb") as file:
+                    for piece in answer.iter_content(chunk_size=8192):
+                        file.write(piece)
+
+
+CONTENDERS: dict[str, Callable[[list[pystac.Item], Path], None]] = {
+    "download": with_download,
+    "obstore, coroutines": with_coroutines,
+    "obstore, threads": with_threads,
+    "the provider's example": with_the_example,
+}
+
+
+def main() -> None:
+    """Run all cases, or those whose description contains the argument."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", help="run cases whose description contains this")
+    parser.add_argument("--turns", type=int, default=5, help="how often each contender has a turn")
+    parser.add_argument("--json", type=Path, default=Path("downloads.json"))
+    parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.measure:
+        _measure(arguments.measure[0], Path(arguments.measure[1]))
+        return
+    results = []
+    for case in CASES:
+        if arguments.only in str(case):
+            results.append(_run(case, arguments.turns))
+            _show(results[-1])
+    machine = {"cpus": os.cpu_count(), "python": platform.python_version()}
+    arguments.json.write_text(json.dumps({"machine": machine, "cases": results}, indent=1))
+
+
+def _run(case: Case, turns: int) -> dict[str, Any]:
+    seconds: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        scenes, items = Path(folder, "scenes"), Path(folder, "items.json")
+        _write_scenes(scenes, case)
+        with Sandbox(scenes, latency=case.latency) as sandbox:
+            items.write_text(json.dumps(sandbox.items))
+            for turn in range(turns):
+                for name in CONTENDERS:
+                    if name == "the provider's example" and turn:
+                        continue  # a minute each; it is not close
+                    time_taken = _turn(name, items, sandbox)
+                    seconds[name] = min(time_taken, seconds.get(name, time_taken))
+                    sandbox.clear_requests()
+    return {"case": str(case), **asdict(case), "seconds": seconds}
+
+
+def _turn(name: str, items: Path, sandbox: Sandbox) -> float:
+    """Measure one contender in a fresh process."""
+    answer = subprocess.run(  # noqa: S603 - this very file
+        [sys.executable, __file__, "--measure", name, items],
+        env={**os.environ, **sandbox.environment()},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    return float(answer.stdout)
+
+
+def _measure(name: str, source: Path) -> None:
+    """Download twice: the first time imports, the second one counts."""
+    items = [pystac.Item.from_dict(item) for item in json.loads(source.read_bytes())]
+    with tempfile.TemporaryDirectory(dir=source.parent) as folder:
+        CONTENDERS[name](items[:1], Path(folder, "first"))
+    with tempfile.TemporaryDirectory(dir=source.parent) as folder:
+        started = time.perf_counter()
+        CONTENDERS[name](items, Path(folder))
+        seconds = time.perf_counter() - started
+        _compare(Path(folder), source.parent / "scenes")
+    print(seconds)
+
+
+def _compare(folder: Path, scenes: Path) -> None:
+    """Check that every file is there, whole."""
+    expected = {path.parent.name + path.name: path for path in scenes.rglob("*.*")}
+    found = {path.parent.name[-26:] + path.name: path for path in folder.rglob("*/*.*")}
+    for name, path in expected.items():
+        if found[name].read_bytes() != path.read_bytes():
+            raise ValueError(f"{name} is not what it should be")
+
+
+def threading_places(
+    items: list[pystac.Item], folder: Path
+) -> Iterator[tuple[ObjectAddress, Path]]:
+    """Give each asset's address, and the path of its file."""
+    for item in items:
+        for asset in item.assets.values():
+            yield ObjectAddress.of(asset.href), _path(folder, item, asset)
+
+
+def _path(folder: Path, item: pystac.Item, asset: pystac.Asset) -> Path:
+    """Return the path of an asset's file, in a folder that is there."""
+    path = folder / item.id / asset.href.partition("?")[0].rpartition("/")[2]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _store(bucket: str) -> S3Store:
+    return bucket_store(bucket, storage_settings(), CredentialSource())
+
+
+def _write_scenes(folder: Path, case: Case) -> None:
+    """Write scenes whose pixels nobody looks at."""
+    for number in range(case.scenes):
+        name = f"LST_BENCH_{20230101 + number % 28}T{number:06d}Z"
+        path = folder / name
+        path.mkdir(parents=True)
+        when = f"2023-01-{1 + number % 28:02d}T00:{number // 60:02d}:{number % 60:02d}Z"
+        words = {"acquisition_datetime": when, "geometric": PLACE}
+        (path / "metadata.json").write_text(json.dumps(words))
+        for asset in ("lst.tiff", "scl_mask_30m.tiff"):
+            (path / asset).write_bytes(os.urandom(case.size))
+
+
+def _show(result: dict[str, Any]) -> None:
+    ours = result["seconds"]["download"]
+    table = Table(title=result["case"])
+    for column in ("contender", "seconds", "download takes"):
+        table.add_column(column, justify="left" if column == "contender" else "right")
+    for name, seconds in result["seconds"].items():
+        table.add_row(name, f"{seconds:.2f}", f"{ours / seconds:.2f} of it")
+    Console(width=100).print(table)
+
+
+if __name__ == "__main__":
+    main()
