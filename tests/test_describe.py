@@ -384,15 +384,33 @@ def test_the_report_says_what_was_added_and_from_where() -> None:
 
 
 def test_a_thousand_items_take_less_than_a_second() -> None:
-    """Without requests: temperature, mask and metadata of 1,000 scenes, copied."""
-    items = [bare_item([*NIGHT, "metadata"], item_id=str(n)) for n in range(1000)]
-    seconds = []
-    for _ in range(3):
+    """Without requests: all twenty files of 1,000 scenes by day, copied. The best of three counts.
+
+    In processor time, so that what else the machine does does not count.
+    """
+    items = [bare_item(DAY, item_id=str(n)) for n in range(1000)]
+
+    def seconds() -> float:
         start = time.process_time()
-        description = describe(items)
-        seconds.append(time.process_time() - start)
-    assert description.count == 1000
-    assert min(seconds) < 1
+        assert describe(items).count == 1000
+        return time.process_time() - start
+
+    assert len(DAY) >= 20
+    assert any(seconds() < 1 for _ in range(3))
+
+
+def test_no_two_assets_share_what_was_written() -> None:
+    """What one item's band is given later does not show in another's."""
+    one, other = describe([bare_item(DAY), bare_item(DAY)]).items
+    before = other.to_dict()
+    for asset in one.assets.values():
+        for form in ("bands", "raster:bands", "eo:bands"):
+            for band in asset.extra_fields.get(form, ()):
+                for each in band.get("classification:classes", ()):
+                    each["name"] = "changed"
+                band["name"] = "changed"
+    assert other.to_dict() == before
+    assert describe(bare_item(DAY)).items.to_dict() == before
 
 
 def test_odc_stac_opens_a_described_item_with_types_grids_and_names(tmp_path: Path) -> None:

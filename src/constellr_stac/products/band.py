@@ -96,14 +96,10 @@ class Band:
             nodata: The stored number that means no data.
             unit: The unit of the physical value.
         """
-        stated = (dtype, scale, offset, nodata, unit)
-        if all(word is None for word in stated) or stated == self._coding:
-            return self
         known = self
         if _is_float(dtype) and self.dtype is not None and not _is_float(self.dtype):
             known = replace(self, scale=1.0, offset=0.0, nodata=None)
-        return replace(
-            known,
+        return known.but(
             dtype=dtype or known.dtype,
             scale=known.scale if scale is None else float(scale),
             offset=known.offset if offset is None else float(offset),
@@ -111,9 +107,15 @@ class Band:
             unit=unit or known.unit,
         )
 
-    @property
-    def _coding(self) -> tuple[str | None, float, float, float | None, str | None]:
-        return (self.dtype, self.scale, self.offset, self.nodata, self.unit)
+    def but(self, **fields: Any) -> Band:
+        """Return the band with other fields; the same one if it has these already.
+
+        Args:
+            fields: Names and values of fields.
+        """
+        if all(getattr(self, name) == value for name, value in fields.items()):
+            return self  # the usual case, a thousand times a second
+        return replace(self, **fields)
 
     def decode(self, stored: NDArray[Any]) -> NDArray[Any]:
         """Return physical values: float32 with NaN where there is no data.

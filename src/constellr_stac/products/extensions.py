@@ -52,7 +52,7 @@ def declare(item: pystac.Item, extension: str) -> None:
 
 
 def _move_to_bands(fields: dict[str, Any], prefix: str, allowed: set[str]) -> None:
-    moving = {name for name in fields if name.startswith(prefix)} - allowed
-    values = {name: fields.pop(name) for name in moving}
-    if values:
+    moving = [name for name in fields if name.startswith(prefix) and name not in allowed]
+    if moving:
+        values = {name: fields.pop(name) for name in moving}
         fields["bands"] = [{**values, **band} for band in fields.get("bands") or [{}]]

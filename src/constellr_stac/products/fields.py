@@ -7,7 +7,6 @@ and ``eo:bands`` (odc-stac's names of bands).
 
 from __future__ import annotations
 
-import json
 import math
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_fields"]
 
+_CLASSES = "classification:classes"
 _LESS_THAN_COG = ("image/tiff", "image/tiff; application=geotiff")
 _V1_COMMON_NAMES = {"rededge071": "rededge", "rededge075": "rededge", "rededge078": "rededge"}
 """The names of eo 2.0 that eo 1.1 does not have."""
@@ -46,7 +46,7 @@ def add_fields(item: pystac.Item, note: Note) -> None:
         if not bands or is_unknown(item, key):
             continue
         source = "item" if layer is None else "documents"
-        forms = json.loads(_forms(bands))  # parsed anew: no two assets share a list
+        forms = _forms(bands)
         for name, form in forms.items():
             if _complete(asset.extra_fields, name, form):
                 note(key, name, source)
@@ -72,8 +72,8 @@ def _add_kind(key: str, asset: pystac.Asset, layer: Layer, note: Note) -> None:
 
 
 @lru_cache(maxsize=256)
-def _forms(bands: tuple[Band, ...]) -> str:
-    """Render the three forms of an asset's bands as one JSON object, by field."""
+def _forms(bands: tuple[Band, ...]) -> dict[str, list[dict[str, Any]]]:
+    """Render the forms of an asset's bands, by field; they are for copying only."""
     forms = {
         "bands": [_band(band) for band in bands],
         "raster:bands": [_raster_band(band) for band in bands],
@@ -81,17 +81,28 @@ def _forms(bands: tuple[Band, ...]) -> str:
     }
     if len(bands) == 1 and bands[0].common_name is None:
         del forms["eo:bands"]  # it would only repeat the asset's name
-    return json.dumps(forms)
+    return {name: form for name, form in forms.items() if any(form)}
 
 
 def _complete(fields: dict[str, Any], name: str, form: list[dict[str, Any]]) -> bool:
     """Add to a list of bands what it does not say; tell whether there was anything."""
-    stated = fields.get(name) or [{} for _ in form]
-    whole = [{**more, **words} for words, more in zip(stated, form, strict=False)]
-    if whole == fields.get(name) or not any(whole):
+    stated = fields.get(name)
+    if not stated:
+        fields[name] = [_copy(band) for band in form]
+        return True
+    if all(more.keys() <= words.keys() for words, more in zip(stated, form, strict=False)):
         return False
+    whole = [{**_copy(more), **words} for words, more in zip(stated, form, strict=False)]
     fields[name] = whole + stated[len(whole) :]
     return True
+
+
+def _copy(band: dict[str, Any]) -> dict[str, Any]:
+    """Copy a band, so that no two assets share anything; only its classes are nested."""
+    copied = band.copy()
+    if _CLASSES in band:
+        copied[_CLASSES] = [each.copy() for each in band[_CLASSES]]
+    return copied
 
 
 def _band(band: Band) -> dict[str, Any]:
@@ -103,7 +114,7 @@ def _band(band: Band) -> dict[str, Any]:
             "eo:common_name": band.common_name,
             "eo:center_wavelength": band.center_wavelength,
             "eo:full_width_half_max": band.full_width_half_max,
-            "classification:classes": [
+            _CLASSES: [
                 {"value": value, "name": meaning}
                 for value, meaning in zip(band.flag_values, band.flag_meanings, strict=True)
             ]

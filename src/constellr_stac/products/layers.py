@@ -115,7 +115,7 @@ def layer_of(key: str, href: str = "") -> Layer | None:
         >>> layer_of("emissivity") is None
         True
     """
-    return LAYERS.get(file_type(key)) or LAYERS.get(file_type(href))
+    return LAYERS.get(key) or LAYERS.get(file_type(key)) or LAYERS.get(file_type(href))
 
 
 _EXTENSION = re.compile(r"\.(?:tiff?|json|jpe?g|png|xml)$")

@@ -8,7 +8,6 @@ reads a file.
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .band import Band
@@ -148,10 +147,12 @@ _EO_FIELDS = ("common_name", "center_wavelength", "full_width_half_max")
 def _stated_bands(asset: pystac.Asset, shared: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return what the item says about each band of the asset; empty if it lists none."""
     lists = [
-        [_words(band) for band in asset.extra_fields[field] or ()]
+        [_words(band) for band in bands]
         for field in ("eo:bands", "raster:bands", "bands")
-        if field in asset.extra_fields
+        if (bands := asset.extra_fields.get(field))
     ]
+    if not lists:
+        return []
     stated = [dict(shared) for _ in range(max(map(len, lists), default=0))]
     for bands in lists:  # the newest form comes last, and wins
         for words, more in zip(stated, bands, strict=False):
@@ -165,8 +166,8 @@ def _shared(item: pystac.Item, asset: pystac.Asset) -> dict[str, Any]:
     return {
         _WORDS[name]: value
         for fields in (item.properties, asset.extra_fields)
-        for name in _SHARED_WORDS & fields.keys()
-        if (value := fields[name]) is not None
+        for name in _SHARED_WORDS
+        if (value := fields.get(name)) is not None
     }
 
 
@@ -203,7 +204,7 @@ def _combine(index: int, words: Mapping[str, Any], known: tuple[Band, ...], defa
         stated["flag_values"] = tuple(int(each["value"]) for each in classes)
         stated["flag_meanings"] = tuple(map(_meaning, classes))
         stated["resampling"] = "nearest"
-    return replace(coded, index=index, **stated)
+    return coded.but(index=index, **stated)
 
 
 def _meaning(each: Mapping[str, Any]) -> str:
