@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 SCENES, SIDE, LATENCY = 500, 500, 0.02
-CHUNKS = {"time": 16}
+CHUNKS: dict[str, Any] = {"time": 16}
 
 
 def _odc_stac(items: list[pystac.Item]) -> xr.DataArray:

@@ -20,7 +20,10 @@ import rasterio
 import stackstac
 from dask.base import tokenize
 from odc.geo.geobox import GeoBox
+from rasterio.enums import Resampling
 from rasterio.transform import from_origin
+from rasterio.windows import Window
+from stackstac.raster_spec import RasterSpec
 
 import constellr_stac
 from constellr_stac import AssetReadError, Signer, StackstacReader
@@ -390,6 +393,35 @@ def test_an_error_travels_whole_between_processes(sandbox: Sandbox) -> None:
     ):
         cube.compute()
     assert caught.value.status_code == 404
+
+
+@pytest.mark.parametrize("presigned", [False, True], ids=["s3", "presigned"])
+def test_drivers_and_readers_travel_without_a_secret(
+    make: Callable[..., Sandbox], *, presigned: bool
+) -> None:
+    """After they have read, too; and on the other side they read again."""
+    sandbox = make(presigned=presigned)
+    item = constellr_stac.stable(found(sandbox)[:1])[0]
+    driver = constellr_stac.OdcDriver()
+    cube = odc.stac.load([item], ["lst"], geobox=GRID, chunks={}, driver=driver)
+    reader = StackstacReader(
+        url=item.assets["lst"].href,
+        spec=RasterSpec(32611, tuple(GRID.boundingbox), (30.0, 30.0)),
+        resampling=Resampling.nearest,
+        dtype=np.dtype("float32"),
+        fill_value=np.nan,
+    )
+    window = Window(0, 0, 400, 400)
+    expected = cube.lst[0].compute()
+    np.testing.assert_array_equal(reader.read(window), expected)
+    packed = cloudpickle.dumps((driver, reader, cube))
+    assert not signed_in(packed)
+    aws = sandbox.aws
+    for secret in (sandbox.password, aws["secret_access_key"], aws["token"]):
+        assert secret.encode() not in packed
+    _, its_reader, its_cube = cloudpickle.loads(packed)
+    np.testing.assert_array_equal(its_reader.read(window), expected)
+    np.testing.assert_array_equal(its_cube.lst[0].compute(), expected)
 
 
 def test_another_process_reads_with_what_it_finds(sandbox: Sandbox) -> None:

@@ -17,7 +17,7 @@ from boto3.session import Session
 
 from constellr_stac.errors import InsecureURLError, SigningError
 from constellr_stac.settings import storage_settings
-from constellr_stac.storage import CredentialSource, Storage
+from constellr_stac.storage import CredentialSource, bucket_store
 from constellr_stac.storage_credentials import StorageCredentials
 
 if TYPE_CHECKING:
@@ -300,10 +300,9 @@ def test_keys_without_an_end_are_looked_up_again(aws_files: Path) -> None:
 def test_no_secret_shows_or_travels() -> None:
     """Neither a repr nor a pickle of a source or a store holds a key."""
     source = CredentialSource(keys())
-    storage = Storage(storage_settings(), source)
-    store = storage.store("scenes")
-    shown = [repr(source), repr(source.get()), repr(storage), repr(store), repr(store.config)]
-    shown += [repr(pickle.dumps(thing)) for thing in (source, storage, store)]
+    store = bucket_store("scenes", storage_settings(), source)
+    shown = [repr(source), repr(source.get()), repr(store), repr(store.config)]
+    shown += [repr(pickle.dumps(thing)) for thing in (source, store)]
     for text in shown:
         assert not any(secret in text for secret in (*SECRETS, "ASIAGIVEN")), text
     with pytest.raises(TypeError, match="share_credentials"):
@@ -336,12 +335,10 @@ def test_store_reads_whatever_is_in_the_environment(
         monkeypatch.setenv(name, value)
     given = {"access_key_id": swift.access_key, "secret_access_key": swift.secret_key}
     settings = storage_settings(endpoint=swift.endpoint, region=swift.region)
-    storage = Storage(settings, CredentialSource(given))
-    store = storage.store("storage")
+    store = bucket_store("storage", settings, CredentialSource(given))
     key = href.removeprefix("s3://storage/")
     assert bytes(obstore.get(store, key).bytes()) == b"pixels"
     assert bytes(obstore.get_range(store, key, start=1, end=3)) == b"ix"
-    assert storage.store("storage") is store
     assert "http://127.0.0.1:1" not in json.dumps(store.config)
 
 
@@ -351,7 +348,7 @@ def test_store_uses_new_credentials(swift: Swift, monkeypatch: pytest.MonkeyPatc
     for name, value in swift.environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
-    store = Storage(storage_settings(), CredentialSource()).store("storage")
+    store = bucket_store("storage", storage_settings(), CredentialSource())
     with pytest.raises(obstore.exceptions.PermissionDeniedError):
         obstore.get(store, "lst.tiff")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", swift.secret_key)
@@ -368,7 +365,7 @@ def test_store_uses_new_credentials(swift: Swift, monkeypatch: pytest.MonkeyPatc
 
 def test_store_says_what_is_missing() -> None:
     """A store without credentials fails with the places that were looked at."""
-    store = Storage(storage_settings(), CredentialSource()).store("scenes")
+    store = bucket_store("scenes", storage_settings(), CredentialSource())
     with pytest.raises(obstore.exceptions.UnauthenticatedError, match="AWS_ACCESS_KEY_ID"):
         obstore.get(store, "lst.tiff")
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import threading
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 from urllib.parse import urlsplit
@@ -37,14 +36,13 @@ if TYPE_CHECKING:
     Provider: TypeAlias = Callable[[], StorageCredentials | Mapping[str, Any]]
     Explicit: TypeAlias = StorageCredentials | Mapping[str, Any] | Provider
 
-__all__ = ["CredentialSource", "Storage", "bucket_store"]
+__all__ = ["CredentialSource", "bucket_store"]
 
 _LOOK_AGAIN = timedelta(minutes=15)  # at what has no end of its own, in a file that may change
 _OBSTORE_ASKS_AGAIN = timedelta(minutes=1)
 _DISCARD_EVERY = timedelta(minutes=1)
 
 _ON_THE_WAY = timedelta(seconds=4)
-_MOST_BUCKETS = 64
 
 _PATIENCE: ClientConfig = {"connect_timeout": "10s", "read_timeout": "60s", "timeout": "10min"}
 _RETRIES: RetryConfig = {"max_retries": 5}
@@ -208,42 +206,6 @@ class CredentialSource:
         if found.expires_at is None and self._ask is None:
             return self._clock() + _LOOK_AGAIN
         return found.expires_at
-
-
-class Storage:
-    """Gives the store of a bucket; safe to share between threads, and pickles without a secret.
-
-    Args:
-        settings: Where the buckets are.
-        credentials: Asked for credentials whenever obstore needs some.
-
-    Example:
-        >>> from constellr_stac.settings import StorageSettings
-        >>> storage = Storage(StorageSettings(), CredentialSource())
-        >>> storage.store("scenes")
-        S3Store(bucket="scenes")
-    """
-
-    def __init__(self, settings: StorageSettings, credentials: CredentialSource) -> None:
-        self.settings = settings
-        self.credentials = credentials
-        self._lock = threading.Lock()
-        self._stores: dict[str, S3Store] = {}
-
-    def store(self, bucket: str) -> S3Store:
-        """Return an obstore store for ``bucket``, the same one each time."""
-        with self._lock:
-            if bucket not in self._stores:
-                if len(self._stores) >= _MOST_BUCKETS:
-                    del self._stores[next(iter(self._stores))]
-                self._stores[bucket] = bucket_store(bucket, self.settings, self.credentials)
-            return self._stores[bucket]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"settings": self.settings, "credentials": self.credentials}
-
-    def __setstate__(self, state: Mapping[str, Any]) -> None:
-        self.__init__(state["settings"], state["credentials"])  # type: ignore[misc]
 
 
 def bucket_store(bucket: str, settings: StorageSettings, provider: S3CredentialProvider) -> S3Store:
