@@ -12,8 +12,9 @@ import pytest
 import xarray as xr
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
+from matplotlib.dates import date2num
 from matplotlib.figure import Figure
-from matplotlib.text import Text
+from matplotlib.text import Annotation, Text
 from odc.geo.geobox import GeoBox
 
 import constellr_stac.accessor  # noqa: F401 - registers .constellr
@@ -183,12 +184,49 @@ def test_true_colour_keeps_the_colours_and_stretches_brightness() -> None:
     assert (measured.min(), measured.max()) == (0.0, 1.0)
     np.testing.assert_array_equal(measured[:, 0], measured[:, 1])
     assert (measured[:, 2] < measured[:, 0]).all()
+    assert "no data" in words(figure_of(ax))
     assert ax.get_title() == "True colour\n2023-07-03 15:25 UTC"
     assert_nothing_is_cut_off(figure_of(ax))
     with pytest.raises(ValueError, match="has no 'blue'"):
         rgb(cube.drop_vars("blue"))
     other = cube.rename(red="vnir04", green="vnir03", blue="vnir02")
     assert rgb(other, bands=("vnir04", "vnir03", "vnir02"), title="").get_title() == ""
+
+
+def test_land_beside_clouds_is_not_black_in_true_colour() -> None:
+    """A tenth of the brightness range is drawn at a quarter of the screen's."""
+    bright = small()["lst"].isel(time=0, drop=True) * 0 + 1.0
+    bright[1:, :], bright[5, :] = 0.1, 0.0
+    drawn = np.asarray(rgb(xr.Dataset(dict.fromkeys(("red", "green", "blue"), bright))).images[0]
+                       .get_array())  # fmt: skip
+    assert drawn[2, 2] == pytest.approx([0.1 ** (1 / 1.6)] * 3)
+    assert (drawn[5].max(), drawn[0, 1:].min()) == (0.0, 1.0)
+
+
+def test_a_mask_is_drawn_in_its_classes() -> None:
+    """One colour each, named at the colour bar; what nobody classified is grey."""
+    clouds = np.zeros((2, 6, 8))
+    clouds[:, 0, :5] = [0, 1, 2, 3, 255]
+    cube = small(clouds=clouds)
+    ax = temperature_map(cube["cloud_mask"].isel(time=0))
+    assert pixels(ax)[0, :4].tolist() == [0, 1, 2, 3]
+    assert np.isnan(pixels(ax)[0, 4])
+    array = ax.images[0].get_array()
+    assert array is not None
+    colours = ax.images[0].to_rgba(array)[0, :5, :3]
+    assert len({tuple(colour) for colour in colours}) == 5
+    np.testing.assert_allclose(colours[4], to_rgb("0.82"))
+    for figure in (figure_of(ax), quicklook(cube, "cloud_mask")):
+        assert {"clear", "thick", "thin", "shadow"} <= set(words(figure))
+        assert "no data" in words(figure)
+        assert_nothing_is_cut_off(figure)
+    water = (
+        cube["cloud_mask"]
+        .isel(time=0)
+        .assign_attrs(flag_values=np.array([1, 3], "uint8"), flag_meanings="thick shadow")
+    )
+    drawn = pixels(temperature_map(water))
+    np.testing.assert_array_equal(drawn[0, :5], [np.nan, 0, np.nan, 1, np.nan])
 
 
 def test_a_quicklook_shows_all_scenes_on_one_scale(real: xr.Dataset) -> None:
@@ -249,11 +287,38 @@ def test_a_time_series_is_in_order_with_its_unit() -> None:
     assert_nothing_is_cut_off(figure_of(several))
 
 
+def test_a_series_of_one_scene_shows_its_day() -> None:
+    """Not the years around it."""
+    series = small()["lst"].isel(time=[0]).median(("y", "x"), keep_attrs=True)
+    ax = time_series(series)
+    first, last = ax.get_xlim()
+    assert last - first == 4
+    FigureCanvasAgg(figure_of(ax)).draw()  # type: ignore[no-untyped-call]
+    assert "03 Jul" in words(figure_of(ax))
+
+
 @pytest.mark.parametrize("series", [{}, small()["lst"]])
 def test_a_time_series_has_one_dimension(series: Any) -> None:
     """A cube has to be reduced first; the error says how."""
     with pytest.raises(ValueError, match=r"one dimension time.*median"):
         time_series(series)
+
+
+def assert_names_stand_free(ax: Axes, count: int) -> None:
+    """The names of scenes lie within the axes, on no scene's mark; a line leads to theirs."""
+    marks = np.vstack([ax.transData.transform(line.get_xydata()) for line in ax.lines])
+    names = [text for text in ax.texts if isinstance(text, Annotation)]
+    assert len(names) == count
+    for name in names:
+        box = Text.get_window_extent(name)
+        inside = ax.get_window_extent()
+        assert inside.x0 <= box.x0 < box.x1 <= inside.x1
+        assert inside.y0 <= box.y0 < box.y1 <= inside.y1
+        assert not any(box.padded(4).contains(x, y) for x, y in marks)
+        assert name.arrow_patch is not None
+        x, y = name.xy
+        place = ax.transData.transform((date2num(x), y))  # type: ignore[no-untyped-call]
+        assert np.hypot(*(marks - place).T).min() < 1
 
 
 def test_the_demos_figure(real: xr.Dataset) -> None:
@@ -277,12 +342,16 @@ def test_the_demos_figure(real: xr.Dataset) -> None:
     assert celsius == pytest.approx(table["median"][table["daytime"]].to_numpy() - 273.15)
     assert colours.get_ylim() == pytest.approx(night.images[0].get_clim())
     assert_nothing_is_cut_off(figure)
+    assert_names_stand_free(medians, 2)
 
 
 def test_the_demos_figure_does_without_a_night_or_a_clear_scene(real: xr.Dataset) -> None:
     """Only days: one map. Every scene mostly cloudy: the best there is. None clear: said so."""
     days = real.isel(time=[9, 11])
-    assert len([ax for ax in demo_figure(days, days.constellr.table()).axes if ax.images]) == 1
+    figure = demo_figure(days, days.constellr.table())
+    assert len([ax for ax in figure.axes if ax.images]) == 1
+    assert_nothing_is_cut_off(figure)
+    assert_names_stand_free(figure.axes[-1], 1)
     table = real.constellr.table()
     cloudy = table.assign(clear_share=table["clear_share"] * 0.4)
     assert len([ax for ax in demo_figure(real, cloudy).axes if ax.images]) == 2

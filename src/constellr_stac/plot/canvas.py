@@ -142,6 +142,9 @@ def label_times(ax: Axes) -> None:
     """
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
+    first, last = ax.dataLim.intervalx
+    if first == last:  # one scene: the days around it, not the years
+        ax.set_xlim(first - 2, last + 2)
     locator = AutoDateLocator(minticks=3, maxticks=9)  # type: ignore[no-untyped-call]
     ax.xaxis.set_major_locator(locator)
     formatter = ConciseDateFormatter(  # type: ignore[no-untyped-call]

@@ -33,6 +33,7 @@ _DARKEST = 0.1
 """Where the colour map begins: what lies in nearly black cannot be told apart."""
 
 _ROBUST = (2.0, 98.0)
+_GAMMA = 1.6
 _MAP_DIMS = 2
 
 
@@ -48,11 +49,13 @@ def temperature_map(
     """Draw one scene as a map: colours over a robust range, coordinates, unit and time.
 
     Args:
-        values: Dims (y, x), or with a ``time`` of one step; any variable of a cube.
+        values: Dims (y, x), or with a ``time`` of one step; any variable of a cube. The classes
+            of a mask get a colour each, and what has no class is grey.
         ax: Where to draw; a new figure if left out (``ax.figure``).
 
     Keyword Args:
-        limits: The values of the first and last colour; else the percentiles 2 and 98.
+        limits: The values of the first and last colour; else the percentiles 2 and 98. Of a
+            mask, all classes are shown.
         title: Else what is shown and when.
         colorbar: Whether to add a colour bar.
         cmap: A matplotlib colour map.
@@ -66,10 +69,16 @@ def temperature_map(
     """
     scene = one_scene(values)
     ax = ax or new_figure(width=6.4, height=5.6).add_subplot()
-    low, high = limits or robust_limits([scene])
+    if "flag_values" in scene.attrs:
+        scene = class_numbers(scene)
+        colours = _class_colours(cmap, len(scene.attrs["flag_values"]))
+        low, high = -0.5, colours.N - 0.5
+    else:
+        colours = _colours(cmap)
+        low, high = limits or robust_limits([scene])
     ax.imshow(
         np.ma.masked_invalid(scene.to_numpy().astype("float64")),
-        cmap=_colours(cmap),
+        cmap=colours,
         vmin=low,
         vmax=high,
         extent=map_extent(scene),
@@ -89,7 +98,10 @@ def rgb(
     bands: tuple[str, str, str] = ("red", "green", "blue"),
     title: str | None = None,
 ) -> Axes:
-    """Draw one scene in true colour, its brightness spread over a robust range.
+    """Draw one scene in true colour: a robust range of brightness, with a gamma of 1.6.
+
+    One range for all three bands keeps the colours true; the gamma keeps land from looking black
+    beside clouds.
 
     Args:
         cube: Has the three bands; dims (y, x), or with a ``time`` of one step.
@@ -113,10 +125,13 @@ def rgb(
     ax = ax or new_figure(width=5.6, height=5.6).add_subplot()
     stack = np.stack([scene.to_numpy().astype("float64") for scene in scenes], axis=-1)
     low, high = robust_limits(scenes)
-    colours = np.clip((stack - low) / (high - low), 0.0, 1.0)
-    colours[np.isnan(stack).any(axis=-1)] = float(NO_DATA)
+    colours = np.clip((stack - low) / (high - low), 0.0, 1.0) ** (1 / _GAMMA)
+    empty = np.isnan(stack).any(axis=-1)
+    colours[empty] = float(NO_DATA)
     ax.imshow(colours, extent=map_extent(scenes[0]), interpolation="nearest")
     label_axes(ax, scenes[0])
+    if empty.any():
+        _explain_grey(ax, "no data")
     ax.set_title(f"True colour\n{time_of(scenes[0])}".strip() if title is None else title)
     return ax
 
@@ -190,19 +205,38 @@ def add_colour_bar(
     Keyword Args:
         no_data: What grey means, if there is any.
     """
-    from matplotlib.patches import Patch
-
     image: Any = axes[0].images[0]
     low, high = image.get_clim()
+    words = scenes[0].attrs
+    if "flag_values" in words:
+        scenes = [class_numbers(scene) for scene in scenes]
     least = min((float(scene.min()) for scene in scenes), default=low)
     most = max((float(scene.max()) for scene in scenes), default=high)
     ends = {(False, False): "neither", (True, False): "min", (False, True): "max"}
     extend = ends.get((least < low, most > high), "both")
     label = quantity(scenes[0])
-    figure.colorbar(image, ax=axes, label=label, extend=extend, aspect=30, fraction=0.04, pad=0.02)
+    bar = figure.colorbar(
+        image, ax=axes, label=label, extend=extend, aspect=30, fraction=0.04, pad=0.02
+    )
+    if "flag_values" in words:
+        names = [name.replace("_", " ") for name in str(words["flag_meanings"]).split()]
+        bar.set_ticks(range(len(names)), labels=names)
+        bar.ax.tick_params(length=0)
     if any(bool(scene.isnull().any()) for scene in scenes):
-        grey = Patch(facecolor=NO_DATA, edgecolor="0.5", label=no_data)
-        axes[-1].legend(handles=[grey], loc="lower right", fontsize="small", borderaxespad=0.6)
+        _explain_grey(axes[-1], no_data)
+
+
+def class_numbers(scene: xr.DataArray) -> xr.DataArray:
+    """Number the classes of a mask by their order, 0, 1, 2, …; NaN where there is none.
+
+    Args:
+        scene: Integers, with ``flag_values``.
+    """
+    stored = scene.to_numpy()
+    numbers = np.full(stored.shape, np.nan)
+    for number, value in enumerate(np.atleast_1d(scene.attrs["flag_values"])):
+        numbers[stored == value] = number
+    return scene.copy(data=numbers)
 
 
 def robust_limits(scenes: Sequence[xr.DataArray]) -> tuple[float, float]:
@@ -241,11 +275,26 @@ def one_scene(values: xr.DataArray) -> xr.DataArray:
     return scene.compute()
 
 
+def _explain_grey(ax: Axes, meaning: str) -> None:
+    from matplotlib.patches import Patch
+
+    grey = Patch(facecolor=NO_DATA, edgecolor="0.5", label=meaning)
+    ax.legend(handles=[grey], loc="lower right", fontsize="small", borderaxespad=0.6)
+
+
 def _colours(name: str) -> Any:
     from matplotlib import colormaps
     from matplotlib.colors import ListedColormap
 
     colours = colormaps[name](np.linspace(_DARKEST, 1.0, 256))
+    return ListedColormap(colours, name).with_extremes(bad=NO_DATA)
+
+
+def _class_colours(name: str, count: int) -> Any:
+    """Return one colour for each class, the darkest for the first."""
+    from matplotlib.colors import ListedColormap
+
+    colours = _colours(name)(np.linspace(0.0, 1.0, count))
     return ListedColormap(colours, name).with_extremes(bad=NO_DATA)
 
 

@@ -62,6 +62,7 @@ def demo_figure(cube: xr.Dataset, table: pd.DataFrame, *, variable: str = "lst")
         ax.set_ylabel("")
         ax.tick_params(labelleft=False)
     add_colour_bar(figure, axes, scenes, no_data="cloud or no data")
+    axes[0].set_anchor("C")  # alone, it would stand beside the colour bar
     below = figure.add_subplot(grid[1, :])
     _draw_medians(below, table)
     _point_out(below, table, steps)
@@ -111,18 +112,21 @@ def _draw_medians(ax: Axes, table: pd.DataFrame) -> None:
 
 
 def _point_out(ax: Axes, table: pd.DataFrame, steps: dict[str, int]) -> None:
-    """Name the scenes that are shown as maps."""
+    """Name the scenes that are shown as maps; a line leads from the name to the scene."""
+    times = table.index
+    middle = times.min() + (times.max() - times.min()) / 2
     for name, step in steps.items():
-        place = (table.index[step], table["clear_median"].iloc[step] - FREEZING)
-        above = name.startswith("Hottest")
+        up = 1 if name.startswith("Hottest") else -1
+        inward = 1 if times[step] <= middle else -1
         ax.annotate(
             name.lower(),
-            place,
-            xytext=(0, 9 if above else -9),
+            (times[step], table["clear_median"].iloc[step] - FREEZING),
+            xytext=(22 * inward, 16 * up),
             textcoords="offset points",
-            ha="center",
-            va="bottom" if above else "top",
+            ha="left" if inward > 0 else "right",
+            va="center",
             fontsize="small",
+            arrowprops={"arrowstyle": "-", "color": "0.4", "shrinkA": 0, "shrinkB": 6},
         )
 
 
