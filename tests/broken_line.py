@@ -32,8 +32,9 @@ class Cut:
     part: Literal["request", "answer", "refuse"]
     share: float = 0.0
     """How much of it passes, from 0 to (not quite) 1."""
-    reset: bool = True
-    """Whether the connection is reset, or closed in order."""
+    how: Literal["reset", "close", "hang"] = "reset"
+    """The connection is reset, closed in order, or nothing passes any more until the client
+    has had enough."""
 
 
 class Line:
@@ -55,6 +56,8 @@ class Line:
         """The next break; it happens once."""
         self.before: Callable[[], object] | None = None
         """What happens elsewhere just before the request passes; once."""
+        self.opened = 0
+        """How many connections there were so far."""
 
     @property
     def url(self) -> str:
@@ -84,6 +87,7 @@ class Line:
         with suppress(OSError):
             while True:
                 client, _ = listener.accept()
+                self.opened += 1
                 threading.Thread(target=self._serve, args=[client], daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
@@ -128,8 +132,10 @@ class Line:
 
 
 def _break(cut: Cut, *ends: socket.socket) -> None:
+    if cut.how == "hang":
+        ends[0].recv(1)  # nothing comes; it ends when the client hangs up
     for end in ends:
-        if cut.reset:
+        if cut.how == "reset":
             end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         end.close()
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 from constellr_stac.errors import (
     APIError,
     ConflictError,
+    ForbiddenError,
     MissingExtraError,
     ValidationError,
 )
@@ -22,14 +24,18 @@ from .files import is_path, read_area, upload_of
 from .geometry import geojson_of, polygon_from, same_area
 from .paging import PAGE_SIZE, listing, page_from
 from .payloads import AreaOfInterest, GeometryInfo, Product
-from .wire import ApiClient, each_of, parsed, path_of
+from .wire import ApiClient, about, each_of, nothing, parsed, path_of
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
+    from typing import TypeVar
 
     import shapely
 
     from .paging import Page
+
+    V = TypeVar("V")
 
 __all__ = ["AREAS", "AreaOfInterestExistsError", "AreasClient"]
 
@@ -43,7 +49,7 @@ class AreaOfInterestExistsError(ConflictError):
     """409: an area of interest of this name exists already."""
 
     existing: AreaOfInterest | None = None
-    """The area that bears the name; ``None`` if this account may not see it."""
+    """The area that bears the name; ``None`` if it cannot be seen."""
 
 
 class AreasClient(ApiClient):
@@ -97,7 +103,7 @@ class AreasClient(ApiClient):
         Raises:
             NotFoundError: There is none of this id.
         """
-        return self._area(self._json("GET", path_of(AREAS, id)))
+        return self._told(self._area, "GET", path_of(AREAS, id))
 
     def list_aois(
         self, limit: int | None = None, sort: str | None = "-created"
@@ -108,16 +114,21 @@ class AreasClient(ApiClient):
             limit: How many at most; default all.
             sort: ``-created``, the newest first, or ``+created``.
         """
-        return map(self._area, self._listed(AREAS, limit, sort))
+        return self._listed(self._area, AREAS, limit, sort)
 
     def delete_aoi(self, id: str | AreaOfInterest) -> None:  # noqa: A002 - the API's own word
         """Delete an area of interest (newer API).
 
         Raises:
             ConflictError: Orders of it are active.
-            NotFoundError: There is none of this id, or the API is older than this endpoint.
+            NotFoundError: There is none of this id.
+            APIError: 405, where the API is older than this.
         """
-        self._json("DELETE", path_of(AREAS, id))
+        hints = {
+            405: "The older API deletes no areas.",
+            409: "An area goes when all of its orders are closed or rejected.",
+        }
+        self._told(nothing, "DELETE", path_of(AREAS, id), hints=hints)
 
     def geometry_info(self, geometry: Any) -> GeometryInfo:
         """Return the size of an area as the API measures it; :func:`.measure` does so locally.
@@ -134,7 +145,7 @@ class AreasClient(ApiClient):
             "properties": {},
             "geometry": geojson_of(self._polygon(geometry)),
         }
-        return parsed(GeometryInfo, self._json("POST", _INFO, json=feature))
+        return self._told(partial(parsed, GeometryInfo), "POST", _INFO, json=feature)
 
     def convert_aoi(self, path: str | os.PathLike[str]) -> AreaOfInterest:
         """Let the API read a KML, a KMZ or a zipped Shapefile (newer API).
@@ -152,18 +163,18 @@ class AreasClient(ApiClient):
             ServerError: The API's converter is down (502).
         """
         upload = upload_of(path)
-        answer = self._json(
+        return self._told(
+            self._area,
             "POST",
             _CONVERT,
             data={"file_format": upload.file_format},
             files={"file": (upload.name, upload.content)},
             hints=dict.fromkeys((404, 405, 502), _WITHOUT_API),
         )
-        return self._area(answer)
 
     def products(self) -> list[Product]:
         """Return the products that the organization may order."""
-        return each_of(Product, self._json("GET", "/products"))
+        return self._told(partial(each_of, Product), "GET", "/products")
 
     def _polygon(self, geometry: Any) -> shapely.Polygon:
         """Return the polygon of a geometry or a file; without ``geo``, the API reads the file."""
@@ -199,7 +210,7 @@ class AreasClient(ApiClient):
         polygon: Mapping[str, Any],
     ) -> AreaOfInterest:
         try:
-            area = self._area(self._json("POST", AREAS, json={**fields, form: polygon}))
+            area = self._told(self._area, "POST", AREAS, json={**fields, form: polygon})
         except ConflictError:
             self._area_field = form  # it was understood
             raise
@@ -216,26 +227,33 @@ class AreasClient(ApiClient):
         return parsed(AreaOfInterest, content)
 
     def _named(self, name: str) -> AreaOfInterest | None:
-        return next((area for area in self.list_aois() if area.name == name), None)
+        try:
+            return next((area for area in self.list_aois() if area.name == name), None)
+        except ForbiddenError:
+            return None  # to create and to list are two permissions
 
     def _listed(
-        self, path: str, limit: int | None, sort: str | None
-    ) -> Iterator[Mapping[str, Any]]:
+        self, read: Callable[[Any], V], path: str, limit: int | None, sort: str | None
+    ) -> Iterator[V]:
         if limit is not None and limit < 1:
-            return iter(())
+            return
         size = min(PAGE_SIZE, limit or PAGE_SIZE)
-        return islice(listing(lambda o, n: self._page(path, o, n, sort), page_size=size), limit)
+        items = listing(lambda o, n: self._page(path, o, n, sort), page_size=size)
+        for item in islice(items, limit):
+            with about("GET", self.base_url + path, 200):
+                value = read(item)
+            yield value
 
     def _page(self, path: str, offset: int, limit: int, sort: str | None) -> Page:
         params = {"limit": limit, "offset": offset, "sort": sort}
-        return page_from(self._json("GET", path, params=params))
+        return self._told(page_from, "GET", path, params=params)
 
 
 def _exists(
     conflict: APIError, existing: AreaOfInterest | None, *, exist_ok: bool
 ) -> AreaOfInterestExistsError:
     if existing is None:
-        hint = "This account cannot see it; choose another name."
+        hint = "It is not among the areas that this account may list; choose another name."
     elif exist_ok:
         hint = f"Its geometry ({existing.id}) is another; choose another name."
     else:

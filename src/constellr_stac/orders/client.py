@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from constellr_stac.errors import (
+    APIError,
     BadRequestError,
     ForbiddenError,
     NotFoundError,
@@ -27,7 +28,7 @@ from .payloads import AreaOfInterest, Order
 from .placement import BATCH, ORDERS, Placing
 from .rules import CONTRACT_RULES, NEWER_RULES
 from .waiting import wait_for
-from .wire import concerns, parsed, path_of
+from .wire import concerns, nothing, parsed, path_of
 
 if TYPE_CHECKING:
     import builtins
@@ -229,7 +230,7 @@ class OrdersClient(AreasClient):
             limit: How many at most; default all.
             sort: ``-created``, the newest first; ``None`` leaves it to the server.
         """
-        return map(partial(parsed, Order), self._listed(ORDERS, limit, sort))
+        return self._listed(_order, ORDERS, limit, sort)
 
     def get(self, id: str | Order) -> Order:  # noqa: A002 - the API's own word
         """Return an order, given its id, or as it was, as it is now.
@@ -237,7 +238,7 @@ class OrdersClient(AreasClient):
         Raises:
             NotFoundError: There is none of this id.
         """
-        return parsed(Order, self._json("GET", path_of(ORDERS, id)))
+        return self._told(_order, "GET", path_of(ORDERS, id))
 
     def update(
         self,
@@ -254,17 +255,21 @@ class OrdersClient(AreasClient):
         """
         names = [tags] if isinstance(tags, str) else [str(tag) for tag in tags]
         refuse(tag_violations(names, self.rules))
-        return parsed(Order, self._json("PATCH", path_of(ORDERS, id), json={"tags": names}))
+        return self._told(_order, "PATCH", path_of(ORDERS, id), json={"tags": names})
 
     def delete(self, id: str | Order) -> None:  # noqa: A002 - the API's own word
         """Delete an order that has not been begun, or was rejected (newer API).
 
         Raises:
             ConflictError: It is in progress, or closed.
-            NotFoundError: There is none of this id, or the API is older than this endpoint.
+            NotFoundError: There is none of this id.
+            APIError: 405, where the API is older than this.
         """
-        hints = {409: "Only an order that is pending_validation or rejected can be deleted."}
-        self._json("DELETE", path_of(ORDERS, id), hints=hints)
+        hints = {
+            405: "The older API deletes no orders.",
+            409: "Only an order that is pending_validation or rejected can be deleted.",
+        }
+        self._told(nothing, "DELETE", path_of(ORDERS, id), hints=hints)
 
     def use_cases(self) -> builtins.list[str]:
         """Return what may be given as ``use_case`` (older API).
@@ -273,8 +278,7 @@ class OrdersClient(AreasClient):
             NotFoundError: The API is newer than use cases.
         """
         hints = {404: "The newer API has no use cases: leave use_case out."}
-        answer = self._json("GET", f"{ORDERS}/meta/use-cases", hints=hints)
-        return [str(use_case) for use_case in answer]
+        return self._told(_use_cases, "GET", f"{ORDERS}/meta/use-cases", hints=hints)
 
     def wait(
         self,
@@ -311,3 +315,14 @@ class OrdersClient(AreasClient):
             sleep=self._sleep,
             clock=self._clock,
         )
+
+
+_order = partial(parsed, Order)
+
+
+def _use_cases(content: Any) -> list[str]:
+    match content:
+        case [*names] if all(isinstance(name, str) for name in names):
+            return names
+        case _:
+            raise APIError("The API answered with no list of use cases.")

@@ -52,6 +52,12 @@ _TOO_MANY = 429
 _REFUSED = range(400, 500)
 _GATEWAY_GAVE_UP = 408
 _PLACED = (200, 201)
+_HEADERS = {
+    "Content-Type": "application/json",
+    "Accept": "application/json",
+    # A connection that lay idle since the last order may be dead without anybody's knowing.
+    "Connection": "close",
+}
 
 
 @dataclass(frozen=True)
@@ -140,7 +146,7 @@ class Placing:
                 "POST",
                 BATCH,
                 data=body,
-                headers={"Content-Type": "application/json", "Accept": "application/json"},
+                headers=_HEADERS,
                 allow_redirects=False,
             )
         except (KeyboardInterrupt, SystemExit) as interruption:

@@ -32,7 +32,7 @@ def aois_to_geodataframe(areas: Iterable[AreaOfInterest]) -> gpd.GeoDataFrame:
 
 
 def orders_to_geodataframe(
-    orders: Iterable[Order], areas: Iterable[AreaOfInterest]
+    orders: Iterable[Order], areas: Iterable[AreaOfInterest] = ()
 ) -> gpd.GeoDataFrame:
     """Return orders as a GeoDataFrame in EPSG:4326, one row an order, on its area's geometry.
 

@@ -6,6 +6,7 @@ twice, in :mod:`.placement`.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import quote
@@ -16,20 +17,21 @@ from requests.adapters import HTTPAdapter
 from urllib3 import exceptions as urllib3_errors
 
 from constellr_stac.auth import ConstellrAuth, api_session
-from constellr_stac.errors import APIConnectionError, APIError
+from constellr_stac.errors import APIConnectionError, APIError, redact_url
 from constellr_stac.transport import TIMEOUT
 
 from .payloads import AreaOfInterest, Order, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from constellr_stac.credentials import Credential
     from constellr_stac.errors import ConstellrError
 
     R = TypeVar("R", bound=Record)
+    V = TypeVar("V")
 
-__all__ = ["ApiClient", "concerns", "each_of", "parsed", "path_of"]
+__all__ = ["ApiClient", "about", "concerns", "each_of", "nothing", "parsed", "path_of"]
 
 _OK = range(200, 300)
 _NO_HINTS: Mapping[int, str] = MappingProxyType({})
@@ -128,12 +130,19 @@ class ApiClient:
                 request_url=url,
             ) from error
 
-    def _json(
-        self, method: str, path: str, *, hints: Mapping[int, str] = _NO_HINTS, **kwargs: Any
-    ) -> Any:
-        """Send one request and return what its answer says; ``None`` where it says nothing.
+    def _told(
+        self,
+        read: Callable[[Any], V],
+        method: str,
+        path: str,
+        *,
+        hints: Mapping[int, str] = _NO_HINTS,
+        **kwargs: Any,
+    ) -> V:
+        """Send one request and return what its answer says.
 
         Args:
+            read: Makes a value of the answer's JSON, which is ``None`` where it is empty.
             method: Such as ``GET``.
             path: From the API's root.
 
@@ -142,23 +151,35 @@ class ApiClient:
             kwargs: As for ``requests.Session.request``.
 
         Raises:
-            APIError: The answer was no, or no JSON.
+            APIError: The answer was no, or nothing that can be read.
             APIConnectionError: There was none.
         """
         response = self._ask(method, path, **kwargs)
         if response.status_code not in _OK:
             raise APIError.from_response(response, hint=hints.get(response.status_code))
-        if not response.content:
-            return None
-        try:
-            return response.json()
-        except requests.JSONDecodeError as error:
-            raise APIError(
-                f"{method} {response.url} answered {response.status_code}, but not with JSON. "
-                "Is this the API's URL?",
-                status_code=response.status_code,
-                request_url=response.url,
-            ) from error
+        with about(method, response.url, response.status_code):
+            try:
+                content = response.json() if response.content else None
+            except requests.JSONDecodeError as error:
+                raise APIError(
+                    f"{method} {response.url} answered {response.status_code}, but not with JSON. "
+                    "Is this the API's URL?"
+                ) from error
+            return read(content)
+
+
+@contextmanager
+def about(method: str, url: str, status: int) -> Iterator[None]:
+    """Note on the errors raised within to which answer they are due."""
+    try:
+        yield
+    except APIError as error:
+        error.method, error.request_url, error.status_code = method, redact_url(url), status
+        raise
+
+
+def nothing(_content: Any) -> None:
+    """Read nothing: all that counts is that the answer was yes."""
 
 
 def parsed(kind: type[R], content: Any) -> R:

@@ -1,0 +1,323 @@
+"""Every endpoint with every status that is documented for it, got from the server itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+from uuid import uuid4
+
+import pytest
+import requests
+
+from constellr_stac import (
+    APIError,
+    ApiKey,
+    AuthenticationError,
+    BadRequestError,
+    ConflictError,
+    ForbiddenError,
+    NotFoundError,
+    OrderOutcomeUnknown,
+    RateLimitError,
+    ServerError,
+    ValidationError,
+)
+from constellr_stac.orders import OrdersClient
+from constellr_stac.orders.geometry import geojson_of
+from constellr_stac.orders.wire import nothing
+from constellr_stac.sandbox import Fault
+from ordering import FIELD, client_of, new_name, open_sandbox, wish
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from constellr_stac.orders import AreaOfInterest, Order
+    from constellr_stac.sandbox import Sandbox
+
+DOCUMENTED: dict[str, dict[str, set[int]]] = {
+    # endpoint: the statuses of the contract, and where it is newer, of the newer documents
+    "older": {
+        "POST /orders/batch": {201, 400, 401, 403, 404, 422},
+        "GET /orders": {200, 401, 403, 422},
+        "GET /orders/{id}": {200, 401, 403, 404, 422},
+        "PATCH /orders/{id}": {200, 401, 403, 404, 422},
+        "GET /orders/meta/use-cases": {200, 401, 403},
+        "POST /areas-of-interest": {201, 400, 401, 403, 409, 422},
+        "GET /areas-of-interest/{id}": {200, 401, 403, 404, 422},
+        "GET /areas-of-interest": {200, 401, 403, 422},
+        "POST /areas-of-interest/geometry-info": {200, 400, 401, 403, 422},
+        "GET /products": {200, 401, 403},
+    },
+    "newer": {
+        "POST /orders/batch": {201, 400, 401, 403, 404, 422},
+        "GET /orders": {200, 401, 403, 422},
+        "GET /orders/{id}": {200, 401, 403, 404, 422},
+        "PATCH /orders/{id}": {200, 401, 403, 404, 422},
+        "DELETE /orders/{id}": {204, 401, 403, 404, 409, 422},
+        "POST /areas-of-interest": {201, 400, 401, 403, 409, 422},
+        "GET /areas-of-interest/{id}": {200, 401, 403, 404, 422},
+        "GET /areas-of-interest": {200, 401, 403, 422},
+        "DELETE /areas-of-interest/{id}": {204, 401, 403, 404, 409, 422},
+        "POST /areas-of-interest/geometry-info": {200, 400, 401, 403, 422},
+        "POST /areas-of-interest/convert": {200, 400, 401, 403, 422, 502},
+        "GET /products": {200, 401, 403},
+    },
+}
+PAIRS = [
+    (age, endpoint, status)
+    for age, endpoints in DOCUMENTED.items()
+    for endpoint, statuses in endpoints.items()
+    for status in sorted(statuses)
+]
+KINDS: dict[int, type[APIError]] = {
+    400: BadRequestError,
+    401: AuthenticationError,
+    403: ForbiddenError,
+    404: NotFoundError,
+    409: ConflictError,
+    422: ValidationError,
+    429: RateLimitError,
+    500: ServerError,
+    502: ServerError,
+}
+NOWHERE = str(uuid4())
+BOW_TIE = {"type": "Polygon", "coordinates": [[[0, 0], [1, 1], [1, 0], [0, 1], [0, 0]]]}
+KML = """<kml xmlns="http://www.opengis.net/kml/2.2"><Placemark><name>f</name><Polygon>
+<outerBoundaryIs><LinearRing><coordinates>8.6,49.8 8.7,49.8 8.7,49.9 8.6,49.8</coordinates>
+</LinearRing></outerBoundaryIs></Polygon></Placemark></kml>"""
+
+
+@dataclass
+class Scene:
+    """A server of one age, with an area, an order of it, and files."""
+
+    sandbox: Sandbox
+    field: str
+    """What the server calls a polygon."""
+    area: AreaOfInterest
+    order: Order
+    free: Order
+    """An order that may be deleted."""
+    kml: Path
+    broken: Path
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Scene]]:
+    """The API of both ages."""
+    folder = tmp_path_factory.mktemp("files")
+    (folder / "field.kml").write_text(KML)
+    (folder / "broken.kml").write_text("<kml")
+    with open_sandbox() as older, open_sandbox(newer=True) as newer:
+        built = {}
+        for age, sandbox in {"older": older, "newer": newer}.items():
+            with client_of(sandbox) as client:
+                area = client.create_aoi(new_name(), FIELD)
+                order, free = client.create([wish(area), wish(area)])
+            sandbox.settle_order(str(order.id), "in_progress")
+            built[age] = Scene(
+                sandbox,
+                "geometry" if age == "older" else "geojson",
+                area,
+                order,
+                free,
+                folder / "field.kml",
+                folder / "broken.kml",
+            )
+        yield built
+
+
+Call = Callable[[OrdersClient, Scene], Any]
+
+GOOD: dict[str, Call] = {
+    "POST /orders/batch": lambda c, s: c.create(wish(s.area)),
+    "GET /orders": lambda c, _: next(c.list()),
+    "GET /orders/{id}": lambda c, s: c.get(s.order),
+    "PATCH /orders/{id}": lambda c, s: c.update(s.order, tags=["a"]),
+    "DELETE /orders/{id}": lambda c, s: c.delete(s.free),
+    "GET /orders/meta/use-cases": lambda c, _: c.use_cases(),
+    "POST /areas-of-interest": lambda c, _: c.create_aoi(new_name(), FIELD),
+    "GET /areas-of-interest/{id}": lambda c, s: c.get_aoi(s.area),
+    "GET /areas-of-interest": lambda c, _: next(c.list_aois()),
+    "DELETE /areas-of-interest/{id}": lambda c, _: c.delete_aoi(c.create_aoi(new_name(), FIELD)),
+    "POST /areas-of-interest/geometry-info": lambda c, _: c.geometry_info(FIELD),
+    "POST /areas-of-interest/convert": lambda c, s: c.convert_aoi(s.kml),
+    "GET /products": lambda c, _: c.products(),
+}
+
+
+def sent_as_it_is(method: str, path: str, **body: Any) -> Call:
+    """Return a call with what the client itself would not send, read as it reads everything."""
+    return lambda client, _: client._told(nothing, method, path, **body)
+
+
+def new_area(geometry: Any) -> Call:
+    """Return a call that registers an area which nobody has checked."""
+    return lambda client, scene: client._told(
+        nothing, "POST", "/areas-of-interest", json={"name": new_name(), scene.field: geometry}
+    )
+
+
+BAD: dict[tuple[str, int], Call] = {
+    ("POST /orders/batch", 400): lambda c, s: c.create(
+        wish(s.area, end_date="2026-09-02"), check=False
+    ),
+    # A wrong key is noticed before an order is sent: here it is sent.
+    ("POST /orders/batch", 401): sent_as_it_is("POST", "/orders/batch", json={}),
+    ("POST /orders/batch", 403): lambda c, s: c.create(wish(s.area), check=False),
+    ("POST /orders/batch", 404): lambda c, _: c.create(wish(NOWHERE)),
+    ("POST /orders/batch", 422): lambda c, s: c.create(
+        wish(s.area, frequency="hourly"), check=False
+    ),
+    ("GET /orders", 422): lambda c, _: next(c.list(sort="-state")),
+    ("GET /orders/{id}", 404): lambda c, _: c.get(NOWHERE),
+    ("GET /orders/{id}", 422): lambda c, _: c.get("no uuid"),
+    ("PATCH /orders/{id}", 404): lambda c, _: c.update(NOWHERE, tags=[]),
+    ("PATCH /orders/{id}", 422): lambda c, _: c.update("no uuid", tags=[]),
+    ("DELETE /orders/{id}", 404): lambda c, _: c.delete(NOWHERE),
+    ("DELETE /orders/{id}", 409): lambda c, s: c.delete(s.order),
+    ("DELETE /orders/{id}", 422): lambda c, _: c.delete("no uuid"),
+    ("POST /areas-of-interest", 400): new_area(BOW_TIE),
+    ("POST /areas-of-interest", 409): lambda c, s: c.create_aoi(s.area.name, FIELD),
+    ("POST /areas-of-interest", 422): lambda c, _: c.create_aoi("", FIELD),
+    ("GET /areas-of-interest/{id}", 404): lambda c, _: c.get_aoi(NOWHERE),
+    ("GET /areas-of-interest/{id}", 422): lambda c, _: c.get_aoi("no uuid"),
+    ("GET /areas-of-interest", 422): lambda c, _: next(c.list_aois(sort="-name")),
+    ("DELETE /areas-of-interest/{id}", 401): lambda c, s: c.delete_aoi(s.area),
+    ("DELETE /areas-of-interest/{id}", 403): lambda c, s: c.delete_aoi(s.area),
+    ("DELETE /areas-of-interest/{id}", 404): lambda c, _: c.delete_aoi(NOWHERE),
+    ("DELETE /areas-of-interest/{id}", 409): lambda c, s: c.delete_aoi(s.area),
+    ("DELETE /areas-of-interest/{id}", 422): lambda c, _: c.delete_aoi("no uuid"),
+    ("POST /areas-of-interest/geometry-info", 400): sent_as_it_is(
+        "POST", "/areas-of-interest/geometry-info", json=BOW_TIE
+    ),
+    ("POST /areas-of-interest/geometry-info", 422): sent_as_it_is(
+        "POST", "/areas-of-interest/geometry-info", json={"type": "Polygon"}
+    ),
+    ("POST /areas-of-interest/convert", 400): lambda c, s: c.convert_aoi(s.broken),
+    ("POST /areas-of-interest/convert", 422): sent_as_it_is(
+        "POST", "/areas-of-interest/convert", data={"file_format": "dxf"}
+    ),
+    ("POST /areas-of-interest/convert", 502): lambda c, s: c.convert_aoi(s.kml),
+}
+
+
+@pytest.mark.parametrize(("age", "endpoint", "status"), PAIRS)
+def test_every_documented_status_of_every_endpoint(
+    scenes: dict[str, Scene], age: str, endpoint: str, status: int
+) -> None:
+    """A success is a value; every refusal is its own error, with all that was said about it."""
+    scene = scenes[age]
+    sandbox, call = scene.sandbox, BAD.get((endpoint, status), GOOD[endpoint])
+    if status == 502:  # its converter is down: the one thing that has to be arranged
+        sandbox.fail(Fault("/convert", status=502, times=None, body=b'{"detail": "down"}'))
+    role = "viewer" if status == 403 else "owner"
+    error: APIError | None = None
+    with requests.Session() as session:  # one without retries
+        client = client_of(sandbox, role, session=session)
+        if status == 401:
+            client = OrdersClient(ApiKey("wrong"), base_url=sandbox.api_url, session=session)
+        sandbox.clear_requests()
+        try:
+            call(client, scene)
+        except KINDS.get(status, ()) as refused:
+            error = refused
+    sandbox.clear_faults()
+
+    method, _, template = endpoint.partition(" ")
+    answers = [each for each in sandbox.requests if each.method == method]
+    assert answers[-1].status == status
+    assert answers[-1].path.startswith(template.partition("{")[0])
+    if status >= 400:
+        assert error is not None
+        assert error.status_code == status
+        assert error.method == method
+        assert error.request_url == sandbox.api_url + quote(answers[-1].path)
+        assert error.detail
+        for told in (f"{method} {error.request_url}", str(status), error.detail):
+            assert told in str(error)
+
+
+@pytest.mark.parametrize("status", [429, 500])
+@pytest.mark.parametrize("endpoint", sorted({*GOOD} - {"GET /orders/meta/use-cases"}))
+def test_a_server_that_has_enough_or_fails_says_so_everywhere(
+    scenes: dict[str, Scene], endpoint: str, status: int
+) -> None:
+    """429 and 5xx are errors of their own; of an order that met a 5xx nobody knows."""
+    scene = scenes["newer"]
+    method, _, template = endpoint.partition(" ")
+    path = template.replace("{id}", ".+") + "$"
+    kind: type[Exception] = KINDS[status]
+    if endpoint == "POST /orders/batch" and status == 500:
+        kind = OrderOutcomeUnknown
+    call = BAD.get((endpoint, 401), GOOD[endpoint]) if method == "DELETE" else GOOD[endpoint]
+    with requests.Session() as session:
+        client = client_of(scene.sandbox, session=session)
+        scene.sandbox.fail(Fault(path, method=method, status=status, times=None))
+        with pytest.raises(kind) as failed:
+            call(client, scene)
+    scene.sandbox.clear_faults()
+    assert getattr(failed.value, "status_code", None) == status
+
+
+@pytest.mark.parametrize(
+    ("call", "match"),
+    [
+        (lambda c, s: c.delete(s.order), "deletes no orders"),
+        (lambda c, s: c.delete_aoi(s.area), "deletes no areas"),
+        (lambda c, s: c.convert_aoi(s.kml), r"constellr-stac\[geo\]"),
+    ],
+)
+def test_what_the_older_api_cannot_do_is_said(
+    scenes: dict[str, Scene], call: Any, match: str
+) -> None:
+    """An endpoint that came later is a 405 or a 404 before, and the error says why."""
+    scene = scenes["older"]
+    with client_of(scene.sandbox) as client, pytest.raises(APIError, match=match) as refused:
+        call(client, scene)
+    assert refused.value.status_code in (404, 405)
+
+
+def test_the_newer_server_takes_25_orders(
+    scenes: dict[str, Scene],
+) -> None:
+    """26 are the newer server's 422, where the check is off."""
+    scene = scenes["newer"]
+    with client_of(scene.sandbox) as client:
+        before = len(scene.sandbox.orders)
+        with pytest.raises(ValidationError, match=r"orders: .*25"):
+            client.create([wish(scene.area)] * 26, check=False)
+        assert len(scene.sandbox.orders) == before
+
+
+@pytest.mark.parametrize("body", [b"<html>hello</html>", b"[3]", b'{"id": 3}', b'"text"', b""])
+@pytest.mark.parametrize("endpoint", sorted(e for e in GOOD if not e.startswith(("POST /o", "D"))))
+def test_an_answer_of_another_form_says_which_it_was(
+    scenes: dict[str, Scene], endpoint: str, body: bytes
+) -> None:
+    """What cannot be read is an APIError with method, URL and status, and never a TypeError."""
+    age = "older" if "use-cases" in endpoint else "newer"
+    scene = scenes[age]
+    method, _, template = endpoint.partition(" ")
+    path = template.replace("{id}", ".+") + "$"
+    with client_of(scene.sandbox) as client:
+        scene.sandbox.fail(Fault(path, method=method, status=200, body=body))
+        with pytest.raises(APIError) as failed:
+            GOOD[endpoint](client, scene)
+    scene.sandbox.clear_faults()
+    assert failed.value.method == method
+    assert failed.value.status_code == 200
+    assert str(failed.value.request_url).startswith(
+        scene.sandbox.api_url + template.partition("{")[0].rstrip("/")
+    )
+
+
+def test_a_polygon_is_sent_to_be_measured_as_the_contract_shows(scenes: dict[str, Scene]) -> None:
+    """``geometry-info`` is asked with a Feature, in both ages."""
+    for scene in scenes.values():
+        with client_of(scene.sandbox) as client:
+            told = client.geometry_info(geojson_of(FIELD))
+            assert told.area > 0
