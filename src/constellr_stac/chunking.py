@@ -23,6 +23,18 @@ def auto_chunks(times: int, rows: int, columns: int, itemsize: int) -> Mapping[s
     32 MiB is cut into strips of whole 512-pixel blocks, whose bytes lie together in a file, or
     into squares where it is too wide for that.
 
+    More steps hide more round trips and take more memory. Measured with ``benchmarks/chunks.py``:
+    the means of 128 scenes of 500 x 500 pixels, 50 ms away, on two threads:
+
+    ================  ====  ====  ====  ====  ====  ====  ====
+    steps in a chunk  1     2     4     8     16    32    64
+    seconds           4.16  2.52  1.51  0.96  0.85  0.73  0.76
+    peak memory, MiB  224   226   235   257   295   350   506
+    ================  ====  ====  ====  ====  ====  ====  ====
+
+    On 16 threads, which wait side by side anyway, it makes no difference. So 16: nearly as fast as
+    it gets, with a chunk for each of two threads from 32 scenes on.
+
     Args:
         times: Time steps.
         rows: Pixels along y.
