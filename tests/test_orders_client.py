@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -163,6 +165,53 @@ def test_exist_ok_returns_the_same_area_and_no_other(
     with pytest.raises(AreaOfInterestExistsError, match="geometry") as refused:
         client.create_aoi(area.name, FIELD.buffer(0.001), exist_ok=True)
     assert refused.value.existing == area
+
+
+def test_one_name_registered_by_many_at_once_is_one_area(sandbox: Sandbox) -> None:
+    """Of clients that register the same field at the same time, all get the one area."""
+    name = new_name()
+    start = threading.Barrier(6)
+
+    def register(_number: int) -> AreaOfInterest:
+        with client_of(sandbox) as client:
+            assert client.products()  # logged in
+            start.wait(timeout=10)
+            return client.create_aoi(name, FIELD, exist_ok=True)
+
+    with ThreadPoolExecutor(6) as pool:
+        ids = {area.id for area in pool.map(register, range(6))}
+    assert [each["id"] for each in sandbox.areas if each["name"] == name] == list(ids)
+
+
+def test_of_two_that_want_one_name_one_is_told_whose_it_is(sandbox: Sandbox) -> None:
+    """Without ``exist_ok``, or for another field, the one that came second gets the first's."""
+    name = new_name()
+    start = threading.Barrier(2)
+
+    def register(geometry: shapely.Polygon) -> AreaOfInterest | AreaOfInterestExistsError:
+        with client_of(sandbox) as client:
+            assert client.products()
+            start.wait(timeout=10)
+            try:
+                return client.create_aoi(name, geometry, exist_ok=geometry is not FIELD)
+            except AreaOfInterestExistsError as refused:
+                return refused
+
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(register, [FIELD, FIELD.buffer(0.001)]))
+    [created] = [each for each in results if isinstance(each, AreaOfInterest)]
+    [refused] = [each for each in results if isinstance(each, AreaOfInterestExistsError)]
+    assert refused.existing == created
+
+
+def test_a_taken_name_is_told_where_areas_may_not_be_listed(
+    client: OrdersClient, sandbox: Sandbox, area: AreaOfInterest
+) -> None:
+    """The 409 is not lost because the area that bears the name cannot be looked for."""
+    sandbox.fail(Fault("/areas-of-interest$", method="GET", status=403))
+    with pytest.raises(AreaOfInterestExistsError, match="another name") as refused:
+        client.create_aoi(area.name, FIELD, exist_ok=True)
+    assert refused.value.existing is None
 
 
 def test_a_bad_geometry_is_refused_before_anything_is_sent(

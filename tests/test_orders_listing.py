@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from constellr_stac.errors import APIError
 from constellr_stac.orders.paging import OVERLAP, Page, listing, page_from
+from ordering import FIELD, client_of, new_name, open_sandbox, wish
 
 
 @dataclass
@@ -94,6 +96,32 @@ def test_an_order_of_the_last_second_comes_too() -> None:
     shelf = Shelf(150, [(1, [])])
     listed = [item["id"] for item in listing(shelf.fetch)]
     assert listed == [*(f"old{n}" for n in range(150)), "new1.0"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_orders_that_come_and_go_at_the_server_are_neither_skipped_nor_repeated(seed: int) -> None:
+    """While ``list`` turns its pages, a colleague places orders and deletes others."""
+    chance = random.Random(seed)  # noqa: S311 - no secret
+    with open_sandbox(newer=True) as sandbox, client_of(sandbox) as client:
+        area = client.create_aoi(new_name(), FIELD)
+        wanted = wish(area)
+        for _ in range(10):
+            client.create([wanted] * 25, check=False)
+        held = [order["id"] for order in sandbox.orders]
+        listed: list[str] = []
+        pages = client.list()
+        while some := [str(order.id) for order in islice(pages, 60)]:
+            listed += some
+            if len(listed) > 250:
+                continue  # the colleague goes home
+            held += [str(order.id) for order in client.create([wanted] * chance.randint(1, 25))]
+            for id_ in chance.sample(held, chance.randint(1, 25)):
+                client.delete(id_)
+                held.remove(id_)
+        there = {order["id"] for order in sandbox.orders}
+        assert len(listed) == len(set(listed))
+        assert there == set(held)
+        assert there <= set(listed)
 
 
 def test_reading_stops_when_nobody_asks() -> None:

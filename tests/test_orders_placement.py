@@ -97,7 +97,7 @@ def random_mishaps(chance: random.Random) -> dict[str, Mishap]:
     how: Any = chance.choice(["reset", "close"])
     failure = chance.choice([500, 502, 503, 504, 408, 302, 599])
     refusal = chance.choice([400, 403, 404, 409, 413, 422])
-    scrap = chance.choice([b"", b"[]", b"{}", b"<html>", b"[{}]", b"null", b'[{"id": "1"}]'])
+    scrap = chance.choice(SCRAP)
     good = chance.choice([200, 201])
     wait = chance.choice([{"Retry-After": "0"}, {}])
 
@@ -253,6 +253,36 @@ def attempt(client: OrdersClient, wanted: list[dict[str, Any]]) -> tuple[str, li
         return "refused", []
     except APIConnectionError:
         return "unreachable", []
+
+
+SCRAP = [b"", b"[]", b"{}", b"<html>", b"[{}]", b"null", b'[{"id": "1"}]']
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [*({"status": status} for status in (302, 408, 500, 502, 503, 504, 599))]
+    + [{"status": 201, "body": body} for body in SCRAP],
+    ids=str,
+)
+def test_no_such_answer_is_taken_for_yes_or_no(world: World, answer: dict[str, Any]) -> None:
+    """What failed after the work, or answers what nobody can read, is looked for and found."""
+    wanted = wish(world.area, comment=str(uuid4()))
+    world.sandbox.fail(Fault(BATCH, kind="commit_then_status", **answer))
+    [placed] = world.client().create(wanted)
+    assert [order["id"] for order in world.placed(wanted["comment"])] == [placed.id]
+
+
+def test_fewer_orders_than_were_sent_are_no_answer(world: World) -> None:
+    """An answer that leaves an order out does not hide it."""
+    wanted = wish(world.area, comment=str(uuid4()))
+    [other] = world.colleague.create(wish(world.area, comment="another"))
+    body = json.dumps([other.to_dict()]).encode()
+    world.sandbox.fail(Fault(BATCH, kind="commit_then_status", status=201, body=body))
+    placed = world.client().create([wanted, wanted])
+    assert {order.id for order in placed} == {
+        order["id"] for order in world.placed(wanted["comment"])
+    }
+    assert len(placed) == 2
 
 
 def test_orders_whose_answer_was_lost_are_returned_in_sequence(world: World) -> None:

@@ -58,6 +58,7 @@ def test_orders_become_a_table_on_their_areas(tmp_path: Path) -> None:
     assert table.area_of_interest_name.tolist() == ["field", None]
     assert same_area(table.geometry[0], FIELD.geometry)
     assert table.geometry[1] is None
+    assert orders_to_geodataframe([ORDER]).geometry[0] is None
     assert table.tags.tolist() == ["x, y", "x, y"]
     assert table.start_date[0] == pd.Timestamp("2026-06-01", tz="UTC")
     table.drop(columns="product_options").to_file(tmp_path / "orders.gpkg")
