@@ -16,6 +16,8 @@ from shell import as_seen, constellr, converse
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow
+
 FIELD = {
     "type": "Polygon",
     "coordinates": [[[8.0, 49.0], [8.1, 49.0], [8.1, 49.1], [8.0, 49.1], [8.0, 49.0]]],

@@ -25,6 +25,8 @@ from shell import constellr, converse, started
 if TYPE_CHECKING:
     from constellr_stac.sandbox import Sandbox
 
+pytestmark = pytest.mark.slow
+
 NEWEST = "LSTPRECISION_ECO01_9Q5B8K2T_20230826T175031Z"
 CLOUDY = "LSTPRECISION_ECO01_9Q5B8K2T_20230624T112358Z"
 

@@ -64,6 +64,8 @@ if TYPE_CHECKING:
 
     from object_store import Swift
 
+pytestmark = pytest.mark.slow
+
 WORKERS = 2
 FREE = "127.0.0.1:0"  # for the scheduler's pages
 SMALL = {"n_workers": 2, "threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": FREE}

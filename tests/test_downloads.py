@@ -53,7 +53,7 @@ def test_scenes_come_whole(sandbox: Sandbox, tmp_path: Path) -> None:
     """Every file of every scene is there, as it is in the store; one request brought each."""
     done = download(sandbox.items, tmp_path / "new" / "scenes", layout="flat")
     found = files(tmp_path / "new" / "scenes")
-    assert len(found) == len(done.written) == len(store(sandbox)) == 47
+    assert len(found) == len(done.written) == len(store(sandbox)) == 45
     for item in sandbox.items:
         for asset in item["assets"].values():
             held = sandbox._running.catalogue.object(

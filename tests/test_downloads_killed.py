@@ -17,6 +17,8 @@ from stored_files import an_item, long_bytes, store
 if TYPE_CHECKING:
     from constellr_stac.sandbox import Sandbox
 
+pytestmark = pytest.mark.slow
+
 KILLS = 50
 
 

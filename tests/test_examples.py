@@ -14,6 +14,8 @@ import pytest
 if TYPE_CHECKING:
     from constellr_stac.sandbox import Sandbox
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 ENDS_WITH = {
