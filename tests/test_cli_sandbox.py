@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_sandbox_prints_what_to_export(number: signal.Signals) -> None:
     """It prints lines for a shell, answers, and leaves nothing behind when it is told to stop."""
