@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from .grids import centre_of
 from .masking import classes_of, mask_out
 from .sun import sun_elevation
 from .units import in_celsius
@@ -264,5 +265,4 @@ def _values(cube: xr.Dataset) -> dict[str, xr.DataArray]:
 def _centre(cube: xr.Dataset) -> tuple[float, float]:
     """Return longitude and latitude of the cube's centre."""
     spatial_dims(cube)
-    longitude, latitude = cube.odc.geobox.geographic_extent.centroid.coords[0]
-    return float(longitude), float(latitude)
+    return centre_of(cube.odc.geobox)

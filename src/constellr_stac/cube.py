@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from .engines import ENGINES
+from .grids import centre_of
 from .masking import CLASSES, classes_of, mask_out
 from .plan import as_items, make_plan, time_of
 from .products import resolve_bands
@@ -179,7 +180,7 @@ def _with_masks(
 def _coordinates(plan: Plan) -> dict[str, xr.DataArray]:
     """Say of each time step what its scenes say of themselves."""
     steps = [[plan.items[number] for number in step] for step in plan.steps]
-    longitude, latitude = plan.geobox.geographic_extent.centroid.coords[0]
+    longitude, latitude = centre_of(plan.geobox)
     words: dict[str, list[Any]] = {
         "id": [_joined(item.id for item in scenes) for scenes in steps],
         "daytime": [sun_elevation(time_of(scenes[0]), longitude, latitude) > 0 for scenes in steps],

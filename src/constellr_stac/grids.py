@@ -12,7 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pystac
+import shapely
 from affine import Affine
 from odc.geo.geobox import GeoBox, geobox_union_conservative
 from odc.stac import output_geobox, parse_items
@@ -33,6 +35,7 @@ __all__ = [
     "GRID_ARGUMENTS",
     "Grids",
     "ResamplingWarning",
+    "centre_of",
     "cube_grid",
     "fits",
     "footprint",
@@ -51,6 +54,7 @@ _HEADER_BYTES = 1 << 15
 _PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
 
 
+_HALF_TURN = 180.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # an item has to have a time; a place has none
 
 
@@ -166,11 +170,19 @@ def _common(grids: Iterable[Grids]) -> GeoBox | None:
 
 def _parsed(item: pystac.Item, grids: Grids) -> ParsedItem:
     """Parse an item that says nothing but where it is, and what grids it has."""
-    geometry = item.geometry
-    if geometry is None and grids:
-        geometry = next(iter(grids.values())).geographic_extent.json
+    shape = _shape_of(item)
+    if shape is None and grids:
+        shape = _eastward(next(iter(grids.values())).geographic_extent.geom)
+    if shape is None:
+        msg = f"Item {item.id!r} does not say where it is: give geobox=, or bbox= with the grid."
+        raise ValueError(msg)
     place = pystac.Item(
-        item.id, geometry, item.bbox, _EPOCH, {}, stac_extensions=[_PROJECTION] if grids else []
+        item.id,
+        shapely.geometry.mapping(shape),
+        list(shape.bounds),
+        _EPOCH,
+        {},
+        stac_extensions=[_PROJECTION] if grids else [],
     )
     for name, grid in grids.items():
         asset = pystac.Asset(name, media_type="image/tiff")
@@ -181,6 +193,40 @@ def _parsed(item: pystac.Item, grids: Grids) -> ParsedItem:
         }
         place.add_asset(name, asset)
     return next(iter(parse_items([place], asset_absolute_paths=False)))
+
+
+def _shape_of(item: pystac.Item) -> Any:
+    """Return where an item is, as a shape in longitude and latitude, if it says so."""
+    if item.geometry is not None:
+        return _eastward(shapely.geometry.shape(item.geometry))
+    if item.bbox is None:
+        return None
+    west, south = item.bbox[:2]
+    east, north = item.bbox[len(item.bbox) // 2 :][:2]
+    return shapely.box(west, south, east + 360 if east < west else east, north)
+
+
+def _eastward(shape: Any) -> Any:
+    """Let a ring that leaps over the antimeridian go on beyond 180 degrees instead.
+
+    Taken by its word, it would go round the world the other way.
+    """
+    leaps = np.abs(np.diff(shapely.get_coordinates(shape)[:, 0])) > _HALF_TURN
+    if shape.geom_type != "Polygon" or not leaps.any():
+        return shape
+    return shapely.transform(
+        shape, lambda places: np.column_stack([places[:, 0] % (2 * _HALF_TURN), places[:, 1]])
+    )
+
+
+def centre_of(grid: GeoBox) -> tuple[float, float]:
+    """Return longitude and latitude of a grid's centre, also of one across the antimeridian.
+
+    Args:
+        grid: With a CRS.
+    """
+    longitude, latitude = grid.extent.centroid.to_crs("EPSG:4326").coords[0]
+    return float(longitude), float(latitude)
 
 
 def footprint(item: pystac.Item) -> str:
