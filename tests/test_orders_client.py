@@ -152,7 +152,8 @@ def test_a_taken_name_brings_the_area_that_bears_it(
     assert isinstance(refused.value, ConflictError)
     assert refused.value.existing == area
     assert refused.value.status_code == 409
-    assert refused.value.method == "POST"
+    assert (refused.value.method, refused.value.path) == ("POST", "/orders/batch")
+    assert refused.value.hint in str(refused.value)
 
 
 def test_exist_ok_returns_the_same_area_and_no_other(

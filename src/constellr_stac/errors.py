@@ -143,6 +143,11 @@ class APIError(ConstellrError):
     method: str | None = None
     detail: str = ""
 
+    @property
+    def path(self) -> str:
+        """The path that was asked for; empty where there was no request."""
+        return urlsplit(self.request_url or "").path
+
     @classmethod
     def from_response(cls, response: requests.Response, *, hint: str | None = None) -> APIError:
         """Build the error of this tree that fits the response's status.
@@ -166,6 +171,7 @@ class APIError(ConstellrError):
             request_url=url,
         )
         error.method = method
+        error.hint = hint or kind.hint
         error.detail = redact(detail)
         return error
 
