@@ -152,7 +152,7 @@ def test_a_taken_name_brings_the_area_that_bears_it(
     assert isinstance(refused.value, ConflictError)
     assert refused.value.existing == area
     assert refused.value.status_code == 409
-    assert (refused.value.method, refused.value.path) == ("POST", "/orders/batch")
+    assert (refused.value.method, refused.value.path) == ("POST", "/areas-of-interest")
     assert refused.value.hint in str(refused.value)
 
 
