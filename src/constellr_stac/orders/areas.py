@@ -264,7 +264,8 @@ def _exists(
         status_code=conflict.status_code,
         request_url=conflict.request_url,
     )
-    error.method, error.detail, error.existing = conflict.method, conflict.detail, existing
+    error.method, error.detail = conflict.method, conflict.detail
+    error.hint, error.existing = hint, existing
     return error
 
 
