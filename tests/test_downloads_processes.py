@@ -139,6 +139,32 @@ def test_bars_in_a_terminal(sandbox: Sandbox, tmp_path: Path) -> None:
     assert told.count("<Downloaded 2 files") == 1
 
 
+def test_bars_tell_the_rate(sandbox: Sandbox, tmp_path: Path) -> None:
+    """How fast it is stays known while files of other lengths change what all will come to."""
+    item = an_item(sandbox, {"a": long_bytes(), "b": long_bytes()[:700_000], "c": b"c" * 90_000})
+    sandbox.fail(Fault("[abc].bin", kind="stall", seconds=0.25, times=3))
+    program = PROGRAM.replace("max_workers=4", "max_workers=1")
+    with running(program, item, tmp_path / "scenes", terminal=True) as process:
+        told = process.end()
+    assert process.process.returncode == 0, told
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", told).replace("\r", "\n").splitlines()
+    assert [line for line in lines if re.match(r"3 of 3 files .* 2\.3/2\.3 MB \d.*B/s", line)]
+
+
+def test_bars_count_what_was_there(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A run that goes on counts all files, and the bytes that come; without any it is quiet."""
+    item = an_item(sandbox, {"a": long_bytes(), "b": b"b", "c": b"c"})
+    folder = tmp_path / "scenes"
+    download(item, folder, assets=["b", "c"])
+    with running(PROGRAM, item, folder, terminal=True) as process:
+        told = process.end()
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", told).replace("\r", "\n").splitlines()
+    assert [line for line in lines if re.match(r"3 of 3 files .* 1\.5/1\.5 MB", line)]
+    with running(PROGRAM, item, folder, terminal=True) as process:
+        told = process.end()
+    assert re.fullmatch(r"ready\n<Downloaded 0 files, .*>\n", told.replace("\r", ""))
+
+
 def test_quiet_in_a_pipe(sandbox: Sandbox, tmp_path: Path) -> None:
     """Where nobody watches, nothing is said, whatever colours the environment asks for."""
     os.environ["FORCE_COLOR"] = "1"
@@ -264,6 +290,18 @@ def test_a_folder_that_may_not_be_written(sandbox: Sandbox, tmp_path: Path) -> N
     assert "cannot be written: Permission denied. Choose a folder that you may write to" in told
     assert len(store(sandbox)) == 1
     assert list((folder / "locked").iterdir()) == []
+
+
+def test_a_file_where_the_folder_has_to_be(sandbox: Sandbox, tmp_path: Path) -> None:
+    """The file is named, and left as it is."""
+    item = an_item(sandbox, {"a": b"a"})
+    (tmp_path / "scenes").write_text("mine")
+    with pytest.raises(DownloadError, match="a file where a folder has to be: move it away"):
+        download(item, tmp_path / "scenes")
+    with pytest.raises(DownloadError, match="a file where a folder has to be: move it away"):
+        download(item, tmp_path / "scenes" / "below")
+    assert (tmp_path / "scenes").read_text() == "mine"
+    assert store(sandbox) == []
 
 
 def test_a_path_too_long_for_the_file_system(sandbox: Sandbox, tmp_path: Path) -> None:

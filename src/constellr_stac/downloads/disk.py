@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["disk_error", "write_whole"]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+_IN_THE_WAY = {errno.EEXIST, errno.ENOTDIR}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
@@ -57,6 +58,8 @@ def disk_error(error: OSError, path: Path) -> DownloadError:
         hint = "Choose a disk that takes files of this size, or lift the limit"
     elif error.errno in _FORBIDDEN:
         hint = "Choose a folder that you may write to, or change its permissions"
+    elif error.errno in _IN_THE_WAY:
+        hint = "There is a file where a folder has to be: move it away, or choose another folder"
     elif error.errno == errno.ENAMETOOLONG:
         hint = "Choose a shorter path, or a layout= that gives shorter names"
     else:

@@ -64,8 +64,9 @@ def destination(item: pystac.Item, key: str, layout: Layout) -> PurePosixPath:
         raise ValueError(
             f'layout= is "provider", "collection", "flat" or a callable, not {layout!r}.'
         )
+    shown = redact_url(href) if "://" in href else href
     for part in parts:
-        _check(part, f"{whose} ({redact_url(href) if '://' in href else href})")
+        _check(part, f"{whose} ({shown!r})")
     return PurePosixPath(*parts)
 
 

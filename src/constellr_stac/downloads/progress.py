@@ -60,13 +60,19 @@ class Display:
     def __init__(self, files: int) -> None:
         self.files = files
         self.done = 0
-        """Files that are through."""
+        """Files that are through, or were there."""
         self.come = 0
         """Bytes that came."""
         self._lock = threading.Lock()
         self._active: dict[Meter, None] = {}
         self._known = 0
         self._known_files = 0
+        self._without = 0  # files that are through, and nothing came of them
+
+    def skip(self, count: int) -> None:
+        """Take note of files that were there before."""
+        self.done += count
+        self._without += count
 
     def meter(self, name: str) -> Meter:
         """Return what a file of this name is measured with, on any thread."""
@@ -90,6 +96,7 @@ class Display:
         """Take note that a file is through."""
         with self._lock:
             self.done += 1
+            self._without += meter.expected is None
             self._active.pop(meter, None)
 
     @property
@@ -104,7 +111,8 @@ class Display:
         with self._lock:
             if not self._known_files:
                 return None
-            return round(self._known * max(self.files, self._known_files) / self._known_files)
+            files = max(self.files - self._without, self._known_files)
+            return round(self._known * files / self._known_files)
 
     @property
     def heading(self) -> str:
@@ -165,9 +173,9 @@ class TerminalDisplay(Display):
                     meter.name, total=meter.size, completed=meter.there - meter.come
                 )
             self._bars.update(bar, total=meter.size, completed=meter.there)
-        self._bars.update(
-            self._all, description=self.heading, total=self.total, completed=self.come
-        )
+        # Not by update(), which forgets the rate whenever the total is another one.
+        self._bars.tasks[0].total = self.total
+        self._bars.update(self._all, description=self.heading, completed=self.come)
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -189,7 +197,7 @@ class NotebookDisplay(Display):
         from tqdm.auto import tqdm
 
         self._tqdm = tqdm
-        self._all = tqdm(total=files, unit="file")
+        self._all: Any = None
         self._of_files: dict[Meter, Any] = {}
 
     def draw(self) -> None:
@@ -213,6 +221,10 @@ class NotebookDisplay(Display):
         self._all.set_postfix_str(f"{decimal(self.come)}, {decimal(round(rate))}/s", refresh=False)
         self._all.update(self.done - self._all.n)
         self._all.refresh()
+
+    def __enter__(self) -> Self:
+        self._all = self._tqdm(total=self.files, initial=self.done, unit="file")
+        return self
 
     def __exit__(self, *_: object) -> None:
         self.draw()

@@ -107,10 +107,12 @@ class Run:
             KeyboardInterrupt: With a word on what is there.
         """
         jobs = self._sort_out()
+        self._display.skip(len(self._skipped))
         try:
-            with self._display, self._bringer:
-                self._work(jobs)
-            self._bringer.check()
+            if jobs:
+                with self._display, self._bringer:
+                    self._work(jobs)
+                self._bringer.check()
         except KeyboardInterrupt:
             with suppress(OSError):
                 self._finish()
