@@ -104,6 +104,18 @@ def test_no_keyring_to_keep_it_in(sandbox: Sandbox, monkeypatch: pytest.MonkeyPa
     assert "no keyring to keep it in" in run.stderr
 
 
+def test_a_keyring_that_keeps_nothing(
+    sandbox: Sandbox, keyring: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was kept is read back: nobody is told to be logged in who will not be."""
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "file_keyring.ForgetfulKeyring")
+    run = constellr("login", "--username", sandbox.username, CONSTELLR_PASSWORD=sandbox.password)
+    assert (run.returncode, run.stdout) == (1, "")
+    assert "ForgetfulKeyring does not give back what it was given" in run.stderr
+    assert "Set CONSTELLR_API_KEY" in run.stderr
+    assert sandbox.password not in run.stderr
+
+
 def test_login_says_what_goes_before_the_keyring(
     sandbox: Sandbox, keyring: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

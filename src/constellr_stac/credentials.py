@@ -214,6 +214,8 @@ def store_credential(credential: Credential, *, base_url: str | None = None) -> 
 
     Raises:
         MissingExtraError: The extra ``keyring`` is not installed.
+        keyring.errors.KeyringError: There is no keyring, or it does not give back what it was
+            given.
         ValueError: It is neither an :class:`ApiKey` nor a :class:`Password`.
     """
     keyring = _keyring()
@@ -227,7 +229,11 @@ def store_credential(credential: Credential, *, base_url: str | None = None) -> 
     else:
         msg = f"Only an ApiKey or a Password is worth keeping, not a {type(credential).__name__}."
         raise ValueError(msg)  # noqa: TRY004 - the type is right, the choice is not
-    keyring.set_password(_KEYRING_SERVICE, settings.api_url(base_url), json.dumps(entry))
+    url, text = settings.api_url(base_url), json.dumps(entry)
+    keyring.set_password(_KEYRING_SERVICE, url, text)
+    if keyring.get_password(_KEYRING_SERVICE, url) != text:
+        name = keyring.get_keyring().name
+        raise keyring.errors.PasswordSetError(f"{name} does not give back what it was given")
 
 
 def forget_credential(*, base_url: str | None = None) -> bool:
