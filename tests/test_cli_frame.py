@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +19,7 @@ import constellr_stac
 from constellr_stac.cli.app import app
 from constellr_stac.cli.failures import FAILED, INTERRUPTED, UNAUTHENTICATED, USAGE
 from constellr_stac.cli.flags import Flags
+from constellr_stac.sandbox import Fault
 from shell import as_seen, constellr, converse, started
 
 if TYPE_CHECKING:
@@ -35,11 +39,9 @@ HEAVY |= {"pydantic", "rich", "shapely", "xarray", "yaml"}
 
 
 def commands(command: Any = ROOT, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield every command that does something, by what is typed for it."""
-    if not hasattr(command, "commands"):
-        yield name, command
-        return
-    for part, below in command.commands.items():
+    """Yield every command and group of commands, by what is typed for it."""
+    yield name, command
+    for part, below in getattr(command, "commands", {}).items():
         yield from commands(below, f"{name} {part}".strip())
 
 
@@ -51,14 +53,17 @@ def text_of(command: Any, name: str) -> str:
 
 def test_the_commands() -> None:
     """The commands are the promised ones."""
-    assert {name for name, _ in commands()} == LEAVES
+    assert {name for name, _ in commands()} == LEAVES | {"", "orders", "aoi"}
 
 
-@pytest.mark.parametrize(("name", "command"), list(commands()), ids=[n for n, _ in commands()])
+@pytest.mark.parametrize(
+    ("name", "command"), list(commands()), ids=[name or "constellr" for name, _ in commands()]
+)
 def test_help_shows_examples_that_are_understood(name: str, command: Any) -> None:
     """Help has at least one example, each of which is a command, and fits 80 columns."""
     lines = text_of(command, name).splitlines()
     assert max(map(len, lines)) <= 80
+    assert [line for line in lines[1:] if line.endswith("...")] == []
     start = next(n for n, line in enumerate(lines) if line.strip() in ("Example:", "Examples:"))
     examples = [line.strip() for line in lines[start + 1 :]]
     assert any(example.startswith(f"constellr {name}") for example in examples)
@@ -128,6 +133,7 @@ def loaded(profile: str) -> set[str]:
         (["search", "--datetime", "yesterday"], "yesterday"),
         (["sign", "items.json"], "items.json: No such file or directory"),
         (["sandbox", "--latency", "5x"], "'5x' is no time span"),
+        (["download", "-c", "x", "-o", "y", "--layout", "nested"], "'nested' is not one of"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -189,6 +195,47 @@ def test_no_answer(sandbox: Sandbox) -> None:
     assert (run.returncode, run.stdout) == (1, "")
     assert "was not answered" in run.stderr
     assert "Traceback" not in run.stderr
+
+
+def test_words_of_a_server_move_no_cursor(sandbox: Sandbox) -> None:
+    """What cannot be printed is spelled out: a message is a line, no order to a terminal."""
+    words = json.dumps({"detail": "no\x1b[2J\x07\r"}).encode()
+    sandbox.fail(Fault("/products", status=400, body=words))
+    run = constellr("products")
+    assert (run.returncode, run.stdout) == (1, "")
+    assert r": no\x1b[2J\x07\r." in run.stderr
+    assert run.stderr.removesuffix("\n").isprintable()
+
+
+def test_completion_is_installed(tmp_path: Path) -> None:
+    """--install-completion is a success, and bash completes commands and options by it."""
+    home = {"HOME": str(tmp_path)}
+    run = constellr("--install-completion", "bash", **home)
+    assert (run.returncode, run.stderr) == (0, "")
+    asked = """
+        . ~/.bashrc
+        COMP_WORDS=(constellr orders cre); COMP_CWORD=2; _constellr_completion constellr
+        echo ${COMPREPLY[@]}
+    """
+    found = subprocess.run(
+        ["/bin/bash", "--norc", "-c", asked],
+        env={"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", **home},
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    assert found.stdout == "create\n"
+
+
+def test_no_answer_to_a_question(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-D or Ctrl-C at a prompt: 130, told on a line of its own."""
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "file_keyring.FileKeyring")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.delenv("CONSTELLR_USERNAME")
+    code, screen = converse(["login"], [("User name: ", "\x04")])
+    assert code == 130
+    assert "Interrupted." in as_seen(screen)
+    assert screen.count("\n") == 3  # one is typed by the test
 
 
 def test_interrupted(sandbox: Sandbox) -> None:

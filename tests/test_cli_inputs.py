@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from constellr_stac.cli.batches import read_batch
+from constellr_stac.cli.failures import Failure
 from constellr_stac.cli.inputs import bbox, duration
 from constellr_stac.cli.logs import without_secrets
 from constellr_stac.cli.output import replacing
@@ -139,3 +142,13 @@ def test_what_fails_replaces_nothing(tmp_path: Path, *, is_folder: bool) -> None
         write(part, "new")
     assert content.read_text() == "new"
     assert [each.name for each in tmp_path.iterdir()] == ["result"]
+
+
+def test_a_disk_that_will_not_is_told(tmp_path: Path) -> None:
+    """What is said of a disk names the file that was wanted, and what to do."""
+    path = tmp_path / "result.nc"
+    told = "result.nc' cannot be written: No space left on device. Make room"
+    with pytest.raises(Failure, match=told), replacing(path) as part:  # noqa: PT012
+        part.write_text("half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(part))
+    assert list(tmp_path.iterdir()) == []

@@ -95,13 +95,25 @@ def test_the_doctor_finds_a_wrong_clock(sandbox: Sandbox) -> None:
     assert "1200 s behind" in line or "1199 s behind" in line or "1201 s behind" in line
 
 
+def test_the_doctor_finds_a_wrong_url(sandbox: Sandbox) -> None:
+    """Something that answers need not be the API."""
+    run = constellr("doctor", CONSTELLR_API_URL=f"{sandbox.api_url}/elsewhere")
+    assert run.returncode == 1
+    last = run.stdout.splitlines()[-1]
+    assert last.startswith("failed  API ")
+    assert "answers 404" in last
+    assert "check CONSTELLR_API_URL" in last
+
+
 @pytest.mark.parametrize(
     ("environment", "code", "last"),
     [
         ({"CONSTELLR_PASSWORD": "wrong-42"}, 3, "credential"),
+        ({"CONSTELLR_PASSWORD": ""}, 3, "credential"),
         ({"CONSTELLR_API_URL": "http://127.0.0.1:9"}, 1, "API"),
+        ({"AWS_SECRET_ACCESS_KEY": "wrong-42"}, 1, "asset"),
     ],
-    ids=["wrong password", "no API"],
+    ids=["wrong password", "no credential", "no API", "asset that cannot be read"],
 )
 def test_the_doctor_stops_where_the_rest_cannot_work(
     sandbox: Sandbox, environment: dict[str, str], code: int, last: str

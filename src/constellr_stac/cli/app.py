@@ -33,7 +33,10 @@ class _Options(Flags):
 
 app = group(
     "Constellr's land surface temperature scenes: order, search, load and download them.",
-    _Options,
+    "constellr demo",
+    "constellr login --api-key",
+    "constellr search -c lstprecision --bbox -118.3,33.7,-118.1,33.9",
+    options=_Options,
 )
 app.add_typer(account.commands)
 app.add_typer(search.commands)
@@ -53,8 +56,8 @@ def run() -> int:
     try:
         main = typer.main.get_command(app)
         code = main(prog_name="constellr", standalone_mode=False, obj=flags)
-    except SystemExit:  # whoever read what was printed has left
-        return FAILED
+    except SystemExit as error:  # completion is installed, or whoever read along has left
+        return error.code if isinstance(error.code, int) else FAILED
     except BaseException as error:  # noqa: BLE001 - this is where every failure ends
         return tell(error, flags)
     return code if isinstance(code, int) else 0

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 __all__ = ["commands", "products"]
 
-commands = group("Areas of interest: the places that orders are for.")
+commands = group(
+    "Areas of interest: the places that orders are for.",
+    'constellr aoi create "field 42" field42.geojson',
+    "constellr aoi list",
+)
 products = typer.Typer()
 
 AreaId = Annotated[str, typer.Argument(metavar="ID", help="The area's id.")]

@@ -43,6 +43,7 @@ _EXTRAS = {
 }
 _PACKAGES = ("pystac-client", "odc-stac", "xarray", "dask", "rasterio", "obstore")
 _NOTABLE_SKEW, _FATAL_SKEW = 30, 900  # seconds; S3 refuses what is signed 15 minutes off
+_ASKS_FOR_A_CREDENTIAL = (401, 403)
 _HEAD = 1024
 _PATIENCE = 15
 
@@ -104,9 +105,10 @@ def _api() -> tuple[State, str]:
     began = time.monotonic()
     answer = _unauthenticated()
     took = time.monotonic() - began
-    server_error = 500
-    state: State = "failed" if answer.status_code >= server_error else "ok"
-    return state, f"{answer.url} answers {answer.status_code} in {took:.2f} s (no credential sent)"
+    said = f"{answer.url} answers {answer.status_code} in {took:.2f} s (no credential sent)"
+    if answer.ok or answer.status_code in _ASKS_FOR_A_CREDENTIAL:
+        return "ok", said
+    return "failed", f"{said}; check CONSTELLR_API_URL, or try again later"
 
 
 def _clock() -> tuple[State, str]:

@@ -62,8 +62,10 @@ def tell(error: BaseException, flags: Flags) -> int:
     code, lines = _explained(error, everything=flags.verbose > 0)
     if flags.traceback or flags.verbose > 1:
         lines = "".join(traceback.format_exception(error)).splitlines()
+    if isinstance(error, typer.Abort) and sys.stderr.isatty():
+        sys.stderr.write("\n")  # the cursor is behind a question
     for line in lines:
-        sys.stderr.write(f"{without_secrets(line)}\n")
+        sys.stderr.write(f"{_printable(without_secrets(line))}\n")
     return code
 
 
@@ -98,6 +100,13 @@ def _misused(error: Exception) -> list[str]:
     if context is None:
         return [f"Error: {message}"]
     return [f"Error: {message}", f"Try '{context.command_path} --help'."]
+
+
+def _printable(text: str) -> str:
+    """Return text that moves no cursor and rings no bell, whatever a server has put into it."""
+    return "".join(
+        each if each.isprintable() or each in "\n\t" else repr(each)[1:-1] for each in text
+    )
 
 
 def _counted(places: re.Match[str]) -> str:

@@ -1,7 +1,7 @@
 """``constellr download``: scenes as files."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -37,7 +37,7 @@ def download(
         typer.Option("--asset", "-a", metavar="KEY", help="Only this one; may be said repeatedly."),
     ] = None,
     layout: Annotated[
-        str,
+        Literal["provider", "collection", "flat"],
         typer.Option(metavar="provider|collection|flat", help="How the folder is laid out."),
     ] = "provider",
     overwrite: Annotated[
@@ -51,7 +51,7 @@ def download(
     ] = False,
     workers: Annotated[int, typer.Option(min=1, help="How many files come at once.")] = 16,
 ) -> None:
-    """Download the files of scenes; say it again to go on after an end.
+    """Download the files of scenes; the same again goes on.
 
     The folder is a STAC catalogue that opens without a network. Files have their names only when
     they are whole; what came of the others is kept for the next time.
@@ -69,10 +69,11 @@ def download(
             found,
             output,
             assets=asset,
-            layout=layout,  # type: ignore[arg-type]  # one that is none is refused there
+            layout=layout,
             overwrite=overwrite,
             verify="structure" if structure else not no_verify,
             max_workers=workers,
+            progress=not terminal.verbose,  # bars and a log would be one mess
         )
     except IncompleteDownloadError as error:
         raise _incomplete(error, everything=terminal.verbose > 0) from error

@@ -8,7 +8,7 @@ their evaluation.
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any
 
@@ -22,16 +22,20 @@ from .terminal import Terminal
 __all__ = ["command", "group"]
 
 
-def group(text: str, options: type[Flags] = Flags) -> typer.Typer:
+def group(text: str, *examples: str, options: type[Flags] = Flags) -> typer.Typer:
     """Return a set of commands that takes the common options before their names, too.
 
     Args:
         text: What they are for.
+        examples: Lines that its help shows.
+
+    Keyword Args:
         options: The options that it takes.
     """
     # Plain help: twice as fast as rich's, and whole at 80 columns.
     app = typer.Typer(
         help=text,
+        epilog=_epilog(examples),
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         invoke_without_command=True,
@@ -80,12 +84,17 @@ def command(
                 raise Interruption(*error.args, *getattr(error, "__notes__", ())) from error
 
         _sign(run, [*parameters.values(), _parameter("flags", Flags)])
-        # \b keeps the lines as they are
-        lines = ["\b", "Examples:" if len(examples) > 1 else "Example:", *examples]
-        app.command(name, epilog="\n  ".join(lines).replace("\n  Example", "\nExample"))(run)
+        app.command(name, epilog=_epilog(examples))(run)
         return function
 
     return register
+
+
+def _epilog(examples: Sequence[str]) -> str:
+    """Return what ends a help."""
+    heading = "Examples:" if len(examples) > 1 else "Example:"
+    # \b keeps the lines as they are.
+    return "\n".join(["\b", heading, *(f"  {example}" for example in examples)])
 
 
 def _value(parameter: inspect.Parameter, values: Mapping[str, Any], terminal: Terminal) -> Any:

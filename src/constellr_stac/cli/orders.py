@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = ["commands"]
 
-commands = group("Orders: what satellites are to look at, and what became of it.")
+commands = group(
+    "Orders: what satellites are to look at, and what became of it.",
+    "constellr orders create summer.yaml",
+    "constellr orders list",
+)
 
 OrderId = Annotated[str, typer.Argument(metavar="ID", help="The order's id.")]
 OrdersFile = Annotated[

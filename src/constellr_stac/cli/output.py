@@ -11,6 +11,8 @@ import typer
 
 from constellr_stac.errors import MissingExtraError
 
+from .failures import Failure
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -51,6 +53,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Args:
         path: A file or a folder, which may exist.
+
+    Raises:
+        Failure: The disk does not take it.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part{path.suffix}")
     try:
@@ -62,6 +67,13 @@ def replacing(path: Path) -> Iterator[Path]:
             shutil.rmtree(old)
         else:
             part.replace(path)
+    except OSError as error:
+        if not error.errno or error.errno < 0:  # a connection, or NetCDF's own numbers
+            raise
+        raise Failure(
+            f"{str(path)!r} cannot be written: {error.strerror}. "
+            "Make room, or choose another place."
+        ) from error
     finally:
         if part.is_dir():
             shutil.rmtree(part)
