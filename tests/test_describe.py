@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import json
 import time
 import warnings
@@ -399,10 +400,24 @@ def test_a_thousand_items_take_less_than_a_second() -> None:
     assert any(seconds() < 1 for _ in range(3))
 
 
+@pytest.mark.parametrize("collects", [True, False])
+def test_the_garbage_collector_is_left_as_it_was(*, collects: bool) -> None:
+    """On or off, and also after an error."""
+    (gc.enable if collects else gc.disable)()
+    try:
+        describe([bare_item(NIGHT)])
+        assert gc.isenabled() is collects
+        with pytest.raises(TypeError):
+            describe(5)
+        assert gc.isenabled() is collects
+    finally:
+        gc.enable()
+
+
 def test_no_two_assets_share_what_was_written() -> None:
     """What one item's band is given later does not show in another's."""
     one, other = describe([bare_item(DAY), bare_item(DAY)]).items
-    before = other.to_dict()
+    before = copy.deepcopy(other.to_dict())
     for asset in one.assets.values():
         for form in ("bands", "raster:bands", "eo:bands"):
             for band in asset.extra_fields.get(form, ()):

@@ -88,6 +88,26 @@ def test_an_item_described_before_is_not_scaled_twice(tmp_path: Path) -> None:
     np.testing.assert_array_equal(plain.lst, described.lst)
 
 
+@ENGINES
+def test_a_fill_value_is_no_value_where_nothing_else_is_coded(tmp_path: Path, engine: str) -> None:
+    """Plain integers, scale 1 and offset 0: their fill is NaN, whether resampled or not."""
+    item = written_item(tmp_path, ["lst"])
+    item.assets["count"] = item.assets.pop("lst")
+    item.assets["count"].extra_fields["raster:bands"] = [{"data_type": "uint16", "nodata": 255}]
+    stored = np.full((12, 12), 40, "uint16")
+    stored[2:5, 2:5] = 255
+    item.assets["count"].href = str(tmp_path / "count.tiff")
+    with rasterio.open(
+        tmp_path / "count.tiff", "w", driver="GTiff", dtype="uint16", count=1, height=12, width=12,
+        crs="EPSG:32611", transform=from_origin(381060.0, 3746640.0, 30, 30), nodata=255,
+    ) as file:  # fmt: skip
+        file.write(stored, 1)
+    cube = constellr_stac.load(item, ["count"], engine=engine)
+    np.testing.assert_array_equal(cube["count"][0], np.where(stored == 255, np.nan, 40))
+    finer = constellr_stac.load(item, ["count"], resolution=20, engine=engine)
+    assert float(finer["count"].max()) == 40
+
+
 def test_a_file_of_floats_is_taken_as_it_is(tmp_path: Path) -> None:
     """Kelvin in float32 are not divided by a hundred, though the table says integers."""
     item = written_item(tmp_path, ["lst"])

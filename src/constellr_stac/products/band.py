@@ -120,14 +120,15 @@ class Band:
     def decode(self, stored: NDArray[Any]) -> NDArray[Any]:
         """Return physical values: float32 with NaN where there is no data.
 
-        Masks, and integers that need neither scale nor offset, stay as they are.
+        Masks, and integers that have neither scale, offset nor fill value, stay as they are.
 
         Args:
             stored: Numbers as the file holds them, of any shape.
         """
         import numpy as np
 
-        if self.is_mask or not (self.is_coded or np.issubdtype(stored.dtype, np.floating)):
+        means_more = self.is_coded or self.nodata is not None
+        if self.is_mask or not (means_more or np.issubdtype(stored.dtype, np.floating)):
             return stored
         # In float64 first, so that the result is the float32 nearest to the decimal value.
         values = (stored * np.float64(self.scale) + self.offset).astype("float32")
