@@ -144,11 +144,19 @@ def test_what_fails_replaces_nothing(tmp_path: Path, *, is_folder: bool) -> None
     assert [each.name for each in tmp_path.iterdir()] == ["result"]
 
 
-def test_a_disk_that_will_not_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), ".part"), "No space left on device"),
+        (RuntimeError("NetCDF: HDF error"), "NetCDF: HDF error"),
+    ],
+    ids=["the system's word", "NetCDF's word"],
+)
+def test_a_disk_that_will_not_is_told(tmp_path: Path, error: Exception, said: str) -> None:
     """What is said of a disk names the file that was wanted, and what to do."""
     path = tmp_path / "result.nc"
-    told = "result.nc' cannot be written: No space left on device. Make room"
+    told = f"result.nc' cannot be written: {said}. Make room"
     with pytest.raises(Failure, match=told), replacing(path) as part:  # noqa: PT012
         part.write_text("half")
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(part))
+        raise error
     assert list(tmp_path.iterdir()) == []

@@ -287,9 +287,14 @@ def test_an_interrupted_download_says_how_it_goes_on(sandbox: Sandbox, here: Pat
 
 
 def test_download_shows_bars_at_a_terminal(sandbox: Sandbox, here: Path) -> None:
-    """At a terminal there is a bar for all files; at the end, the outcome in a line."""
+    """At a terminal there is a bar for all files, or with -v a log; at the end, a line."""
     items = written(sandbox, NEWEST, CLOUDY)
     code, screen = converse(["download", items, "-o", "scenes"])
     assert code == 0
     assert "6 of 6 files" in screen
     assert "scenes: 6 files came" in screen
+    code, screen = converse(["download", items, "-o", "again", "-v"])
+    assert code == 0
+    assert "of 6 files" not in screen
+    assert "GET /constellr-sandbox/" in screen
+    assert "again: 6 files came" in screen

@@ -67,18 +67,26 @@ def replacing(path: Path) -> Iterator[Path]:
             shutil.rmtree(old)
         else:
             part.replace(path)
-    except OSError as error:
-        if not error.errno or error.errno < 0:  # a connection, or NetCDF's own numbers
+    except (OSError, RuntimeError) as error:
+        problem = _problem_of_a_disk(error)
+        if problem is None:
             raise
         raise Failure(
-            f"{str(path)!r} cannot be written: {error.strerror}. "
-            "Make room, or choose another place."
+            f"{str(path)!r} cannot be written: {problem}. Make room, or choose another place."
         ) from error
     finally:
         if part.is_dir():
             shutil.rmtree(part)
         else:
             part.unlink(missing_ok=True)
+
+
+def _problem_of_a_disk(error: OSError | RuntimeError) -> str | None:
+    """Return what a disk has against a file; ``None`` if it was something else, as a connection."""
+    if isinstance(error, OSError):
+        return error.strerror if (error.errno or 0) > 0 else None
+    # All that the NetCDF library has to say of a disk that is full.
+    return str(error) if str(error).startswith("NetCDF: ") else None
 
 
 def writer_for(path: Path) -> Callable[[xr.Dataset, Path], None]:
