@@ -17,7 +17,7 @@ import constellr_stac
 from constellr_stac.assets import AssetFile
 from constellr_stac.grids import ResamplingWarning
 from constellr_stac.pixels import read_pixels
-from constellr_stac.products import Band
+from constellr_stac.products import LAYERS, Band
 from constellr_stac.references import Reference
 from layer_files import DAY, DOCUMENTED, NIGHT, stored_numbers, written_item
 
@@ -133,6 +133,30 @@ def test_bands_of_three_resolutions_land_on_the_finest_grid(tmp_path: Path, engi
     np.testing.assert_array_equal(computed.cloud_mask[0], physical("scl_mask_10m"))
     assert set(np.unique(computed.cloud_mask)) <= {0, 1, 2, 3, 255}
     assert np.isfinite(computed.lst).mean() > 0.8
+
+
+@ENGINES
+def test_classes_are_never_averaged(tmp_path: Path, engine: str) -> None:
+    """Not on a grid shifted by half a pixel, not when asked for, not by who reads with the driver.
+
+    Half of nothing and thick cloud would be another class; here 0 and 2 must not make a 1.
+    """
+    item = written_item(tmp_path, ["scl_mask_30m"])
+    stored = np.zeros((4, 12, 12), "uint8")
+    stored[:, ::2] = 2
+    with rasterio.open(tmp_path / "scl_mask_30m.tiff", "r+") as file:
+        file.write(stored)
+    grid = GeoBox((12, 12), from_origin(381060.0, 3746640.0, 30, 30), "EPSG:32611")
+    shifted = grid.translate_pix(0.5, 0.5)
+    cube = constellr_stac.load(
+        item, ["cloud_mask"], geobox=shifted, resampling="bilinear", engine=engine
+    )
+    assert {0, 2} <= set(np.unique(cube.cloud_mask)) <= {0, 2, 255}
+    content = (tmp_path / "scl_mask_30m.tiff").read_bytes()
+    whole = AssetFile(Reference("file.tiff"), content, len(content), None)  # type: ignore[arg-type]
+    params = _parameters().patch(dtype="uint8", fill_value=255, resampling="bilinear")
+    read = read_pixels(whole, LAYERS["scl_mask_30m"].bands[0], shifted, params)
+    assert set(np.unique(read.values)) <= {0, 2, 255}
 
 
 @ENGINES
