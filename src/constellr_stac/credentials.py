@@ -304,11 +304,15 @@ def _from_keyring(url: str, looked: list[str]) -> Credential | None:
     if stored is None:
         looked.append(f"OS keyring: nothing for {url}")
         return None
-    entry = json.loads(stored)
     source = f"OS keyring, entry for {url}"
-    if "api_key" in entry:
-        return ApiKey(entry["api_key"], source=source)
-    return Password(entry["username"], entry["password"], source=source)
+    try:
+        entry = json.loads(stored)
+        if "api_key" in entry:
+            return ApiKey(entry["api_key"], source=source)
+        return Password(entry["username"], entry["password"], source=source)
+    except (ValueError, KeyError, TypeError):
+        looked.append(f"{source}: not one that constellr login has made")
+        return None
 
 
 def _keyring() -> Any:

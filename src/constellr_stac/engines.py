@@ -27,6 +27,8 @@ from .stackstac import StackstacReader
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
+    from odc.geo.geom import BoundingBox
+
     from .products import Band, BandSelection
 
 __all__ = ["ENGINES"]
@@ -124,18 +126,23 @@ def _stacked(
 
     dtype = np.dtype(output_dtype(selection.band, raw=plan.raw))
     fill = dtype.type(fill_of(selection.band, raw=plan.raw))
+    box, boxes = plan.geobox.boundingbox, _boxes(plan)
     places: dict[int, int] = {}
     items: list[dict[str, Any]] = []
     bands: dict[str, Band] = {}
     for number, source in enumerate(selection.sources):
-        if source is None:
+        if source is None or not _touch(boxes[number], box):
             continue  # stackstac would drop the scene, and with it the time step
         href = str(reference(plan.items[number], source.asset_key))
         places[number] = len(items)
-        items.append(_stackstac_item(plan, number, href, epsg))
+        items.append(_stackstac_item(plan, number, boxes[number], href, epsg))
         if source.band != selection.band:
             bands[href] = source.band
-    box = plan.geobox.boundingbox
+    metadata = band_metadata(selection.band, raw=plan.raw)
+    attributes = {**metadata.attrs, "nodata": metadata.nodata}
+    dims = ("time", *plan.geobox.dimensions)
+    if not items:
+        return dims, _empty(plan, dtype, fill), attributes
     stacked = library.stack(
         items,
         assets=["file"],
@@ -160,18 +167,43 @@ def _stacked(
             errors=plan.errors,
         ),
     )
-    metadata = band_metadata(selection.band, raw=plan.raw)
-    return (
-        ("time", *plan.geobox.dimensions),
-        _in_steps(stacked.data[:, 0], places, plan, fill),
-        {**metadata.attrs, "nodata": metadata.nodata},
+    return dims, _in_steps(stacked.data[:, 0], places, plan, fill), attributes
+
+
+def _boxes(plan: Plan) -> list[BoundingBox]:
+    """Return where each scene is, in the grid's CRS."""
+    known: dict[Hashable, BoundingBox] = {}
+    boxes = []
+    for number in range(len(plan.items)):
+        place = plan.place(number)
+        if place not in known:
+            known[place] = plan.outline(number).boundingbox
+        boxes.append(known[place])
+    return boxes
+
+
+def _touch(one: BoundingBox, other: BoundingBox) -> bool:
+    return bool(
+        one.left < other.right
+        and one.right > other.left
+        and one.bottom < other.top
+        and one.top > other.bottom
     )
 
 
-def _stackstac_item(plan: Plan, number: int, href: str, epsg: int) -> dict[str, Any]:
+def _empty(plan: Plan, dtype: np.dtype[Any], fill: Any) -> Any:
+    """Return a variable none of whose scenes lie on the grid: dims (time, y, x)."""
+    import dask.array as da
+
+    chunks = tuple(plan.chunks[name] for name in ("time", "y", "x"))
+    return da.full((len(plan.steps), *plan.geobox.shape), fill, dtype=dtype, chunks=chunks)
+
+
+def _stackstac_item(
+    plan: Plan, number: int, box: BoundingBox, href: str, epsg: int
+) -> dict[str, Any]:
     """Describe one file of a scene in the words that stackstac reads."""
     item = plan.items[number]
-    box = plan.outline(number).boundingbox
     return {
         "id": item.id,
         "type": "Feature",

@@ -19,6 +19,7 @@ from .errors import APIConnectionError, APIError
 from .references import is_signed
 from .renewal import Renewing
 from .signing import Signer, signature_expiry
+from .transport import cause_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -156,7 +157,8 @@ class Locations:
             answer = self._session.get(url)
         except requests.RequestException as error:
             raise APIConnectionError(
-                f"GET {url} was not answered ({error}); item {item!r} cannot be signed again.",
+                f"GET {url} was not answered ({cause_of(error)}); item {item!r} cannot be signed "
+                "again.",
                 request_url=url,
             ) from error
         if answer.status_code != _SUCCESS:

@@ -22,6 +22,7 @@ from .chunking import auto_chunks
 from .grids import (
     GRID_ARGUMENTS,
     Grids,
+    centre_of,
     cube_grid,
     footprint,
     native_grids,
@@ -227,7 +228,7 @@ def _group_key(groupby: GroupBy, geobox: GeoBox) -> Callable[[pystac.Item], Any]
     if groupby == "time":
         return time_of
     if groupby == "solar_day":
-        centre = geobox.geographic_extent.centroid.coords[0][0]
+        centre, _ = centre_of(geobox)
         # As odc-stac counts: local mean time at the cube's centre, in whole hours.
         shift = timedelta(seconds=int(round(centre / 15) * 3600))
         return lambda item: (time_of(item) + shift).date()

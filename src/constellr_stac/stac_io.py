@@ -14,6 +14,7 @@ from pystac_client.stac_api_io import StacApiIO
 from .auth import ConstellrAuth, api_session
 from .documents import Documents
 from .errors import APIConnectionError, APIError, ConstellrError, NotFoundError, redact_url
+from .transport import cause_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -119,8 +120,8 @@ class ConstellrIO(StacApiIO):
         except requests.RequestException as error:
             raise for_pystac(
                 APIConnectionError(
-                    f"{method} {redact_url(href)} was not answered ({error}). Check the network, "
-                    "and that CONSTELLR_API_URL is right.",
+                    f"{method} {redact_url(href)} was not answered ({cause_of(error)}). Check the "
+                    "network, and that CONSTELLR_API_URL is right.",
                     request_url=href,
                 )
             ) from error

@@ -16,7 +16,7 @@ import requests
 from .credentials import Password, Token
 from .errors import APIConnectionError, APIError, AuthenticationError
 from .renewal import Renewing, utc_now
-from .transport import TIMEOUT, retrying
+from .transport import TIMEOUT, cause_of, retrying
 
 __all__ = ["forget_token", "token_of"]
 
@@ -86,8 +86,8 @@ class _Exchange:
             except requests.RequestException as error:
                 error.request = None  # its body holds the password, and errors get pickled
                 raise APIConnectionError(
-                    f"POST {self._url} was not answered ({error}). Check the network, and that "
-                    "CONSTELLR_API_URL is right.",
+                    f"POST {self._url} was not answered ({cause_of(error)}). Check the network, "
+                    "and that CONSTELLR_API_URL is right.",
                     request_url=self._url,
                 ) from error
         return self._token(response)

@@ -10,12 +10,13 @@ from urllib3.util import Retry
 if TYPE_CHECKING:
     from urllib3.response import BaseHTTPResponse
 
-__all__ = ["TIMEOUT", "retrying"]
+__all__ = ["TIMEOUT", "cause_of", "retrying"]
 
 TIMEOUT = (10.0, 60.0)
 """Seconds to wait for a connection, and between two bytes of an answer."""
 
 _LONGEST_PAUSE = 60.0
+_DEEPEST = 10
 
 
 def retrying(*methods: str) -> HTTPAdapter:
@@ -36,6 +37,24 @@ def retrying(*methods: str) -> HTTPAdapter:
             raise_on_status=False,
         )
     )
+
+
+def cause_of(error: BaseException) -> str:
+    """Say why there was no answer: the innermost of the errors that requests and urllib3 wrap.
+
+    Example:
+        >>> from requests import ConnectionError
+        >>> cause_of(ConnectionError(ConnectionRefusedError(111, "Connection refused")))
+        'Connection refused'
+    """
+    for _ in range(_DEEPEST):
+        wrapped = [getattr(error, "reason", None), *error.args, error.__cause__, error.__context__]
+        inner = [each for each in wrapped if isinstance(each, BaseException)]
+        if not inner:
+            break
+        error = inner[0]
+    said = getattr(error, "strerror", None) or str(error).rpartition("): ")[2]
+    return said or type(error).__name__
 
 
 class _CappedRetry(Retry):

@@ -185,6 +185,7 @@ def _unauthenticated() -> "requests.Response":
     import requests
 
     from constellr_stac.settings import api_url
+    from constellr_stac.transport import cause_of
 
     url = f"{api_url()}/stac"
     with requests.Session() as session:
@@ -197,7 +198,8 @@ def _unauthenticated() -> "requests.Response":
             )
         except requests.RequestException as error:
             raise APIConnectionError(
-                f"GET {url} was not answered ({error}). Check the network, and CONSTELLR_API_URL.",
+                f"GET {url} was not answered ({cause_of(error)}). Check the network, and "
+                "CONSTELLR_API_URL.",
                 request_url=url,
             ) from error
 

@@ -18,7 +18,7 @@ from urllib3 import exceptions as urllib3_errors
 
 from constellr_stac.auth import ConstellrAuth, api_session
 from constellr_stac.errors import APIConnectionError, APIError, redact_url
-from constellr_stac.transport import TIMEOUT
+from constellr_stac.transport import TIMEOUT, cause_of
 
 from .payloads import AreaOfInterest, Order, Record
 
@@ -125,8 +125,8 @@ class ApiClient:
             return self.session.request(method, url, **kwargs)
         except (OSError, urllib3_errors.HTTPError) as error:  # requests' own are OSErrors
             raise APIConnectionError(
-                f"{method} {url} was not answered ({error}). Check the network, and that the "
-                "API's URL is right.",
+                f"{method} {url} was not answered ({cause_of(error)}). Check the network, and that "
+                "the API's URL is right.",
                 request_url=url,
             ) from error
 
