@@ -179,3 +179,13 @@ def test_a_token_is_not_worth_keeping() -> None:
     """It ends within a day, so storing it would only look as if one were logged in."""
     with pytest.raises(ValueError, match="ApiKey or a Password"):
         store_credential(Token("t0ken"))
+
+
+@pytest.mark.usefixtures("_keyring_in_a_file")
+@pytest.mark.parametrize("entry", ["{", "[]", '{"username": "ada"}', '{"api_key": ""}'])
+def test_a_keyring_entry_of_somebody_else_is_passed_over(entry: str) -> None:
+    """The error says that it was looked at, and not what is in it."""
+    store_credential(ApiKey("k3y"), base_url="https://api.example.com")
+    keyring.set_password("constellr-stac", "https://api.example.com", entry)
+    with pytest.raises(CredentialsNotFoundError, match="not one that constellr login has made"):
+        default_credential(base_url="https://api.example.com")

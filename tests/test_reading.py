@@ -94,12 +94,12 @@ def test_the_scenes_of_a_chunk_are_fetched_together(
     make: Callable[..., Sandbox], engine: str
 ) -> None:
     """On one thread, 15 scenes take about as long as one."""
-    sandbox = make(latency=0.2)
+    sandbox = make(latency=1)
     cube = cube_of(sandbox, engine=engine, chunks={"time": 15})
     with dask.config.set(scheduler="synchronous"):
         cube.compute()
     first, *_, last = (exchange.when for exchange in sandbox.requests)
-    assert (last - first) < timedelta(seconds=0.2)
+    assert (last - first) < timedelta(seconds=1)
     assert statuses(sandbox, "store") == [206] * 15
 
 
@@ -495,13 +495,13 @@ def test_parts_of_a_long_file_are_fetched_side_by_side(
 ) -> None:
     """A window that touches blocks of many rows waits about once for all of them."""
     content, kelvin = long_file
-    sandbox = make(latency=0.2)
+    sandbox = make(latency=0.5)
     grid = GeoBox((3700, 3700), from_origin(300000.0, 3800000.0, 30, 30), "EPSG:32611")
     window = (slice(0, 3700), slice(1600, 1900))
     item = long_item(sandbox, content)
     began = time.perf_counter()
     cube = constellr_stac.load([item], ["lst"], geobox=grid[window]).compute()
-    assert time.perf_counter() - began < 5 * 0.2
+    assert time.perf_counter() - began < 7 * 0.5
     np.testing.assert_array_equal(cube.lst[0], kelvin[window])
     assert len(statuses(sandbox, "store")) == 1 + 8
 
