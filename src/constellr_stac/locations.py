@@ -114,10 +114,12 @@ class Locations:
         if not any(map(is_signed, urls.values())):
             return
         key = (item.collection_id or "", item.id)
-        signed = _SignedItem.of(urls)
         with self._lock:
             known = self._items.get(key)
             held = None if known is None else known.held
+            if held is not None and held.urls == urls:
+                return  # each band of an item asks for this
+            signed = _SignedItem.of(urls)
             if held is None or signed.outlives(held):
                 self._items[key] = Renewing(_Ask(self, *key), _expiry, value=signed)
 
