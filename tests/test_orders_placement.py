@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from constellr_stac.sandbox import Sandbox
 
+pytestmark = pytest.mark.slow
+
 BATCH = "/orders/batch"
 ORDERS = "/orders$"
 HASTE = (1.0, 0.15)
