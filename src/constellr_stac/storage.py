@@ -43,6 +43,7 @@ _OBSTORE_ASKS_AGAIN = timedelta(minutes=1)
 _DISCARD_EVERY = timedelta(minutes=1)
 
 _ON_THE_WAY = timedelta(seconds=4)
+_TOO_SHORT = timedelta(seconds=3)  # to sign a URL that somebody can still use
 
 _PATIENCE: ClientConfig = {"connect_timeout": "10s", "read_timeout": "60s", "timeout": "10min"}
 _RETRIES: RetryConfig = {"max_retries": 5}
@@ -190,12 +191,14 @@ class CredentialSource:
         return LENT.of(PURPOSE) if self._borrows and not given else None
 
     def _lent(self) -> StorageCredentials | None:
-        """Return what was lent to this process; new ones, if those have ended."""
+        """Return what was lent to this process; new ones, if those are about to end."""
         loan = self._loan()
         lent = None if loan is None else loan.get()
         if loan is None or lent is None or lent.expires_at is None:
             return lent
-        return lent if self._clock() < lent.expires_at else loan.other_than(lent) or lent
+        if self._clock() + _TOO_SHORT < lent.expires_at:
+            return lent
+        return loan.other_than(lent) or lent
 
     def _renew(self) -> StorageCredentials:
         if self._ask is not None:
