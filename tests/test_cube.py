@@ -345,6 +345,20 @@ def test_the_first_scene_of_a_step_lies_on_top(tmp_path: Path, engine: str) -> N
     assert constellr_stac.load(items, ["lst"], groupby="id", engine=engine).sizes["time"] == 3
 
 
+def test_scenes_are_grouped_by_a_property_that_all_have(tmp_path: Path) -> None:
+    """A name that is misspelt is an error, and does not make one step of a whole summer."""
+    items = [made_up(tmp_path, name, time=f"2023-07-0{name}T05:00:00Z") for name in "123"]
+    for item, satellite in zip(items, ("A", "B", "A"), strict=True):
+        item.properties["platform"] = satellite
+    cube = constellr_stac.load(items, ["lst"], groupby="platform")
+    assert list(cube.id.values) == ["1, 3", "2"]
+    with pytest.raises(ValueError, match="'1' has no property 'solarday' to group scenes by"):
+        constellr_stac.load(items, ["lst"], groupby="solarday")
+    del items[1].properties["platform"]
+    with pytest.raises(ValueError, match="'2' has no property 'platform'"):
+        constellr_stac.load(items, ["lst"], groupby="platform")
+
+
 def test_a_cube_across_the_antimeridian(tmp_path: Path) -> None:
     """A scene on the date line keeps its grid and its values."""
     item = made_up(tmp_path, "fiji", epsg=32701, corner=(166000.0, 8100000.0), value=29800)

@@ -88,7 +88,7 @@ def load(
         units: Of temperatures: ``"K"`` or ``"degC"``.
         raw: Stored integers instead of physical values.
         groupby: What makes a time step: ``"time"`` (one acquisition; scenes of the same second
-            are joined), ``"solar_day"``, ``"id"`` or the name of an item property.
+            are joined), ``"solar_day"``, ``"id"`` or a property that all items have.
         resampling: For scenes that do not fit onto the grid: a method, or one for each variable
             (``"*"`` for the others); default bilinear for values. Masks are always ``nearest``.
         errors: ``"raise"``, or ``"nan"``: leave scenes that cannot be read empty and warn.
@@ -111,7 +111,8 @@ def load(
         AssetReadError: The grid had to be read from a file, and could not be.
         MissingExtraError: The engine is not installed.
         SigningError: There are ``s3://`` hrefs, and no credentials for them.
-        ValueError: There are no items, no such band, or arguments that contradict each other.
+        ValueError: There are no items, no such band or property, or arguments that contradict
+            each other.
 
     Example:
         >>> import constellr_stac

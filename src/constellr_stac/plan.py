@@ -123,7 +123,7 @@ def make_plan(
         AssetReadError: The grid had to be read from a file, and could not be.
         SigningError: There are ``s3://`` hrefs, and no credentials for them on this machine.
         TypeError: An unknown argument.
-        ValueError: There are no items, or no such band.
+        ValueError: There are no items, no such band, or no such property to group by.
     """
     unknown = grid_arguments.keys() - set(GRID_ARGUMENTS)
     if unknown:
@@ -232,7 +232,18 @@ def _group_key(groupby: GroupBy, geobox: GeoBox) -> Callable[[pystac.Item], Any]
         # As odc-stac counts: local mean time at the cube's centre, in whole hours.
         shift = timedelta(seconds=int(round(centre / 15) * 3600))
         return lambda item: (time_of(item) + shift).date()
-    return lambda item: item.properties.get(str(groupby))
+
+    def stated(item: pystac.Item) -> Any:
+        try:
+            return item.properties[str(groupby)]
+        except KeyError:
+            msg = (
+                f"Item {item.id!r} has no property {groupby!r} to group scenes by: groupby= is "
+                '"time", "solar_day", "id" or a property that all items have.'
+            )
+            raise ValueError(msg) from None
+
+    return stated
 
 
 def _chunks(
