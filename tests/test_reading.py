@@ -543,6 +543,36 @@ def test_a_coarse_cube_of_a_long_file_reads_an_overview(
 # Other hrefs
 
 
+def test_an_answer_that_is_no_item_names_the_asset(make: Callable[..., Sandbox]) -> None:
+    """What stands in the API's place, a portal that wants a login say, is told as that."""
+    sandbox = make(presigned=True)
+    cube = cube_of(sandbox, 1)
+    sandbox.advance(timedelta(hours=2))
+    for body in (b"<html>Log in", b'{"type": "Feature"}', b"[]"):
+        sandbox.fail(Fault("/items/", status=200, body=body))
+        with pytest.raises(AssetReadError, match=r"asset 'lst' .* with no STAC item") as caught:
+            cube.compute()
+        assert caught.value.status_code == 200
+
+
+def test_the_scheme_of_an_href_may_be_in_capitals(sandbox: Sandbox) -> None:
+    """``S3://`` is read as it is signed (RFC 3986: schemes are the same in either case)."""
+    (item,) = found(sandbox)[:1]
+    item.assets["lst"].href = found_key(sandbox, item.id).replace("s3://", "S3://")
+    assert_true(constellr_stac.load([item], ["lst"], geobox=GRID).compute())
+
+
+def test_bytes_that_were_not_asked_for_are_no_missing_object(sandbox: Sandbox) -> None:
+    """A server that sends the wrong part is asked again, and then that is what is said."""
+    cube = cube_of(sandbox, 1)
+    wrong = Fault(
+        "lst.tiff", times=None, status=206, body=b"x", headers={"Content-Range": "bytes 0-9/10"}
+    )
+    sandbox.fail(wrong)
+    with pytest.raises(AssetReadError, match=r"sends other bytes .* Tried 4 times"):
+        cube.compute()
+
+
 def test_any_https_url_and_any_path_are_read_as_they_are(sandbox: Sandbox, tmp_path: Path) -> None:
     """Foreign URLs are fetched without a credential; paths and file URLs are opened."""
     items = found(sandbox)[:3]

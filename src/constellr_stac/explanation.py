@@ -20,6 +20,7 @@ from dask.system import CPU_COUNT
 from odc.loader import RasterSource
 from rich.table import Table
 
+from .addresses import is_s3
 from .assets import HEAD_BYTES, MAX_BYTES, Fetcher
 from .credentials import ApiKey, Token
 from .cube import load
@@ -289,7 +290,7 @@ def _ends(references: set[Reference], fetcher: Fetcher) -> dict[str, datetime | 
     """Say when what is used to read ends, as far as it can be told without asking anyone."""
     locations = fetcher.locations
     ends: dict[str, datetime | None] = {}
-    if any(each.href.startswith("s3://") for each in references):
+    if any(is_s3(each.href) for each in references):
         ends["AWS credentials"] = locations.signer.credentials.get().expires_at
     if any(each.renewable for each in references):
         signed = [locations.held(each) for each in references if each.renewable]

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import requests
 
+from .addresses import is_s3
 from .auth import ConstellrAuth, api_session
 from .errors import APIConnectionError, APIError
 from .references import is_signed
@@ -85,7 +86,7 @@ class Locations:
                     f"Item {reference.item!r} has no asset {reference.asset!r} any more; it has "
                     f"{', '.join(sorted(urls)) or 'none'}. Search again."
                 ) from None
-        if reference.href.startswith("s3://"):
+        if is_s3(reference.href):
             return self.signer.sign(reference.href)
         return reference.href
 
@@ -97,7 +98,7 @@ class Locations:
             if held is not None and held.urls.get(reference.asset) == url:
                 item.discard(held)
             return True
-        if reference.href.startswith("s3://"):
+        if is_s3(reference.href):
             self.signer.refused(url)
             return True
         return False
@@ -145,7 +146,7 @@ class Locations:
         """Ask the API for an item again.
 
         Raises:
-            APIError: It does not give it.
+            APIError: It does not give it, or answers with something else.
             APIConnectionError: It does not answer.
         """
         with self._lock:
@@ -165,8 +166,15 @@ class Locations:
             ) from error
         if answer.status_code != _SUCCESS:
             raise APIError.from_response(answer)
-        assets = answer.json()["assets"]
-        return _SignedItem.of({name: asset["href"] for name, asset in assets.items()})
+        try:
+            assets = answer.json()["assets"]
+            return _SignedItem.of({name: asset["href"] for name, asset in assets.items()})
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise APIError(
+                f"GET {url} answered with no STAC item. Is this the API's URL?",
+                status_code=answer.status_code,
+                request_url=url,
+            ) from error
 
 
 class _Ask:

@@ -17,6 +17,7 @@ from odc.geo.geom import Geometry, unary_union
 from odc.loader import resolve_chunk_shape
 from pystac_client import ItemSearch
 
+from .addresses import is_s3
 from .assets import Fetcher, shared_fetcher
 from .chunking import auto_chunks
 from .grids import (
@@ -298,7 +299,7 @@ def _check_credentials(
         for item, source in zip(items, selection.sources, strict=True):
             if source is not None:
                 named = reference(item, source.asset_key)
-                if named.href.startswith("s3://"):
+                if is_s3(named.href):
                     locations.url(named)
                     return
 
