@@ -86,7 +86,7 @@ def download(
         AuthenticationError: The API does not take the credential.
         CredentialsNotFoundError: There is none.
         DownloadError: A name would lead out of the folder or clash with another; the disk is
-            full or may not be written. An :class:`IncompleteDownloadError` if some files could
+            full or may not be written. An :class:`.IncompleteDownloadError` if some files could
             not be brought, and all others were.
         KeyboardInterrupt: It was interrupted (Ctrl-C); the message tells what is there.
         SigningError: There are ``s3://`` hrefs, and no credentials for them.
