@@ -193,6 +193,27 @@ def test_the_same_search_gives_the_same_graph(
         assert secret.encode() not in pickled
 
 
+@pytest.mark.parametrize("engine", ["odc", "stackstac", "plain odc-stac"])
+def test_what_is_coded_differently_is_another_task(any_sandbox: Sandbox, engine: str) -> None:
+    """Computed together, two readings of one file do not pass for each other; nor do policies."""
+    items = found(any_sandbox)[:1]
+    grid = constellr_stac.load(items, ["lst"]).odc.geobox
+
+    def cube(scenes: Any, errors: Any = "raise") -> Any:
+        if engine == "plain odc-stac":
+            driver = constellr_stac.OdcDriver(errors=errors)
+            scenes = constellr_stac.stable(scenes)
+            return odc.stac.load(scenes, ["lst"], geobox=grid, driver=driver, chunks={}).lst
+        return constellr_stac.load(scenes, ["lst"], geobox=grid, engine=engine, errors=errors).lst
+
+    twice = [item.clone() for item in items]
+    twice[0].assets["lst"].extra_fields["raster:bands"] = [{"scale": 0.02}]
+    ratio = (cube(twice) / cube(items)).compute()
+    assert float(ratio.min()) == float(ratio.max()) == 2
+    assert tokenize(cube(items).data) == tokenize(cube(items).data)
+    assert tokenize(cube(items, "nan").data) != tokenize(cube(items).data)
+
+
 def test_plain_odc_stac_reads_with_the_driver(any_sandbox: Sandbox) -> None:
     """``driver="constellr_stac.OdcDriver"`` gives kelvin and names masks, in plain odc-stac."""
     items = found(any_sandbox)[:3]

@@ -18,7 +18,7 @@ from odc.loader import (
 )
 
 from .errors import MissingExtraError
-from .odc import OdcDriver, band_metadata
+from .odc import OdcDriver, band_metadata, source_data
 from .pixels import fill_of, output_dtype
 from .plan import Plan, time_of
 from .references import reference
@@ -67,9 +67,13 @@ def _sources(
     for name, selection in plan.selections.items():
         source = selection.sources[number]
         if source is not None:
-            uri = str(reference(plan.items[number], source.asset_key))
+            data = source_data(str(reference(plan.items[number], source.asset_key)), source.band)
             sources[name] = RasterSource(
-                uri, source.band.index, meta=metadata[name], driver_data=(uri, source.band)
+                data["uri"],
+                source.band.index,
+                data["subdataset"],
+                meta=metadata[name],
+                driver_data=data,
             )
     return sources
 

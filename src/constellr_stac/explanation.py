@@ -194,9 +194,8 @@ def _read_by(cube: xr.Dataset) -> tuple[set[Reference], Fetcher | None]:
     for task in tasks.values():
         for part in _parts(task):
             if isinstance(part, RasterSource):
-                references.add(
-                    Reference.parse(part.driver_data[0] if part.driver_data else part.uri)
-                )
+                data = part.driver_data or {"uri": part.uri}
+                references.add(Reference.parse(data["uri"]))
             elif isinstance(part, np.ndarray) and "url" in (part.dtype.names or ()):
                 references |= {Reference.parse(url) for url in part["url"].flat if url}
             elif isinstance(part, Fetcher):

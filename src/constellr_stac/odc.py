@@ -7,6 +7,7 @@ are signed when they are read, wherever that is.
 
 from __future__ import annotations
 
+import functools
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from .auth import ConstellrAuth
     from .signing import Signer
 
-__all__ = ["OdcDriver", "band_metadata"]
+__all__ = ["OdcDriver", "band_metadata", "source_data"]
 
 
 class OdcDriver:
@@ -85,8 +86,11 @@ class OdcDriver:
         """End a load."""
 
     def capture_env(self) -> dict[str, Any]:
-        """Return what a task needs to know of GDAL's settings: nothing, it reads from memory."""
-        return {}
+        """Return what is part of the tasks' keys, beside what is read and how it is resampled.
+
+        GDAL's settings are not: it reads from memory.
+        """
+        return {"errors": self.errors}
 
     def restore_env(
         self,
@@ -98,8 +102,9 @@ class OdcDriver:
 
     def open(self, src: RasterSource, ctx: None) -> RasterReader:  # noqa: ARG002 - likewise
         """Begin to fetch a source; does not wait for it."""
-        uri, band = src.driver_data or (src.uri, Band(src.band, "", "float32"))
-        return _Reader(BandSource(self.fetcher, Reference.parse(uri), band, self.errors))
+        known = src.driver_data or source_data(src.uri, Band(src.band, "", "float32"))
+        named = Reference.parse(known["uri"])
+        return _Reader(BandSource(self.fetcher, named, known["band"], self.errors))
 
 
 class _Reader:
@@ -146,6 +151,21 @@ def band_metadata(band: Band, *, raw: bool = False) -> RasterBandMetadata:
     )
 
 
+def source_data(uri: str, band: Band) -> dict[str, Any]:
+    """Return what travels with a source: its reference, and what its numbers mean.
+
+    odc-loader makes a task's key of a source's URI, band number and ``subdataset`` only, and
+    odc-stac takes that last one from here. So it says how the numbers are coded: what is scaled
+    differently is another task.
+    """
+    return {"uri": uri, "band": band, "subdataset": _coding(band)}
+
+
+@functools.lru_cache(maxsize=1024)
+def _coding(band: Band) -> str:
+    return repr((band.dtype, band.scale, band.offset, band.nodata, band.flag_values))
+
+
 class _LayerParser:
     """Tells odc-stac what the assets of an item are."""
 
@@ -165,11 +185,11 @@ class _LayerParser:
                         aliases.setdefault(name, []).append((key, band.index))
         return RasterGroupMetadata(bands, aliases)
 
-    def driver_data(self, md: pystac.Item, band_key: BandKey) -> tuple[str, Band]:
-        """Return what travels with a source: its reference, and what its numbers mean."""
+    def driver_data(self, md: pystac.Item, band_key: BandKey) -> dict[str, Any]:
+        """Return what travels with a source."""
         key, index = band_key
         self._locations.remember(md)
-        return str(reference(md, key)), asset_bands(md, key)[index - 1]
+        return source_data(str(reference(md, key)), asset_bands(md, key)[index - 1])
 
 
 _: type[ReaderDriver] = OdcDriver
