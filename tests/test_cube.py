@@ -424,6 +424,11 @@ def test_missing_object_store_credentials_are_found_before_the_compute(
         ({"errors": "ignore"}, ValueError, "nan"),
         ({"color": "red"}, TypeError, "color"),
         ({"chunks": {"band": 1}}, ValueError, "band"),
+        ({"chunks": {"time": 0}}, ValueError, "hold something"),
+        ({"chunks": 16}, ValueError, "not 16"),
+        ({"resampling": "cubik"}, ValueError, "'cubik'; choose nearest, bilinear, cubic"),
+        ({"resampling": {"lst": 1}}, ValueError, "no resampling 1"),
+        ({"resampling": {"lts": "cubic"}}, ValueError, "'lts', which is not loaded; there are lst"),
         ({"geobox": "like", "bbox": [0, 0, 1, 1]}, ValueError, "geobox"),
     ],
 )

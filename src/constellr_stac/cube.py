@@ -6,6 +6,7 @@ gets its coordinates, masks and units.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
@@ -20,7 +21,7 @@ from .sun import sun_elevation
 from .units import in_celsius
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     import pystac
 
@@ -140,10 +141,13 @@ def load(
         **engine_kwargs,
     }
     if group_by_resolution:
-        return {
-            gsd: load(scenes, names, engine=engine, mask=mask, units=units, **decisions)
-            for gsd, (scenes, names) in _by_resolution(items, bands).items()
-        }
+        cubes = {}
+        for gsd, (scenes, names) in _by_resolution(items, bands).items():
+            if isinstance(resampling, Mapping):
+                kept = {name: resampling[name] for name in (*names, "*") if name in resampling}
+                decisions["resampling"] = kept
+            cubes[gsd] = load(scenes, names, engine=engine, mask=mask, units=units, **decisions)
+        return cubes
     plan = make_plan(items, bands, **decisions)
     cube = ENGINES[engine](plan).assign_coords(_coordinates(plan))
     for variable in cube.data_vars.values():

@@ -6,7 +6,7 @@ engines only carry it out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,6 +16,7 @@ import pystac
 from odc.geo.geom import Geometry, unary_union
 from odc.loader import resolve_chunk_shape
 from pystac_client import ItemSearch
+from rasterio.enums import Resampling
 
 from .addresses import is_s3
 from .assets import Fetcher, shared_fetcher
@@ -35,7 +36,7 @@ from .products import resolve_bands
 from .references import reference
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Sequence
 
     from odc.geo.geobox import GeoBox
 
@@ -263,11 +264,15 @@ def _chunks(
     )
     if chunks == "auto":
         return auto_chunks(times, rows, columns, itemsize)
+    if not isinstance(chunks, Mapping | None):
+        raise ValueError(f'chunks= is "auto", None or sizes by dimension, not {chunks!r}.')  # noqa: TRY004 - as for other arguments
     whole = {"time": 1, "y": rows, "x": columns}
     names = dict(zip(geobox.dimensions, ("y", "x"), strict=True))
     given = {names.get(name, name): size for name, size in (chunks or {}).items()}
     if given.keys() - whole.keys():
         raise ValueError(f"chunks= takes time, y and x, not {sorted(given.keys() - whole.keys())}.")
+    if 0 in given.values():
+        raise ValueError(f"A chunk has to hold something: chunks= is {chunks!r}.")
     sizes = resolve_chunk_shape(times, geobox, whole | given, dtype=f"V{itemsize}")
     return dict(zip(("time", "y", "x"), sizes, strict=True))
 
@@ -275,12 +280,21 @@ def _chunks(
 def _resampling(
     asked: str | Mapping[str, str] | None, selections: Mapping[str, BandSelection]
 ) -> Mapping[str, str]:
-    if asked is None or isinstance(asked, str):
-        asked = {} if asked is None else {"*": asked}
+    named = asked if isinstance(asked, Mapping) else {} if asked is None else {"*": asked}
+    if unknown := named.keys() - selections.keys() - {"*"}:
+        raise ValueError(
+            f"resampling= names {', '.join(map(repr, sorted(unknown)))}, which is not loaded; "
+            f"there are {', '.join(selections)}, and '*' for the others."
+        )
+    for method in named.values():
+        if method not in Resampling.__members__:
+            raise ValueError(
+                f"There is no resampling {method!r}; choose {', '.join(Resampling.__members__)}."
+            )
     return {
         name: "nearest"
         if selection.band.is_mask
-        else asked.get(name, asked.get("*", selection.band.resampling))
+        else named.get(name, named.get("*", selection.band.resampling))
         for name, selection in selections.items()
     }
 
