@@ -26,11 +26,13 @@ from rasterio.windows import Window
 from stackstac.raster_spec import RasterSpec
 
 import constellr_stac
-from constellr_stac import AssetReadError, Signer, StackstacReader
+from constellr_stac import AssetReadError, Password, Signer, StackstacReader
 from constellr_stac.assets import HEAD_BYTES, Fetcher, SceneLeftEmptyWarning
 from constellr_stac.locations import Locations
+from constellr_stac.products import Band
 from constellr_stac.references import Reference
 from constellr_stac.sandbox import Fault, Sandbox
+from constellr_stac.sources import BandSource
 from real_scenes import found, signed_in, truth
 
 if TYPE_CHECKING:
@@ -422,6 +424,37 @@ def test_drivers_and_readers_travel_without_a_secret(
     _, its_reader, its_cube = cloudpickle.loads(packed)
     np.testing.assert_array_equal(its_reader.read(window), expected)
     np.testing.assert_array_equal(its_cube.lst[0].compute(), expected)
+
+
+def test_a_credential_will_do_to_read_with(
+    make: Callable[..., Sandbox], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As for ``open_client``: items are asked for with it, and with nothing else."""
+    sandbox = make(presigned=True)
+    items = found(sandbox)[:1]
+    me = Password(sandbox.username, sandbox.password)
+    sandbox.advance(timedelta(hours=2))
+    for name in ("CONSTELLR_USERNAME", "CONSTELLR_PASSWORD"):
+        monkeypatch.delenv(name)
+    cube = constellr_stac.load(items, ["lst"], geobox=GRID, auth=me).compute()
+    assert_true(cube)
+    driver = constellr_stac.OdcDriver(auth=me)
+    stable = constellr_stac.stable(items, auth=me)
+    plain = odc.stac.load(stable, ["lst"], geobox=GRID, driver=driver)
+    np.testing.assert_array_equal(plain.lst, cube.lst)
+    assert constellr_stac.describe(items, auth=me).without_grid == 0
+    assert len(constellr_stac.download(items, tmp_path, assets="lst", auth=me).written) == 1
+    with pytest.raises(TypeError, match="not a str"):
+        constellr_stac.load(items, ["lst"], geobox=GRID, auth="k3y")
+
+
+def test_a_policy_that_there_is_not_is_refused(sandbox: Sandbox) -> None:
+    """A driver with ``errors="ignore"`` would leave scenes empty that nobody gave up."""
+    with pytest.raises(ValueError, match="'ignore'"):
+        constellr_stac.OdcDriver(errors="ignore")  # type: ignore[arg-type]
+    lst = found(sandbox)[0].assets["lst"].href
+    with pytest.raises(ValueError, match="'ignore'"):
+        BandSource(Fetcher(Locations()), Reference(lst), Band(1, "lst"), "ignore")  # type: ignore[arg-type]
 
 
 def test_another_process_reads_with_what_it_finds(sandbox: Sandbox) -> None:

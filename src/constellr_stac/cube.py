@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import pystac
 
     from .auth import ConstellrAuth
+    from .credentials import Credential
     from .plan import Chunks, GroupBy, Items, Plan
     from .signing import Signer
     from .sources import Errors
@@ -64,7 +65,7 @@ def load(
     resampling: str | Mapping[str, str] | None = None,
     errors: Errors = "raise",
     group_by_resolution: bool = False,
-    auth: ConstellrAuth | None = None,
+    auth: ConstellrAuth | Credential | None = None,
     signer: Signer | None = None,
     **engine_kwargs: Any,
 ) -> xr.Dataset | dict[float, xr.Dataset]:
@@ -94,7 +95,7 @@ def load(
             (``"*"`` for the others); default bilinear for values. Masks are always ``nearest``.
         errors: ``"raise"``, or ``"nan"``: leave scenes that cannot be read empty and warn.
         group_by_resolution: One cube for each pixel size instead of one grid for all bands.
-        auth: Asks the API for items whose signed URLs have ended.
+        auth: Asks the API for items whose signed URLs have ended; a credential will do.
         signer: Signs ``s3://`` hrefs.
         engine_kwargs: The grid, as in :func:`odc.stac.load`, for both engines: ``geobox``,
             ``like``, ``crs``, ``resolution``, ``anchor``, ``bbox``, ``lon``, ``lat``, ``x``,

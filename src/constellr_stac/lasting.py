@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pystac
 
     from .auth import ConstellrAuth
+    from .credentials import Credential
     from .plan import Items
     from .signing import Signer
 
@@ -23,7 +24,10 @@ __all__ = ["stable"]
 
 
 def stable(
-    items: Items, *, auth: ConstellrAuth | None = None, signer: Signer | None = None
+    items: Items,
+    *,
+    auth: ConstellrAuth | Credential | None = None,
+    signer: Signer | None = None,
 ) -> list[pystac.Item]:
     """Return copies of items in which no href holds a signature, and none ends.
 

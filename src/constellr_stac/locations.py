@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     import pystac
 
+    from .credentials import Credential
     from .references import Reference
 
 __all__ = ["Locations"]
@@ -58,12 +59,15 @@ class Locations:
     """Where assets can be read now. Equal for equal settings; pickles without a secret.
 
     Args:
-        auth: Asks the API for items; by default with the credential found where it runs.
+        auth: Asks the API for items; a credential will do. By default with the credential found
+            where it runs.
         signer: Signs ``s3://`` hrefs; by default with the credentials found where it runs.
     """
 
-    def __init__(self, auth: ConstellrAuth | None = None, signer: Signer | None = None) -> None:
-        self.auth = auth or ConstellrAuth()
+    def __init__(
+        self, auth: ConstellrAuth | Credential | None = None, signer: Signer | None = None
+    ) -> None:
+        self.auth = auth if isinstance(auth, ConstellrAuth) else ConstellrAuth(auth)
         self.signer = signer or Signer()
         self._lock = threading.Lock()
         self._items: dict[tuple[str, str], Renewing[_SignedItem]] = {}

@@ -18,7 +18,7 @@ from .locations import Locations
 from .pixels import fill_of, output_dtype
 from .products import Band, asset_bands
 from .references import Reference, reference
-from .sources import BandSource, Errors
+from .sources import BandSource, Errors, checked
 
 if TYPE_CHECKING:
     import pystac
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from odc.loader.types import MDParser, RasterReader, ReaderDriver
 
     from .auth import ConstellrAuth
+    from .credentials import Credential
     from .signing import Signer
 
 __all__ = ["OdcDriver", "band_metadata", "source_data"]
@@ -43,10 +44,14 @@ class OdcDriver:
     It pickles without credentials: where it is unpickled, they are looked for again.
 
     Keyword Args:
-        auth: Asks the API for items whose signature has ended.
+        auth: Asks the API for items whose signed URLs have ended; a credential will do.
         signer: Signs ``s3://`` hrefs.
         errors: ``"raise"``, or ``"nan"``: leave a scene that cannot be read empty, and warn.
         raw: Give stored integers instead of physical values.
+
+    Raises:
+        TypeError: ``auth`` is neither an auth object nor a credential.
+        ValueError: ``errors`` is neither of these.
 
     Example:
         >>> import odc.stac
@@ -57,13 +62,13 @@ class OdcDriver:
     def __init__(
         self,
         *,
-        auth: ConstellrAuth | None = None,
+        auth: ConstellrAuth | Credential | None = None,
         signer: Signer | None = None,
         errors: Errors = "raise",
         raw: bool = False,
     ) -> None:
         self.fetcher = shared_fetcher(Locations(auth, signer))
-        self.errors = errors
+        self.errors = checked(errors)
         self.raw = raw
 
     @property

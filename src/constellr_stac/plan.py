@@ -34,6 +34,7 @@ from .locations import Locations
 from .pixels import output_dtype
 from .products import resolve_bands
 from .references import reference
+from .sources import checked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
     from .auth import ConstellrAuth
+    from .credentials import Credential
     from .products import BandSelection
     from .signing import Signer
     from .sources import Errors
@@ -113,7 +115,7 @@ def make_plan(
     chunks: Chunks,
     groupby: GroupBy,
     resampling: str | Mapping[str, str] | None,
-    auth: ConstellrAuth | None,
+    auth: ConstellrAuth | Credential | None,
     signer: Signer | None,
     errors: Errors,
     raw: bool,
@@ -133,8 +135,7 @@ def make_plan(
             f"load() has no argument {', '.join(sorted(unknown))}; the grid is chosen with "
             f"{', '.join(GRID_ARGUMENTS)}."
         )
-    if errors not in ("raise", "nan"):
-        raise ValueError(f'errors= is "raise" or "nan", not {errors!r}.')
+    errors = checked(errors)
     scenes = as_items(items)
     selections = resolve_bands(
         scenes, bands, resolution=_metres(grid_arguments.get("resolution")), stacklevel=4

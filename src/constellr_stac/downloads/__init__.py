@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from constellr_stac.auth import ConstellrAuth
+    from constellr_stac.credentials import Credential
     from constellr_stac.signing import Signer
 
     from .naming import Layout
@@ -44,7 +45,7 @@ def download(
     verify: bool | Literal["structure"] = True,
     max_workers: int = 16,
     progress: bool = True,
-    auth: ConstellrAuth | None = None,
+    auth: ConstellrAuth | Credential | None = None,
     signer: Signer | None = None,
 ) -> Downloaded:
     """Download the files of scenes; run it again to go on, or to bring what is new.
@@ -75,7 +76,7 @@ def download(
         max_workers: How many files are fetched at once.
         progress: Whether to show bars on standard error: in a terminal, and in a notebook where
             tqdm is installed. Elsewhere there are none.
-        auth: Asks the API for items whose signed URLs have ended.
+        auth: Asks the API for items whose signed URLs have ended; a credential will do.
         signer: Signs ``s3://`` hrefs.
 
     Returns:
