@@ -8,8 +8,6 @@ area and dates stand in.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import time
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -18,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from pystac_client.exceptions import APIError as SearchError
 
+from .downloads.disk import write_whole
 from .errors import APIConnectionError, ConstellrError
 from .orders import Order, OrderEndedError, OrdersClient
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterator, Sequence
 
     import pystac
@@ -189,7 +189,8 @@ class _Delivered:
         """Remember an item, on disk before anywhere else."""
         names = [*self._names, _name_of(item)]
         if self._path is not None:
-            _write_whole(self._path, {"order": self._order_id, "delivered": names})
+            state = {"order": self._order_id, "delivered": names}
+            write_whole(self._path, json.dumps(state, indent=1), sync=True)
         self._names = names
         self._known.add(names[-1])
 
@@ -208,20 +209,6 @@ class _Delivered:
                 "order a file of its own."
             )
         return names
-
-
-def _write_whole(path: Path, content: Any) -> None:
-    """Replace a file at once: whoever reads it sees the old content or the new."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _client_for(orders: OrdersClient) -> pystac_client.Client:
