@@ -196,7 +196,7 @@ def test_the_same_search_gives_the_same_graph(
 @pytest.mark.parametrize("engine", ["odc", "stackstac", "plain odc-stac"])
 def test_what_is_coded_differently_is_another_task(any_sandbox: Sandbox, engine: str) -> None:
     """Computed together, two readings of one file do not pass for each other; nor do policies."""
-    items = found(any_sandbox)[:1]
+    items = found(any_sandbox)[:2]
     grid = constellr_stac.load(items, ["lst"]).odc.geobox
 
     def cube(scenes: Any, errors: Any = "raise") -> Any:
@@ -207,8 +207,10 @@ def test_what_is_coded_differently_is_another_task(any_sandbox: Sandbox, engine:
         return constellr_stac.load(scenes, ["lst"], geobox=grid, engine=engine, errors=errors).lst
 
     twice = [item.clone() for item in items]
-    twice[0].assets["lst"].extra_fields["raster:bands"] = [{"scale": 0.02}]
-    ratio = (cube(twice) / cube(items)).compute()
+    # Plain odc-stac makes the keys of what the first item says of its bands.
+    for item in twice if engine == "plain odc-stac" else twice[1:]:
+        item.assets["lst"].extra_fields["raster:bands"] = [{"scale": 0.02}]
+    ratio = (cube(twice) / cube(items)).compute().isel(time=1)
     assert float(ratio.min()) == float(ratio.max()) == 2
     assert tokenize(cube(items).data) == tokenize(cube(items).data)
     assert tokenize(cube(items, "nan").data) != tokenize(cube(items).data)

@@ -20,7 +20,6 @@ from dask.system import CPU_COUNT
 from odc.loader import RasterSource
 from rich.table import Table
 
-from .addresses import is_s3
 from .assets import HEAD_BYTES, MAX_BYTES, Fetcher
 from .credentials import ApiKey, Token
 from .cube import load
@@ -194,8 +193,9 @@ def _read_by(cube: xr.Dataset) -> tuple[set[Reference], Fetcher | None]:
     for task in tasks.values():
         for part in _parts(task):
             if isinstance(part, RasterSource):
-                data = part.driver_data or {"uri": part.uri}
-                references.add(Reference.parse(data["uri"]))
+                references.add(
+                    Reference.parse(part.driver_data[0] if part.driver_data else part.uri)
+                )
             elif isinstance(part, np.ndarray) and "url" in (part.dtype.names or ()):
                 references |= {Reference.parse(url) for url in part["url"].flat if url}
             elif isinstance(part, Fetcher):
@@ -289,7 +289,7 @@ def _ends(references: set[Reference], fetcher: Fetcher) -> dict[str, datetime | 
     """Say when what is used to read ends, as far as it can be told without asking anyone."""
     locations = fetcher.locations
     ends: dict[str, datetime | None] = {}
-    if any(is_s3(each.href) for each in references):
+    if any(each.href.startswith("s3://") for each in references):
         ends["AWS credentials"] = locations.signer.credentials.get().expires_at
     if any(each.renewable for each in references):
         signed = [locations.held(each) for each in references if each.renewable]

@@ -21,7 +21,7 @@ def assets_in(obj: object) -> Iterator[AnyAsset]:
 
     Args:
         obj: An Asset, Item, ItemCollection or Collection, or a dict of one of the last three or
-            of a page of items or collections. A string is an href itself and yields nothing.
+            of a page of items or collections. Text holds none.
 
     Raises:
         TypeError: It is something else.
@@ -34,7 +34,7 @@ def assets_in(obj: object) -> Iterator[AnyAsset]:
 
 
 @assets_in.register
-def _(obj: str) -> Iterator[AnyAsset]:  # noqa: ARG001 - it is an href itself
+def _(obj: str) -> Iterator[AnyAsset]:  # noqa: ARG001 - text holds none
     return iter(())
 
 
@@ -71,7 +71,7 @@ def _(obj: dict) -> Iterator[AnyAsset]:  # type: ignore[type-arg] # singledispat
 
 @singledispatch
 def copied(obj: Any) -> Any:
-    """Return a copy of ``obj`` whose hrefs can be changed without changing those of ``obj``."""
+    """Return a copy of ``obj`` that shares nothing which signing, or its owner, would change."""
     return copy.deepcopy(obj)
 
 

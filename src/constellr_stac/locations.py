@@ -14,7 +14,6 @@ from urllib.parse import quote
 
 import requests
 
-from .addresses import is_s3
 from .auth import ConstellrAuth, api_session
 from .errors import APIConnectionError, APIError
 from .references import is_signed
@@ -90,7 +89,7 @@ class Locations:
                     f"Item {reference.item!r} has no asset {reference.asset!r} any more; it has "
                     f"{', '.join(sorted(urls)) or 'none'}. Search again."
                 ) from None
-        if is_s3(reference.href):
+        if reference.href.startswith("s3://"):
             return self.signer.sign(reference.href)
         return reference.href
 
@@ -102,7 +101,7 @@ class Locations:
             if held is not None and held.urls.get(reference.asset) == url:
                 item.discard(held)
             return True
-        if is_s3(reference.href):
+        if reference.href.startswith("s3://"):
             self.signer.refused(url)
             return True
         return False

@@ -7,7 +7,6 @@ are signed when they are read, wherever that is.
 
 from __future__ import annotations
 
-import functools
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from .locations import Locations
 from .pixels import fill_of, output_dtype
 from .products import Band, asset_bands
 from .references import Reference, reference
-from .sources import BandSource, Errors, checked
+from .sources import BandSource, Errors
 
 if TYPE_CHECKING:
     import pystac
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from .credentials import Credential
     from .signing import Signer
 
-__all__ = ["OdcDriver", "band_metadata", "source_data"]
+__all__ = ["OdcDriver", "band_metadata", "coding_of"]
 
 
 class OdcDriver:
@@ -67,8 +66,10 @@ class OdcDriver:
         errors: Errors = "raise",
         raw: bool = False,
     ) -> None:
+        if errors not in ("raise", "nan"):
+            raise ValueError(f'errors= is "raise" or "nan", not {errors!r}.')
         self.fetcher = shared_fetcher(Locations(auth, signer))
-        self.errors = checked(errors)
+        self.errors = errors
         self.raw = raw
 
     @property
@@ -91,10 +92,7 @@ class OdcDriver:
         """End a load."""
 
     def capture_env(self) -> dict[str, Any]:
-        """Return what is part of the tasks' keys, beside what is read and how it is resampled.
-
-        GDAL's settings are not: it reads from memory.
-        """
+        """Return what belongs in the tasks' keys (not GDAL's settings: it reads from memory)."""
         return {"errors": self.errors}
 
     def restore_env(
@@ -107,9 +105,8 @@ class OdcDriver:
 
     def open(self, src: RasterSource, ctx: None) -> RasterReader:  # noqa: ARG002 - likewise
         """Begin to fetch a source; does not wait for it."""
-        known = src.driver_data or source_data(src.uri, Band(src.band, "", "float32"))
-        named = Reference.parse(known["uri"])
-        return _Reader(BandSource(self.fetcher, named, known["band"], self.errors))
+        uri, band = src.driver_data or (src.uri, Band(src.band, "", "float32"))
+        return _Reader(BandSource(self.fetcher, Reference.parse(uri), band, self.errors))
 
 
 class _Reader:
@@ -156,18 +153,12 @@ def band_metadata(band: Band, *, raw: bool = False) -> RasterBandMetadata:
     )
 
 
-def source_data(uri: str, band: Band) -> dict[str, Any]:
-    """Return what travels with a source: its reference, and what its numbers mean.
+def coding_of(band: Band) -> str:
+    """Return what tells two readings of one file apart, for dask's keys.
 
-    odc-loader makes a task's key of a source's URI, band number and ``subdataset`` only, and
-    odc-stac takes that last one from here. So it says how the numbers are coded: what is scaled
-    differently is another task.
+    odc-loader makes a task's key of a file's URI and the band's number, among others, but not of
+    what the driver knows of it: of the same file with another scale it would make the same key.
     """
-    return {"uri": uri, "band": band, "subdataset": _coding(band)}
-
-
-@functools.lru_cache(maxsize=1024)
-def _coding(band: Band) -> str:
     return repr((band.dtype, band.scale, band.offset, band.nodata, band.flag_values))
 
 
@@ -179,22 +170,26 @@ class _LayerParser:
         self._raw = raw
 
     def extract(self, md: pystac.Item) -> RasterGroupMetadata:
-        """Return the bands of an item, and the names they go by."""
+        """Return the bands of an item, and the names they go by.
+
+        How their numbers are coded is part of the tasks' keys, by way of what is said of bands.
+        """
         bands: dict[BandKey, RasterBandMetadata] = {}
         aliases: dict[str, list[BandKey]] = {}
         for key in md.assets:
             for band in asset_bands(md, key):
-                bands[key, band.index] = band_metadata(band, raw=self._raw)
+                described = band_metadata(band, raw=self._raw)
+                bands[key, band.index] = described.patch(driver_data=coding_of(band))
                 for name in (band.name, band.common_name, *band.aliases):
                     if name and name != key:
                         aliases.setdefault(name, []).append((key, band.index))
         return RasterGroupMetadata(bands, aliases)
 
-    def driver_data(self, md: pystac.Item, band_key: BandKey) -> dict[str, Any]:
-        """Return what travels with a source."""
+    def driver_data(self, md: pystac.Item, band_key: BandKey) -> tuple[str, Band]:
+        """Return what travels with a source: its reference, and what its numbers mean."""
         key, index = band_key
         self._locations.remember(md)
-        return source_data(str(reference(md, key)), asset_bands(md, key)[index - 1])
+        return str(reference(md, key)), asset_bands(md, key)[index - 1]
 
 
 _: type[ReaderDriver] = OdcDriver

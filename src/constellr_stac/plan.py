@@ -18,7 +18,6 @@ from odc.loader import resolve_chunk_shape
 from pystac_client import ItemSearch
 from rasterio.enums import Resampling
 
-from .addresses import is_s3
 from .assets import Fetcher, shared_fetcher
 from .chunking import auto_chunks
 from .grids import (
@@ -34,7 +33,6 @@ from .locations import Locations
 from .pixels import output_dtype
 from .products import resolve_bands
 from .references import reference
-from .sources import checked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -135,7 +133,8 @@ def make_plan(
             f"load() has no argument {', '.join(sorted(unknown))}; the grid is chosen with "
             f"{', '.join(GRID_ARGUMENTS)}."
         )
-    errors = checked(errors)
+    if errors not in ("raise", "nan"):
+        raise ValueError(f'errors= is "raise" or "nan", not {errors!r}.')
     scenes = as_items(items)
     selections = resolve_bands(
         scenes, bands, resolution=_metres(grid_arguments.get("resolution")), stacklevel=4
@@ -314,7 +313,7 @@ def _check_credentials(
         for item, source in zip(items, selection.sources, strict=True):
             if source is not None:
                 named = reference(item, source.asset_key)
-                if is_s3(named.href):
+                if named.href.startswith("s3://"):
                     locations.url(named)
                     return
 

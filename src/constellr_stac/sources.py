@@ -5,7 +5,7 @@ Both engines read through this, so that what is damaged, missing or left empty i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from rasterio.errors import RasterioError
@@ -21,21 +21,10 @@ if TYPE_CHECKING:
     from .products import Band
     from .references import Reference
 
-__all__ = ["BandSource", "Errors", "checked"]
+__all__ = ["BandSource", "Errors"]
 
 Errors = Literal["raise", "nan"]
 """What to do about a scene that cannot be read: raise, or leave it empty and warn."""
-
-
-def checked(errors: str) -> Errors:
-    """Return ``errors`` if it is a policy that there is.
-
-    Raises:
-        ValueError: It is none.
-    """
-    if errors not in get_args(Errors):
-        raise ValueError(f'errors= is "raise" or "nan", not {errors!r}.')
-    return cast("Errors", errors)
 
 
 class BandSource:
@@ -56,7 +45,7 @@ class BandSource:
         self._fetcher = fetcher
         self._reference = reference
         self._band = band
-        self._errors = checked(errors)
+        self._errors = errors
         self._fetch = fetcher.start(reference)
 
     def read(self, geobox: GeoBox, params: RasterLoadParams) -> Pixels:
