@@ -443,6 +443,7 @@ def test_arguments_that_make_no_sense_are_refused(
 
 
 def test_a_thing_that_is_no_item_is_refused() -> None:
-    """A list of hrefs is not a list of items."""
-    with pytest.raises(TypeError, match="str"):
-        constellr_stac.load(["s3://bucket/lst.tiff"])  # type: ignore[list-item]
+    """A list of hrefs is not a list of items; nor is nothing, or a client."""
+    for other in (["s3://bucket/lst.tiff"], None, constellr_stac.ConstellrAuth()):
+        with pytest.raises(TypeError, match="STAC items are needed, not a"):
+            constellr_stac.load(other)  # type: ignore[call-overload]

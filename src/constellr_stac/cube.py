@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from .auth import ConstellrAuth
     from .credentials import Credential
-    from .plan import Chunks, GroupBy, Items, Plan
+    from .items import Items
+    from .plan import Chunks, GroupBy, Plan
     from .signing import Signer
     from .sources import Errors
 

@@ -34,7 +34,8 @@ from .renewal import utc_now
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .plan import Items, Plan
+    from .items import Items
+    from .plan import Plan
 
 __all__ = ["Explanation", "explain"]
 

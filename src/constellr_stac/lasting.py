@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .auth import ConstellrAuth
     from .credentials import Credential
-    from .plan import Items
+    from .items import Items
     from .signing import Signer
 
 __all__ = ["stable"]

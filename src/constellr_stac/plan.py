@@ -6,16 +6,14 @@ engines only carry it out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pystac
 from odc.geo.geom import Geometry, unary_union
 from odc.loader import resolve_chunk_shape
-from pystac_client import ItemSearch
 from rasterio.enums import Resampling
 
 from .assets import Fetcher, shared_fetcher
@@ -29,6 +27,7 @@ from .grids import (
     native_grids,
     needs_native_grids,
 )
+from .items import items_of
 from .locations import Locations
 from .pixels import output_dtype
 from .products import resolve_bands
@@ -37,18 +36,17 @@ from .references import reference
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
 
+    import pystac
     from odc.geo.geobox import GeoBox
 
     from .auth import ConstellrAuth
     from .credentials import Credential
+    from .items import Items
     from .products import BandSelection
     from .signing import Signer
     from .sources import Errors
 
-__all__ = ["Items", "Plan", "as_items", "make_plan"]
-
-Items = ItemSearch | pystac.ItemCollection | pystac.Item | Iterable[pystac.Item] | dict[str, Any]
-"""What a cube can be made of."""
+__all__ = ["Plan", "as_items", "make_plan"]
 
 GroupBy = str | None
 Chunks = Literal["auto"] | dict[str, Any] | None
@@ -171,25 +169,13 @@ def as_items(items: Items) -> list[pystac.Item]:
         TypeError: It holds something else.
         ValueError: It holds none, or one without a time.
     """
-    if isinstance(items, ItemSearch):
-        found: Iterable[Any] = items.items()
-    elif isinstance(items, pystac.Item):
-        found = [items]
-    elif isinstance(items, dict):
-        found = items.get("features", [items])
-    else:
-        found = items
-    scenes = [pystac.Item.from_dict(item) if isinstance(item, dict) else item for item in found]
+    scenes = items_of(items)
     if not scenes:
         msg = (
             "The search found no items, so there is nothing to load. Widen bbox, datetime or "
             "filter, or look whether the order has been delivered."
         )
         raise ValueError(msg)
-    for item in scenes:
-        if not isinstance(item, pystac.Item):
-            msg = f"A cube is made of STAC items, not of a {type(item).__name__}."
-            raise TypeError(msg)
     return sorted(scenes, key=lambda item: (time_of(item), item.id))
 
 

@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 
     from constellr_stac.auth import ConstellrAuth
     from constellr_stac.credentials import Credential
+    from constellr_stac.items import Items
     from constellr_stac.signing import Signer
 
     from .naming import Layout
-    from .wanted import Items, Wanted
+    from .wanted import Wanted
 
 __all__ = ["Downloaded", "IncompleteDownloadError", "download"]
 
