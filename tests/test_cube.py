@@ -446,4 +446,4 @@ def test_a_thing_that_is_no_item_is_refused() -> None:
     """A list of hrefs is not a list of items; nor is nothing, or a client."""
     for other in (["s3://bucket/lst.tiff"], None, constellr_stac.ConstellrAuth()):
         with pytest.raises(TypeError, match="STAC items are needed, not a"):
-            constellr_stac.load(other)  # type: ignore[call-overload]
+            constellr_stac.load(other)  # type: ignore[arg-type]
