@@ -637,6 +637,25 @@ def test_bytes_that_were_not_asked_for_are_no_missing_object(sandbox: Sandbox) -
         cube.compute()
 
 
+def test_urls_that_have_ended_are_not_kept_for_ever() -> None:
+    """A process that searches for days keeps what it can still use."""
+    from datetime import UTC, datetime
+
+    locations = Locations()
+
+    def remember(number: int, signed_at: Any) -> None:
+        href = f"https://b.example/{number}?X-Amz-Signature=1f&X-Amz-Expires=60&X-Amz-Date="
+        item = pystac.Item(str(number), None, None, signed_at, {}, collection="c")
+        item.add_asset("lst", pystac.Asset(f"{href}{signed_at:%Y%m%dT%H%M%SZ}"))
+        locations.remember(item)
+
+    now = datetime.now(UTC)
+    for number in range(5000):
+        remember(number, now if number % 10 == 0 else now - timedelta(hours=1))
+    assert {("c", str(number)) for number in range(0, 5000, 10)} <= locations._items.keys()
+    assert len(locations._items) < 2000
+
+
 def test_a_failed_fetch_is_not_kept(sandbox: Sandbox) -> None:
     """The next reader of an asset that failed may be luckier."""
     reference = Reference(found(sandbox)[0].assets["lst"].href)

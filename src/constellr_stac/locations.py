@@ -17,7 +17,7 @@ import requests
 from .auth import ConstellrAuth, api_session
 from .errors import APIConnectionError, APIError
 from .references import is_signed
-from .renewal import Renewing
+from .renewal import Renewing, utc_now
 from .signing import Signer, signature_expiry
 from .transport import cause_of
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Locations"]
 
 _SUCCESS = 200
+_ENOUGH = 1000  # items that are kept without asking whether they are still of use
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class Locations:
         self.signer = signer or Signer()
         self._lock = threading.Lock()
         self._items: dict[tuple[str, str], Renewing[_SignedItem]] = {}
+        self._most = _ENOUGH
         self._session: requests.Session | None = None
 
     def url(self, reference: Reference) -> str:
@@ -125,6 +127,7 @@ class Locations:
                 return  # each band of an item asks for this
             signed = _SignedItem.of(urls)
             if held is None or signed.outlives(held):
+                self._make_room()
                 self._items[key] = Renewing(_Ask(self, *key), _expiry, value=signed)
 
     def __eq__(self, other: object) -> bool:
@@ -137,6 +140,17 @@ class Locations:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Locations, (self.auth, self.signer)
+
+    def _make_room(self) -> None:
+        """Let go of items whose URLs have ended, as they pile up in a process that lives long."""
+        if len(self._items) < self._most:
+            return
+        now = utc_now()
+        for key, item in list(self._items.items()):
+            held = item.held
+            if held is not None and held.expires_at is not None and held.expires_at <= now:
+                del self._items[key]
+        self._most = max(_ENOUGH, 2 * len(self._items))
 
     def _item(self, reference: Reference) -> Renewing[_SignedItem]:
         key = (reference.collection, reference.item)
