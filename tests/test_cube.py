@@ -296,8 +296,10 @@ def test_scenes_of_two_utm_zones_make_one_cube(tmp_path: Path, engine: str) -> N
         tmp_path, "there", epsg=32610, corner=(936300.0, 3754000.0), time="2023-07-03T00:00:00Z",
         shape=(120, 120),
     )  # fmt: skip
-    with pytest.warns(ResamplingWarning, match="1 in EPSG:32610 at 30 x 30"):
+    with pytest.warns(ResamplingWarning, match="1 in EPSG:32610 at 30 x 30") as warned:
         cube = constellr_stac.load([*here, there], ["lst"], engine=engine).compute()
+    (ours,) = (each for each in warned if each.category is ResamplingWarning)
+    assert ours.filename == __file__  # where the cube was asked for
     assert cube.odc.geobox.crs.epsg == 32611
     for number in range(3):
         assert np.nanmax(cube.lst[number]) == np.nanmin(cube.lst[number]) == np.float32(300.0)

@@ -275,7 +275,7 @@ def _warn_resampled(grids: Sequence[Grids], grid: GeoBox) -> None:
             f"Not all files share a grid: {parts} are resampled onto {name_of(grid)}. Give "
             "crs= and resolution=, or geobox=, to choose another.",
             ResamplingWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
 
