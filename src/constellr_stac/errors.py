@@ -64,11 +64,10 @@ __all__ = [
     "redact_url",
 ]
 
-_SIGNED_URL = re.compile(
-    r"(?P<start>https?://[^\s\"'<>?#]+)\?[^\s\"'<>]*(?:signature|credential|token|key|sig)=[^\s\"'<>]*",
-    re.IGNORECASE,
+_SECRET_QUERY = re.compile(
+    r"\?[^\s\"<>]*(?:signature|credential|token|password|key|sig)=[^\s\"'<>]*", re.IGNORECASE
 )
-_USERINFO = re.compile(r"(?P<scheme>https?://)[^/\s@\"']+@")
+_USERINFO = re.compile(r"(?P<scheme>https?://)[^/\s\"'?#]+@", re.IGNORECASE)
 
 
 def redact_url(url: str) -> str:
@@ -83,13 +82,15 @@ def redact_url(url: str) -> str:
 
 
 def redact(text: str) -> str:
-    """Return ``text`` with the query of every signed URL in it cut off.
+    """Return ``text`` without what makes a URL or a path in it worth stealing.
+
+    Cut off are queries with a signature, a key or a token, and user information.
 
     Example:
         >>> redact("GET https://b.s3.amazonaws.com/lst.tiff?X-Amz-Signature=1f failed")
         'GET https://b.s3.amazonaws.com/lst.tiff failed'
     """
-    return _USERINFO.sub(r"\g<scheme>", _SIGNED_URL.sub(r"\g<start>", text))
+    return _USERINFO.sub(r"\g<scheme>", _SECRET_QUERY.sub("", text))
 
 
 class ConstellrError(Exception):

@@ -34,8 +34,7 @@ from .renewal import utc_now
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .items import Items
-    from .plan import Plan
+    from .plan import Items, Plan
 
 __all__ = ["Explanation", "explain"]
 
