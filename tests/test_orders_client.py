@@ -603,6 +603,38 @@ def test_every_status_is_its_own_error(
     assert type(error).hint in str(error) or status == 401
 
 
+DETAILS: dict[str, tuple[Any, str]] = {
+    "a sentence": ("No such area.", "No such area"),
+    "a path": (
+        [{"loc": ["query", "limit"], "msg": "Input should be less than 1000."}],
+        "limit: Input should be less than 1000",
+    ),
+    "several": (
+        [
+            {"loc": ["body", "orders", 0, "tags", 3], "msg": "too long"},
+            {"loc": ["body", "orders", 1], "msg": "Field required"},
+        ],
+        "orders[0].tags[3]: too long; orders[1]: Field required",
+    ),
+    "of the whole": ([{"loc": ["body"], "msg": "Field required"}], "Field required"),
+    "a field of such a name": ([{"loc": ["body", "file", "path"], "msg": "bad"}], "file.path: bad"),
+    "nowhere": ([{"loc": None, "msg": "sorry"}, {"msg": "no"}], "sorry; no"),
+    "something else": ({"code": 7}, '{"code": 7}'),
+}
+
+
+@pytest.mark.parametrize("case", DETAILS)
+def test_what_the_server_says_is_told_in_one_line(sandboxes: dict[str, Sandbox], case: str) -> None:
+    """Problems of a FastAPI server stand with their places; whatever else it says, as it is."""
+    said, told = DETAILS[case]
+    body = json.dumps({"detail": said}).encode()
+    sandboxes["older"].fail(Fault("/products", status=422, body=body))
+    with pytest.raises(ValidationError) as refused:
+        client_of(sandboxes["older"]).products()
+    assert refused.value.detail == told
+    assert told in str(refused.value)
+
+
 @pytest.mark.parametrize("body", [b"<html>hello</html>", b"[]", b'{"id": 3}', b'"text"', b""])
 def test_an_answer_of_another_form_is_an_error(sandboxes: dict[str, Sandbox], body: bytes) -> None:
     """A proxy's page or a changed API is an APIError, never a pydantic or a JSON error."""

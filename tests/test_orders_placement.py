@@ -257,21 +257,41 @@ def attempt(client: OrdersClient, wanted: list[dict[str, Any]]) -> tuple[str, li
         return "unreachable", []
 
 
-SCRAP = [b"", b"[]", b"{}", b"<html>", b"[{}]", b"null", b'[{"id": "1"}]']
+SCRAP = [
+    *(b"", b"[]", b"{}", b"<html>", b"[{}]", b"null", b'[{"id": "1"}]', b'[{"id": "\xff"}]'),
+    b"[" * 100_000,
+    b"[%s]" % (b"9" * 5000),
+]
+NOWHERE = ["http://[", "http://a:99999999/", "/\xff", "http://"]
+BEYOND_READING: list[dict[str, Any]] = [
+    *({"status": status} for status in (302, 408, 500, 502, 503, 504, 599)),
+    *({"status": status, "body": body} for status in (201, 500) for body in SCRAP),
+    *({"status": 302, "headers": {"Location": location}} for location in NOWHERE),
+    {"status": 500, "body": b'{"detail": [{"loc": null, "msg": "sorry"}]}'},
+    {"status": 201, "headers": {"Content-Encoding": "gzip"}, "body": b"no gzip"},
+]
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [*({"status": status} for status in (302, 408, 500, 502, 503, 504, 599))]
-    + [{"status": 201, "body": body} for body in SCRAP],
-    ids=str,
-)
+@pytest.mark.parametrize("answer", BEYOND_READING, ids=lambda answer: str(answer)[:60])
 def test_no_such_answer_is_taken_for_yes_or_no(world: World, answer: dict[str, Any]) -> None:
     """What failed after the work, or answers what nobody can read, is looked for and found."""
     wanted = wish(world.area, comment=str(uuid4()))
     world.sandbox.fail(Fault(BATCH, kind="commit_then_status", **answer))
     [placed] = world.client().create(wanted)
     assert [order["id"] for order in world.placed(wanted["comment"])] == [placed.id]
+
+
+def test_whatever_a_look_is_answered_the_next_look_finds(world: World) -> None:
+    """A listing that nobody can read does not hide an order either."""
+    wanted = wish(world.area, comment=str(uuid4()))
+    client = world.client()
+    for answer in BEYOND_READING:
+        world.sandbox.fail(Fault(BATCH, kind="commit_then_reset"))
+        world.sandbox.fail(Fault(ORDERS, method="GET", skip=1, **answer))
+        [placed] = client.create(wanted, check=False)
+        assert world.placed(wanted["comment"])[-1]["id"] == placed.id
+        world.sandbox.clear_faults()
+    assert len(world.placed(wanted["comment"])) == len(BEYOND_READING)
 
 
 def test_fewer_orders_than_were_sent_are_no_answer(world: World) -> None:
@@ -428,7 +448,7 @@ def test_a_pause_of_hours_is_left_to_the_caller(world: World) -> None:
 
 
 def test_an_interruption_is_marked(world: World) -> None:
-    """Ctrl-C while an order is on its way says so on its way out."""
+    """Ctrl-C while an order is on its way, or looked for, says so on its way out."""
 
     class Interrupted(HTTPAdapter):
         """Passes a request on, and is interrupted before the answer."""
@@ -441,9 +461,20 @@ def test_an_interruption_is_marked(world: World) -> None:
     client.session.mount(f"{world.line.url}{BATCH}", Interrupted())
     with pytest.raises(KeyboardInterrupt) as interrupted:
         client.create(wish(world.area))
-    assert interrupted.value.__notes__ == [
-        "Orders were just being placed: look at the newest ones."
-    ]
+    note = "Orders were just being placed: look at the newest ones."
+    assert interrupted.value.__notes__ == [note]
+
+    def interrupt(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    world.sandbox.fail(Fault(BATCH, kind="commit_then_reset"))
+    with pytest.raises(KeyboardInterrupt) as interrupted:
+        world.client(sleep=interrupt).create(wish(world.area))
+    assert interrupted.value.__notes__ == [note]
+    world.sandbox.fail(Fault(BATCH, status=429))
+    with pytest.raises(KeyboardInterrupt) as interrupted:
+        world.client(sleep=interrupt).create(wish(world.area))
+    assert not hasattr(interrupted.value, "__notes__")
 
 
 def test_no_adapter_below_sends_an_order_again(world: World) -> None:

@@ -300,13 +300,15 @@ _BY_STATUS: dict[int, type[APIError]] = {
     429: RateLimitError,
 }
 _MAX_TEXT = 300
+_PARTS = ("body", "query", "path")
+"""Where in a request a problem is: the first of FastAPI's steps to it."""
 
 
 def _detail(response: requests.Response) -> str:
     """Render what a FastAPI server says: a string, or a list of located problems."""
     try:
         body = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         text = response.text.strip()
         return "" if text.startswith("<") else text[:_MAX_TEXT]
     detail = body.get("detail", body) if isinstance(body, dict) else body
@@ -319,11 +321,13 @@ def _detail(response: requests.Response) -> str:
 
 def _located(problem: dict[str, Any]) -> str:
     """Render ``{"loc": ["body", "orders", 0, "start_date"], "msg": ...}`` as a path and text."""
+    steps = problem.get("loc")
+    steps = steps if isinstance(steps, list) else []
     path = ""
-    for step in problem.get("loc", ()):
+    for step in steps[1:] if steps and steps[0] in _PARTS else steps:
         if isinstance(step, int):
             path += f"[{step}]"
-        elif step not in ("body", "query", "path"):
+        else:
             path += f".{step}" if path else str(step)
     message = str(problem.get("msg", "")).rstrip(".")
     return f"{path}: {message}" if path else message
