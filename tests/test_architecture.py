@@ -70,12 +70,15 @@ PUBLIC = {
     "download",
     "errors",
     "explain",
+    "follow",
     "load",
+    "load_order",
     "make_request_modifier",
     "open_client",
     "orders",
     "request_modifier",
     "sandbox",
+    "search_order",
     "share_credentials",
     "sign",
     "sign_inplace",
@@ -218,9 +221,10 @@ def test_unknown_name() -> None:
         import_module("constellr_stac").lod  # noqa: B018 - the access is the test
 
 
-def test_cubes_have_their_accessor() -> None:
+@pytest.mark.parametrize("loading", ["load", "load_order"])
+def test_cubes_have_their_accessor(loading: str) -> None:
     """Whoever can load a cube can say ``cube.constellr``, without an import of its own."""
-    code = "import constellr_stac, xarray; constellr_stac.load; xarray.Dataset.constellr"
+    code = f"import constellr_stac, xarray; constellr_stac.{loading}; xarray.Dataset.constellr"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

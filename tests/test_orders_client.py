@@ -43,6 +43,7 @@ from constellr_stac.orders import (
     measure,
     same_area,
 )
+from constellr_stac.orders.geometry import geojson_of
 from constellr_stac.sandbox import Fault
 from ordering import FIELD, TODAY, batches_sent, client_of, new_name, open_sandbox, wish
 from test_orders_files import KINDS
@@ -130,6 +131,25 @@ def test_the_form_of_an_area_is_learnt_from_any_answer(sandbox: Sandbox, age: st
     client.create_aoi(new_name(), FIELD)
     assert [each.status for each in sandbox.requests] == [201]
     assert client.rules is (CONTRACT_RULES if age == "older" else NEWER_RULES)
+
+
+def test_a_form_that_is_refused_after_all_gives_way_to_the_other(
+    sandbox: Sandbox, age: str
+) -> None:
+    """An API that gets newer, or reads another form than it writes, is understood: once."""
+    form, other = ("geometry", "geojson") if age == "older" else ("geojson", "geometry")
+    shown = {"name": "n", other: geojson_of(FIELD), "id": "1"}
+    body = json.dumps({"count": 1, "items": [shown]}).encode()
+    sandbox.fail(Fault("/areas-of-interest$", method="GET", status=200, body=body))
+    client = client_of(sandbox)
+    assert next(client.list_aois())
+    sandbox.clear_requests()
+    client.create_aoi(new_name(), FIELD)
+    client.create_aoi(new_name(), FIELD)
+    with pytest.raises(ValidationError, match="name: "):
+        client.create_aoi("", FIELD)
+    assert [each.status for each in sandbox.requests] == [422, 201, 201, 422]
+    assert form in json.loads(sandbox.requests[-1].body)
 
 
 def test_a_wrong_name_is_told_in_the_form_that_was_right(sandbox: Sandbox) -> None:

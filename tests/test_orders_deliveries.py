@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import shapely
 
-from constellr_stac import ConstellrError, NotFoundError, Password, ServerError, open_client
-from constellr_stac.deliveries import follow, load_order, search_order
+from constellr_stac import (
+    ConstellrError,
+    NotFoundError,
+    Password,
+    ServerError,
+    follow,
+    load_order,
+    open_client,
+    search_order,
+)
 from constellr_stac.orders import OrderEndedError, OrdersClient
 from constellr_stac.sandbox import Fault, Sandbox
 from ordering import new_name, wish
@@ -198,6 +206,11 @@ def test_what_was_there_before_can_be_left_out(account: Account) -> None:
     items = list(follow(order, since=since, **account.clients))
     assert 0 < len(items) < SCENES
     assert all(item.datetime is not None and item.datetime > since for item in items)
+    for said in (since.replace(tzinfo=None), since.date(), "2023-08-01", "2023-08-01T02:00+02:00"):
+        again = follow(order, 60.0, said, **account.clients)
+        assert [item.id for item in again] == [item.id for item in items]
+    with pytest.raises(ValueError, match="valid date"):
+        next(follow(order, since="yesterday", **account.clients))
 
 
 def test_a_rejected_order_is_an_error_with_its_reason(account: Account) -> None:

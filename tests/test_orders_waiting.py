@@ -66,7 +66,9 @@ def test_an_order_is_waited_for_with_growing_pauses(
 ) -> None:
     """Every state is told once; pauses grow up to ten times, and shrink when something happens."""
     told: list[Any] = []
-    closed = client.wait(order, interval=10, on_change=lambda order: told.append(order.state))
+    closed = client.wait(
+        order, ("closed",), None, 10, on_change=lambda order: told.append(order.state)
+    )
     assert closed.state == "closed"
     assert told == ["pending_validation", "in_progress", "closing", "closed"]
     assert time.pauses[:4] == [10, 15, 22.5, 33.75]

@@ -19,10 +19,12 @@ from pystac_client.exceptions import APIError as SearchError
 from .downloads.disk import write_whole
 from .errors import APIConnectionError, ConstellrError
 from .orders import Order, OrderEndedError, OrdersClient
+from .orders.payloads import utc_of
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator, Sequence
+    from datetime import date
 
     import pystac
     import pystac_client
@@ -116,9 +118,9 @@ def load_order(
 
 def follow(
     order: Order | str,
-    *,
     interval: float = 300.0,
-    since: datetime | None = None,
+    since: datetime | date | str | None = None,
+    *,
     state: str | os.PathLike[str] | None = None,
     client: pystac_client.Client | None = None,
     orders: OrdersClient | None = None,
@@ -128,11 +130,11 @@ def follow(
 
     Args:
         order: The order or its id.
-
-    Keyword Args:
         interval: Seconds between two looks.
         since: Leave out the scenes that were there by then: created, or if an item does not
-            say that, observed.
+            say that, observed. Without a zone it is UTC.
+
+    Keyword Args:
         state: A file that remembers what was yielded, so that a restart goes on where this ended.
             A scene counts as yielded when it is handed over; the file is replaced as a whole.
         client: As for :func:`search_order`.
@@ -140,12 +142,14 @@ def follow(
         sleep: Waits for some seconds.
 
     Raises:
+        ValueError: ``since`` is no time.
         OrderEndedError: The order was rejected.
         ConstellrError: The state file is another order's or broken, or the API has failed five
             times in a row.
         NotFoundError: There is no such order.
     """
     order_id = order if isinstance(order, str) else _id_of(order)
+    start = None if since is None else utc_of(since)
     delivered = _Delivered(order_id, None if state is None else Path(state))
     with ExitStack() as opened:
         orders = orders or opened.enter_context(OrdersClient())
@@ -163,7 +167,7 @@ def follow(
                     raise
             else:
                 for item in items:
-                    if item not in delivered and (since is None or _arrived(item) > since):
+                    if item not in delivered and (start is None or _arrived(item) > start):
                         delivered.add(item)
                         yield item
                 if current.state == "rejected":
