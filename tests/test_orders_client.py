@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -324,6 +327,43 @@ def test_a_converter_that_is_down_is_asked_again(
     ):
         client_of(sandbox, session=session).convert_aoi(path)
     sandbox.clear_faults()
+
+
+WITHOUT_GEO = """
+import sys
+sys.modules["geopandas"] = sys.modules["pyogrio"] = None  # as if they were not installed
+from constellr_stac.errors import MissingExtraError
+from constellr_stac.orders import OrdersClient
+with OrdersClient() as client:
+    for path in sys.argv[1:]:
+        try:
+            print(client.create_aoi(path, path).id)
+        except MissingExtraError as error:
+            print(error)
+"""
+
+
+def test_without_the_extra_the_api_reads_the_files(
+    sandboxes: dict[str, Sandbox], tmp_path: Path
+) -> None:
+    """KML, KMZ and Shapefiles go by way of the converter; it takes no GeoPackage."""
+    sandbox, paths = sandboxes["newer"], []
+    for name in ("field.kml", "field.kmz", "field shape.zip", "field.geojson", "field.gpkg"):
+        KINDS[name](tmp_path / name)
+        paths.append(str(tmp_path / name))
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_GEO, *paths],
+        env={**os.environ, **sandbox.environment()},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    *ids, missing = done.stdout.splitlines()
+    assert "constellr-stac[geo]" in missing
+    areas = [area for area in sandbox.areas if area["id"] in ids]
+    assert [area["name"] for area in areas] == paths[:-1]
+    square = shapely.box(8.6, 49.8, 8.7, 49.9)
+    assert all(same_area(area["geojson"], square) for area in areas)
 
 
 def test_products_are_named(client: OrdersClient) -> None:
