@@ -53,6 +53,7 @@ def test_an_order_that_differs_in_a_field_is_another(change: dict[str, Any]) -> 
         {"tags": [{"name": "b", "id": "2"}, {"name": "a", "id": "1"}]},
         {"comment": ""},
         {"area_of_interest_id": "1C53EAA-9B26"},
+        {"area_of_interest_id": "urn:uuid:1c53eaa9b26"},
         {"maximum_number_of_images": 5, "product_options": {"sharpened_10m": False}},
         {"novelty": 1},
     ],
