@@ -35,6 +35,7 @@ def make_order(**changes: Any) -> Order:
         {"end_date": "2026-09-01"},
         {"tags": ["a"]},
         {"tags": ["a", "b", "c"]},
+        {"tags": ["a", "b", "b"]},
         {"comment": "another"},
         {"illumination_constraint": "day"},
     ],
