@@ -114,7 +114,8 @@ class ApiClient:
     def _accepted(self, session: requests.Session) -> requests.Session:
         for path in self._never_resent:
             retries = getattr(session.get_adapter(self.base_url + path), "max_retries", None)
-            if retries is not None and retries.total:
+            # A total of None leaves it to the other counts, which may be any.
+            if retries is not None and (retries.total or retries.total is None):
                 msg = (
                     "This session retries, so it might place an order twice. Mount an adapter "
                     f"that does not: session.mount({self.base_url + path!r}, HTTPAdapter())."
