@@ -63,9 +63,11 @@ class Account:
 
 
 @contextmanager
-def opened(*, newer: bool, delivery: timedelta = timedelta(hours=10)) -> Iterator[Account]:
+def opened(
+    *, newer: bool, delivery: timedelta = timedelta(hours=10), **knobs: Any
+) -> Iterator[Account]:
     """Open an account."""
-    with Sandbox(newer=newer, delivery=delivery, today=TODAY) as sandbox:
+    with Sandbox(newer=newer, delivery=delivery, today=TODAY, **knobs) as sandbox:
         account = Account(sandbox, delivery)
         with account.orders:
             yield account
@@ -160,6 +162,16 @@ def test_an_order_loads_as_a_cube(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.setenv(name, value)
         cube = load_order(order, "lst")
         assert cube.sizes["time"] == SCENES
+        assert float(cube.lst.isel(time=0).mean()) > 200
+
+
+def test_an_orders_cube_lives_on_with_the_credential_of_its_client() -> None:
+    """Where URLs end before the compute, new ones are asked for as the order was."""
+    with opened(newer=True, delivery=timedelta(minutes=10), presigned=True) as account:
+        order = account.order()
+        account.everything_arrives()
+        cube = load_order(order, "lst", **account.clients)
+        account.sandbox.advance(timedelta(hours=2))
         assert float(cube.lst.isel(time=0).mean()) > 200
 
 

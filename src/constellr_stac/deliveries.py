@@ -100,7 +100,7 @@ def load_order(
     Keyword Args:
         client: As for :func:`search_order`.
         orders: As for :func:`search_order`.
-        load: More for :func:`constellr_stac.load`.
+        load: More for :func:`constellr_stac.load`; ``auth`` is that of ``orders``, unless given.
 
     Raises:
         NotFoundError: There is no such order.
@@ -112,6 +112,8 @@ def load_order(
     if not items.items:
         msg = f"The order {order if isinstance(order, str) else order.id} has brought nothing yet."
         raise ValueError(msg)
+    if orders is not None:
+        load.setdefault("auth", orders.auth)
     cube: xr.Dataset = load_items(items, bands, **load)
     return cube
 
