@@ -192,6 +192,17 @@ def test_exist_ok_returns_the_same_area_and_no_other(
     assert refused.value.existing == area
 
 
+def test_a_taken_name_is_found_however_many_areas_came_after(
+    sandboxes: dict[str, Sandbox],
+) -> None:
+    """The area that bears the name is on whatever page of the list."""
+    with client_of(sandboxes["older"]) as client:
+        first = client.create_aoi(new_name(), FIELD)
+        for _ in range(101):
+            client.create_aoi(new_name(), FIELD)
+        assert client.create_aoi(first.name, FIELD, exist_ok=True) == first
+
+
 def test_one_name_registered_by_many_at_once_is_one_area(sandbox: Sandbox) -> None:
     """Of clients that register the same field at the same time, all get the one area."""
     name = new_name()
