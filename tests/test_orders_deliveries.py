@@ -192,6 +192,23 @@ def test_each_scene_is_yielded_once_until_the_order_is_closed(account: Account) 
     assert account.orders.get(order).state == "closed"
 
 
+def test_what_comes_while_it_is_looked_comes_too(account: Account) -> None:
+    """The last scenes are not missed where they arrive, and the order closes, within one look."""
+
+    class Slow(OrdersClient):
+        """While it asks for an order, everything happens to it."""
+
+        def get(self, id: str | Order) -> Order:  # noqa: A002 - the API's own word
+            account.everything_arrives()
+            return super().get(id)
+
+    order = account.order()
+    account.sandbox.advance(account.delivery / 2)
+    with Slow(account.orders.auth) as slow:
+        items = list(follow(order, client=account.clients["client"], orders=slow))
+    assert len(items) == SCENES
+
+
 def test_a_restart_goes_on_where_it_ended(account: Account, tmp_path: Path) -> None:
     """With a state file, what was yielded is not yielded again, however often it is restarted."""
     order, state = account.order(), tmp_path / "order.json"
