@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import pickle
 import random
+import socket
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -19,11 +21,13 @@ from broken_line import Cut, Line
 from constellr_stac import (
     APIConnectionError,
     APIError,
+    ApiKey,
     OrderOutcomeUnknown,
     Password,
     RateLimitError,
 )
 from constellr_stac.orders import Order, OrdersClient
+from constellr_stac.orders.placement import never_sent
 from constellr_stac.sandbox import Fault
 from ordering import FIELD, TODAY, batches_sent, client_of, new_name, open_sandbox, wish
 
@@ -305,6 +309,38 @@ def test_fewer_orders_than_were_sent_are_no_answer(world: World) -> None:
         order["id"] for order in world.placed(wanted["comment"])
     }
     assert len(placed) == 2
+
+
+def test_an_order_without_an_id_is_no_answer(world: World) -> None:
+    """An answer that only repeats the order does not say that it was placed."""
+    wanted = wish(world.area, comment=str(uuid4()))
+    body = json.dumps([wanted]).encode()
+    world.sandbox.fail(Fault(BATCH, kind="commit_then_status", status=201, body=body))
+    [placed] = world.client().create(wanted)
+    assert [order["id"] for order in world.placed(wanted["comment"])] == [placed.id]
+
+
+def test_a_host_that_does_not_answer_the_call_got_no_order() -> None:
+    """Where no connection came to be in time, it is certain that nothing was sent."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        address = listener.getsockname()
+        for _ in range(3):  # the queue is full: nobody picks up
+            caller = stack.enter_context(socket.socket())
+            caller.settimeout(0)
+            caller.connect_ex(address)
+        url = f"http://127.0.0.1:{address[1]}"
+        client = OrdersClient(ApiKey("key"), base_url=url, timeout=(0.1, 0.1))
+        stack.enter_context(client)
+        with pytest.raises(APIConnectionError) as failed:
+            client._ask("POST", BATCH, data=b"{}")
+        assert isinstance(failed.value.__cause__, requests.ConnectTimeout)
+        assert never_sent(failed.value)
+        client.session.proxies["http"] = "http://127.0.0.1:9"  # nobody
+        with pytest.raises(APIConnectionError) as failed:
+            client._ask("POST", BATCH, data=b"{}")
+        assert isinstance(failed.value.__cause__, requests.exceptions.ProxyError)
+        assert never_sent(failed.value)
 
 
 def test_orders_whose_answer_was_lost_are_returned_in_sequence(world: World) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import ssl
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
 
     from .paging import Page
 
-__all__ = ["BATCH", "ORDERS", "Before", "Placing"]
+__all__ = ["BATCH", "ORDERS", "Before", "Placing", "never_sent"]
 
 ORDERS = "/orders"
 BATCH = "/orders/batch"
@@ -120,7 +119,7 @@ class Placing:
                 try:
                     response = self._sent(body)
                 except APIConnectionError as error:
-                    if _never_sent(error):
+                    if never_sent(error):
                         raise
                     return self._found(payload, before, error)
                 status = response.status_code
@@ -209,7 +208,7 @@ class Placing:
         return [order for order in recent if before.is_new(order)]
 
 
-def _never_sent(error: APIConnectionError) -> bool:
+def never_sent(error: APIConnectionError) -> bool:
     """Say whether it is certain that no order left this machine."""
     if not concerns(error, BATCH):
         return True  # the token was asked for, and did not come
@@ -221,8 +220,6 @@ def _never_sent(error: APIConnectionError) -> bool:
     reason = getattr(cause.args[0], "reason", None)
     if isinstance(reason, urllib3_errors.ProxyError):
         reason = reason.original_error
-    if isinstance(reason, urllib3_errors.SSLError) and reason.args:
-        return isinstance(reason.args[0], ssl.SSLCertVerificationError)
     return isinstance(reason, urllib3_errors.NewConnectionError)
 
 
