@@ -10,6 +10,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from odc.loader import RasterBandMetadata, RasterGroupMetadata
 
 from .assets import shared_fetcher
@@ -145,6 +146,8 @@ def band_metadata(band: Band, *, raw: bool = False) -> RasterBandMetadata:
         attributes["flag_values"] = list(band.flag_values)  # odc-stac compares attributes
     if coded:
         attributes |= {"scale_factor": band.scale, "add_offset": band.offset}
+        if band.nodata is not None:  # xarray.decode_cf and files know no other name for it
+            attributes["_FillValue"] = np.dtype(dtype).type(band.nodata)
     return RasterBandMetadata(
         data_type=dtype,
         nodata=fill_of(band, raw=raw),

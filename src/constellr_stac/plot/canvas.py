@@ -8,6 +8,7 @@ import numpy as np
 import odc.geo.xr  # noqa: F401 - the .odc accessor
 
 from constellr_stac.errors import MissingExtraError
+from constellr_stac.units import is_stored
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -66,7 +67,7 @@ def quantity(values: xr.DataArray) -> str:
     Args:
         values: With CF attributes.
     """
-    unit = values.attrs.get("units", "")
+    unit = "as stored" if is_stored(values) else values.attrs.get("units", "")
     unit = _UNITS.get(unit, unit)
     return name_of(values) + (f" ({unit})" if unit else "")
 
