@@ -335,6 +335,36 @@ def test_a_grid_shifted_by_half_a_pixel_is_resampled_and_said_so(
 
 
 @ENGINES
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ({"corner": (381075.0, 3746625.0)}, "30 x 30 .40 x 40 from 381075"),
+        ({"epsg": 32610, "corner": (936300.0, 3747000.0)}, "some are on EPSG:32610"),
+        ({"shape": (80, 80)}, "80 x 80"),
+    ],
+)
+def test_a_scene_that_only_shares_its_area_is_not_moved_in_silence(
+    tmp_path: Path, engine: str, other: dict[str, Any], words: str
+) -> None:
+    """One header was read for all; a file that is on another grid says so when it is read."""
+    scenes = [made_up(tmp_path, "a"), made_up(tmp_path, "b", time="2023-07-02T00:00:00Z", **other)]
+    for item in scenes:
+        item.geometry, item.bbox = scenes[0].geometry, scenes[0].bbox
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResamplingWarning)
+        cube = constellr_stac.load(scenes, ["lst"], engine=engine)
+    with pytest.warns(ResamplingWarning, match=words):
+        cube.compute()
+    whole = constellr_stac.describe(scenes, metadata=False).items
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", ResamplingWarning)
+        lazy = constellr_stac.load(whole, ["lst"], engine=engine)
+        early = len(told)
+        lazy.compute()
+    assert len(told) == early == ("shape" not in other)
+
+
+@ENGINES
 def test_a_scene_that_lacks_an_asset_is_empty_there(tmp_path: Path, engine: str) -> None:
     """A mask that a scene does not have reads as "unknown", never as "clear"."""
     items = [made_up(tmp_path, f"s{n}", time=f"2023-07-0{n}T00:00:00Z") for n in (1, 2)]

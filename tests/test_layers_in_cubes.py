@@ -82,6 +82,34 @@ def test_a_statement_of_the_item_goes_before_the_table(tmp_path: Path) -> None:
     )
 
 
+@ENGINES
+@pytest.mark.parametrize("described", [False, True])
+def test_the_file_is_believed_before_the_table_and_the_item_before_the_file(
+    tmp_path: Path, engine: str, *, described: bool
+) -> None:
+    """Scale, offset and fill that the GeoTIFF states itself; once, on its grid and on another."""
+    item = written_item(tmp_path, ["lst"])
+    with rasterio.open(tmp_path / "lst.tiff", "r+") as file:
+        stored = file.read(1)
+        file.scales, file.offsets, file.nodata = [0.02], [5.0], 0
+    kelvin = np.where(stored == 0, np.nan, stored * 0.02 + 5.0).astype("float32")
+    if described:
+        item = constellr_stac.describe(item, metadata=False).items
+    cube = constellr_stac.load(item, ["lst"], engine=engine).compute()
+    np.testing.assert_array_equal(cube.lst[0], kelvin)
+    # Two by two pixels of each; a fill value among them takes no part.
+    fine = cube.odc.geobox.zoom_out(0.5)
+    finer = constellr_stac.load(
+        item, ["lst"], engine=engine, geobox=fine, resampling="nearest"
+    ).compute()
+    np.testing.assert_array_equal(finer.lst[0], kelvin.repeat(2, axis=0).repeat(2, axis=1))
+    item.assets["lst"].extra_fields["raster:bands"] = [{"scale": 0.05, "nodata": 1}]
+    item.assets["lst"].extra_fields.pop("bands", None)
+    cube = constellr_stac.load(item, ["lst"], engine=engine).compute()
+    own = np.where(stored == 1, np.nan, stored * 0.05 + 5.0).astype("float32")
+    np.testing.assert_array_equal(cube.lst[0], own)
+
+
 def test_an_item_described_before_is_not_scaled_twice(tmp_path: Path) -> None:
     """What `describe` wrote changes nothing in what `load` gives."""
     item = written_item(tmp_path, ["lst", "vnir04"])
@@ -229,7 +257,7 @@ def test_a_window_is_what_the_file_holds_there(
     whole = AssetFile(Reference("file.tiff"), content, len(content), None)  # type: ignore[arg-type]
     band = Band(1, "values", dtype, scale, offset, nodata)
     window = GeoBox((rows, columns), transform, "EPSG:32611").translate_pix(*shift)
-    roi, values = read_pixels(whole, band, window, _parameters())
+    roi, values, _ = read_pixels(whole, band, window, _parameters())
     found = np.full((rows, columns), np.nan, "float32")
     found[roi] = values
     expected = (stored * np.float64(scale) + offset).astype("float32")

@@ -106,8 +106,8 @@ class OdcDriver:
 
     def open(self, src: RasterSource, ctx: None) -> RasterReader:  # noqa: ARG002 - likewise
         """Begin to fetch a source; does not wait for it."""
-        uri, band = src.driver_data or (src.uri, Band(src.band, "", "float32"))
-        return _Reader(BandSource(self.fetcher, Reference.parse(uri), band, self.errors))
+        uri, band, *presumed = src.driver_data or (src.uri, Band(src.band, "", "float32"))
+        return _Reader(BandSource(self.fetcher, Reference.parse(uri), band, self.errors, *presumed))
 
 
 class _Reader:
@@ -130,7 +130,7 @@ class _Reader:
             AssetReadError: The source cannot be read.
         """
         del selection  # bands are variables here, not a dimension
-        roi, values = self._source.read(dst_geobox, cfg)
+        roi, values, _ = self._source.read(dst_geobox, cfg)
         if dst is not None:
             dst[roi] = values
             values = dst[roi]
