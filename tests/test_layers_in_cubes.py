@@ -213,6 +213,25 @@ def test_nights_do_not_break_a_series(tmp_path: Path, engine: str) -> None:
         )
 
 
+@ENGINES
+def test_a_nights_mask_has_the_grid_of_its_own_file(tmp_path: Path, engine: str) -> None:
+    """Days give the mask of 10 m, nights that of 30 m: it is named as resampled beforehand."""
+    scenes = []
+    for number, names in enumerate((["lst", "vnir04", "scl_mask_10m"], NIGHT)):
+        (tmp_path / str(number)).mkdir()
+        scene = written_item(tmp_path / str(number), names)
+        assert scene.datetime is not None
+        scene.datetime = scene.datetime.replace(day=number + 1)
+        scenes.append(scene)
+    with pytest.warns(ResamplingWarning) as told:
+        cube = constellr_stac.load(scenes, ["red", "cloud_mask"], engine=engine).compute()
+    [warning] = [each for each in told if each.category is ResamplingWarning]
+    assert "1 in EPSG:32611 at 30 x 30 are resampled onto EPSG:32611 at 10" in str(warning.message)
+    np.testing.assert_array_equal(cube.cloud_mask[0], physical("scl_mask_10m"))
+    coarse = physical("scl_mask_30m").repeat(3, axis=0).repeat(3, axis=1)
+    np.testing.assert_array_equal(cube.cloud_mask[1], coarse)
+
+
 def test_a_standard_deviation_is_no_temperature(tmp_path: Path) -> None:
     """In degrees Celsius it is the same number of kelvin."""
     item = written_item(tmp_path, ["lst", "lst_std"])

@@ -21,7 +21,7 @@ from odc.stac import output_geobox, parse_items
 
 from .assets import MAX_REQUESTS, Fetcher
 from .pixels import ResamplingWarning, header_of, name_of
-from .products import stated_grid
+from .products import asset_gsd, stated_grid
 from .references import reference
 
 if TYPE_CHECKING:
@@ -138,7 +138,9 @@ def native_grids(
             if stated is not None:
                 grids[number][name] = _grid(stated)
                 continue
-            kind = selection.layer if selection.gsd is None else f"{selection.gsd:g} m"
+            # Of this file: a night's mask may be coarser than that of the days.
+            gsd = asset_gsd(item, source.asset_key)
+            kind = selection.layer if gsd is None else f"{gsd:g} m"
             unknown.setdefault((footprint(item), kind), []).append((number, name, source.asset_key))
     if not unknown or fetcher is None:
         return grids, frozenset()
