@@ -307,12 +307,14 @@ def test_scenes_of_two_utm_zones_make_one_cube(tmp_path: Path, engine: str) -> N
 
 def test_tiles_that_fit_together_are_not_resampled(tmp_path: Path) -> None:
     """A grid that covers both is chosen without a warning; where no scene is, there is NaN."""
-    west = made_up(tmp_path, "west", value=30000)
-    east = made_up(tmp_path, "east", corner=(381060.0 + 1200, 3746640.0 - 300), value=31000)
+    left, top = 381067.5, 3746641.2  # no multiple of 30: the scenes' own lattice counts
+    west = made_up(tmp_path, "west", corner=(left, top), value=30000)
+    east = made_up(tmp_path, "east", corner=(left + 1200, top - 300), value=31000)
     with warnings.catch_warnings():
         warnings.simplefilter("error", ResamplingWarning)
         cube = constellr_stac.load([west, east], ["lst"]).compute()
     assert dict(cube.sizes) == {"time": 1, "y": 50, "x": 80}
+    assert cube.odc.geobox.affine * (0, 0) == (left, top)
     assert cube.id.values[0] == "east, west"
     np.testing.assert_array_equal(cube.lst[0, :40, :40], np.float32(300.0))
     np.testing.assert_array_equal(cube.lst[0, 10:, 40:], np.float32(310.0))
