@@ -48,7 +48,7 @@ def describe(
     copy: bool = True,
     headers: bool = True,
     metadata: bool = True,
-    auth: ConstellrAuth | None = None,
+    auth: ConstellrAuth | Credential | None = None,
     signer: Signer | None = None,
 ) -> Description[pystac.ItemCollection]: ...
 @overload
@@ -67,7 +67,7 @@ def describe(
     copy: bool = True,
     headers: bool = True,
     metadata: bool = True,
-    auth: ConstellrAuth | None = None,
+    auth: ConstellrAuth | Credential | None = None,
     signer: Signer | None = None,
 ) -> Description[Any]:
     """Complete items, so that any STAC tool reads them right; report what was added.
