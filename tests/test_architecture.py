@@ -20,7 +20,7 @@ PACKAGE = Path(constellr_stac.__file__).parent
 
 FLOORS = (
     # L0 knows nobody
-    {"errors"},
+    {"errors", "secret"},
     {"loans", "renewal", "settings", "transport"},
     # L1 credentials as values
     {"credentials"},

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import pickle
 import threading
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote_plus
 
 import pystac_client
 import pytest
@@ -227,12 +229,17 @@ def test_an_answer_without_a_token_is_an_error(sandbox: Sandbox) -> None:
 
 
 def test_an_api_that_is_not_there_is_a_connection_error(sandbox: Sandbox) -> None:
-    """A refused connection names the URL, and does not carry the password along."""
+    """A refused connection names the URL and carries no password along, not in a frame either."""
     gone = ConstellrAuth(password_of(sandbox), base_url="http://127.0.0.1:9")
     with pytest.raises(APIConnectionError) as caught:
         requests.get("http://127.0.0.1:9/products", auth=gone, timeout=10)
     assert "http://127.0.0.1:9/token" in str(caught.value)
     assert getattr(caught.value.__cause__, "request", None) is None
+    trace = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    shown = "".join(trace.format())
+    assert "Connection refused" in shown
+    assert sandbox.password not in shown
+    assert quote_plus(sandbox.password) not in shown
 
 
 def test_a_tokens_end_is_put_on_this_machines_clock() -> None:
@@ -297,7 +304,10 @@ def test_a_modifier_gives_nothing_to_the_host_of_a_next_link(sandbox: Sandbox) -
 def test_netrc_does_not_displace_the_credential(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, with_session: bool
 ) -> None:
-    """An entry for the API's host goes into no request, not even after a redirect there."""
+    """An entry for the API's host displaces nothing.
+
+    Where ``requests`` itself puts it in after a redirect, a 401 brings the credential back.
+    """
     file = tmp_path / "netrc"
     file.write_text("machine 127.0.0.1 login other password 0ther\n")
     file.chmod(0o600)

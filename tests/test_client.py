@@ -6,6 +6,7 @@ import json
 import logging
 import pickle
 import socket
+import traceback
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -187,6 +188,8 @@ def test_nobody_there() -> None:
             open_client(url, auth=ApiKey("sEcReT"))
     assert isinstance(caught.value, PystacAPIError)
     assert caught.value.request_url == f"{url}/stac"
+    trace = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    assert "X-Api-Key: " not in "".join(trace.format())  # as it was about to be sent
 
 
 @pytest.mark.parametrize(

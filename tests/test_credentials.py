@@ -6,6 +6,7 @@ import base64
 import copy
 import json
 import pickle
+import traceback
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,23 @@ def test_a_secret_is_masked_however_it_is_shown() -> None:
     ]  # fmt: skip
     assert secret.reveal() == "hunter2"
     assert secret == "hunter2"
+    assert [repr(secret[:3]), repr(secret[0])] == ["'***'", "'***'"]  # rich shows the first 80
+
+
+def with_variables(error: BaseException) -> str:
+    """Return a traceback as some tools show it: with the variables of every frame."""
+    trace = traceback.TracebackException.from_exception(error, capture_locals=True)
+    return "".join(trace.format())
+
+
+@pytest.mark.parametrize("name", ["CONSTELLR_API_KEY", "CONSTELLR_TOKEN"])
+def test_a_value_that_is_refused_is_not_shown(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that was copied badly may still be one: not even the variables of a frame show it."""
+    monkeypatch.setenv(name, "k3y-of-the-workspace und-noch-was")
+    with pytest.raises(ValueError, match="copied whole") as caught:
+        default_credential()
+    shown = with_variables(caught.value)
+    assert "k3y-of-the-workspace" not in shown
 
 
 @pytest.mark.parametrize("value", ["", "  ", "two words", "line\nbreak", "schlüssel"])

@@ -126,12 +126,16 @@ def storage_settings(
     Raises:
         InsecureURLError: The endpoint is ``http://`` and not on this machine.
     """
-    env = os.environ.get
-    endpoint = endpoint or env("AWS_ENDPOINT_URL_S3") or env("AWS_ENDPOINT_URL") or None
+    endpoint = endpoint or _variable("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
     if endpoint is not None:
         endpoint = checked_url(endpoint, "The S3 endpoint").rstrip("/")
     return StorageSettings(
-        region=region or env("AWS_REGION") or env("AWS_DEFAULT_REGION") or DEFAULT_REGION,
+        region=region or _variable("AWS_REGION", "AWS_DEFAULT_REGION") or DEFAULT_REGION,
         endpoint=endpoint,
-        profile=profile or env("AWS_PROFILE") or None,
+        profile=profile or _variable("AWS_PROFILE"),
     )
+
+
+def _variable(*names: str) -> str | None:
+    """Return the first environment variable of these that is set to something."""
+    return next((value for name in names if (value := os.environ.get(name))), None)

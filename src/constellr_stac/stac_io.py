@@ -14,7 +14,7 @@ from pystac_client.stac_api_io import StacApiIO
 from .auth import ConstellrAuth, api_session
 from .documents import Documents
 from .errors import APIConnectionError, APIError, ConstellrError, NotFoundError, redact_url
-from .transport import cause_of
+from .transport import cause_of, without_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -124,7 +124,7 @@ class ConstellrIO(StacApiIO):
                     "network, and that CONSTELLR_API_URL is right.",
                     request_url=href,
                 )
-            ) from error
+            ) from without_frames(error)
         if not 200 <= response.status_code < 300:  # noqa: PLR2004 - what HTTP calls a success
             raise for_pystac(APIError.from_response(response))
         return response.content.decode()
