@@ -197,6 +197,29 @@ def test_a_key_that_was_replaced_in_the_environment_is_noticed(
         assert products(sandbox, auth).status_code == 200
 
 
+def test_a_corrected_password_is_noticed(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refused password was looked up: with the right one in its place, the same auth works."""
+    monkeypatch.setenv("CONSTELLR_PASSWORD", "wrong")
+    auth = ConstellrAuth()
+    with pytest.raises(AuthenticationError, match="CONSTELLR_PASSWORD"):
+        products(sandbox, auth)
+    monkeypatch.setenv("CONSTELLR_PASSWORD", sandbox.password)
+    assert products(sandbox, auth).status_code == 200
+
+
+def test_the_modules_own_modifier_reads_the_environment_each_time(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another account in the environment is the one whose next request it is."""
+    stac_io = StacApiIO(request_modifier=constellr_stac.request_modifier)
+    stac_io.request(f"{sandbox.api_url}/stac")
+    viewer = sandbox.accounts["viewer"]
+    monkeypatch.setenv("CONSTELLR_USERNAME", viewer.username)
+    monkeypatch.setenv("CONSTELLR_PASSWORD", viewer.password)
+    with pytest.raises(pystac_client.exceptions.APIError, match="not authorized"):
+        stac_io.request(f"{sandbox.api_url}/stac")
+
+
 def test_an_ended_token_is_not_sent(sandbox: Sandbox) -> None:
     """A token that cannot renew itself says that it has ended."""
     ended = Token("t0ken", datetime(2026, 1, 1, tzinfo=UTC))

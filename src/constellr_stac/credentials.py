@@ -24,6 +24,7 @@ from .secret import Secret
 
 __all__ = [
     "LENT",
+    "VARIABLES",
     "ApiKey",
     "Credential",
     "Password",
@@ -126,6 +127,10 @@ class Token(Credential):
 
 LENT: Loans[Credential] = Loans()
 """What :func:`constellr_stac.share_credentials` lends this process, by the API's origin."""
+
+
+VARIABLES = ("CONSTELLR_API_KEY", "CONSTELLR_USERNAME", "CONSTELLR_PASSWORD", "CONSTELLR_TOKEN")
+"""The environment variables that a credential is found in."""
 
 
 def default_credential(
