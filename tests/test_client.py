@@ -528,7 +528,7 @@ def test_next_link_to_elsewhere_is_not_followed(sandbox: Sandbox, where: str) ->
 @pytest.mark.parametrize(
     "href", ["https://example.com/stac/search", "search", "/stac/search", "{api}/stac/search"]
 )
-@pytest.mark.parametrize("method", ["POST", None])
+@pytest.mark.parametrize("method", ["POST", "post", None])
 def test_next_link_below_the_advertised_address(
     sandbox: Sandbox, href: str, method: str | None
 ) -> None:
@@ -546,7 +546,7 @@ def test_next_link_below_the_advertised_address(
 
 
 def test_landing_page_that_says_it_all() -> None:
-    """What the landing page itself says stays, and the conformance page is not asked."""
+    """Its other links and classes stay, and the conformance page is not asked."""
     own = {
         "conformsTo": ["https://api.stacspec.org/v1.0.0/item-search#filter"],
         "links": [
@@ -560,9 +560,38 @@ def test_landing_page_that_says_it_all() -> None:
     landing = Documents("https://api.example/stac").completed(
         own, "https://api.example/stac", lambda: pytest.fail("asked")
     )
-    assert landing["links"] == before["links"]
+    assert landing["links"][:2] == [before["links"][0], before["links"][3]]
+    assert [(link["rel"], link["href"]) for link in landing["links"][2:]] == [
+        ("data", "https://api.example/stac/collections"),
+        ("search", "https://api.example/stac/search"),
+    ]
     assert landing["conformsTo"][:1] == before["conformsTo"]
     assert len(landing["conformsTo"]) == len(set(landing["conformsTo"]))
+
+
+@pytest.mark.parametrize(
+    "links",
+    [
+        [{"rel": "search", "href": "https://example.com/stac/search", "method": "POST"}],
+        [{"rel": "search", "href": "https://elsewhere.example/search", "type": "application/json"}],
+        [{"rel": "data", "href": "./collections"}, {"rel": "self", "href": "/stac"}],
+        None,
+    ],
+    ids=["no media type", "elsewhere", "relative", "null"],
+)
+def test_landing_page_that_leads_astray(
+    sandbox: Sandbox, links: list[dict[str, str]] | None
+) -> None:
+    """Search and collections are where the API documents them, whatever its links say."""
+    landing = {"type": "Catalog", "id": "api", "description": "", "stac_version": "1.0.0"}
+    body = json.dumps({**landing, "conformsTo": None, "links": links}).encode()
+    sandbox.fail(Fault("/stac$", status=200, body=body))
+    sandbox.fail(Fault("/conformance$", status=200, body=b'{"conformsTo": null}'))
+    empty = json.dumps({"type": "FeatureCollection", "features": [], "links": None}).encode()
+    sandbox.fail(Fault("/search$", status=200, body=empty))
+    client = opened(sandbox)
+    assert list(client.search().items()) == []
+    assert len(list(client.get_collections())) == 3
 
 
 def test_landing_page_that_says_nothing() -> None:

@@ -193,7 +193,8 @@ class ConstellrIO(StacApiIO):
 
     def _conformance(self) -> list[str]:
         try:
-            return list(self.read_json(f"{self.documents.stac_url}/conformance")["conformsTo"])
+            page = self.read_json(f"{self.documents.stac_url}/conformance")
+            return list(page["conformsTo"] or ())
         except (NotFoundError, KeyError):
             return []
 
@@ -241,7 +242,7 @@ def _asked(
 
 
 def _next(document: dict[str, Any]) -> list[dict[str, Any]]:
-    return [link for link in document.get("links", ()) if link.get("rel") == "next"]
+    return [link for link in document["links"] if link.get("rel") == "next"]
 
 
 def _body(parameters: Mapping[str, Any]) -> dict[str, Any]:
