@@ -139,12 +139,37 @@ def test_opens_what_the_environment_names(sandbox: Sandbox) -> None:
     assert "http://www.opengis.net/spec/cql2/1.0/conf/cql2-text" in client.get_conforms_to()
 
 
-@pytest.mark.parametrize("tail", ["", "/", "/stac", "/stac/"])
-def test_url_with_and_without_stac(sandbox: Sandbox, tail: str) -> None:
-    """The API's URL is understood with and without the path of the landing page."""
+@pytest.mark.parametrize(
+    "form", ["{url}", "{url}/", "{url}/stac", "{url}/stac/", " {url}\n", "HTTP://LOCALHOST:{port}"]
+)
+def test_url_with_and_without_stac(sandbox: Sandbox, form: str) -> None:
+    """The API's URL is understood with and without the landing page's path, and as it is typed."""
+    port = urlsplit(sandbox.api_url).port
     credential = Password(sandbox.username, sandbox.password)
-    client = open_client(sandbox.api_url + tail, auth=credential)
-    assert client.get_self_href() == f"{sandbox.api_url}/stac"
+    client = open_client(form.format(url=sandbox.api_url, port=port), auth=credential)
+    host = "localhost" if "LOCALHOST" in form else "127.0.0.1"
+    assert client.get_self_href() == f"http://{host}:{port}/stac"
+    assert found(client, ids=ids(sandbox)[:1]) == ids(sandbox)[:1]
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("api.constellr.com", "start with https://"),
+        ("ftp://api.constellr.com", "start with https://"),
+        ("https:///stac", "name a host"),
+        ("https://api.constellr.com:http", "no URL"),
+        ("https://api.constellr.com/stac?token=hunter2", "query"),
+        ("https://api.constellr.com/#hunter2", "fragment"),
+        ("https://me:hunter2@api.constellr.com", "credentials"),
+        ("me:hunter2@api.constellr.com", "credentials"),
+    ],
+)
+def test_url_that_is_none(url: str, said: str) -> None:
+    """What is no URL of an API is an error that says why, and repeats no secret."""
+    with pytest.raises(ValueError, match=said) as caught:
+        open_client(url)
+    assert "hunter2" not in str(caught.value)
 
 
 def test_auth_brings_its_url(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
