@@ -663,7 +663,7 @@ def test_one_bad_href_signs_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "obj", [None, 1, object(), {"type": "Catalog"}, {}, [None], {"features": [1]}]
+    "obj", [None, 1, object(), {"type": "Catalog"}, {}, [None], {"features": [1]}, (_ for _ in ())]
 )
 def test_what_has_no_hrefs(obj: Any) -> None:
     """What is no STAC object is an error that says what can be signed."""
