@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import functools
+import json
 import logging
 import pickle
 import threading
@@ -265,6 +268,13 @@ def test_an_api_that_is_not_there_is_a_connection_error(sandbox: Sandbox) -> Non
     assert quote_plus(sandbox.password) not in shown
 
 
+def jwt(issued_at: datetime, life: timedelta) -> Token:
+    """A token that says itself when it was issued and when it ends."""
+    claims = {"iat": issued_at.timestamp(), "exp": (issued_at + life).timestamp()}
+    payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+    return Token(f"e30.{payload}.c2ln")
+
+
 def test_a_tokens_end_is_put_on_this_machines_clock() -> None:
     """With a clock a day ahead or behind, a token still lives as long as the server says."""
     now = datetime.now(UTC)
@@ -274,12 +284,20 @@ def test_a_tokens_end_is_put_on_this_machines_clock() -> None:
         timed = _timed(token, format_datetime(server_now)).expires_at
         assert timed is not None
         assert abs(timed - now - timedelta(hours=2)) < timedelta(seconds=10)
+        its_own = _timed(jwt(server_now, timedelta(hours=2)), None).expires_at
+        assert its_own is not None
+        assert abs(its_own - now - timedelta(hours=2)) < timedelta(seconds=10)
     opaque = _timed(Token("t0ken"), None).expires_at
     assert opaque is not None
     assert abs(opaque - now - timedelta(hours=24)) < timedelta(seconds=10)
 
 
 # To the API's origin and nowhere else
+
+
+def getting(auth: ConstellrAuth, *, with_session: bool) -> Callable[..., requests.Response]:
+    """GET with an auth object: by a session of ours, or by ``requests`` itself."""
+    return api_session(auth).get if with_session else functools.partial(requests.get, auth=auth)
 
 
 def credentials_of(sandbox: Sandbox) -> list[ConstellrAuth]:
@@ -300,14 +318,41 @@ def test_no_credential_crosses_a_redirect_to_another_origin(
             sandbox.fail(
                 Fault("/products", status=307, headers={"Location": stranger.api_url + "/catch"})
             )
-            get = api_session(auth).get if with_session else requests.get
-            extra: dict[str, Any] = {} if with_session else {"auth": auth}
-            get(sandbox.api_url + "/products", timeout=10, **extra)
+            getting(auth, with_session=with_session)(sandbox.api_url + "/products", timeout=10)
         caught = sent(stranger, "/catch")
         assert len(caught) == 2
         for exchange in caught:
             assert "authorization" not in exchange.headers
             assert "x-api-key" not in exchange.headers
+
+
+@pytest.mark.parametrize("with_session", [False, True], ids=["requests.get", "api_session"])
+def test_no_credential_goes_to_another_origin(sandbox: Sandbox, *, with_session: bool) -> None:
+    """An auth object adds nothing to a request that goes elsewhere, an object store say."""
+    with Sandbox() as stranger:
+        for auth in credentials_of(sandbox):
+            getting(auth, with_session=with_session)(stranger.s3_url + "/catch", timeout=10)
+        assert len(stranger.requests) == 2
+        for exchange in stranger.requests:
+            assert exchange.headers.keys().isdisjoint({"authorization", "x-api-key"})
+    assert sandbox.requests == []
+
+
+@pytest.mark.parametrize("with_session", [False, True], ids=["requests.get", "api_session"])
+def test_no_credential_crosses_a_redirect_after_a_renewal(
+    sandbox: Sandbox, *, with_session: bool
+) -> None:
+    """Where a request that was sent again is redirected away, neither token follows."""
+    auth = auth_of(sandbox)
+    products(sandbox, auth)
+    sandbox.revoke_tokens()
+    with Sandbox() as stranger:
+        away = {"Location": stranger.api_url + "/catch"}
+        sandbox.fail(Fault("/products", skip=1, status=307, headers=away))
+        getting(auth, with_session=with_session)(sandbox.api_url + "/products", timeout=10)
+        [caught] = sent(stranger, "/catch")
+        assert "authorization" not in caught.headers
+    assert [exchange.status for exchange in sent(sandbox, "/products")] == [200, 401, 307]
 
 
 def test_a_modifier_gives_nothing_to_the_host_of_a_next_link(sandbox: Sandbox) -> None:
@@ -337,9 +382,7 @@ def test_netrc_does_not_displace_the_credential(
     monkeypatch.setenv("NETRC", str(file))
     auth = auth_of(sandbox)
     sandbox.fail(Fault("/stac", status=307, headers={"Location": sandbox.api_url + "/products"}))
-    get = api_session(auth).get if with_session else requests.get
-    extra: dict[str, Any] = {} if with_session else {"auth": auth}
-    answer = get(sandbox.api_url + "/stac", timeout=10, **extra)
+    answer = getting(auth, with_session=with_session)(sandbox.api_url + "/stac", timeout=10)
     assert answer.status_code == 200
     assert "authorization" not in sent(sandbox, "/token")[0].headers
     assert len(sent(sandbox, "/token")) == 1

@@ -223,7 +223,6 @@ class ConstellrAuth(AuthBase):
     ) -> requests.Response:
         # The same recipe as requests.auth.HTTPDigestAuth: copy, rewind, send, keep history.
         again = response.request.copy()
-        again.hooks = {**again.hooks, "response": []}
         again.headers[header.name] = header.value
         if getattr(again, "_body_position", None) is not None:
             rewind_body(again)
