@@ -359,9 +359,13 @@ def test_a_modifier_gives_nothing_to_the_host_of_a_next_link(sandbox: Sandbox) -
     """pystac-client follows links to any host; the credential stays behind."""
     with Sandbox() as stranger:
         for auth in credentials_of(sandbox):
-            stac_io = StacApiIO(request_modifier=make_request_modifier(auth))
+            modifier = make_request_modifier(auth)
+            stac_io = StacApiIO(request_modifier=modifier)
             with pytest.raises(pystac_client.exceptions.APIError):
                 stac_io.read_text(stranger.api_url + "/stac/search")
+            left_alone = modifier(requests.Request("GET", stranger.api_url))
+            assert left_alone is not None
+            assert left_alone.auth is None  # or what .netrc has for that host would not be sent
         assert len(stranger.requests) == 2
         for exchange in stranger.requests:
             assert "authorization" not in exchange.headers
