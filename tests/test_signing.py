@@ -639,6 +639,8 @@ def test_copy_keeps_everything_else() -> None:
     signed.extra_fields["note"].append("new")
     assert original[0].properties["gsd"] == 30
     assert original.extra_fields == {"note": ["kept"]}
+    asset = original[0].assets["lst"]
+    assert Signer(credentials=KEYS).sign(asset).owner is original[0]
 
 
 def test_list_of_hrefs_keeps_its_order() -> None:
