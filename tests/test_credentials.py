@@ -127,7 +127,6 @@ def test_the_environment_is_searched_in_the_documented_order(
     found = default_credential()
     assert found == ApiKey("k3y")
     assert "CONSTELLR_API_KEY" in found.source
-    assert default_credential(Token("given")) == Token("given")
 
 
 def test_netrc_counts_for_its_own_host_only(
@@ -190,6 +189,21 @@ def test_the_keyring_gives_back_what_was_stored(credential: ApiKey | Password) -
     assert not forget_credential(base_url="https://api.example.com")
     with pytest.raises(CredentialsNotFoundError, match=r"nothing for https://api\.example\.com"):
         default_credential(base_url="https://api.example.com")
+
+
+@pytest.mark.usefixtures("_keyring_in_a_file")
+def test_the_nearest_place_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is given comes before the environment, then ``.netrc``, then the keyring."""
+    monkeypatch.setenv("CONSTELLR_API_URL", "https://api.example.com")
+    store_credential(ApiKey("k3y"))
+    assert default_credential() == ApiKey("k3y")
+    file = tmp_path / "netrc"
+    file.write_text("machine api.example.com login me password 0ther\n")
+    monkeypatch.setenv("NETRC", str(file))
+    assert default_credential() == Password("me", "0ther")
+    monkeypatch.setenv("CONSTELLR_TOKEN", "t0ken")
+    assert default_credential() == Token("t0ken")
+    assert default_credential(Token("given")) == Token("given")
 
 
 @pytest.mark.usefixtures("_keyring_in_a_file")
