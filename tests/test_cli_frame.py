@@ -20,7 +20,7 @@ from constellr_stac.cli.app import app
 from constellr_stac.cli.failures import FAILED, INTERRUPTED, UNAUTHENTICATED, USAGE
 from constellr_stac.cli.flags import Flags
 from constellr_stac.sandbox import Fault
-from shell import as_seen, constellr, converse, started
+from shell import as_seen, constellr, converse, in_shell, started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,6 +132,9 @@ def loaded(profile: str) -> set[str]:
         (["search", "--bbox", "1,2,3"], "'1,2,3' is no box"),
         (["search", "--datetime", "yesterday"], "yesterday"),
         (["sign", "items.json"], "items.json: No such file or directory"),
+        (["sign", "s3://bucket/key", ""], "An href is empty"),
+        (["aoi", "info", "field.kml"], "field.kml: No such file or directory"),
+        (["orders", "--json"], "A command is missing"),
         (["sandbox", "--latency", "5x"], "'5x' is no time span"),
         (["download", "-c", "x", "-o", "y", "--layout", "nested"], "'nested' is not one of"),
     ],
@@ -247,6 +250,37 @@ def test_interrupted(sandbox: Sandbox) -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130
         assert errors.read() == "Interrupted.\n"
+
+
+def test_interrupted_before_it_begins(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while the libraries are being loaded is no traceback, either."""
+    arguments = ["orders", "wait", order_in(sandbox), "--interval", "1h"]
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
+    with started(*arguments) as (process, _, errors):
+        while " typer." not in errors.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+        told = errors.read()
+    assert told.endswith("Interrupted.\n")
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [("products >&-", 0), ("products --json <&- >&- 2>&-", 0), ("serach 2>&-", 2)],
+)
+def test_streams_that_are_closed(sandbox: Sandbox, line: str, code: int) -> None:
+    """Who wants no output closes it, and gets no error for that."""
+    run = in_shell(line)
+    assert (run.returncode, run.stdout, run.stderr) == (code, "", "")
+
+
+def test_a_full_disk_behind_standard_output(sandbox: Sandbox) -> None:
+    """Results that cannot be written are a failure, told in one line; errors keep their code."""
+    run = in_shell("products > /dev/full")
+    assert (run.returncode, run.stderr) == (1, "Error: No space left on device.\n")
+    assert in_shell("serach 2> /dev/full").returncode == 2
 
 
 def test_a_reader_that_leaves(sandbox: Sandbox) -> None:

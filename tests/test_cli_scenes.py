@@ -191,6 +191,7 @@ def test_cube_explains_before_it_reads(sandbox: Sandbox, here: Path) -> None:
         (["items.json", "-o", "there.zarr", "--overwrite"], 2, "no Zarr store"),
         (["items.json", "-o", "no/such.zarr"], 2, "is no folder"),
         (["items.json", "-b", "lts", "-o", "x.zarr"], 2, "There are: "),
+        (["items.json", "--crs", "EPSG:9", "-o", "x.zarr"], 2, "'EPSG:9' is no CRS"),
         (["-c", "nothing", "-o", "x.zarr"], 1, "No scenes match"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

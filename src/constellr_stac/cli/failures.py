@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 import traceback
@@ -64,15 +65,16 @@ def tell(error: BaseException, flags: Flags) -> int:
         lines = "".join(traceback.format_exception(error)).splitlines()
     if isinstance(error, typer.Abort) and sys.stderr.isatty():
         sys.stderr.write("\n")  # the cursor is behind a question
-    for line in lines:
-        sys.stderr.write(f"{_printable(without_secrets(line))}\n")
+    with contextlib.suppress(OSError):  # nobody can be told
+        for line in lines:
+            sys.stderr.write(f"{_printable(without_secrets(line))}\n")
     return code
 
 
 def _explained(error: BaseException, *, everything: bool) -> tuple[int, list[str]]:
     """Return the exit code, and what to say."""
     notes = list(getattr(error, "__notes__", ()))
-    if isinstance(error, (Interruption, typer.Abort)):
+    if isinstance(error, (Interruption, KeyboardInterrupt, typer.Abort)):
         return INTERRUPTED, [f"Interrupted. {' '.join(map(str, error.args))}".rstrip(), *notes]
     if isinstance(error, _UsageError):
         return USAGE, _misused(error)
@@ -84,7 +86,8 @@ def _explained(error: BaseException, *, everything: bool) -> tuple[int, list[str
     if isinstance(error, ValueError):  # what this package says to arguments that make no sense
         return USAGE, [f"Error: {error}", *notes]
     if isinstance(error, OSError):
-        return FAILED, [f"Error: {error}", *notes]
+        file = f"{error.filename}: " if error.filename else ""
+        return FAILED, [f"Error: {file}{error.strerror or error}.", *notes]
     return FAILED, [
         f"Error: {type(error).__name__}: {error}",
         "This was not expected: --traceback shows where it arose.",
