@@ -462,6 +462,28 @@ def test_structure_on_request(sandbox: Sandbox, tmp_path: Path) -> None:
         download(bad, tmp_path / "checked", verify="structure")
 
 
+def test_structure_of_what_is_there(sandbox: Sandbox, tmp_path: Path) -> None:
+    """GeoTIFFs that came undecoded are decoded where they are; each once, and no damage passes."""
+    good = sandbox.items[0]
+    [tiff] = download(good, tmp_path, assets="lst").written
+    sandbox.clear_requests()
+    for _ in range(2):
+        assert download(good, tmp_path, assets="lst", verify="structure").skipped == (tiff,)
+    assert manifest(tmp_path)[str(tiff.relative_to(tmp_path))]["checked"] == [
+        "Content-Length",
+        "structure",
+    ]
+    bad = an_item(sandbox, {})
+    bad["assets"]["lst"] = {"href": sandbox.put("bad/lst.tiff", b"II*\0 and then nothing")}
+    [tiff] = download(bad, tmp_path).written
+    with pytest.raises(IncompleteDownloadError, match=r"is not what was brought, .* decoded"):
+        download(bad, tmp_path, verify="structure")
+    tiff.write_bytes(tiff.read_bytes()[::-1])
+    with pytest.raises(IncompleteDownloadError, match="it was changed since"):
+        download(bad, tmp_path, verify="structure")
+    assert [asked.path for asked in store(sandbox)] == ["/constellr-sandbox/bad/lst.tiff"]
+
+
 # The folder as a catalogue
 
 
@@ -567,6 +589,23 @@ def test_one_missing_file_does_not_keep_the_others(sandbox: Sandbox, tmp_path: P
     assert isinstance(why, AssetReadError)
     assert sorted(opened(tmp_path)[0].assets) == ["a", "c"]
     assert len(manifest(tmp_path)) == 2
+
+
+@pytest.mark.parametrize(
+    ("href", "said"),
+    [
+        ("ftp://host/lst.tiff", "ftp:// is not read here. There are s3://, https:// and files"),
+        ("http://127.0.0.1:99999/lst.tiff", "InvalidURL"),
+        ("/no/such/lst.tiff", "No such file or directory"),
+    ],
+)
+def test_hrefs_that_cannot_be_read(tmp_path: Path, href: str, said: str) -> None:
+    """A scheme that is not known, a port that is none, a path to nothing: each is told as that."""
+    item = pystac.Item("scene", None, None, datetime(2023, 6, 24, tzinfo=UTC), {})
+    item.add_asset("lst", pystac.Asset(href))
+    with pytest.raises(IncompleteDownloadError, match=re.escape(said)) as caught:
+        download(item, tmp_path)
+    assert "The other" not in str(caught.value)
 
 
 def test_without_credentials_nothing_is_made(
