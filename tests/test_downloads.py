@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import threading
 from datetime import UTC, datetime, timedelta
@@ -65,6 +66,25 @@ def test_scenes_come_whole(sandbox: Sandbox, tmp_path: Path) -> None:
     assert sorted(path.name for path in done.written) == sorted(found)
     assert done.bytes == sum(map(len, found.values()))
     assert done.skipped == ()
+
+
+def test_a_name_is_given_to_what_is_on_the_disk(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The very bytes that were written out (fsync) are renamed, within their folder."""
+    written_out: dict[int, tuple[int, str]] = {}
+    fsync = os.fsync
+
+    def seen(file: int) -> None:
+        fsync(file)
+        found = os.fstat(file)
+        names = [path for path in tmp_path.rglob("*") if path.stat().st_ino == found.st_ino]
+        written_out[found.st_ino] = found.st_size, str(names[0])
+
+    monkeypatch.setattr(os, "fsync", seen)
+    for path in download(sandbox.items[0], tmp_path).written:
+        found = path.stat()
+        assert written_out[found.st_ino] == (found.st_size, f"{path}.part")
 
 
 def test_readable_result(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -556,6 +576,17 @@ def test_no_signature_is_saved(tmp_path: Path) -> None:
     for path in tmp_path.rglob("*"):
         assert "X-Amz" not in path.name
         assert path.is_dir() or b"X-Amz" not in path.read_bytes()
+
+
+def test_what_is_asked_of_a_server_is_not_saved(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Nor is any other query, whatever it means to whoever wrote it there."""
+    item = an_item(sandbox, {"a": b"a"})
+    item |= {"collection": None}
+    signed = constellr_stac.sign(item["assets"]["a"]["href"])
+    item["assets"]["a"]["href"] = signed
+    download(item, tmp_path)
+    [record] = manifest(tmp_path).values()
+    assert record["href"] == signed.partition("?")[0]
 
 
 def test_a_catalogue_grows(sandbox: Sandbox, tmp_path: Path) -> None:
