@@ -315,6 +315,18 @@ def test_a_terminal_of_80_columns(
     assert not (no_colour and coloured)
 
 
+def test_words_are_whole_at_a_terminal(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is said at a terminal breaks between words; in a pipe it does not."""
+    monkeypatch.setenv("CONSTELLR_PASSWORD", "wrong-42")
+    code, screen = converse(["products"], columns=40)
+    assert code == 3
+    lines = as_seen(screen)
+    piped = constellr("products").stderr.split()
+    assert " ".join(lines).split() == piped
+    longest = max(map(len, piped))  # the URL
+    assert longest <= max(map(len, lines)) <= 40
+
+
 def order_in(sandbox: Sandbox) -> str:
     """Place an order that stays as it is, and return its id."""
     from datetime import UTC, datetime, timedelta

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shutil
 import sys
+import textwrap
 import traceback
 from typing import TYPE_CHECKING
 
@@ -63,6 +65,9 @@ def tell(error: BaseException, flags: Flags) -> int:
     code, lines = _explained(error, everything=flags.verbose > 0)
     if flags.traceback or flags.verbose > 1:
         lines = "".join(traceback.format_exception(error)).splitlines()
+    elif sys.stderr.isatty():
+        width = shutil.get_terminal_size().columns
+        lines = [part for line in "\n".join(lines).splitlines() for part in _broken(line, width)]
     if isinstance(error, typer.Abort) and sys.stderr.isatty():
         sys.stderr.write("\n")  # the cursor is behind a question
     with contextlib.suppress(OSError):  # nobody can be told
@@ -110,6 +115,11 @@ def _printable(text: str) -> str:
     return "".join(
         each if each.isprintable() or each in "\n\t" else repr(each)[1:-1] for each in text
     )
+
+
+def _broken(line: str, width: int) -> list[str]:
+    """Break a line between words; URLs and paths stay whole, to be copied."""
+    return textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def _counted(places: re.Match[str]) -> str:
