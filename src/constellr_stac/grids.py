@@ -84,7 +84,7 @@ def cube_grid(items: Sequence[pystac.Item], grids: Sequence[Grids], **arguments:
         arguments: Those of :data:`GRID_ARGUMENTS`, as :func:`odc.stac.load` has them.
 
     Raises:
-        ValueError: The arguments contradict each other.
+        ValueError: The arguments contradict each other, or the scenes.
 
     Warns:
         ResamplingWarning: Nothing was asked for, and scenes do not fit onto one grid.
@@ -102,12 +102,34 @@ def cube_grid(items: Sequence[pystac.Item], grids: Sequence[Grids], **arguments:
             known[key] = _parsed(item, own)
         parsed.append(known[key])
     _check_box(asked.get("bbox"))
+    if not {"geobox", "like"} & asked.keys():
+        _check_asked(items, asked)
     grid = _checked(output_geobox(parsed, **asked))
     if not {"geobox", "like"} & asked.keys():
         _check_unit(grid)
     if not {"geobox", "like", "crs", "resolution", "anchor", "align"} & asked.keys():
         _warn_resampled(grids, grid)
     return grid
+
+
+def _check_asked(items: Sequence[pystac.Item], asked: Mapping[str, Any]) -> None:
+    """Refuse what would make a cube of nothing."""
+    resolution, box = asked.get("resolution"), asked.get("bbox")
+    if isinstance(resolution, int | float) and not resolution > 0:
+        raise ValueError(
+            f"resolution= is a positive number, in units of the CRS, not {resolution}."
+        )
+    boxes = [
+        (*each[:2], *each[len(each) // 2 :][:2]) for each in (item.bbox for item in items) if each
+    ]
+    if box is None or not boxes or any(not w <= e <= 180 for w, _, e, _ in (box, *boxes)):  # noqa: PLR2004 - degrees
+        return  # over the antimeridian, all is more complicated
+    west, south, east, north = box
+    if all(w > east or e < west or s > north or n < south for w, s, e, n in boxes):
+        raise ValueError(
+            f"bbox= touches none of the scenes: it is west, south, east, north in degrees, "
+            f"and one of them is at {boxes[0]}, not {tuple(box)}."
+        )
 
 
 def native_grids(
