@@ -149,7 +149,9 @@ def test_what_fails_replaces_nothing(tmp_path: Path, *, is_folder: bool) -> None
     assert content.read_text() == "old"
     with replacing(path) as part:
         write(part, "new")
+        written = part.stat().st_ino
     assert content.read_text() == "new"
+    assert path.stat().st_ino == written  # renamed, not copied
     assert [each.name for each in tmp_path.iterdir()] == ["result"]
 
 
