@@ -35,6 +35,7 @@ __all__ = [
     "GRID_ARGUMENTS",
     "Grids",
     "ResamplingWarning",
+    "box_of",
     "centre_of",
     "cube_grid",
     "fits",
@@ -52,8 +53,6 @@ GRID_ARGUMENTS = (
 
 _HEADER_BYTES = 1 << 15
 _PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
-
-
 _HALF_TURN = 180.0
 _LEAST_METRES = 0.01
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # an item has to have a time; a place has none
@@ -101,35 +100,15 @@ def cube_grid(items: Sequence[pystac.Item], grids: Sequence[Grids], **arguments:
         if key not in known:
             known[key] = _parsed(item, own)
         parsed.append(known[key])
-    _check_box(asked.get("bbox"))
-    if not {"geobox", "like"} & asked.keys():
+    exact = bool({"geobox", "like"} & asked.keys())
+    if not exact:
         _check_asked(items, asked)
     grid = _checked(output_geobox(parsed, **asked))
-    if not {"geobox", "like"} & asked.keys():
+    if not exact:
         _check_unit(grid)
     if not {"geobox", "like", "crs", "resolution", "anchor", "align"} & asked.keys():
         _warn_resampled(grids, grid)
     return grid
-
-
-def _check_asked(items: Sequence[pystac.Item], asked: Mapping[str, Any]) -> None:
-    """Refuse what would make a cube of nothing."""
-    resolution, box = asked.get("resolution"), asked.get("bbox")
-    if isinstance(resolution, int | float) and not resolution > 0:
-        raise ValueError(
-            f"resolution= is a positive number, in units of the CRS, not {resolution}."
-        )
-    boxes = [
-        (*each[:2], *each[len(each) // 2 :][:2]) for each in (item.bbox for item in items) if each
-    ]
-    if box is None or not boxes or any(not w <= e <= 180 for w, _, e, _ in (box, *boxes)):  # noqa: PLR2004 - degrees
-        return  # over the antimeridian, all is more complicated
-    west, south, east, north = box
-    if all(w > east or e < west or s > north or n < south for w, s, e, n in boxes):
-        raise ValueError(
-            f"bbox= touches none of the scenes: it is west, south, east, north in degrees, "
-            f"and one of them is at {boxes[0]}, not {tuple(box)}."
-        )
 
 
 def native_grids(
@@ -231,9 +210,15 @@ def _shape_of(item: pystac.Item) -> Any:
         return _eastward(shapely.geometry.shape(item.geometry))
     if item.bbox is None:
         return None
-    west, south = item.bbox[:2]
-    east, north = item.bbox[len(item.bbox) // 2 :][:2]
+    west, south, east, north = box_of(item)
     return shapely.box(west, south, east + 360 if east < west else east, north)
+
+
+def box_of(item: pystac.Item) -> tuple[float, float, float, float]:
+    """Return an item's bbox without its heights."""
+    west, south, *_ = box = item.bbox or []
+    east, north = box[len(box) // 2 :][:2]
+    return west, south, east, north
 
 
 def _eastward(shape: Any) -> Any:
@@ -271,11 +256,30 @@ def _checked(grid: GeoBox | None) -> GeoBox:
     return grid
 
 
-def _check_box(bbox: Any) -> None:
-    """Refuse a box whose latitudes cannot be: longitude and latitude may be swapped."""
+def _check_asked(items: Sequence[pystac.Item], asked: Mapping[str, Any]) -> None:
+    """Refuse what would make a cube of nothing."""
+    resolution = asked.get("resolution")
+    if isinstance(resolution, int | float) and not resolution > 0:
+        raise ValueError(
+            f"resolution= is a positive number, in units of the CRS, not {resolution}."
+        )
+    if (box := asked.get("bbox")) is not None:
+        _check_box(box, [box_of(item) for item in items if item.bbox])
+
+
+def _check_box(box: Sequence[float], scenes: Sequence[Sequence[float]]) -> None:
+    """Refuse a box that cannot be, or that no scene touches: its numbers may be swapped."""
+    west, south, east, north = box
     pole = _HALF_TURN / 2
-    if bbox is not None and not -pole <= bbox[1] <= bbox[3] <= pole:
-        raise ValueError(f"bbox= is west, south, east, north in degrees, not {bbox}.")
+    if not -pole <= south <= north <= pole:
+        raise ValueError(f"bbox= is west, south, east, north in degrees, not {box}.")
+    if not scenes or any(not w <= e <= _HALF_TURN for w, _, e, _ in (box, *scenes)):
+        return  # across the antimeridian, all is more complicated
+    if all(w > east or e < west or s > north or n < south for w, s, e, n in scenes):
+        raise ValueError(
+            "bbox= touches none of the scenes: it is west, south, east, north in degrees, "
+            f"and one of them is at {tuple(scenes[0])}, not {tuple(box)}."
+        )
 
 
 def _check_unit(grid: GeoBox) -> None:

@@ -21,6 +21,7 @@ from .chunking import auto_chunks
 from .grids import (
     GRID_ARGUMENTS,
     Grids,
+    box_of,
     centre_of,
     cube_grid,
     footprint,
@@ -213,7 +214,7 @@ def _box(item: pystac.Item) -> dict[str, Any] | None:
     """Return an item's bbox as a polygon."""
     if item.bbox is None:
         return None
-    west, south, east, north = (*item.bbox[:2], *item.bbox[len(item.bbox) // 2 :][:2])
+    west, south, east, north = box_of(item)
     ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
     return {"type": "Polygon", "coordinates": [ring]}
 
