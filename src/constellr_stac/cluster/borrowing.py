@@ -7,6 +7,7 @@ there are new ones. One that is refused is reported as an event: its number, and
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["Borrower"]
 
 _log = logging.getLogger(__name__)
+
+_AT_WORK = (Status.running, Status.paused)
 
 
 class Borrower(WorkerPlugin):
@@ -67,11 +70,9 @@ class Borrower(WorkerPlugin):
             # The first task that needs a credential asks the client.
             _log.warning("The scheduler gave no credentials (%s).", type(error).__name__)
 
-    def teardown(self, worker: Worker) -> None:
+    async def teardown(self, worker: Worker) -> None:
         """Take the credentials off this process, and what was made with them."""
         worker.handlers.pop(self.name, None)
-        if worker.status == Status.running:  # so it is the plugin that goes, not the worker
-            worker.log_event(self.name, {"removed": True})
         self._worker = None
         if self._api is not None and self._api_loan is not None:
             held = self._api_loan.held
@@ -81,6 +82,11 @@ class Borrower(WorkerPlugin):
         if self._s3_loan is not None:
             LENT_S3.remove(PURPOSE, self._s3_loan)
         forget_fetchers()
+        if worker.status in _AT_WORK:  # so it is the plugin that goes, not the worker
+            worker.log_event(self.name, {"removed": True})
+            with contextlib.suppress(OSError, TimeoutError):
+                # The client may be gone, and with it the one who would do this.
+                await worker.scheduler.set_metadata(keys=[self.name], value=None)
 
     async def look(self) -> str:
         """Take what the scheduler keeps for its workers now."""

@@ -136,11 +136,6 @@ class Lender:
         """Whether the credentials are kept fresh."""
         return self._thread.is_alive()
 
-    def take_off_workers(self) -> None:
-        """Remove the plugin from every worker that can be reached."""
-        message = {"op": "plugin-remove", "name": self._name}
-        self._call(self._client.scheduler.broadcast, msg=message, on_error="ignore")
-
     def _reported(self, event: tuple[float, dict[str, Any]]) -> None:
         """Hand a worker's report on; this runs on the client's event loop."""
         self._reports.put(event[1])
