@@ -10,6 +10,7 @@ import contextlib
 import logging
 import queue
 import threading
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,7 @@ _log = logging.getLogger(__name__)
 
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.1, 30.0
 _CALL_SECONDS = 15.0
+_NONE_HOLDS = 30.0  # half of what workers take a no for
 _PASSING = (APIConnectionError, RateLimitError, ServerError)
 _UNREACHABLE = (OSError, TimeoutError, RuntimeError)  # the last: the client's loop has ended
 
@@ -49,18 +51,28 @@ class Offer:
         look: Returns the credential of now, renewed where that is due.
         discard: Drops one that was refused, where there may be another.
 
+    Keyword Args:
+        none_holds: Seconds in which it does not look again after it found no other: all workers
+            report the same refusal.
+
     Raises:
         ConstellrError: There is none.
     """
 
     def __init__(
-        self, look: Callable[[], Lendable], discard: Callable[[Any], object] | None = None
+        self,
+        look: Callable[[], Lendable],
+        discard: Callable[[Any], object] | None = None,
+        *,
+        none_holds: float = _NONE_HOLDS,
     ) -> None:
         self._look = look
         self._discard = discard
+        self._none_holds = none_holds
         self.parcel = Parcel(look(), 1)
         self.failures = 0
         self._passing = False
+        self._none_until = 0.0
 
     def renewed(self) -> bool:
         """Look again, and say whether there is another credential than before."""
@@ -84,11 +96,12 @@ class Offer:
 
         While the API is out of reach nothing is said: the borrowers wait, and this side tries on.
         """
-        if number == self.parcel.number and number > self.parcel.last:
+        if number == self.parcel.number and time.monotonic() >= self._none_until:
             if self._discard is not None:
                 self._discard(self.parcel.value)
             if not self.renewed() and not self._passing:
                 self.parcel = replace(self.parcel, last=number)
+                self._none_until = time.monotonic() + self._none_holds
 
     @property
     def pause(self) -> float:
