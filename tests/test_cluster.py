@@ -152,15 +152,19 @@ def cluster(logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lo
         patch.setenv("HOME", str(tmp_path_factory.mktemp("worker-home")))
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         patch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
-        with LocalCluster(
-            n_workers=WORKERS,
-            threads_per_worker=2,
-            processes=True,
-            dashboard_address=FREE,
-            preload=["on_workers"],
-            silence_logs=False,
-            local_directory=str(tmp_path_factory.mktemp("dask")),
-        ) as cluster:
+        with (
+            # Or a worker that is restarted twice within 15 s is taken for lost.
+            dask.config.set({"distributed.deploy.lost-worker-timeout": "1h"}),
+            LocalCluster(
+                n_workers=WORKERS,
+                threads_per_worker=2,
+                processes=True,
+                dashboard_address=FREE,
+                preload=["on_workers"],
+                silence_logs=False,
+                local_directory=str(tmp_path_factory.mktemp("dask")),
+            ) as cluster,
+        ):
             yield cluster
     handler.close()
     for name in ("", "distributed"):
@@ -373,6 +377,7 @@ def test_the_credential_itself_outlives_the_client(cluster: Any, client: Client)
             assert set(client.run(tokens_held, me.sandbox.api_url).values()) == {1}
         finally:
             client.unregister_worker_plugin(shared.name)
+        assert client.get_metadata([shared.name]) is None  # nobody else was there to take it back
         assert set(client.run(tokens_held, me.sandbox.api_url).values()) == {0}
         with pytest.raises(CredentialsNotFoundError):
             client.run(found, me.sandbox.api_url)
@@ -486,6 +491,18 @@ def test_taken_off_by_the_plugins_name(client: Client) -> None:
         until(lambda: client.get_metadata([shared.name]) is None)
         until(lambda: not shared._lender.running)
         shared.close()
+
+
+def test_taken_off_after_the_client_is_closed(cluster: Any, client: Client) -> None:
+    """The end of the block is the end of the loan, whatever was closed before."""
+    with user(presigned=True) as me:
+        other = Client(cluster.scheduler_address, set_as_default=False)
+        with share_credentials(other, me.auth) as shared:
+            other.close()
+            assert client.get_metadata([shared.name]) is not None
+        assert client.get_metadata([shared.name]) is None
+        with pytest.raises(CredentialsNotFoundError):
+            client.run(found, me.sandbox.api_url)
 
 
 # What people do with cubes
