@@ -25,6 +25,7 @@ import numpy as np
 import pytest
 import rasterio
 import requests
+import stackstac
 import xarray as xr
 from distributed import Client, LocalCluster, wait
 from distributed.protocol.serialize import Serialize
@@ -39,6 +40,7 @@ from constellr_stac import (
     Token,
     WorkerError,
     check_workers,
+    settings,
     share_credentials,
 )
 from constellr_stac.cluster import (
@@ -522,6 +524,30 @@ def test_what_is_done_with_cubes(client: Client, tmp_path: Path) -> None:
         cube.to_dataset().to_zarr(tmp_path / "cube.zarr", zarr_format=2)
         stored = xr.open_zarr(tmp_path / "cube.zarr").lst
         np.testing.assert_array_equal(stored, values)
+
+
+@PRESIGNED
+def test_plain_stackstac_reads_where_the_client_does(
+    client: Client, monkeypatch: pytest.MonkeyPatch, *, presigned: bool
+) -> None:
+    """A reader that is made on the worker finds the client's API and store; later no more."""
+    with user(presigned=presigned) as me:
+        for name, value in me.sandbox.environment().items():
+            monkeypatch.setenv(name, value)
+        bounds = tuple(me.cube(1).odc.geobox.boundingbox)
+        stacked = stackstac.stack(
+            constellr_stac.stable(me.items[:4]),
+            ["lst"],
+            epsg=32611,
+            resolution=30,
+            bounds=bounds,
+            snap_bounds=False,
+            reader=constellr_stac.StackstacReader,
+        )
+        with share_credentials(client):
+            values = stacked[:, 0].compute()
+        np.testing.assert_array_equal(values.astype("float32"), expected(me.items[:4]))
+        assert set(client.run(settings.api_url).values()) == {settings.DEFAULT_API_URL}
 
 
 @pytest.mark.parametrize("scheduler", ["threads", "processes", "synchronous"])

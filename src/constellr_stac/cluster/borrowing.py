@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from distributed import Status, WorkerPlugin
 
+from constellr_stac import settings
 from constellr_stac.assets import forget_fetchers
 from constellr_stac.credentials import LENT as LENT_API
 from constellr_stac.credentials import Credential, Password
 from constellr_stac.loans import Loan
-from constellr_stac.settings import origin
 from constellr_stac.storage_credentials import LENT as LENT_S3
 from constellr_stac.storage_credentials import PURPOSE, StorageCredentials
 from constellr_stac.tokens import forget_token
@@ -25,6 +25,8 @@ from constellr_stac.tokens import forget_token
 from .parcels import API, S3, opened
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from distributed import Worker
 
 __all__ = ["Borrower"]
@@ -44,12 +46,15 @@ class Borrower(WorkerPlugin):
     Keyword Args:
         api: The API that there is a credential for, if there is one.
         s3: Whether there are AWS credentials.
+        where: Where the client finds the API and the store, as variables.
     """
 
-    def __init__(self, name: str, *, api: str | None, s3: bool) -> None:
+    def __init__(self, name: str, *, api: str | None, s3: bool, where: Mapping[str, str]) -> None:
         self.name = name
         self._api = api
         self._s3 = s3
+        self._where = where
+        self._where_loans: dict[str, Loan[str]] = {}
         self._worker: Worker | None = None
         self._api_loan: Loan[Credential] | None = None
         self._s3_loan: Loan[StorageCredentials] | None = None
@@ -57,9 +62,13 @@ class Borrower(WorkerPlugin):
     async def setup(self, worker: Worker) -> None:
         """Borrow, before the worker gets its first task."""
         self._worker = worker
+        for name, value in self._where.items():
+            loan = self._where_loans[name] = Loan[str](lambda _number: None)
+            loan.put(1, value)
+            settings.LENT.add(name, loan)
         if self._api is not None:
             self._api_loan = Loan(_Report(worker, self.name, API))
-            LENT_API.add(origin(self._api), self._api_loan)
+            LENT_API.add(settings.origin(self._api), self._api_loan)
         if self._s3:
             self._s3_loan = Loan(_Report(worker, self.name, S3))
             LENT_S3.add(PURPOSE, self._s3_loan)
@@ -74,9 +83,11 @@ class Borrower(WorkerPlugin):
         """Take the credentials off this process, and what was made with them."""
         worker.handlers.pop(self.name, None)
         self._worker = None
+        for name, loan in self._where_loans.items():
+            settings.LENT.remove(name, loan)
         if self._api is not None and self._api_loan is not None:
             held = self._api_loan.held
-            LENT_API.remove(origin(self._api), self._api_loan)
+            LENT_API.remove(settings.origin(self._api), self._api_loan)
             if isinstance(held, Password):
                 forget_token(self._api, held)
         if self._s3_loan is not None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from constellr_stac.credentials import ApiKey
 from constellr_stac.errors import SigningError, WorkerError
-from constellr_stac.settings import is_loopback
+from constellr_stac.settings import is_loopback, storage_settings
 from constellr_stac.signing import Signer
 from constellr_stac.storage import CredentialSource
 
@@ -63,7 +63,7 @@ class SharedCredentials:
         self.lent = lent
         """What the workers have now, in words."""
         self._client: Any = client  # whose types are known in part
-        self._scheduler = self._client.scheduler.address
+        self._scheduler: str = cast("Any", client).scheduler.address
         self._lender = lender
         self._closed = False
 
@@ -198,9 +198,12 @@ def share_credentials(
         offers[API] = _api_offer(own, send_credential=send_credential)
         lent.append(f"{type(offers[API].parcel.value).__name__} for {api}")
     s3 = _s3_offer(aws, send_credential=send_credential)
+    where = {} if api is None else {"CONSTELLR_API_URL": api}
     if s3 is not None:
         offers[S3] = s3
         lent.append("AWS credentials")
+        store = aws.settings if isinstance(aws, Signer) else storage_settings()
+        where |= {"AWS_REGION": store.region, "AWS_ENDPOINT_URL_S3": store.endpoint or ""}
     if not offers:
         raise ValueError("There is nothing to lend: auth=False, and no AWS credentials.")
     name = f"constellr-credentials-{uuid.uuid4().hex[:8]}"
@@ -208,7 +211,7 @@ def share_credentials(
     shared = SharedCredentials(client, name, api, tuple(lent), lender)
     try:
         lender.start()
-        waiting.register_plugin(Borrower(name, api=api, s3=S3 in offers))
+        waiting.register_plugin(Borrower(name, api=api, s3=S3 in offers, where=where))
     except BaseException as error:
         shared.close()
         if not isinstance(error, Exception):
