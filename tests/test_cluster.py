@@ -49,13 +49,23 @@ from constellr_stac.cluster import (
     WorkerRow,
     WorkerTable,
     WorkerVersionWarning,
+    sharing,
 )
 from constellr_stac.cluster.checks import _versions, _warn_of_versions
 from constellr_stac.cluster.parcels import Parcel, sealed
 from constellr_stac.cluster.sharing import _warn_if_unencrypted
 from constellr_stac.errors import CredentialsNotFoundError
 from constellr_stac.sandbox import Fault, Sandbox
-from on_workers import LOGS, environment, found, log_everything, process, slowly, tokens_held
+from on_workers import (
+    LOGS,
+    environment,
+    found,
+    log_everything,
+    plugins,
+    process,
+    slowly,
+    tokens_held,
+)
 from real_scenes import SCENES, truth
 
 if TYPE_CHECKING:
@@ -665,6 +675,21 @@ def test_an_unencrypted_connection_is_warned_about(address: str, *, private: boo
         _warn_if_unencrypted(["tcp://127.0.0.1:1", address])
     assert [w.category for w in caught] == ([] if private else [UnencryptedClusterWarning])
     assert private or address in str(caught[0].message)
+
+
+def test_lending_warns_where_others_may_listen(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The warning comes before anything is sent, and points at the line that shares."""
+    monkeypatch.setattr(sharing, "is_loopback", lambda host: host != "127.0.0.1")
+    with user() as me:
+        with pytest.warns(UnencryptedClusterWarning, match="tcp://127") as warned:
+            share_credentials(client, me.auth).close()
+        assert warned[0].filename == __file__
+        names = set(client.run(plugins).popitem()[1])
+        with pytest.raises(UnencryptedClusterWarning):  # an error, where warnings are errors
+            share_credentials(client, me.auth)
+        assert set(client.run(plugins).popitem()[1]) == names
 
 
 def test_what_cannot_be_shared(cluster: Any, client: Client) -> None:
