@@ -570,8 +570,13 @@ def test_schedulers_without_a_cluster(
         for name, value in me.sandbox.environment().items():
             monkeypatch.setenv(name, value)
         cube = constellr_stac.load(me.items[:4], "lst", chunks={"time": 1}).lst
+        me.sandbox.clear_requests()
         with dask.config.set(scheduler=scheduler, num_workers=2):
             np.testing.assert_array_equal(cube.compute(), expected(me.items[:4]))
+        processes = 2 if scheduler == "processes" else 0
+        assert me.requests("/token") <= processes * presigned
+        # Dask may open in one process and read in the other; its own, between them, reads nothing.
+        assert me.requests("/constellr-sandbox") <= 4 * max(processes, 1)
 
 
 def test_workers_in_the_process_of_the_client() -> None:
