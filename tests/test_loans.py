@@ -121,6 +121,16 @@ def test_an_offer_is_looked_at_again_later() -> None:
     assert (offer.parcel.number, offer.parcel.value) == (2, keys("NEXT"))
 
 
+def test_an_offer_of_another_number_is_looked_at_at_once() -> None:
+    """That there was no other than the first says nothing about the second."""
+    found = iter(["FIRST", "FIRST", "SECOND", "THIRD"])
+    offer = Offer(lambda: keys(next(found)), none_holds=60)
+    offer.refused(1)
+    assert offer.renewed()
+    offer.refused(2)
+    assert (offer.parcel.number, offer.parcel.value) == (3, keys("THIRD"))
+
+
 def test_a_silent_lender_is_waited_for_once() -> None:
     """When the client is gone, one task finds that out slowly, and the others at once."""
     lender = Lender(patience=0.2)

@@ -89,6 +89,7 @@ class Offer:
             self.parcel = replace(self.parcel, trouble="")
             return False
         self.parcel = Parcel(value, self.parcel.number + 1)
+        self._none_until = 0.0  # that was said of another one
         return True
 
     def refused(self, number: int) -> None:
