@@ -55,7 +55,7 @@ def api_url(explicit: str | None = None) -> str:
         >>> api_url("https://api.constellr.com/stac/")
         'https://api.constellr.com'
     """
-    url = explicit or _found("CONSTELLR_API_URL") or DEFAULT_API_URL
+    url = explicit or _variable("CONSTELLR_API_URL") or DEFAULT_API_URL
     return checked_url(url, "The API's URL").rstrip("/").removesuffix("/stac")
 
 
@@ -133,17 +133,17 @@ def storage_settings(
     Raises:
         InsecureURLError: The endpoint is ``http://`` and not on this machine.
     """
-    endpoint = endpoint or _found("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+    endpoint = endpoint or _variable("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
     if endpoint is not None:
         endpoint = checked_url(endpoint, "The S3 endpoint").rstrip("/")
     return StorageSettings(
-        region=region or _found("AWS_REGION", "AWS_DEFAULT_REGION") or DEFAULT_REGION,
+        region=region or _variable("AWS_REGION", "AWS_DEFAULT_REGION") or DEFAULT_REGION,
         endpoint=endpoint,
-        profile=profile or _found("AWS_PROFILE"),
+        profile=profile or _variable("AWS_PROFILE"),
     )
 
 
-def _found(*names: str) -> str | None:
+def _variable(*names: str) -> str | None:
     """Return the first of these variables that the environment has, else the dask client."""
     loans = [LENT.of(name) for name in names]
     values = [os.environ.get(name) for name in names] + [loan and loan.held for loan in loans]
