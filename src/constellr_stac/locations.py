@@ -17,7 +17,7 @@ import requests
 from .auth import ConstellrAuth, api_session
 from .errors import APIConnectionError, APIError
 from .references import is_signed
-from .renewal import Renewing
+from .renewal import Renewing, utc_now
 from .signing import Signer, signature_expiry
 from .transport import cause_of
 
@@ -27,11 +27,13 @@ if TYPE_CHECKING:
 
     import pystac
 
+    from .credentials import Credential
     from .references import Reference
 
 __all__ = ["Locations"]
 
 _SUCCESS = 200
+_ENOUGH = 1000  # items that are kept without asking whether they are still of use
 
 
 @dataclass(frozen=True)
@@ -57,15 +59,19 @@ class Locations:
     """Where assets can be read now. Equal for equal settings; pickles without a secret.
 
     Args:
-        auth: Asks the API for items; by default with the credential found where it runs.
+        auth: Asks the API for items; a credential will do. By default with the credential found
+            where it runs.
         signer: Signs ``s3://`` hrefs; by default with the credentials found where it runs.
     """
 
-    def __init__(self, auth: ConstellrAuth | None = None, signer: Signer | None = None) -> None:
-        self.auth = auth or ConstellrAuth()
+    def __init__(
+        self, auth: ConstellrAuth | Credential | None = None, signer: Signer | None = None
+    ) -> None:
+        self.auth = auth if isinstance(auth, ConstellrAuth) else ConstellrAuth(auth)
         self.signer = signer or Signer()
         self._lock = threading.Lock()
         self._items: dict[tuple[str, str], Renewing[_SignedItem]] = {}
+        self._most = _ENOUGH
         self._session: requests.Session | None = None
 
     def url(self, reference: Reference) -> str:
@@ -121,6 +127,7 @@ class Locations:
                 return  # each band of an item asks for this
             signed = _SignedItem.of(urls)
             if held is None or signed.outlives(held):
+                self._make_room()
                 self._items[key] = Renewing(_Ask(self, *key), _expiry, value=signed)
 
     def __eq__(self, other: object) -> bool:
@@ -134,6 +141,17 @@ class Locations:
     def __reduce__(self) -> tuple[Any, ...]:
         return Locations, (self.auth, self.signer)
 
+    def _make_room(self) -> None:
+        """Let go of items whose URLs have ended, as they pile up in a process that lives long."""
+        if len(self._items) < self._most:
+            return
+        now = utc_now()
+        for key, item in list(self._items.items()):
+            held = item.held
+            if held is not None and held.expires_at is not None and held.expires_at <= now:
+                del self._items[key]
+        self._most = max(_ENOUGH, 2 * len(self._items))
+
     def _item(self, reference: Reference) -> Renewing[_SignedItem]:
         key = (reference.collection, reference.item)
         with self._lock:
@@ -145,7 +163,7 @@ class Locations:
         """Ask the API for an item again.
 
         Raises:
-            APIError: It does not give it.
+            APIError: It does not give it, or answers with something else.
             APIConnectionError: It does not answer.
         """
         with self._lock:
@@ -165,8 +183,15 @@ class Locations:
             ) from error
         if answer.status_code != _SUCCESS:
             raise APIError.from_response(answer)
-        assets = answer.json()["assets"]
-        return _SignedItem.of({name: asset["href"] for name, asset in assets.items()})
+        try:
+            assets = answer.json()["assets"]
+            return _SignedItem.of({name: asset["href"] for name, asset in assets.items()})
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise APIError(
+                f"GET {url} answered with no STAC item. Is this the API's URL?",
+                status_code=answer.status_code,
+                request_url=url,
+            ) from error
 
 
 class _Ask:
