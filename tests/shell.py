@@ -39,6 +39,18 @@ def constellr(
     )
 
 
+def in_shell(line: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a shell does that reads ``constellr``, a space, and ``line``."""
+    return subprocess.run(
+        ["/bin/sh", "-c", f"'{PROGRAM}' {line}"],
+        capture_output=True,
+        check=False,
+        env=_environment(),
+        text=True,
+        timeout=_PATIENCE,
+    )
+
+
 @contextmanager
 def started(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], IO[str], IO[str]]]:
     """Start the command line without a terminal; yield the process, its output and its errors.

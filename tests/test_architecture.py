@@ -20,7 +20,7 @@ PACKAGE = Path(constellr_stac.__file__).parent
 
 FLOORS = (
     # L0 knows nobody
-    {"errors", "loans"},
+    {"errors", "loans", "secret"},
     {"renewal", "settings", "transport"},
     # L1 credentials as values
     {"credentials"},

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import functools
+import json
 import logging
 import pickle
 import threading
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote_plus
 
 import pystac_client
 import pytest
@@ -195,6 +200,29 @@ def test_a_key_that_was_replaced_in_the_environment_is_noticed(
         assert products(sandbox, auth).status_code == 200
 
 
+def test_a_corrected_password_is_noticed(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refused password was looked up: with the right one in its place, the same auth works."""
+    monkeypatch.setenv("CONSTELLR_PASSWORD", "wrong")
+    auth = ConstellrAuth()
+    with pytest.raises(AuthenticationError, match="CONSTELLR_PASSWORD"):
+        products(sandbox, auth)
+    monkeypatch.setenv("CONSTELLR_PASSWORD", sandbox.password)
+    assert products(sandbox, auth).status_code == 200
+
+
+def test_the_modules_own_modifier_reads_the_environment_each_time(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another account in the environment is the one whose next request it is."""
+    stac_io = StacApiIO(request_modifier=constellr_stac.request_modifier)
+    stac_io.request(f"{sandbox.api_url}/stac")
+    viewer = sandbox.accounts["viewer"]
+    monkeypatch.setenv("CONSTELLR_USERNAME", viewer.username)
+    monkeypatch.setenv("CONSTELLR_PASSWORD", viewer.password)
+    with pytest.raises(pystac_client.exceptions.APIError, match="not authorized"):
+        stac_io.request(f"{sandbox.api_url}/stac")
+
+
 def test_an_ended_token_is_not_sent(sandbox: Sandbox) -> None:
     """A token that cannot renew itself says that it has ended."""
     ended = Token("t0ken", datetime(2026, 1, 1, tzinfo=UTC))
@@ -227,12 +255,24 @@ def test_an_answer_without_a_token_is_an_error(sandbox: Sandbox) -> None:
 
 
 def test_an_api_that_is_not_there_is_a_connection_error(sandbox: Sandbox) -> None:
-    """A refused connection names the URL, and does not carry the password along."""
+    """A refused connection names the URL and carries no password along, not in a frame either."""
     gone = ConstellrAuth(password_of(sandbox), base_url="http://127.0.0.1:9")
     with pytest.raises(APIConnectionError) as caught:
         requests.get("http://127.0.0.1:9/products", auth=gone, timeout=10)
     assert "http://127.0.0.1:9/token" in str(caught.value)
     assert getattr(caught.value.__cause__, "request", None) is None
+    trace = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    shown = "".join(trace.format())
+    assert "Connection refused" in shown
+    assert sandbox.password not in shown
+    assert quote_plus(sandbox.password) not in shown
+
+
+def jwt(issued_at: datetime, life: timedelta) -> Token:
+    """A token that says itself when it was issued and when it ends."""
+    claims = {"iat": issued_at.timestamp(), "exp": (issued_at + life).timestamp()}
+    payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+    return Token(f"e30.{payload}.c2ln")
 
 
 def test_a_tokens_end_is_put_on_this_machines_clock() -> None:
@@ -244,12 +284,20 @@ def test_a_tokens_end_is_put_on_this_machines_clock() -> None:
         timed = _timed(token, format_datetime(server_now)).expires_at
         assert timed is not None
         assert abs(timed - now - timedelta(hours=2)) < timedelta(seconds=10)
+        its_own = _timed(jwt(server_now, timedelta(hours=2)), None).expires_at
+        assert its_own is not None
+        assert abs(its_own - now - timedelta(hours=2)) < timedelta(seconds=10)
     opaque = _timed(Token("t0ken"), None).expires_at
     assert opaque is not None
     assert abs(opaque - now - timedelta(hours=24)) < timedelta(seconds=10)
 
 
 # To the API's origin and nowhere else
+
+
+def getting(auth: ConstellrAuth, *, with_session: bool) -> Callable[..., requests.Response]:
+    """GET with an auth object: by a session of ours, or by ``requests`` itself."""
+    return api_session(auth).get if with_session else functools.partial(requests.get, auth=auth)
 
 
 def credentials_of(sandbox: Sandbox) -> list[ConstellrAuth]:
@@ -270,9 +318,7 @@ def test_no_credential_crosses_a_redirect_to_another_origin(
             sandbox.fail(
                 Fault("/products", status=307, headers={"Location": stranger.api_url + "/catch"})
             )
-            get = api_session(auth).get if with_session else requests.get
-            extra: dict[str, Any] = {} if with_session else {"auth": auth}
-            get(sandbox.api_url + "/products", timeout=10, **extra)
+            getting(auth, with_session=with_session)(sandbox.api_url + "/products", timeout=10)
         caught = sent(stranger, "/catch")
         assert len(caught) == 2
         for exchange in caught:
@@ -280,13 +326,46 @@ def test_no_credential_crosses_a_redirect_to_another_origin(
             assert "x-api-key" not in exchange.headers
 
 
+@pytest.mark.parametrize("with_session", [False, True], ids=["requests.get", "api_session"])
+def test_no_credential_goes_to_another_origin(sandbox: Sandbox, *, with_session: bool) -> None:
+    """An auth object adds nothing to a request that goes elsewhere, an object store say."""
+    with Sandbox() as stranger:
+        for auth in credentials_of(sandbox):
+            getting(auth, with_session=with_session)(stranger.s3_url + "/catch", timeout=10)
+        assert len(stranger.requests) == 2
+        for exchange in stranger.requests:
+            assert exchange.headers.keys().isdisjoint({"authorization", "x-api-key"})
+    assert sandbox.requests == []
+
+
+@pytest.mark.parametrize("with_session", [False, True], ids=["requests.get", "api_session"])
+def test_no_credential_crosses_a_redirect_after_a_renewal(
+    sandbox: Sandbox, *, with_session: bool
+) -> None:
+    """Where a request that was sent again is redirected away, neither token follows."""
+    auth = auth_of(sandbox)
+    products(sandbox, auth)
+    sandbox.revoke_tokens()
+    with Sandbox() as stranger:
+        away = {"Location": stranger.api_url + "/catch"}
+        sandbox.fail(Fault("/products", skip=1, status=307, headers=away))
+        getting(auth, with_session=with_session)(sandbox.api_url + "/products", timeout=10)
+        [caught] = sent(stranger, "/catch")
+        assert "authorization" not in caught.headers
+    assert [exchange.status for exchange in sent(sandbox, "/products")] == [200, 401, 307]
+
+
 def test_a_modifier_gives_nothing_to_the_host_of_a_next_link(sandbox: Sandbox) -> None:
     """pystac-client follows links to any host; the credential stays behind."""
     with Sandbox() as stranger:
         for auth in credentials_of(sandbox):
-            stac_io = StacApiIO(request_modifier=make_request_modifier(auth))
+            modifier = make_request_modifier(auth)
+            stac_io = StacApiIO(request_modifier=modifier)
             with pytest.raises(pystac_client.exceptions.APIError):
                 stac_io.read_text(stranger.api_url + "/stac/search")
+            left_alone = modifier(requests.Request("GET", stranger.api_url))
+            assert left_alone is not None
+            assert left_alone.auth is None  # or what .netrc has for that host would not be sent
         assert len(stranger.requests) == 2
         for exchange in stranger.requests:
             assert "authorization" not in exchange.headers
@@ -297,16 +376,17 @@ def test_a_modifier_gives_nothing_to_the_host_of_a_next_link(sandbox: Sandbox) -
 def test_netrc_does_not_displace_the_credential(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, with_session: bool
 ) -> None:
-    """An entry for the API's host goes into no request, not even after a redirect there."""
+    """An entry for the API's host displaces nothing.
+
+    Where ``requests`` itself puts it in after a redirect, a 401 brings the credential back.
+    """
     file = tmp_path / "netrc"
     file.write_text("machine 127.0.0.1 login other password 0ther\n")
     file.chmod(0o600)
     monkeypatch.setenv("NETRC", str(file))
     auth = auth_of(sandbox)
     sandbox.fail(Fault("/stac", status=307, headers={"Location": sandbox.api_url + "/products"}))
-    get = api_session(auth).get if with_session else requests.get
-    extra: dict[str, Any] = {} if with_session else {"auth": auth}
-    answer = get(sandbox.api_url + "/stac", timeout=10, **extra)
+    answer = getting(auth, with_session=with_session)(sandbox.api_url + "/stac", timeout=10)
     assert answer.status_code == 200
     assert "authorization" not in sent(sandbox, "/token")[0].headers
     assert len(sent(sandbox, "/token")) == 1

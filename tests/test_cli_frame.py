@@ -20,7 +20,7 @@ from constellr_stac.cli.app import app
 from constellr_stac.cli.failures import FAILED, INTERRUPTED, UNAUTHENTICATED, USAGE
 from constellr_stac.cli.flags import Flags
 from constellr_stac.sandbox import Fault
-from shell import as_seen, constellr, converse, started
+from shell import as_seen, constellr, converse, in_shell, started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,6 +132,9 @@ def loaded(profile: str) -> set[str]:
         (["search", "--bbox", "1,2,3"], "'1,2,3' is no box"),
         (["search", "--datetime", "yesterday"], "yesterday"),
         (["sign", "items.json"], "items.json: No such file or directory"),
+        (["sign", "s3://bucket/key", ""], "An href is empty"),
+        (["aoi", "info", "field.kml"], "field.kml: No such file or directory"),
+        (["orders", "--json"], "A command is missing"),
         (["sandbox", "--latency", "5x"], "'5x' is no time span"),
         (["download", "-c", "x", "-o", "y", "--layout", "nested"], "'nested' is not one of"),
     ],
@@ -249,6 +252,37 @@ def test_interrupted(sandbox: Sandbox) -> None:
         assert errors.read() == "Interrupted.\n"
 
 
+def test_interrupted_before_it_begins(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while the libraries are being loaded is no traceback, either."""
+    arguments = ["orders", "wait", order_in(sandbox), "--interval", "1h"]
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
+    with started(*arguments) as (process, _, errors):
+        while " typer." not in errors.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+        told = errors.read()
+    assert told.endswith("Interrupted.\n")
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [("products >&-", 0), ("products --json <&- >&- 2>&-", 0), ("serach 2>&-", 2)],
+)
+def test_streams_that_are_closed(sandbox: Sandbox, line: str, code: int) -> None:
+    """Who wants no output closes it, and gets no error for that."""
+    run = in_shell(line)
+    assert (run.returncode, run.stdout, run.stderr) == (code, "", "")
+
+
+def test_a_full_disk_behind_standard_output(sandbox: Sandbox) -> None:
+    """Results that cannot be written are a failure, told in one line; errors keep their code."""
+    run = in_shell("products > /dev/full")
+    assert (run.returncode, run.stderr) == (1, "Error: No space left on device.\n")
+    assert in_shell("serach 2> /dev/full").returncode == 2
+
+
 def test_a_reader_that_leaves(sandbox: Sandbox) -> None:
     """`constellr ... | head` ends without a word when nobody reads any more."""
     with started("search", "--json") as (_, output, errors):
@@ -279,6 +313,18 @@ def test_a_terminal_of_80_columns(
     assert sum("LSTPRECISION_ECO01_9Q5B8K2T_2023" in line for line in lines) == 2
     coloured = re.search(r"\x1b\[(?:\d+;)*(3[0-7]|9[0-7])m", screen)
     assert not (no_colour and coloured)
+
+
+def test_words_are_whole_at_a_terminal(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is said at a terminal breaks between words; in a pipe it does not."""
+    monkeypatch.setenv("CONSTELLR_PASSWORD", "wrong-42")
+    code, screen = converse(["products"], columns=40)
+    assert code == 3
+    lines = as_seen(screen)
+    piped = constellr("products").stderr.split()
+    assert " ".join(lines).split() == piped
+    longest = max(map(len, piped))  # the URL
+    assert longest <= max(map(len, lines)) <= 40
 
 
 def order_in(sandbox: Sandbox) -> str:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from constellr_stac.cli.batches import read_batch
 from constellr_stac.cli.failures import Failure
-from constellr_stac.cli.inputs import bbox, duration
+from constellr_stac.cli.inputs import bbox, duration, from_json
 from constellr_stac.cli.logs import without_secrets
 from constellr_stac.cli.output import replacing
 from constellr_stac.cli.scenes import items_in
@@ -55,6 +55,15 @@ def test_json_is_json(capsys: pytest.CaptureFixture[str]) -> None:
         "nan": None,
         "1": [[True, None, 2.5]],
     }
+
+
+def test_windows_marks_its_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What PowerShell writes into a file or a pipe is JSON, mark and all."""
+    (tmp_path / "items.json").write_text("[1]", "utf-8-sig")
+    assert from_json(str(tmp_path / "items.json")) == [1]
+    with (tmp_path / "items.json").open(encoding="utf-8") as pipe:
+        monkeypatch.setattr("sys.stdin", pipe)
+        assert from_json("-") == [1]
 
 
 def test_columns_are_left_out_before_they_are_broken(
@@ -140,7 +149,9 @@ def test_what_fails_replaces_nothing(tmp_path: Path, *, is_folder: bool) -> None
     assert content.read_text() == "old"
     with replacing(path) as part:
         write(part, "new")
+        written = part.stat().st_ino
     assert content.read_text() == "new"
+    assert path.stat().st_ino == written  # renamed, not copied
     assert [each.name for each in tmp_path.iterdir()] == ["result"]
 
 

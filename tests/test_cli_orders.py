@@ -11,7 +11,7 @@ import pytest
 
 from constellr_stac.orders import OrdersClient
 from constellr_stac.sandbox import Fault, Sandbox
-from shell import as_seen, constellr, converse
+from shell import as_seen, constellr, converse, in_shell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,6 +104,15 @@ def test_scripts_say_yes(sandbox: Sandbox, here: Path) -> None:
     assert {order["id"] for order in placed} == {order["id"] for order in sandbox.orders}
     listed = constellr("orders", "list", "--json", "--limit", "1")
     assert [order["id"] for order in json.loads(listed.stdout)] == [sandbox.orders[-1]["id"]]
+
+
+def test_placed_orders_are_named_in_any_case(sandbox: Sandbox, here: Path) -> None:
+    """Orders whose answer cannot be printed are told to be placed: nobody orders them again."""
+    file = in_yaml("summer.yaml", an_order())
+    run = in_shell(f"orders create {file} --yes --json > /dev/full")
+    assert run.returncode == 1
+    [placed] = sandbox.orders
+    assert f"Placed all the same: {placed['id']}." in run.stderr
 
 
 def test_a_dry_run_prints_the_payload(sandbox: Sandbox, here: Path) -> None:
@@ -245,6 +254,8 @@ def test_an_area_is_measured(sandbox: Sandbox, here: Path) -> None:
     assert told["bbox_width"] == pytest.approx(7300, rel=0.02)
     text = constellr("aoi", "info", "field.geojson").stdout
     assert f"{told['bbox_width']:,.1f} m" in text
+    plain = constellr("aoi", "info", "field.geojson", PYTHONIOENCODING="ascii")
+    assert (plain.returncode, plain.stdout) == (0, text.replace("²", "\\xb2"))
     assert sandbox.areas == []
     Path("point.geojson").write_text('{"type": "Point", "coordinates": [8, 49]}')
     assert constellr("aoi", "info", "point.geojson").returncode != 0

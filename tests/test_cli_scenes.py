@@ -66,6 +66,15 @@ def test_search_counts_and_finds_nothing(sandbox: Sandbox) -> None:
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "No scenes match.\n")
 
 
+def test_search_signs(sandbox: Sandbox) -> None:
+    """--sign prints the items with URLs that anyone can GET."""
+    run = constellr("search", "--json", "--sign", "--id", NEWEST)
+    assert run.returncode == 0
+    [item] = json.loads(run.stdout)["features"]
+    answer = requests.get(item["assets"]["metadata"]["href"], timeout=10)
+    assert answer.json()["product_id"] == NEWEST
+
+
 def test_search_in_a_geometry(sandbox: Sandbox, here: Path) -> None:
     """--intersects takes a GeoJSON file, and refuses one that holds no geometry."""
     Path("far.json").write_text('{"type": "Point", "coordinates": [8.0, 49.0]}')
@@ -191,6 +200,7 @@ def test_cube_explains_before_it_reads(sandbox: Sandbox, here: Path) -> None:
         (["items.json", "-o", "there.zarr", "--overwrite"], 2, "no Zarr store"),
         (["items.json", "-o", "no/such.zarr"], 2, "is no folder"),
         (["items.json", "-b", "lts", "-o", "x.zarr"], 2, "There are: "),
+        (["items.json", "--crs", "EPSG:9", "-o", "x.zarr"], 2, "'EPSG:9' is no CRS"),
         (["-c", "nothing", "-o", "x.zarr"], 1, "No scenes match"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -6,6 +6,7 @@ import json
 import logging
 import pickle
 import socket
+import traceback
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -138,12 +139,37 @@ def test_opens_what_the_environment_names(sandbox: Sandbox) -> None:
     assert "http://www.opengis.net/spec/cql2/1.0/conf/cql2-text" in client.get_conforms_to()
 
 
-@pytest.mark.parametrize("tail", ["", "/", "/stac", "/stac/"])
-def test_url_with_and_without_stac(sandbox: Sandbox, tail: str) -> None:
-    """The API's URL is understood with and without the path of the landing page."""
+@pytest.mark.parametrize(
+    "form", ["{url}", "{url}/", "{url}/stac", "{url}/stac/", " {url}\n", "HTTP://LOCALHOST:{port}"]
+)
+def test_url_with_and_without_stac(sandbox: Sandbox, form: str) -> None:
+    """The API's URL is understood with and without the landing page's path, and as it is typed."""
+    port = urlsplit(sandbox.api_url).port
     credential = Password(sandbox.username, sandbox.password)
-    client = open_client(sandbox.api_url + tail, auth=credential)
-    assert client.get_self_href() == f"{sandbox.api_url}/stac"
+    client = open_client(form.format(url=sandbox.api_url, port=port), auth=credential)
+    host = "localhost" if "LOCALHOST" in form else "127.0.0.1"
+    assert client.get_self_href() == f"http://{host}:{port}/stac"
+    assert found(client, ids=ids(sandbox)[:1]) == ids(sandbox)[:1]
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("api.constellr.com", "start with https://"),
+        ("ftp://api.constellr.com", "start with https://"),
+        ("https:///stac", "name a host"),
+        ("https://api.constellr.com:http", "no URL"),
+        ("https://api.constellr.com/stac?token=hunter2", "query"),
+        ("https://api.constellr.com/#hunter2", "fragment"),
+        ("https://me:hunter2@api.constellr.com", "credentials"),
+        ("me:hunter2@api.constellr.com", "credentials"),
+    ],
+)
+def test_url_that_is_none(url: str, said: str) -> None:
+    """What is no URL of an API is an error that says why, and repeats no secret."""
+    with pytest.raises(ValueError, match=said) as caught:
+        open_client(url)
+    assert "hunter2" not in str(caught.value)
 
 
 def test_auth_brings_its_url(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,6 +213,8 @@ def test_nobody_there() -> None:
             open_client(url, auth=ApiKey("sEcReT"))
     assert isinstance(caught.value, PystacAPIError)
     assert caught.value.request_url == f"{url}/stac"
+    trace = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    assert "X-Api-Key: " not in "".join(trace.format())  # as it was about to be sent
 
 
 @pytest.mark.parametrize(
@@ -525,7 +553,7 @@ def test_next_link_to_elsewhere_is_not_followed(sandbox: Sandbox, where: str) ->
 @pytest.mark.parametrize(
     "href", ["https://example.com/stac/search", "search", "/stac/search", "{api}/stac/search"]
 )
-@pytest.mark.parametrize("method", ["POST", None])
+@pytest.mark.parametrize("method", ["POST", "post", None])
 def test_next_link_below_the_advertised_address(
     sandbox: Sandbox, href: str, method: str | None
 ) -> None:
@@ -543,7 +571,7 @@ def test_next_link_below_the_advertised_address(
 
 
 def test_landing_page_that_says_it_all() -> None:
-    """What the landing page itself says stays, and the conformance page is not asked."""
+    """Its other links and classes stay, and the conformance page is not asked."""
     own = {
         "conformsTo": ["https://api.stacspec.org/v1.0.0/item-search#filter"],
         "links": [
@@ -557,9 +585,38 @@ def test_landing_page_that_says_it_all() -> None:
     landing = Documents("https://api.example/stac").completed(
         own, "https://api.example/stac", lambda: pytest.fail("asked")
     )
-    assert landing["links"] == before["links"]
+    assert landing["links"][:2] == [before["links"][0], before["links"][3]]
+    assert [(link["rel"], link["href"]) for link in landing["links"][2:]] == [
+        ("data", "https://api.example/stac/collections"),
+        ("search", "https://api.example/stac/search"),
+    ]
     assert landing["conformsTo"][:1] == before["conformsTo"]
     assert len(landing["conformsTo"]) == len(set(landing["conformsTo"]))
+
+
+@pytest.mark.parametrize(
+    "links",
+    [
+        [{"rel": "search", "href": "https://example.com/stac/search", "method": "POST"}],
+        [{"rel": "search", "href": "https://elsewhere.example/search", "type": "application/json"}],
+        [{"rel": "data", "href": "./collections"}, {"rel": "self", "href": "/stac"}],
+        None,
+    ],
+    ids=["no media type", "elsewhere", "relative", "null"],
+)
+def test_landing_page_that_leads_astray(
+    sandbox: Sandbox, links: list[dict[str, str]] | None
+) -> None:
+    """Search and collections are where the API documents them, whatever its links say."""
+    landing = {"type": "Catalog", "id": "api", "description": "", "stac_version": "1.0.0"}
+    body = json.dumps({**landing, "conformsTo": None, "links": links}).encode()
+    sandbox.fail(Fault("/stac$", status=200, body=body))
+    sandbox.fail(Fault("/conformance$", status=200, body=b'{"conformsTo": null}'))
+    empty = json.dumps({"type": "FeatureCollection", "features": [], "links": None}).encode()
+    sandbox.fail(Fault("/search$", status=200, body=empty))
+    client = opened(sandbox)
+    assert list(client.search().items()) == []
+    assert len(list(client.get_collections())) == 3
 
 
 def test_landing_page_that_says_nothing() -> None:

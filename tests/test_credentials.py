@@ -6,6 +6,7 @@ import base64
 import copy
 import json
 import pickle
+import traceback
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -67,6 +68,23 @@ def test_a_secret_is_masked_however_it_is_shown() -> None:
     ]  # fmt: skip
     assert secret.reveal() == "hunter2"
     assert secret == "hunter2"
+    assert [repr(secret[:3]), repr(secret[0])] == ["'***'", "'***'"]  # rich shows the first 80
+
+
+def with_variables(error: BaseException) -> str:
+    """Return a traceback as some tools show it: with the variables of every frame."""
+    trace = traceback.TracebackException.from_exception(error, capture_locals=True)
+    return "".join(trace.format())
+
+
+@pytest.mark.parametrize("name", ["CONSTELLR_API_KEY", "CONSTELLR_TOKEN"])
+def test_a_value_that_is_refused_is_not_shown(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that was copied badly may still be one: not even the variables of a frame show it."""
+    monkeypatch.setenv(name, "k3y-of-the-workspace und-noch-was")
+    with pytest.raises(ValueError, match="copied whole") as caught:
+        default_credential()
+    shown = with_variables(caught.value)
+    assert "k3y-of-the-workspace" not in shown
 
 
 @pytest.mark.parametrize("value", ["", "  ", "two words", "line\nbreak", "schlüssel"])
@@ -112,7 +130,6 @@ def test_the_environment_is_searched_in_the_documented_order(
     found = default_credential()
     assert found == ApiKey("k3y")
     assert "CONSTELLR_API_KEY" in found.source
-    assert default_credential(Token("given")) == Token("given")
 
 
 def test_netrc_counts_for_its_own_host_only(
@@ -197,6 +214,21 @@ def test_the_keyring_gives_back_what_was_stored(credential: ApiKey | Password) -
     assert not forget_credential(base_url="https://api.example.com")
     with pytest.raises(CredentialsNotFoundError, match=r"nothing for https://api\.example\.com"):
         default_credential(base_url="https://api.example.com")
+
+
+@pytest.mark.usefixtures("_keyring_in_a_file")
+def test_the_nearest_place_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is given comes before the environment, then ``.netrc``, then the keyring."""
+    monkeypatch.setenv("CONSTELLR_API_URL", "https://api.example.com")
+    store_credential(ApiKey("k3y"))
+    assert default_credential() == ApiKey("k3y")
+    file = tmp_path / "netrc"
+    file.write_text("machine api.example.com login me password 0ther\n")
+    monkeypatch.setenv("NETRC", str(file))
+    assert default_credential() == Password("me", "0ther")
+    monkeypatch.setenv("CONSTELLR_TOKEN", "t0ken")
+    assert default_credential() == Token("t0ken")
+    assert default_credential(Token("given")) == Token("given")
 
 
 @pytest.mark.usefixtures("_keyring_in_a_file")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import threading
 from datetime import UTC, datetime, timedelta
@@ -65,6 +66,25 @@ def test_scenes_come_whole(sandbox: Sandbox, tmp_path: Path) -> None:
     assert sorted(path.name for path in done.written) == sorted(found)
     assert done.bytes == sum(map(len, found.values()))
     assert done.skipped == ()
+
+
+def test_a_name_is_given_to_what_is_on_the_disk(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The very bytes that were written out (fsync) are renamed, within their folder."""
+    written_out: dict[int, tuple[int, str]] = {}
+    fsync = os.fsync
+
+    def seen(file: int) -> None:
+        fsync(file)
+        found = os.fstat(file)
+        names = [path for path in tmp_path.rglob("*") if path.stat().st_ino == found.st_ino]
+        written_out[found.st_ino] = found.st_size, str(names[0])
+
+    monkeypatch.setattr(os, "fsync", seen)
+    for path in download(sandbox.items[0], tmp_path).written:
+        found = path.stat()
+        assert written_out[found.st_ino] == (found.st_size, f"{path}.part")
 
 
 def test_readable_result(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -462,6 +482,28 @@ def test_structure_on_request(sandbox: Sandbox, tmp_path: Path) -> None:
         download(bad, tmp_path / "checked", verify="structure")
 
 
+def test_structure_of_what_is_there(sandbox: Sandbox, tmp_path: Path) -> None:
+    """GeoTIFFs that came undecoded are decoded where they are; each once, and no damage passes."""
+    good = sandbox.items[0]
+    [tiff] = download(good, tmp_path, assets="lst").written
+    sandbox.clear_requests()
+    for _ in range(2):
+        assert download(good, tmp_path, assets="lst", verify="structure").skipped == (tiff,)
+    assert manifest(tmp_path)[str(tiff.relative_to(tmp_path))]["checked"] == [
+        "Content-Length",
+        "structure",
+    ]
+    bad = an_item(sandbox, {})
+    bad["assets"]["lst"] = {"href": sandbox.put("bad/lst.tiff", b"II*\0 and then nothing")}
+    [tiff] = download(bad, tmp_path).written
+    with pytest.raises(IncompleteDownloadError, match=r"is not what was brought, .* decoded"):
+        download(bad, tmp_path, verify="structure")
+    tiff.write_bytes(tiff.read_bytes()[::-1])
+    with pytest.raises(IncompleteDownloadError, match="it was changed since"):
+        download(bad, tmp_path, verify="structure")
+    assert [asked.path for asked in store(sandbox)] == ["/constellr-sandbox/bad/lst.tiff"]
+
+
 # The folder as a catalogue
 
 
@@ -536,6 +578,17 @@ def test_no_signature_is_saved(tmp_path: Path) -> None:
         assert path.is_dir() or b"X-Amz" not in path.read_bytes()
 
 
+def test_what_is_asked_of_a_server_is_not_saved(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Nor is any other query, whatever it means to whoever wrote it there."""
+    item = an_item(sandbox, {"a": b"a"})
+    item |= {"collection": None}
+    signed = constellr_stac.sign(item["assets"]["a"]["href"])
+    item["assets"]["a"]["href"] = signed
+    download(item, tmp_path)
+    [record] = manifest(tmp_path).values()
+    assert record["href"] == signed.partition("?")[0]
+
+
 def test_a_catalogue_grows(sandbox: Sandbox, tmp_path: Path) -> None:
     """Run by run, collection by collection; no item is in it twice."""
     one, two = (an_item(sandbox, {"a": b"a"}, name) for name in ("one", "two"))
@@ -567,6 +620,23 @@ def test_one_missing_file_does_not_keep_the_others(sandbox: Sandbox, tmp_path: P
     assert isinstance(why, AssetReadError)
     assert sorted(opened(tmp_path)[0].assets) == ["a", "c"]
     assert len(manifest(tmp_path)) == 2
+
+
+@pytest.mark.parametrize(
+    ("href", "said"),
+    [
+        ("ftp://host/lst.tiff", "ftp:// is not read here. There are s3://, https:// and files"),
+        ("http://127.0.0.1:99999/lst.tiff", "InvalidURL"),
+        ("/no/such/lst.tiff", "No such file or directory"),
+    ],
+)
+def test_hrefs_that_cannot_be_read(tmp_path: Path, href: str, said: str) -> None:
+    """A scheme that is not known, a port that is none, a path to nothing: each is told as that."""
+    item = pystac.Item("scene", None, None, datetime(2023, 6, 24, tzinfo=UTC), {})
+    item.add_asset("lst", pystac.Asset(href))
+    with pytest.raises(IncompleteDownloadError, match=re.escape(said)) as caught:
+        download(item, tmp_path)
+    assert "The other" not in str(caught.value)
 
 
 def test_without_credentials_nothing_is_made(

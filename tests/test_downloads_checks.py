@@ -136,6 +136,8 @@ def test_s3_checksums(name: str, kind: str, digest: bytes) -> None:
     header = name.replace("_", "-")
     assert said(**{name: encoded(digest)}) == {(header, kind), ("ETag", "md5")}
     assert said(**{name: encoded(digest) + "-2"}) == {("ETag", "md5")}
+    of_parts = said(**{name: encoded(digest), "x_amz_checksum_type": "COMPOSITE"})
+    assert of_parts == {("ETag", "md5")}
     source = Source(None, CaseInsensitiveDict({header: encoded(digest)}))
     digests = Digests({kind})
     digests.update(PIXELS)

@@ -183,6 +183,13 @@ def test_a_callable_cannot_lead_out_either() -> None:
             wanted(item, None, functools.partial(_always, path))
 
 
+def test_a_callable_gives_a_path() -> None:
+    """A function of the user's that returns something else is told so."""
+    nothing: Any = None
+    with pytest.raises(TypeError, match="layout= gave None for asset 'lst' of item"):
+        wanted(an_item({"lst": "s3://b/lst.tiff"}), None, functools.partial(_always, nothing))
+
+
 def _always(path: str | PurePath, _item: pystac.Item, _key: str) -> str | PurePath:
     return path
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -151,31 +151,37 @@ def test_without_a_version_nothing_is_gone_on_with(sandbox: Sandbox) -> None:
 
 
 def test_a_signature_that_ends_on_the_way_is_renewed() -> None:
-    """A URL that ends mid-file is asked for again, and the transfer goes on."""
+    """A URL that ends mid-file is asked for again, each time, and the transfer goes on."""
     with Sandbox(presigned=True) as sandbox:
         item = sandbox.items[0]
         path = item["assets"]["lst"]["href"].removeprefix("s3:/")
         sandbox.put(path.split("/", 2)[2], CONTENT)
         password = Password(sandbox.username, sandbox.password)
-        locations = Locations(ConstellrAuth(password, base_url=sandbox.api_url))
+
+        class Breaking(Locations):
+            def ask(self, collection: str, item: str) -> Any:
+                if len(store(sandbox)) < 3:  # the first two good answers break off
+                    sandbox.fail(Fault("lst.tiff", server="store", kind="truncate"))
+                return super().ask(collection, item)
+
+        locations = Breaking(ConstellrAuth(password, base_url=sandbox.api_url))
         reference = Reference(
             sandbox.s3_url + path.replace(" ", "%20").replace("+", "%2B"),
             item["collection"],
             item["id"],
             "lst",
         )
-        sandbox.fail(Fault("lst.tiff", server="store", kind="truncate"))
 
         class Slow(Kept):
             def take(self, piece: bytes) -> None:
-                if not self.content:
-                    sandbox.advance(timedelta(hours=2))  # in the middle of the first answer
+                if self.held in (0, len(CONTENT) // 2):
+                    sandbox.advance(timedelta(hours=2))  # in the middle of two answers
                 super().take(piece)
 
         kept = Slow()
         Transfer(locations, 1).stream(reference, kept)
         assert kept.content == CONTENT
-        assert [asked.status for asked in store(sandbox)] == [200, 403, 206]
+        assert [asked.status for asked in store(sandbox)] == [200, 403, 206, 403, 206]
         assert len(kept.begun) == 1
 
 

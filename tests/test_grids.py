@@ -25,6 +25,8 @@ from constellr_stac.grids import ResamplingWarning
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from constellr_stac.sandbox import Sandbox
+
 ENGINES = pytest.mark.parametrize("engine", ["odc", "stackstac"])
 SIDE = 40
 FILL = 65535
@@ -175,6 +177,24 @@ def test_a_scene_across_the_antimeridian_is_small(tmp_path: Path, form: str, eng
         np.testing.assert_array_equal(
             np.sort(values[np.isfinite(values)]), np.sort(kelvin(numbers()).ravel())[: SIDE**2 - 1]
         )
+
+
+@ENGINES
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"resolution": 0}, "resolution= is a positive number"),
+        ({"resolution": float("nan")}, "resolution= is a positive number"),
+        ({"bbox": (0.0, 0.0, 1.0, 1.0)}, "bbox= touches none of the scenes"),
+    ],
+    ids=str,
+)
+def test_cubes_of_nothing_are_refused(
+    sandbox: Sandbox, arguments: dict[str, Any], said: str, engine: str
+) -> None:
+    """A box that lies elsewhere, and pixels without a size, are told."""
+    with pytest.raises(ValueError, match=said):
+        constellr_stac.load(sandbox.items[0], ["lst"], engine=engine, **arguments)
 
 
 def test_the_day_is_that_of_the_place_across_the_antimeridian(tmp_path: Path) -> None:

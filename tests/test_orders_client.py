@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -782,6 +783,8 @@ def test_a_host_that_is_not_there_is_a_connection_error() -> None:
             client.products()
     assert failed.value.status_code is None
     assert "secret" not in repr(failed.value)
+    trace = traceback.TracebackException.from_exception(failed.value, capture_locals=True)
+    assert "X-Api-Key: " not in "".join(trace.format())  # as it was about to be sent
 
 
 def test_a_session_of_ones_own_stays_open(sandboxes: dict[str, Sandbox]) -> None:

@@ -558,6 +558,22 @@ def test_folders_without_scenes_are_refused(tmp_path: Path) -> None:
         Sandbox(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"token_lifetime": 60}, "token_lifetime= is a timedelta, not 60"),
+        ({"url_lifetime": "2s"}, "url_lifetime= is a timedelta"),
+        ({"today": "2026-01-01"}, "today= is a date"),
+        ({"latency": timedelta(seconds=1)}, "latency= is a number of seconds"),
+        ({"latency": -1}, "latency= is a number of seconds"),
+    ],
+)
+def test_knobs_that_cannot_be_are_refused(options: dict[str, Any], said: str) -> None:
+    """A wrong knob is an error where it is turned, not in a server's thread."""
+    with pytest.raises((TypeError, ValueError), match=said):
+        Sandbox(**options)
+
+
 def test_items_have_to_be_items(sandbox: Sandbox) -> None:
     """An item without an id, a collection or properties is refused; a whole one is served."""
     with pytest.raises(ValueError, match="id, a collection and properties"):

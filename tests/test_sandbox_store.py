@@ -210,6 +210,14 @@ def test_tampered_url_is_refused(sandbox: Sandbox, pattern: str, replacement: st
     assert refusal(get(tampered)) == (403, "SignatureDoesNotMatch")
 
 
+@pytest.mark.parametrize("name", ["X-Amz-Signature", "X-Amz-Expires"])
+def test_parameter_that_is_there_twice_is_refused(sandbox: Sandbox, name: str) -> None:
+    """A second signature beside the good one is a change, too."""
+    url = presigned(url_of(sandbox), sandbox.aws)
+    for other in (re.sub(rf".*({name}=[^&]*).*", r"&\1", url), f"&{name}=1"):
+        assert refusal(get(url + other)) == (400, "AuthorizationQueryParametersError")
+
+
 @pytest.mark.parametrize(
     ("changed", "code"),
     [

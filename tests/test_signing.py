@@ -639,6 +639,8 @@ def test_copy_keeps_everything_else() -> None:
     signed.extra_fields["note"].append("new")
     assert original[0].properties["gsd"] == 30
     assert original.extra_fields == {"note": ["kept"]}
+    asset = original[0].assets["lst"]
+    assert Signer(credentials=KEYS).sign(asset).owner is original[0]
 
 
 def test_list_of_hrefs_keeps_its_order() -> None:
@@ -663,7 +665,7 @@ def test_one_bad_href_signs_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "obj", [None, 1, object(), {"type": "Catalog"}, {}, [None], {"features": [1]}]
+    "obj", [None, 1, object(), {"type": "Catalog"}, {}, [None], {"features": [1]}, (_ for _ in ())]
 )
 def test_what_has_no_hrefs(obj: Any) -> None:
     """What is no STAC object is an error that says what can be signed."""

@@ -7,6 +7,7 @@ session hand requests to it. Nothing else in the package touches a token.
 from __future__ import annotations
 
 import functools
+import os
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias, cast
 from urllib.parse import urljoin
 
@@ -14,7 +15,16 @@ import requests
 from requests.auth import AuthBase
 from requests.utils import rewind_body
 
-from .credentials import LENT, ApiKey, Credential, Password, Secret, Token, own_credential
+from .credentials import (
+    LENT,
+    VARIABLES,
+    ApiKey,
+    Credential,
+    Password,
+    Secret,
+    Token,
+    own_credential,
+)
 from .errors import APIError, AuthenticationError
 from .renewal import utc_now
 from .settings import api_url, origin
@@ -112,6 +122,13 @@ class ConstellrAuth(AuthBase):
             CredentialsNotFoundError: There is no credential.
             APIConnectionError: ``POST /token`` was not answered.
         """
+        try:
+            return self._good_token()
+        except AuthenticationError:
+            self._found = self._explicit  # what was found may have been corrected since
+            raise
+
+    def _good_token(self) -> Token | None:
         credential = self.credential
         if isinstance(credential, Password):
             return token_of(self.base_url, credential).get()
@@ -215,7 +232,6 @@ class ConstellrAuth(AuthBase):
     ) -> requests.Response:
         # The same recipe as requests.auth.HTTPDigestAuth: copy, rewind, send, keep history.
         again = response.request.copy()
-        again.hooks = {**again.hooks, "response": []}
         again.headers[header.name] = header.value
         if getattr(again, "_body_position", None) is not None:
             rewind_body(again)
@@ -239,9 +255,11 @@ def request_modifier(request: requests.Request) -> requests.Request | None:
     """Add the credential to a request: for ``pystac_client.Client.open(request_modifier=...)``.
 
     The credential is the one that :func:`default_credential` finds, for the API that
-    ``CONSTELLR_API_URL`` names. Requests to other origins are left as they are.
+    ``CONSTELLR_API_URL`` names. Requests to other origins are left as they are. The variables
+    are read each time, so that a corrected password or another account is noticed.
     """
-    return make_request_modifier(_default_auth(api_url()))(request)
+    variables = tuple(Secret(os.environ.get(name, "")) for name in VARIABLES)
+    return make_request_modifier(_default_auth(api_url(), variables))(request)
 
 
 def make_request_modifier(auth: ConstellrAuth) -> RequestModifier:
@@ -330,7 +348,9 @@ class _Header(NamedTuple):
     token: Token | None
 
 
-_default_auth = functools.lru_cache(maxsize=16)(lambda base_url: ConstellrAuth(base_url=base_url))
+@functools.lru_cache(maxsize=16)
+def _default_auth(base_url: str, _variables: tuple[Secret, ...]) -> ConstellrAuth:
+    return ConstellrAuth(base_url=base_url)
 
 
 def _target(response: requests.Response) -> str:

@@ -64,7 +64,10 @@ class Connections:
         raise HTTPError("redirected too often")
 
     def _route(self, url: str) -> _Route:
-        where = origin(url)
+        try:
+            where = origin(url)
+        except ValueError as error:  # a port that is none
+            raise requests.exceptions.InvalidURL(str(error)) from error
         with self._lock:
             if where not in self._routes:
                 if len(self._routes) >= _ORIGINS:

@@ -20,9 +20,11 @@ from urllib.parse import urlsplit
 from . import settings
 from .errors import CredentialsNotFoundError, MissingExtraError
 from .loans import Loans
+from .secret import Secret
 
 __all__ = [
     "LENT",
+    "VARIABLES",
     "ApiKey",
     "Credential",
     "Password",
@@ -33,41 +35,6 @@ __all__ = [
     "own_credential",
     "store_credential",
 ]
-
-
-class Secret(str):
-    """A string that does not show itself: not in a repr, a format string, a log or a pickle.
-
-    It is a ``str`` so that it can be a header's value; :meth:`reveal` gives the plain one.
-
-    Example:
-        >>> Secret("hunter2"), f"{Secret('hunter2')}", Secret("hunter2").reveal()
-        ('***', '***', 'hunter2')
-        >>> Secret(Secret("hunter2")).reveal()
-        'hunter2'
-    """
-
-    __slots__ = ()
-
-    def __new__(cls, value: str) -> Self:
-        """Take the value itself, where ``str(value)`` would take a Secret's mask."""
-        return super().__new__(cls, value.reveal() if isinstance(value, Secret) else value)
-
-    def reveal(self) -> str:
-        """Return the plain string."""
-        return "".join(self)
-
-    def __repr__(self) -> str:
-        return "'***'"
-
-    def __str__(self) -> str:
-        return "***"
-
-    def __format__(self, spec: str) -> str:
-        return format("***", spec)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (str, ("***",))
 
 
 @dataclass(frozen=True)
@@ -160,6 +127,10 @@ class Token(Credential):
 
 LENT: Loans[Credential] = Loans()
 """What :func:`constellr_stac.share_credentials` lends this process, by the API's origin."""
+
+
+VARIABLES = ("CONSTELLR_API_KEY", "CONSTELLR_USERNAME", "CONSTELLR_PASSWORD", "CONSTELLR_TOKEN")
+"""The environment variables that a credential is found in."""
 
 
 def default_credential(
@@ -257,17 +228,19 @@ _KEYRING_SERVICE = "constellr-stac"
 
 
 def _from_environment(_url: str, looked: list[str]) -> Credential | None:
-    env = os.environ.get
-    if key := env("CONSTELLR_API_KEY"):
+    if key := Secret(os.environ.get("CONSTELLR_API_KEY", "")):
         return ApiKey(key, source="environment variable CONSTELLR_API_KEY")
     looked.append("environment variable CONSTELLR_API_KEY: not set")
-    username, password = env("CONSTELLR_USERNAME"), env("CONSTELLR_PASSWORD")
+    username, password = (
+        os.environ.get("CONSTELLR_USERNAME"),
+        Secret(os.environ.get("CONSTELLR_PASSWORD", "")),
+    )
     if username and password:
         source = "environment variables CONSTELLR_USERNAME and CONSTELLR_PASSWORD"
         return Password(username, password, source=source)
     for name, value in (("CONSTELLR_USERNAME", username), ("CONSTELLR_PASSWORD", password)):
         looked.append(f"environment variable {name}: {'set' if value else 'not set'}")
-    if token := env("CONSTELLR_TOKEN"):
+    if token := Secret(os.environ.get("CONSTELLR_TOKEN", "")):
         return Token(token, source="environment variable CONSTELLR_TOKEN")
     looked.append("environment variable CONSTELLR_TOKEN: not set")
     return None
@@ -329,12 +302,13 @@ def _keyring() -> Any:
 
 def _header_value(value: str, what: str) -> Secret:
     """Return ``value`` as a secret that can stand in a header, without the space around it."""
-    plain = Secret(value).reveal().strip()
-    if not plain:
+    # Nothing here is plain: some tools show the variables of a traceback.
+    value = Secret(Secret(value).strip())
+    if not value:
         raise ValueError(f"{what} must not be empty.")
-    if not plain.isascii() or not plain.isprintable() or " " in plain:
+    if not value.isascii() or not value.isprintable() or " " in value:
         raise ValueError(f"{what} holds characters that it cannot have; was it copied whole?")
-    return Secret(plain)
+    return value
 
 
 def _jwt_time(token: Secret, claim: str) -> datetime | None:

@@ -84,13 +84,12 @@ class Documents:
             ``document``.
         """
         path = url.partition("?")[0].rstrip("/")
+        members = (*document.get("features", ()), *document.get("collections", ()))
+        for linked in (document, *members):
+            linked["links"] = linked.get("links") or []
         if path == self.stac_url:
             self._learn(document)
-        for linked in (
-            document,
-            *document.get("features", ()),
-            *document.get("collections", ()),
-        ):
+        for linked in (document, *members):
             self._lead_home(linked, url)
         if path == self.stac_url:
             self._complete_landing_page(document, conformance)
@@ -103,7 +102,7 @@ class Documents:
 
     def _learn(self, landing_page: dict[str, Any]) -> None:
         """Note the address that the landing page gives as its own."""
-        links = landing_page.setdefault("links", [])
+        links = landing_page["links"]
         for rel, tail in (("self", ""), ("root", ""), ("data", "/collections")):
             for link in links:
                 if link.get("rel") == rel:
@@ -111,11 +110,11 @@ class Documents:
                     return
 
     def _lead_home(self, document: dict[str, Any], url: str) -> None:
-        for link in document.get("links", ()):
+        for link in document["links"]:
             if isinstance(link.get("href"), str):
                 link["href"] = self.own_url(link["href"], url)
             if "body" in link:
-                link.setdefault("method", "POST")
+                link["method"] = (link.get("method") or "POST").upper()
 
     def _complete_landing_page(
         self, document: dict[str, Any], conformance: Callable[[], Iterable[str]]
@@ -127,16 +126,18 @@ class Documents:
             if not any(kind.pattern.match(known) for known in classes):
                 classes.append(uri)
         document["conformsTo"] = classes
-        links = document["links"]
-        if not any(link.get("rel") == "data" for link in links):
-            links.append(_link("data", self.collections_url))
-        if not any(link.get("rel") == "search" and link.get("method") == "POST" for link in links):
-            search = _link("search", self.search_url, "application/geo+json")
-            links.append({**search, "method": "POST"})
+        # Where these are is documented; what a landing page says of them may lead elsewhere, or
+        # lack the media type without which pystac-client passes it over.
+        search = _link("search", self.search_url, "application/geo+json")
+        document["links"] = [
+            *(link for link in document["links"] if link.get("rel") not in ("data", "search")),
+            _link("data", self.collections_url),
+            {**search, "method": "POST"},
+        ]
 
     def _link_next_page(self, page: dict[str, Any], url: str) -> None:
         """Link the page that follows, as far as the server's count says that there is one."""
-        links, count = page.setdefault("links", []), len(page.get("collections", ()))
+        links, count = page["links"], len(page.get("collections", ()))
         if not count or any(link.get("rel") == "next" for link in links):
             return
         parts = urlsplit(url)
@@ -147,7 +148,7 @@ class Documents:
             links.append(_link("next", urlunsplit(parts._replace(query=following))))
 
     def _complete_collection(self, collection: dict[str, Any]) -> None:
-        links = collection.setdefault("links", [])
+        links = collection["links"]
         own = f"{self.collections_url}/{quote(collection['id'], safe='')}"
         for rel, href in (("self", own), ("items", f"{own}/items")):
             if not any(link.get("rel") == rel for link in links):

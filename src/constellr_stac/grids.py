@@ -20,8 +20,8 @@ from odc.geo.geobox import GeoBox, geobox_union_conservative
 from odc.stac import output_geobox, parse_items
 
 from .assets import MAX_REQUESTS, Fetcher
-from .pixels import header_of
-from .products import stated_grid
+from .pixels import ResamplingWarning, header_of, name_of
+from .products import asset_gsd, stated_grid
 from .references import reference
 
 if TYPE_CHECKING:
@@ -59,10 +59,6 @@ _LEAST_METRES = 0.01
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # an item has to have a time; a place has none
 
 
-class ResamplingWarning(UserWarning):
-    """Scenes are on different grids, and some had to be resampled."""
-
-
 Grids = dict[str, GeoBox]
 """The grid of each variable of one item that is known."""
 
@@ -88,7 +84,7 @@ def cube_grid(items: Sequence[pystac.Item], grids: Sequence[Grids], **arguments:
         arguments: Those of :data:`GRID_ARGUMENTS`, as :func:`odc.stac.load` has them.
 
     Raises:
-        ValueError: The arguments contradict each other.
+        ValueError: The arguments contradict each other, or the scenes.
 
     Warns:
         ResamplingWarning: Nothing was asked for, and scenes do not fit onto one grid.
@@ -106,6 +102,8 @@ def cube_grid(items: Sequence[pystac.Item], grids: Sequence[Grids], **arguments:
             known[key] = _parsed(item, own)
         parsed.append(known[key])
     _check_box(asked.get("bbox"))
+    if not {"geobox", "like"} & asked.keys():
+        _check_asked(items, asked)
     grid = _checked(output_geobox(parsed, **asked))
     if not {"geobox", "like"} & asked.keys():
         _check_unit(grid)
@@ -114,17 +112,40 @@ def cube_grid(items: Sequence[pystac.Item], grids: Sequence[Grids], **arguments:
     return grid
 
 
+def _check_asked(items: Sequence[pystac.Item], asked: Mapping[str, Any]) -> None:
+    """Refuse what would make a cube of nothing."""
+    resolution, box = asked.get("resolution"), asked.get("bbox")
+    if isinstance(resolution, int | float) and not resolution > 0:
+        raise ValueError(
+            f"resolution= is a positive number, in units of the CRS, not {resolution}."
+        )
+    boxes = [
+        (*each[:2], *each[len(each) // 2 :][:2]) for each in (item.bbox for item in items) if each
+    ]
+    if box is None or not boxes or any(not w <= e <= 180 for w, _, e, _ in (box, *boxes)):  # noqa: PLR2004 - degrees
+        return  # over the antimeridian, all is more complicated
+    west, south, east, north = box
+    if all(w > east or e < west or s > north or n < south for w, s, e, n in boxes):
+        raise ValueError(
+            f"bbox= touches none of the scenes: it is west, south, east, north in degrees, "
+            f"and one of them is at {boxes[0]}, not {tuple(box)}."
+        )
+
+
 def native_grids(
     items: Sequence[pystac.Item],
     selections: Mapping[str, BandSelection],
     fetcher: Fetcher | None,
-) -> list[Grids]:
+) -> tuple[list[Grids], frozenset[tuple[int, str]]]:
     """Return the files' own grids: as the items state them, else from one header each footprint.
 
     Args:
         items: The scenes.
         selections: The variables.
         fetcher: Reads headers, all at once; ``None`` leaves out what items do not state.
+
+    Returns:
+        The grids, and which of them (item and variable) are another file's and so presumed.
 
     Raises:
         AssetReadError: A header cannot be read.
@@ -139,20 +160,25 @@ def native_grids(
             if stated is not None:
                 grids[number][name] = _grid(stated)
                 continue
-            kind = selection.layer if selection.gsd is None else f"{selection.gsd:g} m"
+            # Of this file: a night's mask may be coarser than that of the days.
+            gsd = asset_gsd(item, source.asset_key)
+            kind = selection.layer if gsd is None else f"{gsd:g} m"
             unknown.setdefault((footprint(item), kind), []).append((number, name, source.asset_key))
     if not unknown or fetcher is None:
-        return grids
+        return grids, frozenset()
 
     def measure(places: list[tuple[int, str, str]]) -> GeoBox:
         number, _, key = places[0]
         return _grid(header_of(fetcher.header(reference(items[number], key), _HEADER_BYTES)))
 
+    presumed = set()
     with ThreadPoolExecutor(min(MAX_REQUESTS, len(unknown))) as pool:
         for places, grid in zip(unknown.values(), pool.map(measure, unknown.values()), strict=True):
-            for number, name, _ in places:
+            for number, name, key in places:
                 grids[number][name] = grid
-    return grids
+                if (number, key) != (places[0][0], places[0][2]):
+                    presumed.add((number, name))
+    return grids, frozenset(presumed)
 
 
 def _grid(header: Header) -> GeoBox:
@@ -277,13 +303,6 @@ def _warn_resampled(grids: Sequence[Grids], grid: GeoBox) -> None:
             ResamplingWarning,
             stacklevel=5,
         )
-
-
-def name_of(grid: GeoBox) -> str:
-    """Return what to call a grid: ``EPSG:32611 at 30 x 30``."""
-    crs = grid.crs
-    name = "no CRS" if crs is None else f"EPSG:{crs.epsg}" if crs.epsg else str(crs)
-    return f"{name} at {abs(grid.resolution.x):g} x {abs(grid.resolution.y):g}"
 
 
 def fits(own: GeoBox, grid: GeoBox) -> bool:

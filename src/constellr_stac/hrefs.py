@@ -71,7 +71,15 @@ def _(obj: dict) -> Iterator[AnyAsset]:  # type: ignore[type-arg] # singledispat
 
 @singledispatch
 def copied(obj: Any) -> Any:
-    """Return a copy of ``obj`` that shares nothing which signing, or its owner, would change."""
+    """Return a copy of ``obj`` that shares nothing which signing, or its owner, would change.
+
+    What holds no hrefs is returned as it is.
+    """
+    return obj
+
+
+@copied.register
+def _(obj: dict) -> dict[str, Any]:  # type: ignore[type-arg] # singledispatch takes plain classes
     return copy.deepcopy(obj)
 
 

@@ -19,7 +19,7 @@ from .errors import APIConnectionError, APIError
 from .references import is_signed
 from .renewal import Renewing, utc_now
 from .signing import Signer, signature_expiry
-from .transport import cause_of
+from .transport import cause_of, without_frames
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -180,7 +180,7 @@ class Locations:
                 f"GET {url} was not answered ({cause_of(error)}); item {item!r} cannot be signed "
                 "again.",
                 request_url=url,
-            ) from error
+            ) from without_frames(error)
         if answer.status_code != _SUCCESS:
             raise APIError.from_response(answer)
         try:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ipaddress
 import os
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from .errors import InsecureURLError
 from .loans import Loans
@@ -52,7 +52,7 @@ def api_url(explicit: str | None = None) -> str:
         ValueError: It is no http(s) URL at all.
 
     Example:
-        >>> api_url("https://api.constellr.com/stac/")
+        >>> api_url("https://API.constellr.com:443/stac/")
         'https://api.constellr.com'
     """
     url = explicit or _variable("CONSTELLR_API_URL") or DEFAULT_API_URL
@@ -66,16 +66,29 @@ def checked_url(url: str, what: str) -> str:
         url: An absolute http or https URL.
         what: What the URL is, for the message.
 
+    Returns:
+        ``url`` as others write it: no space around it, its scheme and host in small letters, and
+        no port that goes without saying.
+
     Raises:
         InsecureURLError: It is ``http://`` and not on this machine.
-        ValueError: It is no http(s) URL, or carries credentials of its own.
+        ValueError: It is no http(s) URL, or carries credentials of its own, or a query.
     """
-    parts = urlsplit(url)
+    url = url.strip()
+    if "@" in url:
+        msg = f"{what} must not contain credentials; use the CONSTELLR_ variables for those."
+        raise ValueError(msg)
+    if "?" in url or "#" in url:
+        msg = f"{what} must not have a query or a fragment: leave out what begins with '?' or '#'."
+        raise ValueError(msg)
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        msg = f"{what} is no URL: {url!r} ({error})."
+        raise ValueError(msg) from error
     if parts.scheme not in _PORTS or not parts.hostname:
         msg = f"{what} has to start with https:// and name a host, not {url!r}."
-        raise ValueError(msg)
-    if parts.username or parts.password:
-        msg = f"{what} must not contain credentials; use the CONSTELLR_ variables for those."
         raise ValueError(msg)
     if parts.scheme == "http" and not is_loopback(parts.hostname):
         msg = (
@@ -83,7 +96,9 @@ def checked_url(url: str, what: str) -> str:
             "credential. Use https:// (plain http is accepted on this machine only)."
         )
         raise InsecureURLError(msg)
-    return url
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    netloc = host if port in (None, _PORTS[parts.scheme]) else f"{host}:{port}"
+    return urlunsplit((parts.scheme, netloc, parts.path, "", ""))
 
 
 def is_loopback(host: str) -> bool:

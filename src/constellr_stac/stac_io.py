@@ -14,7 +14,7 @@ from pystac_client.stac_api_io import StacApiIO
 from .auth import ConstellrAuth, api_session
 from .documents import Documents
 from .errors import APIConnectionError, APIError, ConstellrError, NotFoundError, redact_url
-from .transport import cause_of
+from .transport import cause_of, without_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -124,7 +124,7 @@ class ConstellrIO(StacApiIO):
                     "network, and that CONSTELLR_API_URL is right.",
                     request_url=href,
                 )
-            ) from error
+            ) from without_frames(error)
         if not 200 <= response.status_code < 300:  # noqa: PLR2004 - what HTTP calls a success
             raise for_pystac(APIError.from_response(response))
         return response.content.decode()
@@ -193,7 +193,8 @@ class ConstellrIO(StacApiIO):
 
     def _conformance(self) -> list[str]:
         try:
-            return list(self.read_json(f"{self.documents.stac_url}/conformance")["conformsTo"])
+            page = self.read_json(f"{self.documents.stac_url}/conformance")
+            return list(page["conformsTo"] or ())
         except (NotFoundError, KeyError):
             return []
 
@@ -241,7 +242,7 @@ def _asked(
 
 
 def _next(document: dict[str, Any]) -> list[dict[str, Any]]:
-    return [link for link in document.get("links", ()) if link.get("rel") == "next"]
+    return [link for link in document["links"] if link.get("rel") == "next"]
 
 
 def _body(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -115,20 +115,20 @@ def from_environment() -> StorageCredentials | None:
     Raises:
         SigningError: They are incomplete, or ``AWS_CREDENTIAL_EXPIRATION`` is no time.
     """
-    env = os.environ.get
-    access_key_id, secret = env("AWS_ACCESS_KEY_ID"), env("AWS_SECRET_ACCESS_KEY")
+    access_key_id = os.environ.get("AWS_ACCESS_KEY_ID")
+    secret = Secret(os.environ.get("AWS_SECRET_ACCESS_KEY", ""))
     if not access_key_id:
         return None
     if not secret:
         raise SigningError(
             "The environment has AWS_ACCESS_KEY_ID but no AWS_SECRET_ACCESS_KEY; set both, or none."
         )
-    ends = env("AWS_CREDENTIAL_EXPIRATION") or None
+    ends = os.environ.get("AWS_CREDENTIAL_EXPIRATION") or None
     try:
         return StorageCredentials(
             access_key_id,
             secret,
-            env("AWS_SECURITY_TOKEN") or env("AWS_SESSION_TOKEN"),
+            os.environ.get("AWS_SECURITY_TOKEN") or os.environ.get("AWS_SESSION_TOKEN"),
             None if ends is None else datetime.fromisoformat(ends),
             source="environment variable AWS_ACCESS_KEY_ID",
         )

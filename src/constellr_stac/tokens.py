@@ -16,7 +16,7 @@ import requests
 from .credentials import Password, Token
 from .errors import APIConnectionError, APIError, AuthenticationError
 from .renewal import Renewing, utc_now
-from .transport import TIMEOUT, cause_of, retrying
+from .transport import TIMEOUT, cause_of, retrying, without_frames
 
 __all__ = ["forget_token", "token_of"]
 
@@ -89,7 +89,7 @@ class _Exchange:
                     f"POST {self._url} was not answered ({cause_of(error)}). Check the network, "
                     "and that CONSTELLR_API_URL is right.",
                     request_url=self._url,
-                ) from error
+                ) from without_frames(error)
         return self._token(response)
 
     def _token(self, response: requests.Response) -> Token:
@@ -104,8 +104,7 @@ class _Exchange:
         if not response.ok or response.is_redirect:
             raise APIError.from_response(response)
         try:
-            value = response.json()["access_token"]
-            token = Token(value, source=source)
+            token = Token(response.json()["access_token"], source=source)
         except (ValueError, KeyError, TypeError):
             raise APIError(
                 f"POST {self._url} answered {response.status_code} without a usable "

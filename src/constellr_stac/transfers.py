@@ -295,10 +295,12 @@ def _from_disk(reference: Reference, path: Path, start: int, stop: int) -> tuple
 
 
 def _unreadable(reference: Reference, error: OSError) -> AssetReadError:
-    return AssetReadError(
-        f"{reference.label} cannot be read: {error.strerror or error}. "
-        "Check that the file is there and readable."
-    )
+    scheme, is_url, _ = reference.href.partition("://")
+    if is_url and scheme != "file":
+        why = f"{scheme}:// is not read here. There are s3://, https:// and files"
+    else:
+        why = f"{error.strerror or error}. Check that the file is there and readable"
+    return AssetReadError(f"{reference.label} cannot be read: {why}.")
 
 
 def _local_path(href: str) -> Path | None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from urllib3.response import BaseHTTPResponse
 
-__all__ = ["TIMEOUT", "cause_of", "retrying"]
+__all__ = ["TIMEOUT", "cause_of", "retrying", "without_frames"]
+
+E = TypeVar("E", bound=BaseException)
 
 TIMEOUT = (10.0, 60.0)
 """Seconds to wait for a connection, and between two bytes of an answer."""
@@ -48,13 +52,35 @@ def cause_of(error: BaseException) -> str:
         'Connection refused'
     """
     for _ in range(_DEEPEST):
-        wrapped = [getattr(error, "reason", None), *error.args, error.__cause__, error.__context__]
-        inner = [each for each in wrapped if isinstance(each, BaseException)]
-        if not inner:
+        inner = next(_wrapped_in(error), None)
+        if inner is None:
             break
-        error = inner[0]
+        error = inner
     said = getattr(error, "strerror", None) or str(error).rpartition("): ")[2]
     return said or type(error).__name__
+
+
+def without_frames(error: E) -> E:
+    """Take the frames out of ``error`` and out of all that it wraps, and return it.
+
+    Those of urllib3 and ``http.client`` hold the header and the body that were being sent, and
+    there are tools that show, or send away, the variables of a traceback.
+    """
+    left: list[BaseException] = [error]
+    seen: set[int] = set()
+    while left:
+        one = left.pop()
+        if id(one) not in seen:
+            seen.add(id(one))
+            one.__traceback__ = None
+            left += _wrapped_in(one)
+    return error
+
+
+def _wrapped_in(error: BaseException) -> Iterator[BaseException]:
+    for each in (getattr(error, "reason", None), *error.args, error.__cause__, error.__context__):
+        if isinstance(each, BaseException):
+            yield each
 
 
 class _CappedRetry(Retry):

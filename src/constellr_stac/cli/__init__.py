@@ -7,11 +7,33 @@ what a failure looks like. Whatever is heavy is imported inside the command that
 
 from __future__ import annotations
 
+import io
+import os
+import sys
+from pathlib import Path
+
 __all__ = ["main"]
 
 
 def main() -> None:
     """Run the command line of this process and exit."""
-    from .app import run
+    try:
+        _settle_streams()
+        from .app import run
 
-    raise SystemExit(run())
+        code = run()
+    except KeyboardInterrupt:  # the libraries are still being loaded
+        sys.stderr.write("Interrupted.\n")
+        code = 130
+    raise SystemExit(code)
+
+
+def _settle_streams() -> None:
+    """Make standard input, output and error such that no command has to think of them."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # closed (>&-): or the next file would be taken for it
+            stream = Path(os.devnull).open(mode)  # noqa: SIM115 - it stays open to the end
+            setattr(sys, name, stream)
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        # What cannot be encoded is spelled out, as on standard error, and ends no command.
+        sys.stdout.reconfigure(errors="backslashreplace")

@@ -7,7 +7,7 @@ import typer
 
 from .failures import Failure
 from .frame import command, group
-from .inputs import STDIN, from_json
+from .inputs import STDIN, from_json, readable
 from .terminal import Terminal
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def list_products(terminal: Terminal) -> None:
 
 def _area(file: str) -> Any:
     """Return what the orders client takes for an area."""
-    return from_json(STDIN) if file == STDIN else file
+    return from_json(STDIN) if file == STDIN else readable(file)
 
 
 def _show(terminal: Terminal, area: "AreaOfInterest") -> None:

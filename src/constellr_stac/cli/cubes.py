@@ -114,7 +114,7 @@ def cube(
         steps = sizes.pop("time")
         rows, columns = sizes.values()
         words = f"{', '.join(map(str, loaded.data_vars))}: {rows} x {columns} pixels"
-        terminal.line(f"{output}: {words}, {steps} time steps")
+        terminal.line(f"{output}: {words}, {steps} time step{'s' if steps != 1 else ''}")
 
 
 @command(
@@ -167,9 +167,16 @@ def _refuse_unknown_kind(picture: Path) -> None:
 
 
 def _loaded(items: "list[pystac.Item]", loading: Loading) -> "xr.Dataset":
+    from pyproj.exceptions import CRSError
+
     from constellr_stac.cube import load
 
-    cube: xr.Dataset = load(items, **loading.arguments())
+    try:
+        cube: xr.Dataset = load(items, **loading.arguments())
+    except CRSError as error:
+        raise typer.BadParameter(
+            f"{loading.crs!r} is no CRS; one is EPSG:32611, or utm."
+        ) from error
     return cube
 
 

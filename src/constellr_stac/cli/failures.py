@@ -11,8 +11,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import shutil
 import sys
+import textwrap
 import traceback
 from typing import TYPE_CHECKING
 
@@ -62,17 +65,21 @@ def tell(error: BaseException, flags: Flags) -> int:
     code, lines = _explained(error, everything=flags.verbose > 0)
     if flags.traceback or flags.verbose > 1:
         lines = "".join(traceback.format_exception(error)).splitlines()
+    elif sys.stderr.isatty():
+        width = shutil.get_terminal_size().columns
+        lines = [part for line in "\n".join(lines).splitlines() for part in _broken(line, width)]
     if isinstance(error, typer.Abort) and sys.stderr.isatty():
         sys.stderr.write("\n")  # the cursor is behind a question
-    for line in lines:
-        sys.stderr.write(f"{_printable(without_secrets(line))}\n")
+    with contextlib.suppress(OSError):  # nobody can be told
+        for line in lines:
+            sys.stderr.write(f"{_printable(without_secrets(line))}\n")
     return code
 
 
 def _explained(error: BaseException, *, everything: bool) -> tuple[int, list[str]]:
     """Return the exit code, and what to say."""
     notes = list(getattr(error, "__notes__", ()))
-    if isinstance(error, (Interruption, typer.Abort)):
+    if isinstance(error, (Interruption, KeyboardInterrupt, typer.Abort)):
         return INTERRUPTED, [f"Interrupted. {' '.join(map(str, error.args))}".rstrip(), *notes]
     if isinstance(error, _UsageError):
         return USAGE, _misused(error)
@@ -84,7 +91,8 @@ def _explained(error: BaseException, *, everything: bool) -> tuple[int, list[str
     if isinstance(error, ValueError):  # what this package says to arguments that make no sense
         return USAGE, [f"Error: {error}", *notes]
     if isinstance(error, OSError):
-        return FAILED, [f"Error: {error}", *notes]
+        file = f"{error.filename}: " if error.filename else ""
+        return FAILED, [f"Error: {file}{error.strerror or error}.", *notes]
     return FAILED, [
         f"Error: {type(error).__name__}: {error}",
         "This was not expected: --traceback shows where it arose.",
@@ -107,6 +115,11 @@ def _printable(text: str) -> str:
     return "".join(
         each if each.isprintable() or each in "\n\t" else repr(each)[1:-1] for each in text
     )
+
+
+def _broken(line: str, width: int) -> list[str]:
+    """Break a line between words; URLs and paths stay whole, to be copied."""
+    return textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def _counted(places: re.Match[str]) -> str:

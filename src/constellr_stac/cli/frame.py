@@ -45,6 +45,8 @@ def group(text: str, *examples: str, options: type[Flags] = Flags) -> typer.Type
     def callback(context: typer.Context, **values: Any) -> None:
         context.obj.add(values)
         if context.invoked_subcommand is None:
+            if context.obj.as_json:
+                context.fail("A command is missing.")
             typer.echo(context.get_help())
 
     _sign(callback, [_parameter("flags", options)])

@@ -13,7 +13,7 @@ from typing import Any
 
 import typer
 
-__all__ = ["STDIN", "bbox", "duration", "from_json", "from_yaml", "read_text"]
+__all__ = ["STDIN", "bbox", "duration", "from_json", "from_yaml", "read_text", "readable"]
 
 STDIN = "-"
 """What stands for standard input."""
@@ -81,15 +81,27 @@ def read_text(source: str) -> str:
         if sys.stdin.isatty():
             msg = "- reads standard input, and nothing is piped into it."
             raise typer.BadParameter(msg)
-        return sys.stdin.read()
+        return sys.stdin.read().removeprefix("\ufeff")  # with which Windows marks its texts
     try:
-        return Path(source).read_text("utf-8")
-    except OSError as error:
-        msg = f"{source}: {error.strerror or error}."
-        raise typer.BadParameter(msg) from error
+        return readable(source).read_text("utf-8-sig")
     except UnicodeDecodeError as error:
         msg = f"{source} is not text."
         raise typer.BadParameter(msg) from error
+
+
+def readable(source: str) -> Path:
+    """Return the path of a file that can be read.
+
+    Raises:
+        typer.BadParameter: It cannot.
+    """
+    path = Path(source)
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        msg = f"{source}: {error.strerror or error}."
+        raise typer.BadParameter(msg) from error
+    return path
 
 
 def from_json(source: str) -> Any:

@@ -1,5 +1,6 @@
 """``constellr orders``: nothing is ordered that was not shown before."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
@@ -122,7 +123,12 @@ def create(
             for order in error.found:
                 error.add_note(f"Found on the server: {order.id}, {order.state}.")
             raise
-    _show_all(terminal, placed)
+    try:
+        _show_all(terminal, placed)
+        sys.stdout.flush()
+    except OSError:  # whoever does not see them must not order again
+        terminal.note(f"Placed all the same: {', '.join(str(order.id) for order in placed)}.")
+        raise
 
 
 @command(

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from .frame import command
-from .inputs import STDIN, duration, read_text
+from .inputs import duration, read_text
 from .scenes import Query
 from .terminal import Terminal
 
@@ -106,8 +106,11 @@ def sign(
 
 def _content(what: list[str]) -> list[str] | dict[str, Any]:
     """Return hrefs, or in a dict under ``stac`` what a STAC tool wrote."""
-    only = what[0] if len(what) == 1 else ""
-    if only != STDIN and (not only or "://" in only):
+    if not all(what):
+        msg = "An href is empty."
+        raise typer.BadParameter(msg)
+    only = what[0]
+    if len(what) > 1 or "://" in only:
         return what
     text = read_text(only)
     try:

@@ -63,7 +63,7 @@ class Terminal:
 
     def note(self, text: str) -> None:
         """Say something beside the result."""
-        self.err.print(text, soft_wrap=True)
+        self.err.print(text, soft_wrap=not self.err.is_terminal)
 
     def table(
         self, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, beside: bool = False

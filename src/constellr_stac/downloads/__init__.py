@@ -73,7 +73,7 @@ def download(
             run has brought is not asked for, and any other of the same name has to be the same.
         verify: Whether to compare each file with what is said of it: its length, the item's
             ``file:checksum``, S3's checksums and MD5 ETags. ``"structure"`` also decodes every
-            block of each GeoTIFF. ``False`` takes what comes.
+            block of each GeoTIFF, of those too that are there. ``False`` takes what comes.
         max_workers: How many files are fetched at once.
         progress: Whether to show bars on standard error: in a terminal, and in a notebook where
             tqdm is installed. Elsewhere there are none.
@@ -92,7 +92,7 @@ def download(
             not be brought, and all others were.
         KeyboardInterrupt: It was interrupted (Ctrl-C); the message tells what is there.
         SigningError: There are ``s3://`` hrefs, and no credentials for them.
-        TypeError: ``items`` holds something else.
+        TypeError: ``items`` holds something else, or ``layout`` gives something else.
         ValueError: There is no such asset or layout, or an argument is out of range.
 
     Example:

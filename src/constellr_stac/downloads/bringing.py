@@ -10,6 +10,7 @@ import functools
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, NamedTuple, Self, TypeAlias
 
@@ -39,9 +40,12 @@ if TYPE_CHECKING:
     from .progress import Meter
     from .wanted import WantedFile, WantedItem
 
-__all__ = ["Bringer", "Job", "Verify"]
+__all__ = ["STRUCTURE", "Bringer", "Job", "Verify"]
 
 Verify: TypeAlias = bool | Literal["structure"]
+
+STRUCTURE: Literal["structure"] = "structure"
+"""How it is written down, and asked for, that a GeoTIFF was decoded."""
 
 _DIGEST = "sha256"
 _ALWAYS = (_DIGEST, "length")
@@ -51,13 +55,15 @@ _LANDING = 64  # files that may wait for the disk, each with an open handle
 
 
 class Job(NamedTuple):
-    """A file that the network is needed for."""
+    """A file that is to be brought, or to be looked at."""
 
     item: WantedItem
     file: WantedFile
     target: Path
     there: bool
-    """Whether a file of this name is there, which nobody has written down."""
+    """Whether a file of this name is there."""
+    record: Record | None = None
+    """What is written down of the file that is there."""
 
 
 class Bringer:
@@ -101,7 +107,10 @@ class Bringer:
             StoppedError: This is to stop.
         """
         if job.there:
-            self._adopt(job)
+            if job.record is None:
+                self._adopt(job)
+            else:
+                self._look_again(job, job.record)
             meter.end()
             return
         promises = promised_by_asset(job.file.asset.extra_fields)
@@ -191,6 +200,23 @@ class Bringer:
         self._manifest.add(str(job.file.path), self._record(job.file, promises, digests))
         self._arrived(job, False)  # noqa: FBT003 - it was there
 
+    def _look_again(self, job: Job, record: Record) -> None:
+        """Decode a file that an earlier run has brought, and did not decode."""
+        digests = Digests({_DIGEST})
+        digests.update_from(job.target)
+        if multihash(_DIGEST, digests[_DIGEST]) != record.checksum:
+            problem: str | None = "it was changed since"
+        else:
+            problem = damage(job.target)
+        if problem is not None:
+            raise DownloadError(
+                f"{str(job.target)!r} is not what was brought, or that was damaged: {problem}. "
+                "Give overwrite=True to bring it again."
+            )
+        checked = (*record.checked, STRUCTURE)
+        self._manifest.add(str(job.file.path), replace(record, checked=checked))
+        self._arrived(job, False)  # noqa: FBT003 - it was there
+
     def _problem(
         self, path: Path, job: Job, promises: Iterable[Promise], digests: Digests
     ) -> str | None:
@@ -198,15 +224,15 @@ class Bringer:
         if not self._verify:
             return None
         problem = broken(promises, digests)
-        if problem is None and self._verify == "structure" and is_tiff(job.target.name):
+        if problem is None and self._verify == STRUCTURE and is_tiff(job.target.name):
             return damage(path)
         return problem
 
     def _record(self, file: WantedFile, promises: Iterable[Promise], digests: Digests) -> Record:
         href = file.reference.href
         checked = [promise.said_by for promise in promises] if self._verify else []
-        if self._verify == "structure" and is_tiff(file.path.name):
-            checked.append("structure")
+        if self._verify == STRUCTURE and is_tiff(file.path.name):
+            checked.append(STRUCTURE)
         return Record(
             href=redact_url(href) if href.startswith(("http:", "https:")) else href,
             size=int(digests["length"]),

@@ -146,12 +146,13 @@ def promised_by_store(source: Source) -> tuple[Promise, ...]:
     headers = source.headers
     if source.size is not None:
         promises.append(Promise("Content-Length", "length", str(source.size)))
+    composite = headers.get("x-amz-checksum-type", "").upper() == "COMPOSITE"  # of the parts' own
     for name, kind in _S3_CHECKSUMS.items():
         try:
             digest = base64.b64decode(headers.get(name, ""), validate=True).hex()
         except binascii.Error:
             continue  # of parts: "<checksum>-<number of parts>"
-        if len(digest) == len(_new(kind).hexdigest()):
+        if len(digest) == len(_new(kind).hexdigest()) and not composite:
             promises.append(Promise(name, kind, digest))
     etag = _MD5.fullmatch(headers.get("ETag", ""))
     if etag and "x-amz-request-id" in headers and _is_plain(headers):

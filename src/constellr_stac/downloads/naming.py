@@ -99,6 +99,8 @@ def checked(path: str | PurePath, whose: str) -> PurePosixPath:
         >>> checked("a/lst.tiff", "an asset")
         PurePosixPath('a/lst.tiff')
     """
+    if not isinstance(path, str | PurePath):
+        raise TypeError(f"layout= gave {path!r} for {whose}; it is to give a relative path.")
     text = path.as_posix() if isinstance(path, PurePath) else path
     for part in text.split("/"):
         _check(part, whose)

@@ -62,9 +62,10 @@ class IncompleteDownloadError(DownloadError):
         first = next(iter(failures.values()))
         rest = "" if len(failures) == 1 else f" (and {len(failures) - 1} more: see .failures)"
         there = len(downloaded.written) + len(downloaded.skipped)
+        others = f" The other {there} are in {str(downloaded.folder)!r}." if there else ""
         error = cls(
             f"{_files(len(failures))} of {there + len(failures)} could not be downloaded. "
-            f"{first}{rest} The other {there} are in {str(downloaded.folder)!r}.",
+            f"{first}{rest}{others}",
             status_code=first.status_code,
             request_url=first.request_url,
         )

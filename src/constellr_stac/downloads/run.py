@@ -22,8 +22,9 @@ from constellr_stac.errors import (
     SigningError,
 )
 
-from .bringing import Bringer, Job
+from .bringing import STRUCTURE, Bringer, Job
 from .catalogue import Catalogue
+from .checks import is_tiff
 from .crew import Crew
 from .disk import disk_error
 from .parts import StoppedError
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from constellr_stac.transfers import Transfer
 
     from .bringing import Verify
-    from .manifest import Manifest
+    from .manifest import Manifest, Record
     from .progress import Display
     from .wanted import Wanted, WantedFile, WantedItem
 
@@ -84,6 +85,7 @@ class Run:
         self._manifest = manifest
         self._display = display
         self._overwrite = overwrite
+        self._verify = verify
         self._workers = workers
         self._stop = threading.Event()
         self._bringer = Bringer(
@@ -127,7 +129,7 @@ class Run:
         return self._downloaded()
 
     def _sort_out(self) -> list[Job]:
-        """Return what the network is needed for; make folders for it."""
+        """Return what there is to do; make folders for it."""
         jobs = []
         for folder in {self._folder / file.path.parent for file in self._wanted.files}:
             folder.mkdir(parents=True, exist_ok=True)
@@ -141,22 +143,30 @@ class Run:
                         "Move it away, or choose another folder."
                     )
                 there = there and not self._overwrite
-                if there and self._is_known(file, target):
+                record = self._record(file, target) if there else None
+                if record is None or self._is_to_be_decoded(record, target):
+                    jobs.append(Job(item, file, target, there, record))
+                else:
                     self._skipped.append(target)
                     self._left[item] -= 1
-                else:
-                    jobs.append(Job(item, file, target, there))
         return jobs
 
-    def _is_known(self, file: WantedFile, target: Path) -> bool:
-        """Say whether a file that is there is written down as the one that is wanted."""
+    def _record(self, file: WantedFile, target: Path) -> Record | None:
+        """Return what is written of a file that is there, if it is the one that is wanted."""
         record = self._manifest.get(str(file.path))
-        return (
+        if (
             record is not None
             and (record.collection, record.item) == (file.item.collection_id, file.item.id)
             and not set(record.assets).isdisjoint(file.keys)
             and record.size == target.stat().st_size
-        )
+        ):
+            return record
+        return None
+
+    def _is_to_be_decoded(self, record: Record, target: Path) -> bool:
+        """Say whether a file is to be looked at closer than when it came."""
+        wanted = self._verify == STRUCTURE and is_tiff(target.name)
+        return wanted and STRUCTURE not in record.checked
 
     def _work(self, jobs: list[Job]) -> None:
         crew = Crew(self._do, jobs, self._workers, stop=self._stop)

@@ -17,7 +17,7 @@ from urllib3 import exceptions as urllib3_errors
 
 from constellr_stac.auth import ConstellrAuth, api_session
 from constellr_stac.errors import APIConnectionError, APIError, ConstellrError, redact_url
-from constellr_stac.transport import TIMEOUT, cause_of
+from constellr_stac.transport import TIMEOUT, cause_of, without_frames
 
 from .payloads import AreaOfInterest, Order, Record
 
@@ -141,7 +141,7 @@ class ApiClient:
                 f"{method} {url} was not answered ({cause_of(error)}). Check the network, and that "
                 "the API's URL is right.",
                 request_url=url,
-            ) from error
+            ) from without_frames(error)
 
     def _told(
         self,

@@ -59,7 +59,9 @@ class Sandbox:
 
     Raises:
         MissingExtraError: The extra ``sandbox`` is not installed.
-        ValueError: ``scenes`` holds no scene, or one whose time or place nothing tells.
+        TypeError: A lifetime is no timedelta, or ``today`` no date.
+        ValueError: ``scenes`` holds no scene, or one whose time or place nothing tells; or
+            ``latency`` is no number of seconds.
 
     Example:
         >>> import requests

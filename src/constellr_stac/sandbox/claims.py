@@ -67,7 +67,8 @@ def read_claim(request: Received, now: datetime) -> Claim:
     Raises:
         S3Error: It is not signed, not in one way alone, or not at this time for this region.
     """
-    found = {name: value for name, value in request.query if name.startswith("X-Amz-")}
+    said = [(name, value) for name, value in request.query if name.startswith("X-Amz-")]
+    found = dict(said)
     authorization = request.headers.get("authorization")
     presigned = not found.keys().isdisjoint({"X-Amz-Algorithm", "X-Amz-Signature"})
     if presigned and authorization is not None:
@@ -79,6 +80,8 @@ def read_claim(request: Received, now: datetime) -> Claim:
             ArgumentName="Authorization",
         )
     if presigned:
+        if len(found) < len(said):
+            raise _malformed_query("Each X-Amz- query parameter must be there once")
         claim = _in_query(found, now)
     elif authorization is not None:
         claim = _in_headers(request, authorization, now)

@@ -18,6 +18,15 @@ BUCKET = "constellr-sandbox"
 """The one bucket of the store."""
 
 
+_KINDS = {
+    "token_lifetime": timedelta,
+    "url_lifetime": timedelta,
+    "session_lifetime": timedelta,
+    "delivery": timedelta,
+    "today": date,
+}
+
+
 @dataclass(frozen=True)
 class Options:
     """The knobs of a sandbox; :class:`~constellr_stac.sandbox.Sandbox` documents each."""
@@ -31,6 +40,17 @@ class Options:
     latency: float = 0.0
     delivery: timedelta | None = None
     today: date | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse here what would make a request fail later, in a server's thread."""
+        for name, kind in _KINDS.items():
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, kind):
+                msg = f"{name}= is a {kind.__name__}, not {value!r}."
+                raise TypeError(msg)
+        if not isinstance(self.latency, int | float) or self.latency < 0:
+            msg = f"latency= is a number of seconds, not {self.latency!r}."
+            raise ValueError(msg)
 
 
 class Clock:
