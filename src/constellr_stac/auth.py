@@ -15,18 +15,10 @@ import requests
 from requests.auth import AuthBase
 from requests.utils import rewind_body
 
-from .credentials import (
-    LENT,
-    VARIABLES,
-    ApiKey,
-    Credential,
-    Password,
-    Secret,
-    Token,
-    own_credential,
-)
+from .credentials import LENT, VARIABLES, ApiKey, Credential, Password, Token, own_credential
 from .errors import APIError, AuthenticationError
 from .renewal import utc_now
+from .secret import Secret
 from .settings import api_url, origin
 from .tokens import token_of
 from .transport import TIMEOUT, retrying
