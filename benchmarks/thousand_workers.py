@@ -201,7 +201,7 @@ def running(sandbox: Sandbox, jobs: list[Job]) -> Iterator[list[Connection]]:
 
 def tokens(workers: int, *, lent: bool) -> list[Outcome]:
     """Let tokens of ten seconds end."""
-    life, duration = 10.0, 12.0
+    life, duration = 10.0, 13.0
     with Sandbox(token_lifetime=timedelta(seconds=life)) as sandbox:
         jobs = [_job(sandbox, lent=lent, duration=duration)] * workers
         with running(sandbox, jobs) as ends:
@@ -263,7 +263,7 @@ def scenes(workers: int) -> list[Outcome]:
 
 def signatures(workers: int) -> list[Outcome]:
     """Need the URLs of three scenes for longer than the ten seconds that they live."""
-    life, duration = 10.0, 11.5
+    life, duration = 10.0, 13.0
     with Sandbox(presigned=True, url_lifetime=timedelta(seconds=life)) as sandbox:
         references = tuple(_references(sandbox)[:3])
         jobs = [_job(sandbox, references=references, duration=duration)] * workers

@@ -67,3 +67,8 @@ def tokens_held(base_url: str) -> int:
 def process() -> int:
     """Return the number of this worker's process."""
     return os.getpid()
+
+
+def plugins(dask_worker: Any) -> list[str]:
+    """Name this worker's plugins."""
+    return list(dask_worker.plugins)

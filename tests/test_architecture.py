@@ -20,8 +20,8 @@ PACKAGE = Path(constellr_stac.__file__).parent
 
 FLOORS = (
     # L0 knows nobody
-    {"errors", "secret"},
-    {"loans", "renewal", "settings", "transport"},
+    {"errors", "loans", "secret"},
+    {"renewal", "settings", "transport"},
     # L1 credentials as values
     {"credentials"},
     # L2 requests that carry one

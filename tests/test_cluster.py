@@ -25,6 +25,7 @@ import numpy as np
 import pytest
 import rasterio
 import requests
+import stackstac
 import xarray as xr
 from distributed import Client, LocalCluster, wait
 from distributed.protocol.serialize import Serialize
@@ -39,6 +40,7 @@ from constellr_stac import (
     Token,
     WorkerError,
     check_workers,
+    settings,
     share_credentials,
 )
 from constellr_stac.cluster import (
@@ -47,13 +49,23 @@ from constellr_stac.cluster import (
     WorkerRow,
     WorkerTable,
     WorkerVersionWarning,
+    sharing,
 )
 from constellr_stac.cluster.checks import _versions, _warn_of_versions
 from constellr_stac.cluster.parcels import Parcel, sealed
 from constellr_stac.cluster.sharing import _warn_if_unencrypted
 from constellr_stac.errors import CredentialsNotFoundError
 from constellr_stac.sandbox import Fault, Sandbox
-from on_workers import LOGS, environment, found, log_everything, process, slowly, tokens_held
+from on_workers import (
+    LOGS,
+    environment,
+    found,
+    log_everything,
+    plugins,
+    process,
+    slowly,
+    tokens_held,
+)
 from real_scenes import SCENES, truth
 
 if TYPE_CHECKING:
@@ -152,15 +164,19 @@ def cluster(logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lo
         patch.setenv("HOME", str(tmp_path_factory.mktemp("worker-home")))
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         patch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
-        with LocalCluster(
-            n_workers=WORKERS,
-            threads_per_worker=2,
-            processes=True,
-            dashboard_address=FREE,
-            preload=["on_workers"],
-            silence_logs=False,
-            local_directory=str(tmp_path_factory.mktemp("dask")),
-        ) as cluster:
+        with (
+            # Or a worker that is restarted twice within 15 s is taken for lost.
+            dask.config.set({"distributed.deploy.lost-worker-timeout": "1h"}),
+            LocalCluster(
+                n_workers=WORKERS,
+                threads_per_worker=2,
+                processes=True,
+                dashboard_address=FREE,
+                preload=["on_workers"],
+                silence_logs=False,
+                local_directory=str(tmp_path_factory.mktemp("dask")),
+            ) as cluster,
+        ):
             yield cluster
     handler.close()
     for name in ("", "distributed"):
@@ -373,6 +389,7 @@ def test_the_credential_itself_outlives_the_client(cluster: Any, client: Client)
             assert set(client.run(tokens_held, me.sandbox.api_url).values()) == {1}
         finally:
             client.unregister_worker_plugin(shared.name)
+        assert client.get_metadata([shared.name]) is None  # nobody else was there to take it back
         assert set(client.run(tokens_held, me.sandbox.api_url).values()) == {0}
         with pytest.raises(CredentialsNotFoundError):
             client.run(found, me.sandbox.api_url)
@@ -488,6 +505,18 @@ def test_taken_off_by_the_plugins_name(client: Client) -> None:
         shared.close()
 
 
+def test_taken_off_after_the_client_is_closed(cluster: Any, client: Client) -> None:
+    """The end of the block is the end of the loan, whatever was closed before."""
+    with user(presigned=True) as me:
+        other = Client(cluster.scheduler_address, set_as_default=False)
+        with share_credentials(other, me.auth) as shared:
+            other.close()
+            assert client.get_metadata([shared.name]) is not None
+        assert client.get_metadata([shared.name]) is None
+        with pytest.raises(CredentialsNotFoundError):
+            client.run(found, me.sandbox.api_url)
+
+
 # What people do with cubes
 
 
@@ -507,6 +536,30 @@ def test_what_is_done_with_cubes(client: Client, tmp_path: Path) -> None:
         np.testing.assert_array_equal(stored, values)
 
 
+@PRESIGNED
+def test_plain_stackstac_reads_where_the_client_does(
+    client: Client, monkeypatch: pytest.MonkeyPatch, *, presigned: bool
+) -> None:
+    """A reader that is made on the worker finds the client's API and store; later no more."""
+    with user(presigned=presigned) as me:
+        for name, value in me.sandbox.environment().items():
+            monkeypatch.setenv(name, value)
+        bounds = tuple(me.cube(1).odc.geobox.boundingbox)
+        stacked = stackstac.stack(
+            constellr_stac.stable(me.items[:4]),
+            ["lst"],
+            epsg=32611,
+            resolution=30,
+            bounds=bounds,
+            snap_bounds=False,
+            reader=constellr_stac.StackstacReader,
+        )
+        with share_credentials(client):
+            values = stacked[:, 0].compute()
+        np.testing.assert_array_equal(values.astype("float32"), expected(me.items[:4]))
+        assert set(client.run(settings.api_url).values()) == {settings.DEFAULT_API_URL}
+
+
 @pytest.mark.parametrize("scheduler", ["threads", "processes", "synchronous"])
 @PRESIGNED
 def test_schedulers_without_a_cluster(
@@ -517,8 +570,13 @@ def test_schedulers_without_a_cluster(
         for name, value in me.sandbox.environment().items():
             monkeypatch.setenv(name, value)
         cube = constellr_stac.load(me.items[:4], "lst", chunks={"time": 1}).lst
+        me.sandbox.clear_requests()
         with dask.config.set(scheduler=scheduler, num_workers=2):
             np.testing.assert_array_equal(cube.compute(), expected(me.items[:4]))
+        processes = 2 if scheduler == "processes" else 0
+        assert me.requests("/token") <= processes * presigned
+        # Dask may open in one process and read in the other; its own, between them, reads nothing.
+        assert me.requests("/constellr-sandbox") <= 4 * max(processes, 1)
 
 
 def test_workers_in_the_process_of_the_client() -> None:
@@ -622,6 +680,21 @@ def test_an_unencrypted_connection_is_warned_about(address: str, *, private: boo
         _warn_if_unencrypted(["tcp://127.0.0.1:1", address])
     assert [w.category for w in caught] == ([] if private else [UnencryptedClusterWarning])
     assert private or address in str(caught[0].message)
+
+
+def test_lending_warns_where_others_may_listen(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The warning comes before anything is sent, and points at the line that shares."""
+    monkeypatch.setattr(sharing, "is_loopback", lambda host: host != "127.0.0.1")
+    with user() as me:
+        with pytest.warns(UnencryptedClusterWarning, match="tcp://127") as warned:
+            share_credentials(client, me.auth).close()
+        assert warned[0].filename == __file__
+        names = set(client.run(plugins).popitem()[1])
+        with pytest.raises(UnencryptedClusterWarning):  # an error, where warnings are errors
+            share_credentials(client, me.auth)
+        assert set(client.run(plugins).popitem()[1]) == names
 
 
 def test_what_cannot_be_shared(cluster: Any, client: Client) -> None:

@@ -16,12 +16,15 @@ from keyrings.alt.file import PlaintextKeyring
 
 from constellr_stac import (
     ApiKey,
+    ConstellrAuth,
     CredentialsNotFoundError,
     Password,
+    SigningError,
     Token,
     default_credential,
 )
 from constellr_stac.credentials import Secret, forget_credential, store_credential
+from constellr_stac.storage import CredentialSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -143,6 +146,28 @@ def test_netrc_counts_for_its_own_host_only(
     assert default_credential(base_url="https://api.example.com") == Password("me", SECRET)
     with pytest.raises(CredentialsNotFoundError, match="no complete entry for other"):
         default_credential(base_url="https://other.example.com")
+
+
+def test_a_process_without_a_home_is_told_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a container has no home, or somebody else's, the rest is looked at all the same."""
+    monkeypatch.setenv("NETRC", "~nobody-of-this-name/netrc")  # as "~" where a user id has no entry
+    monkeypatch.setenv("AWS_CONFIG_FILE", "~nobody-of-this-name/config")
+    with pytest.raises(CredentialsNotFoundError, match=r"/netrc: cannot be read") as caught:
+        default_credential()
+    assert "keyring" in str(caught.value)
+    with pytest.raises(SigningError, match="AWS_ACCESS_KEY_ID: not set"):
+        CredentialSource().get()
+
+
+def test_what_was_given_in_code_elsewhere_is_among_the_places() -> None:
+    """A worker's error says why it has nothing: what was given in code stayed where it was."""
+    auth = ConstellrAuth(ApiKey("k3y"))
+    assert copy.deepcopy(auth).credential == copy.copy(auth).credential == ApiKey("k3y")
+    once = _through_a_pickle(auth)
+    for travelled in (once, _through_a_pickle(once)):
+        assert isinstance(travelled, ConstellrAuth)
+        with pytest.raises(CredentialsNotFoundError, match="given in code: it does not travel"):
+            travelled.token()
 
 
 def test_not_finding_one_lists_every_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from constellr_stac import (
     default_credential,
 )
 from constellr_stac.auth import ConstellrAuth
+from constellr_stac.cluster.lending import Offer
 from constellr_stac.credentials import LENT, Credential
 from constellr_stac.loans import Loan, Loans
 from constellr_stac.settings import origin
@@ -35,10 +36,10 @@ API = "https://api.example.com"
 class Lender:
     """Answers what it is asked, from a thread of its own, as a network does."""
 
-    def __init__(self, *, patience: float = 5) -> None:
+    def __init__(self, **holds: float) -> None:
         self.asked: list[int] = []
         self.answer: tuple[int, str, int] | None = None
-        self.loan: Loan[str] = Loan(self.ask, patience=patience)
+        self.loan: Loan[str] = Loan(self.ask, **{"patience": 5.0, **holds})
 
     def ask(self, number: int) -> None:
         self.asked.append(number)
@@ -93,6 +94,41 @@ def test_a_lender_may_have_no_other() -> None:
     assert lender.loan.other_than("only") is None
     assert lender.asked == [1]
     assert lender.loan.get() == "only"
+
+
+def test_a_lender_without_another_is_asked_again_later() -> None:
+    """One refusal had another cause; a later one, of a session that has ended, is no less heard."""
+    lender = Lender(no_holds=0.2)
+    lender.loan.put(1, "only")
+    lender.answer = (1, "only", 1)
+    assert lender.loan.other_than("only") is None
+    lender.loan.put(1, "only", last=1)  # told to everybody: no answer to a question of ours
+    time.sleep(0.2)
+    lender.answer = (2, "next", 1)
+    assert lender.loan.other_than("only") == "next"
+    assert lender.asked == [1, 1]
+
+
+def test_an_offer_is_looked_at_again_later() -> None:
+    """What had no other when it was refused may have one the next time, even of the same number."""
+    found = iter(["ONLY", "ONLY", "NEXT"])
+    offer = Offer(lambda: keys(next(found)), lambda _refused: None, none_holds=0.1)
+    offer.refused(1)
+    offer.refused(1)  # another worker's report
+    assert (offer.parcel.number, offer.parcel.last) == (1, 1)
+    time.sleep(0.1)
+    offer.refused(1)
+    assert (offer.parcel.number, offer.parcel.value) == (2, keys("NEXT"))
+
+
+def test_an_offer_of_another_number_is_looked_at_at_once() -> None:
+    """That there was no other than the first says nothing about the second."""
+    found = iter(["FIRST", "FIRST", "SECOND", "THIRD"])
+    offer = Offer(lambda: keys(next(found)), none_holds=60)
+    offer.refused(1)
+    assert offer.renewed()
+    offer.refused(2)
+    assert (offer.parcel.number, offer.parcel.value) == (3, keys("THIRD"))
 
 
 def test_a_silent_lender_is_waited_for_once() -> None:

@@ -424,6 +424,32 @@ def test_drivers_and_readers_travel_without_a_secret(
     np.testing.assert_array_equal(its_cube.lst[0].compute(), expected)
 
 
+def test_what_came_from_another_process_is_fetched_together(sandbox: Sandbox) -> None:
+    """Nothing is fetched where sources are only passed on; with the first read all come."""
+
+    def reader(item: pystac.Item) -> StackstacReader:
+        return StackstacReader(
+            url=item.assets["lst"].href,
+            spec=RasterSpec(32611, tuple(GRID.boundingbox), (30.0, 30.0)),
+            resampling=Resampling.nearest,
+            dtype=np.dtype("float32"),
+            fill_value=np.nan,
+        )
+
+    packed = cloudpickle.dumps([reader(item) for item in constellr_stac.stable(found(sandbox)[:5])])
+    deadline = time.monotonic() + 20
+    while len(statuses(sandbox, "store")) < 5 and time.monotonic() < deadline:
+        time.sleep(0.01)  # those of the readers that are gone
+    sandbox.clear_requests()
+    packed = cloudpickle.dumps(cloudpickle.loads(packed))
+    readers = cloudpickle.loads(packed)
+    assert statuses(sandbox, "store") == []
+    readers[0].read(Window(0, 0, 400, 400))
+    while len(statuses(sandbox, "store")) < 5:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_a_credential_will_do_to_read_with(
     make: Callable[..., Sandbox], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

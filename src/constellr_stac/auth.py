@@ -15,18 +15,10 @@ import requests
 from requests.auth import AuthBase
 from requests.utils import rewind_body
 
-from .credentials import (
-    LENT,
-    VARIABLES,
-    ApiKey,
-    Credential,
-    Password,
-    Secret,
-    Token,
-    own_credential,
-)
+from .credentials import LENT, VARIABLES, ApiKey, Credential, Password, Token, own_credential
 from .errors import APIError, AuthenticationError
 from .renewal import utc_now
+from .secret import Secret
 from .settings import api_url, origin
 from .tokens import token_of
 from .transport import TIMEOUT, retrying
@@ -79,6 +71,7 @@ class ConstellrAuth(AuthBase):
         self.base_url = api_url(base_url)
         self._explicit = credential
         self._found: Credential | None = credential
+        self._left_behind = False
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Add the credential to ``request``, if it goes to the API.
@@ -110,7 +103,7 @@ class ConstellrAuth(AuthBase):
         if lent is not None:
             return lent
         if self._found is None:
-            self._found = own_credential(base_url=self.base_url)
+            self._found = own_credential(base_url=self.base_url, left_behind=self._left_behind)
         return self._found
 
     def token(self) -> Token | None:
@@ -175,12 +168,20 @@ class ConstellrAuth(AuthBase):
     def __repr__(self) -> str:
         return f"ConstellrAuth({self._found!r}, base_url={self.base_url!r})"
 
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
     def __getstate__(self) -> dict[str, Any]:
-        return {"base_url": self.base_url}
+        left_behind = self._left_behind or self._explicit is not None
+        return {"base_url": self.base_url, "left_behind": left_behind}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.base_url = state["base_url"]
         self._explicit = self._found = None
+        self._left_behind = state["left_behind"]
 
     def _loan(self) -> Loan[Credential] | None:
         return LENT.of(origin(self.base_url)) if self._explicit is None else None

@@ -18,7 +18,7 @@ from typing import Any, NoReturn, Self
 from urllib.parse import urlsplit
 
 from . import settings
-from .errors import CredentialsNotFoundError
+from .errors import CredentialsNotFoundError, MissingExtraError
 from .loans import Loans
 from .secret import Secret
 
@@ -159,15 +159,18 @@ def default_credential(
     return (None if loan is None else loan.get()) or own_credential(base_url=base_url)
 
 
-def own_credential(*, base_url: str | None = None) -> Credential:
+def own_credential(*, base_url: str | None = None, left_behind: bool = False) -> Credential:
     """Find a credential as :func:`default_credential` does, but not one lent to this process.
+
+    ``left_behind`` says that there was one given in code, in another process.
 
     Raises:
         CredentialsNotFoundError: There is none; the message lists every place looked at.
     """
     url = settings.api_url(base_url)
     lent = "the client does not answer" if LENT.of(settings.origin(url)) else "nothing"
-    looked = [f"lent by constellr_stac.share_credentials: {lent}"]
+    looked = ["given in code: it does not travel between processes"] * left_behind
+    looked.append(f"lent by constellr_stac.share_credentials: {lent}")
     for find in (_from_environment, _from_netrc, _from_keyring):
         found = find(url, looked)
         if found is not None:
@@ -246,16 +249,15 @@ def _from_environment(_url: str, looked: list[str]) -> Credential | None:
 def _from_netrc(url: str, looked: list[str]) -> Credential | None:
     host = urlsplit(url).hostname or ""
     named = os.environ.get("NETRC")
-    home = Path.home()
-    paths = [Path(named).expanduser()] if named else [home / ".netrc", home / "_netrc"]
-    for path in paths:
-        if not path.is_file():
-            looked.append(f"{path}: no such file")
-            continue
+    for name in [named] if named else ["~/.netrc", "~/_netrc"]:
+        path = Path(name)
         try:
+            path = path.expanduser()  # a RuntimeError in a container, where nobody has a home
             entry = netrc.netrc(path).hosts.get(host)
-        except (netrc.NetrcParseError, OSError, UnicodeDecodeError) as error:
-            looked.append(f"{path}: cannot be read ({type(error).__name__})")
+        except (netrc.NetrcParseError, OSError, RuntimeError, UnicodeDecodeError) as error:
+            missing = isinstance(error, FileNotFoundError)
+            why = "no such file" if missing else f"cannot be read ({type(error).__name__})"
+            looked.append(f"{path}: {why}")
             continue
         if entry is not None and entry[0] and entry[2]:
             return Password(entry[0], entry[2], source=f"{path}, entry for {host}")
@@ -293,8 +295,6 @@ def _keyring() -> Any:
         import keyring
         import keyring.errors
     except ImportError as error:
-        from .errors import MissingExtraError
-
         what = "The OS keyring"
         raise MissingExtraError(what, "keyring") from error
     return keyring

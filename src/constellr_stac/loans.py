@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 _PATIENCE = 30.0
 _ASK_AGAIN = 5.0  # seconds after which a question counts as lost
+_NO_HOLDS = 60.0  # seconds; the lender may have another later
 
 
 class Loan(Generic[T]):
@@ -34,6 +35,7 @@ class Loan(Generic[T]):
 
     Keyword Args:
         patience: How many seconds to wait for an answer.
+        no_holds: How many seconds to take the lender's word that it has no other.
 
     Example:
         >>> loan = Loan(print)
@@ -45,13 +47,21 @@ class Loan(Generic[T]):
         'second'
     """
 
-    def __init__(self, ask: Callable[[int], None], *, patience: float = _PATIENCE) -> None:
+    def __init__(
+        self,
+        ask: Callable[[int], None],
+        *,
+        patience: float = _PATIENCE,
+        no_holds: float = _NO_HOLDS,
+    ) -> None:
         self._ask = ask
         self._patience = patience
+        self._no_holds = no_holds
         self._news = threading.Condition()
         self._value: T | None = None
         self._number = 0
         self._last = 0
+        self._last_until = 0.0
         self._asked_at: float | None = None
         self._silent = False
         self._ended = False
@@ -69,10 +79,12 @@ class Loan(Generic[T]):
         with self._news:
             if self._ended or number < self._number:
                 return
-            if number > self._number:
+            asked = self._asked_at is not None
+            if number > self._number or last >= number:
                 self._asked_at = None
+            if last > self._last or (asked and last >= number):
+                self._last, self._last_until = last, time.monotonic() + self._no_holds
             self._number, self._value = number, value
-            self._last = max(self._last, last)
             self._silent = False
             self._news.notify_all()
 
@@ -106,9 +118,9 @@ class Loan(Generic[T]):
         """Wait for a value after this one, or for word that there is none."""
         refused, deadline = self._number, time.monotonic() + self._patience
         while self._number == refused and not self._ended:
-            if refused and self._last >= refused:
-                return
             now = time.monotonic()
+            if refused and self._last >= refused and now < self._last_until:
+                return
             if self._asked_at is None or now >= self._asked_at + _ASK_AGAIN:
                 self._asked_at = now
                 self._ask(refused)

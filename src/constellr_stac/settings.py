@@ -1,5 +1,7 @@
 """Where the API and the object store are: explicit, then the environment, then the default.
 
+On a dask worker, what :func:`constellr_stac.share_credentials` said comes before the default.
+
 Nothing is read at import. A plain ``http://`` URL is refused unless it is on this machine,
 before anything is sent.
 """
@@ -12,10 +14,12 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
 from .errors import InsecureURLError
+from .loans import Loans
 
 __all__ = [
     "DEFAULT_API_URL",
     "DEFAULT_REGION",
+    "LENT",
     "StorageSettings",
     "api_url",
     "checked_url",
@@ -29,6 +33,9 @@ DEFAULT_API_URL = "https://api.constellr.com"
 
 DEFAULT_REGION = "eu-central-1"
 """Where the provider's bucket is."""
+
+LENT: Loans[str] = Loans()
+"""The client's settings on a dask worker that was lent credentials, by their variables' names."""
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -48,7 +55,7 @@ def api_url(explicit: str | None = None) -> str:
         >>> api_url("https://API.constellr.com:443/stac/")
         'https://api.constellr.com'
     """
-    url = explicit or os.environ.get("CONSTELLR_API_URL") or DEFAULT_API_URL
+    url = explicit or _variable("CONSTELLR_API_URL") or DEFAULT_API_URL
     return checked_url(url, "The API's URL").rstrip("/").removesuffix("/stac")
 
 
@@ -152,5 +159,7 @@ def storage_settings(
 
 
 def _variable(*names: str) -> str | None:
-    """Return the first environment variable of these that is set to something."""
-    return next((value for name in names if (value := os.environ.get(name))), None)
+    """Return the first of these variables that the environment has, else the dask client."""
+    loans = [LENT.of(name) for name in names]
+    values = [os.environ.get(name) for name in names] + [loan and loan.held for loan in loans]
+    return next((value for value in values if value), None)

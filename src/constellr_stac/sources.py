@@ -5,7 +5,9 @@ Both engines read through this, so that what is damaged, missing or left empty i
 
 from __future__ import annotations
 
+import threading
 import warnings
+import weakref
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -15,10 +17,12 @@ from .errors import AssetReadError
 from .pixels import Pixels, ResamplingWarning, name_of, read_pixels
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from odc.geo.geobox import GeoBox
     from odc.loader import RasterLoadParams
 
-    from .assets import Fetcher
+    from .assets import Fetch, Fetcher
     from .products import Band
     from .references import Reference
 
@@ -31,7 +35,8 @@ Errors = Literal["raise", "nan"]
 class BandSource:
     """A band to read: making one begins to fetch, and does not wait.
 
-    It pickles as what to read; where it is unpickled, it begins to fetch there.
+    It pickles as what to read. Where it is unpickled it begins to fetch when something is read
+    there: some processes only pass it on.
 
     Args:
         fetcher: Brings the bytes.
@@ -54,7 +59,13 @@ class BandSource:
         self._band = band
         self._errors = errors
         self._presumed = presumed
-        self._fetch = fetcher.start(reference)
+        self._fetch: Fetch | None = fetcher.start(reference)
+
+    def begin(self) -> Fetch:
+        """Begin to fetch, if that has not begun; does not wait."""
+        if self._fetch is None:
+            self._fetch = self._fetcher.start(self._reference)
+        return self._fetch
 
     def read(self, geobox: GeoBox, params: RasterLoadParams) -> Pixels:
         """Return what the band has of a grid; nothing where it is left empty.
@@ -77,12 +88,15 @@ class BandSource:
         return pixels
 
     def _read(self, geobox: GeoBox, params: RasterLoadParams) -> Pixels:
+        for other in _arrived_here():
+            other.begin()  # so that the scenes of a chunk come together
+        fetch = self.begin()
         try:
-            return read_pixels(self._fetcher.file(self._fetch), self._band, geobox, params)
+            return read_pixels(self._fetcher.file(fetch), self._band, geobox, params)
         except RasterioError:
-            self._fetch = self._fetcher.again(self._fetch)  # damaged on the way, perhaps
+            self._fetch = fetch = self._fetcher.again(fetch)  # damaged on the way, perhaps
         try:
-            return read_pixels(self._fetcher.file(self._fetch), self._band, geobox, params)
+            return read_pixels(self._fetcher.file(fetch), self._band, geobox, params)
         except RasterioError as error:
             raise AssetReadError(
                 f"{self._reference.label} cannot be read: it is not a readable GeoTIFF "
@@ -90,10 +104,27 @@ class BandSource:
                 request_url=self._reference.href,
             ) from error
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return BandSource, (
-            self._fetcher, self._reference, self._band, self._errors, self._presumed,
-        )  # fmt: skip
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_fetch": None}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        vars(self).update(state)
+        with _arriving:
+            _arrived.add(self)
+
+
+_arriving = threading.Lock()
+_arrived: weakref.WeakSet[BandSource] = weakref.WeakSet()
+
+
+def _arrived_here() -> list[BandSource]:
+    """Return the sources that came from another process, are still needed and were not told."""
+    if not _arrived:
+        return []
+    with _arriving:
+        sources = list(_arrived)
+        _arrived.clear()
+    return sources
 
 
 def _warn_of_another_grid(own: GeoBox, presumed: GeoBox) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from .credentials import Secret
@@ -192,7 +191,7 @@ def _not_found(
     else:
         looked.append(f"profile {profile!r}")
     files = " and ".join(
-        str(Path(os.environ.get(variable) or default).expanduser())
+        os.path.expanduser(os.environ.get(variable) or default)  # noqa: PTH111 - works without a home
         for variable, default in (
             ("AWS_CONFIG_FILE", "~/.aws/config"),
             ("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"),

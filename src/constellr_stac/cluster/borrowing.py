@@ -7,16 +7,17 @@ there are new ones. One that is refused is reported as an event: its number, and
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
 from distributed import Status, WorkerPlugin
 
+from constellr_stac import settings
 from constellr_stac.assets import forget_fetchers
 from constellr_stac.credentials import LENT as LENT_API
 from constellr_stac.credentials import Credential, Password
 from constellr_stac.loans import Loan
-from constellr_stac.settings import origin
 from constellr_stac.storage_credentials import LENT as LENT_S3
 from constellr_stac.storage_credentials import PURPOSE, StorageCredentials
 from constellr_stac.tokens import forget_token
@@ -24,11 +25,15 @@ from constellr_stac.tokens import forget_token
 from .parcels import API, S3, opened
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from distributed import Worker
 
 __all__ = ["Borrower"]
 
 _log = logging.getLogger(__name__)
+
+_AT_WORK = (Status.running, Status.paused)
 
 
 class Borrower(WorkerPlugin):
@@ -41,12 +46,15 @@ class Borrower(WorkerPlugin):
     Keyword Args:
         api: The API that there is a credential for, if there is one.
         s3: Whether there are AWS credentials.
+        where: Where the client finds the API and the store, as variables.
     """
 
-    def __init__(self, name: str, *, api: str | None, s3: bool) -> None:
+    def __init__(self, name: str, *, api: str | None, s3: bool, where: Mapping[str, str]) -> None:
         self.name = name
         self._api = api
         self._s3 = s3
+        self._where = where
+        self._where_loans: dict[str, Loan[str]] = {}
         self._worker: Worker | None = None
         self._api_loan: Loan[Credential] | None = None
         self._s3_loan: Loan[StorageCredentials] | None = None
@@ -54,9 +62,13 @@ class Borrower(WorkerPlugin):
     async def setup(self, worker: Worker) -> None:
         """Borrow, before the worker gets its first task."""
         self._worker = worker
+        for name, value in self._where.items():
+            loan = self._where_loans[name] = Loan[str](lambda _number: None)
+            loan.put(1, value)
+            settings.LENT.add(name, loan)
         if self._api is not None:
             self._api_loan = Loan(_Report(worker, self.name, API))
-            LENT_API.add(origin(self._api), self._api_loan)
+            LENT_API.add(settings.origin(self._api), self._api_loan)
         if self._s3:
             self._s3_loan = Loan(_Report(worker, self.name, S3))
             LENT_S3.add(PURPOSE, self._s3_loan)
@@ -67,20 +79,25 @@ class Borrower(WorkerPlugin):
             # The first task that needs a credential asks the client.
             _log.warning("The scheduler gave no credentials (%s).", type(error).__name__)
 
-    def teardown(self, worker: Worker) -> None:
+    async def teardown(self, worker: Worker) -> None:
         """Take the credentials off this process, and what was made with them."""
         worker.handlers.pop(self.name, None)
-        if worker.status == Status.running:  # so it is the plugin that goes, not the worker
-            worker.log_event(self.name, {"removed": True})
         self._worker = None
+        for name, loan in self._where_loans.items():
+            settings.LENT.remove(name, loan)
         if self._api is not None and self._api_loan is not None:
             held = self._api_loan.held
-            LENT_API.remove(origin(self._api), self._api_loan)
+            LENT_API.remove(settings.origin(self._api), self._api_loan)
             if isinstance(held, Password):
                 forget_token(self._api, held)
         if self._s3_loan is not None:
             LENT_S3.remove(PURPOSE, self._s3_loan)
         forget_fetchers()
+        if worker.status in _AT_WORK:  # so it is the plugin that goes, not the worker
+            worker.log_event(self.name, {"removed": True})
+            with contextlib.suppress(OSError, TimeoutError):
+                # The client may be gone, and with it the one who would do this.
+                await worker.scheduler.set_metadata(keys=[self.name], value=None)
 
     async def look(self) -> str:
         """Take what the scheduler keeps for its workers now."""

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import queue
 import threading
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,7 @@ _log = logging.getLogger(__name__)
 
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.1, 30.0
 _CALL_SECONDS = 15.0
+_NONE_HOLDS = 30.0  # half of what workers take a no for
 _PASSING = (APIConnectionError, RateLimitError, ServerError)
 _UNREACHABLE = (OSError, TimeoutError, RuntimeError)  # the last: the client's loop has ended
 
@@ -49,18 +51,28 @@ class Offer:
         look: Returns the credential of now, renewed where that is due.
         discard: Drops one that was refused, where there may be another.
 
+    Keyword Args:
+        none_holds: Seconds in which it does not look again after it found no other: all workers
+            report the same refusal.
+
     Raises:
         ConstellrError: There is none.
     """
 
     def __init__(
-        self, look: Callable[[], Lendable], discard: Callable[[Any], object] | None = None
+        self,
+        look: Callable[[], Lendable],
+        discard: Callable[[Any], object] | None = None,
+        *,
+        none_holds: float = _NONE_HOLDS,
     ) -> None:
         self._look = look
         self._discard = discard
+        self._none_holds = none_holds
         self.parcel = Parcel(look(), 1)
         self.failures = 0
         self._passing = False
+        self._none_until = 0.0
 
     def renewed(self) -> bool:
         """Look again, and say whether there is another credential than before."""
@@ -77,6 +89,7 @@ class Offer:
             self.parcel = replace(self.parcel, trouble="")
             return False
         self.parcel = Parcel(value, self.parcel.number + 1)
+        self._none_until = 0.0  # that was said of another one
         return True
 
     def refused(self, number: int) -> None:
@@ -84,11 +97,12 @@ class Offer:
 
         While the API is out of reach nothing is said: the borrowers wait, and this side tries on.
         """
-        if number == self.parcel.number and number > self.parcel.last:
+        if number == self.parcel.number and time.monotonic() >= self._none_until:
             if self._discard is not None:
                 self._discard(self.parcel.value)
             if not self.renewed() and not self._passing:
                 self.parcel = replace(self.parcel, last=number)
+                self._none_until = time.monotonic() + self._none_holds
 
     @property
     def pause(self) -> float:
@@ -135,11 +149,6 @@ class Lender:
     def running(self) -> bool:
         """Whether the credentials are kept fresh."""
         return self._thread.is_alive()
-
-    def take_off_workers(self) -> None:
-        """Remove the plugin from every worker that can be reached."""
-        message = {"op": "plugin-remove", "name": self._name}
-        self._call(self._client.scheduler.broadcast, msg=message, on_error="ignore")
 
     def _reported(self, event: tuple[float, dict[str, Any]]) -> None:
         """Hand a worker's report on; this runs on the client's event loop."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import uuid
 import warnings
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from constellr_stac.credentials import ApiKey
 from constellr_stac.errors import SigningError, WorkerError
-from constellr_stac.settings import is_loopback
+from constellr_stac.settings import is_loopback, storage_settings
 from constellr_stac.signing import Signer
 from constellr_stac.storage import CredentialSource
 
@@ -36,6 +37,8 @@ __all__ = [
     "share_credentials",
 ]
 
+_GONE = ("closing", "closed")
+_SECONDS_TO_REACH, _SECONDS_TO_TELL = 3, 15
 _ENCRYPTED = {"tls", "wss", "inproc", "gateway"}  # dask-gateway's own protocol is TLS inside
 
 
@@ -60,6 +63,7 @@ class SharedCredentials:
         self.lent = lent
         """What the workers have now, in words."""
         self._client: Any = client  # whose types are known in part
+        self._scheduler: str = cast("Any", client).scheduler.address
         self._lender = lender
         self._closed = False
 
@@ -77,14 +81,46 @@ class SharedCredentials:
         checked_client(self._client, "SharedCredentials.close")
         self._closed = True
         self._lender.stop()
-        if self._client.status in ("closing", "closed"):
-            return
+        if self._client.status not in _GONE:
+            self._take_off(self._client)
+        elif not self._cluster_ended:
+            with contextlib.suppress(OSError, TimeoutError), self._another_client() as client:
+                client.set_metadata([self.name], None)
+                self._take_off(client)
+
+    @property
+    def _cluster_ended(self) -> bool:
+        """Whether the cluster is known to be gone, with all that it was lent."""
+        from distributed import Status
+
+        return getattr(self._client.cluster, "status", None) == Status.closed
+
+    def _take_off(self, client: Any) -> None:
         try:
-            self._client.unregister_worker_plugin(self.name)
+            client.unregister_worker_plugin(self.name)
         except (ValueError, KeyError):
             pass  # it was taken off by its name before, or a worker never took it
         except (OSError, TimeoutError):
-            self._lender.take_off_workers()  # one cannot be reached: do not leave out the others
+            # One worker cannot be reached: do not leave out the others.
+            message = {"op": "plugin-remove", "name": self.name}
+            client.sync(
+                client.scheduler.broadcast,
+                asynchronous=False,
+                callback_timeout=_SECONDS_TO_TELL,
+                msg=message,
+                on_error="ignore",
+            )
+
+    def _another_client(self) -> Any:
+        """Return a client for the last errand of one that was closed too early."""
+        from distributed import Client
+
+        return Client(
+            self._scheduler,
+            security=self._client.security,
+            timeout=_SECONDS_TO_REACH,
+            set_as_default=False,
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -162,9 +198,12 @@ def share_credentials(
         offers[API] = _api_offer(own, send_credential=send_credential)
         lent.append(f"{type(offers[API].parcel.value).__name__} for {api}")
     s3 = _s3_offer(aws, send_credential=send_credential)
+    where = {} if api is None else {"CONSTELLR_API_URL": api}
     if s3 is not None:
         offers[S3] = s3
         lent.append("AWS credentials")
+        store = aws.settings if isinstance(aws, Signer) else storage_settings()
+        where |= {"AWS_REGION": store.region, "AWS_ENDPOINT_URL_S3": store.endpoint or ""}
     if not offers:
         raise ValueError("There is nothing to lend: auth=False, and no AWS credentials.")
     name = f"constellr-credentials-{uuid.uuid4().hex[:8]}"
@@ -172,7 +211,7 @@ def share_credentials(
     shared = SharedCredentials(client, name, api, tuple(lent), lender)
     try:
         lender.start()
-        waiting.register_plugin(Borrower(name, api=api, s3=S3 in offers))
+        waiting.register_plugin(Borrower(name, api=api, s3=S3 in offers, where=where))
     except BaseException as error:
         shared.close()
         if not isinstance(error, Exception):
