@@ -7,7 +7,8 @@ import os
 import threading
 import time
 import warnings
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
@@ -27,7 +28,7 @@ from stackstac.raster_spec import RasterSpec
 
 import constellr_stac
 from constellr_stac import AssetReadError, Signer, StackstacReader
-from constellr_stac.assets import HEAD_BYTES, Fetcher, SceneLeftEmptyWarning
+from constellr_stac.assets import HEAD_BYTES, Fetcher, SceneLeftEmptyWarning, forget_fetchers
 from constellr_stac.locations import Locations
 from constellr_stac.references import Reference
 from constellr_stac.sandbox import Fault, Sandbox
@@ -215,6 +216,33 @@ def test_what_a_search_signed_is_used_by_every_cube(make: Callable[..., Sandbox]
     assert statuses(sandbox, "api") == []
 
 
+@ENGINES
+def test_items_that_were_signed_here_are_signed_again(sandbox: Sandbox, engine: str) -> None:
+    """Where the API answers with ``s3://`` hrefs, what ``sign`` made of them outlives itself."""
+    items = Signer(expires_in=timedelta(minutes=1)).sign(found(sandbox)[:2])
+    cube = constellr_stac.load(items, ["lst"], geobox=GRID, chunks={"time": 1}, engine=engine)
+    packed = cloudpickle.dumps(cube)
+    assert not signed_in(packed)
+    sandbox.advance(timedelta(minutes=10))  # every signature has ended, and nobody here knows
+    sandbox.clear_requests()
+    assert_true(cube.compute())
+    assert sum("/items/" in each.path for each in sandbox.requests) == 2
+    forget_fetchers()  # as in another process
+    assert_true(cloudpickle.loads(packed).compute())
+
+
+def test_credentials_that_rotate_are_noticed_for_what_was_signed_here(sandbox: Sandbox) -> None:
+    """A refusal has them looked up again, however an ``s3://`` href came to be signed."""
+    given = [sandbox.aws]
+    signer = Signer(credentials=lambda: given[0])
+    items = signer.sign(found(sandbox)[:2])
+    cube = constellr_stac.load(items, ["lst"], geobox=GRID, signer=signer)
+    for _ in range(2):
+        given[0] = sandbox.rotate_aws()
+        signer.credentials._discarded_at = None  # as if a minute had passed
+        assert_true(cube.compute())
+
+
 def test_an_older_search_does_not_bring_back_what_has_ended(make: Callable[..., Sandbox]) -> None:
     """Items found a while ago are read with the newer signature that is held."""
     sandbox = make(presigned=True, url_lifetime=timedelta(seconds=2))
@@ -342,6 +370,17 @@ def test_a_passing_failure_is_got_over(sandbox: Sandbox, fault: Fault) -> None:
         assert when[1] - when[0] >= timedelta(seconds=1)
 
 
+def test_a_pause_may_be_asked_for_as_a_date(sandbox: Sandbox) -> None:
+    """Retry-After has two forms; what is neither asks for nothing."""
+    cube = cube_of(sandbox, 1)
+    until = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=2)
+    words = {"Retry-After": format_datetime(until, usegmt=True)}
+    sandbox.fail(Fault("lst.tiff", status=503, headers=words))
+    sandbox.fail(Fault("lst.tiff", status=503, headers={"Retry-After": "soon"}))
+    assert_true(cube.compute())
+    assert [exchange.when >= until for exchange in sandbox.requests] == [False, True, True]
+
+
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
@@ -381,6 +420,17 @@ def test_a_scene_that_cannot_be_read_is_left_empty_on_request(
     assert len([each for each in caught if each.category is SceneLeftEmptyWarning]) == 1
     assert np.isnan(computed.lst[1]).all()
     assert_true(computed.isel(time=[0, 2]))
+
+
+@ENGINES
+def test_each_cube_warns_of_its_own_empty_scenes(sandbox: Sandbox, engine: str) -> None:
+    """What was told of one cube is told of the next, too."""
+    items = found(sandbox)[:2]
+    sandbox.delete(f"LA harbor+port/{items[1].id}/lst.tiff")
+    for _ in range(2):
+        cube = constellr_stac.load(items, ["lst"], geobox=GRID, errors="nan", engine=engine)
+        with pytest.warns(SceneLeftEmptyWarning, match=items[1].id):
+            cube.compute()
 
 
 def test_an_error_travels_whole_between_processes(sandbox: Sandbox) -> None:

@@ -1,8 +1,9 @@
 """A reference becomes a URL that can be read now, and a new one when that is refused.
 
 Three kinds are told apart: ``s3://`` hrefs, signed here with credentials that renew; assets
-whose URL the API signs, which come from asking it for the item; and everything else, which is
-read as it is. Each kind is renewed by one caller for all.
+with a signed URL, whose next one comes from asking the API for the item (where it answers with
+``s3://`` hrefs, they are signed here); and everything else, which is read as it is. Each kind is
+renewed by one caller for all.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _SUCCESS = 200
 
 @dataclass(frozen=True)
 class _SignedItem:
-    """What the API signed in one answer: a URL for each asset, good until the first one ends."""
+    """What came in one answer: an href for each asset, good until the first signature ends."""
 
     urls: Mapping[str, str]
     expires_at: datetime | None
@@ -76,18 +77,17 @@ class Locations:
             APIConnectionError: The API does not answer.
             SigningError: There are no object-store credentials.
         """
+        href = reference.href
         if reference.renewable:
             urls = self._item(reference).get().urls
             try:
-                return urls[reference.asset]
+                href = urls[reference.asset]
             except KeyError:
                 raise APIError(
                     f"Item {reference.item!r} has no asset {reference.asset!r} any more; it has "
                     f"{', '.join(sorted(urls)) or 'none'}. Search again."
                 ) from None
-        if reference.href.startswith("s3://"):
-            return self.signer.sign(reference.href)
-        return reference.href
+        return self.signer.sign(href) if href.startswith("s3://") else href
 
     def refused(self, reference: Reference, url: str) -> bool:
         """Note that ``url`` was refused; say whether another one is worth asking for."""
@@ -96,11 +96,10 @@ class Locations:
             held = item.held
             if held is not None and held.urls.get(reference.asset) == url:
                 item.discard(held)
-            return True
-        if reference.href.startswith("s3://"):
-            self.signer.refused(url)
-            return True
-        return False
+        elif not reference.href.startswith("s3://"):
+            return False
+        self.signer.refused(url)  # if it was signed here
+        return True
 
     def held(self, reference: Reference) -> datetime | None:
         """Return when the signed URL that is held for a reference ends, if one is."""

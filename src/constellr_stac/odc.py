@@ -62,6 +62,7 @@ class OdcDriver:
         raw: bool = False,
     ) -> None:
         self.fetcher = shared_fetcher(Locations(auth, signer))
+        self.fetcher.report_anew()
         self.errors = errors
         self.raw = raw
 
