@@ -6,13 +6,14 @@ of a long file are needed, and what the stored numbers mean, is decided here.
 
 from __future__ import annotations
 
+import functools
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import rasterio
 from odc.geo.converters import rio_geobox
-from odc.geo.overlap import compute_reproject_roi
+from odc.geo.overlap import ReprojectInfo, compute_reproject_roi
 from odc.geo.roi import roi_is_empty
 from odc.loader import RasterLoadParams, RasterSource, RioReader
 from rasterio.errors import RasterioIOError
@@ -106,7 +107,7 @@ def read_pixels(file: AssetFile, band: Band, geobox: GeoBox, params: RasterLoadP
 
 def _pasted(dataset: rasterio.DatasetReader, band: Band, geobox: GeoBox) -> Pixels | None:
     """Read values that need no resampling, the usual case, in one go; else return nothing."""
-    overlap = compute_reproject_roi(rio_geobox(dataset), geobox)
+    overlap = _overlap(rio_geobox(dataset), geobox)
     nodata = dataset.nodatavals[band.index - 1]
     if not overlap.paste_ok or overlap.read_shrink != 1 or nodata not in (None, band.nodata):
         return None
@@ -146,6 +147,12 @@ def _header(data: bytes) -> Header:
         rasterio.open(memory.name, sharing=False) as dataset,
     ):
         return Header.of(dataset)
+
+
+@functools.lru_cache(maxsize=512)
+def _overlap(own: GeoBox, geobox: GeoBox, ttol: float = 0.05) -> ReprojectInfo:
+    """Find where a file's grid and another meet; the scenes of one area ask the same each time."""
+    return compute_reproject_roi(own, geobox, ttol=ttol)
 
 
 def _working_dtype(stored: str) -> np.dtype[Any]:
@@ -193,9 +200,7 @@ def _block_spans(
     name: str, index: int, geobox: GeoBox, params: RasterLoadParams
 ) -> list[tuple[int, int]]:
     with rasterio.open(name, sharing=False) as dataset:
-        overlap = compute_reproject_roi(
-            rio_geobox(dataset), geobox, ttol=0.9 if params.nearest else 0.05
-        )
+        overlap = _overlap(rio_geobox(dataset), geobox, ttol=0.9 if params.nearest else 0.05)
         if roi_is_empty(overlap.roi_src):
             return []
         level = None
