@@ -573,6 +573,58 @@ def test_a_window_of_a_long_file_reads_its_blocks(
     assert len(sandbox.requests) <= 3
 
 
+@ENGINES
+def test_chunks_of_whole_blocks_read_each_block_once(
+    sandbox: Sandbox, long_file: tuple[bytes, Any], engine: str
+) -> None:
+    """Where nothing is resampled, no neighbour of a window is read: the file comes once in all."""
+    content, kelvin = long_file
+    item = long_item(sandbox, content)
+    grid = GeoBox((3700, 3700), from_origin(300000.0, 3800000.0, 30, 30), "EPSG:32611")
+    window = (slice(1024, 2560), slice(1024, 2560))
+    chunks = {"y": 512, "x": 512}
+    cube = constellr_stac.load(
+        [item], ["lst"], geobox=grid[window], chunks=chunks, engine=engine
+    ).compute()
+    np.testing.assert_array_equal(cube.lst[0], kelvin[window])
+    assert len(sandbox.requests) == 1 + 9
+    _, *blocks = sorted(_length(exchange.headers["range"]) for exchange in sandbox.requests[1:])
+    assert blocks[-1] < 512 * 512 * 2
+
+
+@pytest.mark.parametrize("resampling", ["lanczos", "average"])
+def test_a_kernel_reaches_as_far_as_it_needs(tmp_path: Path, resampling: str) -> None:
+    """A coarse cube of a long file without overviews is the same in small chunks as in one."""
+    path = tmp_path / "lst.tiff"
+    numbers = np.random.default_rng(2).integers(27000, 33000, (1536, 1536), dtype="uint16")
+    grid = GeoBox((1536, 1536), from_origin(300000.0, 3800000.0, 30, 30), "EPSG:32611")
+    with rasterio.open(
+        path, "w", driver="GTiff", height=1536, width=1536, count=1, dtype="uint16",
+        nodata=65535, crs="EPSG:32611", transform=grid.transform, tiled=True, blockxsize=256,
+        blockysize=256,
+    ) as file:  # fmt: skip
+        file.write(numbers, 1)
+    item = pystac.Item.from_dict(
+        {
+            "type": "Feature", "stac_version": "1.1.0", "id": "day", "collection": "lstfusion",
+            "geometry": grid.geographic_extent.json, "links": [],
+            "bbox": list(grid.geographic_extent.boundingbox),
+            "properties": {"datetime": "2025-06-01T12:00:00Z", "gsd": 30},
+            "assets": {"lst": {"href": str(path), "type": "image/tiff"}},
+        }
+    )  # fmt: skip
+
+    def cube(**chunks: int) -> xr.DataArray:
+        coarse = grid.zoom_out(19.5)
+        loaded = constellr_stac.load(
+            [item], ["lst"], geobox=coarse, resampling=resampling, chunks=chunks
+        )
+        return loaded.lst[0].compute()
+
+    # GDAL itself weighs the pixels at the edges of chunks a little differently.
+    np.testing.assert_allclose(cube(y=15, x=15), cube(), atol=0.5)
+
+
 def _length(header: str) -> int:
     first, _, last = header.removeprefix("bytes=").partition("-")
     return int(last) - int(first) + 1

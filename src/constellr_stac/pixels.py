@@ -24,7 +24,7 @@ from .errors import AssetReadError
 from .products import Band, Header
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
@@ -38,7 +38,7 @@ MASK_FILL = 255
 """What stands in a mask where there is no scene: a class of its own, not class 0 (clear)."""
 
 _NO_CONTEXT: Any = None  # odc-loader plans one, and has no use for it yet
-_MARGIN = 16  # pixels around a window, for resampling kernels
+_MARGIN = 16  # pixels of the cube around a window, for resampling kernels
 _LEADER = 4  # a COG block is preceded by its length and followed by its last bytes
 
 
@@ -216,7 +216,7 @@ def _block_spans(
         with rasterio.open(
             name, sharing=False, **({} if level is None else {"overview_level": level})
         ) as image:
-            blocks = _blocks(overlap.roi_src, shape, image.shape, image.block_shapes[index - 1])
+            blocks = _blocks(overlap, shape, image.shape, image.block_shapes[index - 1])
         spans = []
         for row, column in blocks:
             start = dataset.get_tag_item(f"BLOCK_OFFSET_{column}_{row}", **tags)
@@ -227,16 +227,20 @@ def _block_spans(
 
 
 def _blocks(
-    roi: Sequence[Any],
+    overlap: ReprojectInfo,
     shape: tuple[int, int],
     image_shape: tuple[int, int],
     block_shape: tuple[int, int],
 ) -> Iterator[tuple[int, int]]:
     """Number the blocks of an image (or overview) that a window of the full image touches."""
+    exact = overlap.paste_ok and overlap.read_shrink == 1  # then nothing is resampled
     ranges = []
-    for window, full, length, block in zip(roi, shape, image_shape, block_shape, strict=True):
+    for window, scale, full, length, block in zip(
+        overlap.roi_src, overlap.scale2.yx, shape, image_shape, block_shape, strict=True
+    ):
         ratio = length / full
-        first = max(0, int(window.start * ratio) - _MARGIN)
-        last = min(length, int(np.ceil(window.stop * ratio)) + _MARGIN) - 1
+        margin = 0 if exact else int(np.ceil(_MARGIN * max(1, scale * ratio)))
+        first = max(0, int(window.start * ratio) - margin)
+        last = min(length, int(np.ceil(window.stop * ratio)) + margin) - 1
         ranges.append(range(first // block, last // block + 1))
     return ((row, column) for row in ranges[0] for column in ranges[1])
