@@ -33,6 +33,7 @@ from constellr_stac.locations import Locations
 from constellr_stac.references import Reference
 from constellr_stac.sandbox import Fault, Sandbox
 from real_scenes import found, signed_in, truth
+from stored_files import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -165,6 +166,19 @@ def test_fetching_ahead_is_bounded_in_bytes_and_blocks_no_reader(sandbox: Sandbo
     fetcher._proceed()
     assert fetcher._bytes == 0 < held
     assert len(statuses(sandbox, "store")) == 15
+
+
+def test_a_reader_does_not_wait_for_a_place_in_the_line(sandbox: Sandbox) -> None:
+    """Where as much is under way as may be, who needs a file now fetches it."""
+    slow, needed = (Reference(item.assets["lst"].href) for item in found(sandbox)[:2])
+    sandbox.clear_requests()
+    sandbox.fail(Fault("lst.tiff", kind="stall", seconds=1))
+    fetcher = Fetcher(Locations(), max_requests=1)
+    ahead = fetcher.start(slow)
+    until(lambda: sandbox.requests)
+    assert fetcher.file(fetcher.start(needed)).whole
+    assert not ahead.result.done()
+    assert fetcher.file(ahead).whole
 
 
 # URLs that end, credentials that rotate
