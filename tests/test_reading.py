@@ -221,6 +221,24 @@ def test_an_item_is_asked_for_once_however_many_read_it(make: Callable[..., Sand
     assert len(renewed) == len(set(renewed)) == 15
 
 
+def test_what_is_refused_for_good_is_asked_for_once(make: Callable[..., Sandbox]) -> None:
+    """Not once for each asset: the API gives no other URL than the one that is refused, too."""
+    sandbox = make(presigned=True)
+    items = found(sandbox)[:3]
+    sandbox.clear_requests()
+    sandbox.fail(Fault("tiff", server="store", status=403, times=None))
+    cube = constellr_stac.load(
+        items, ["lst", "cloud_mask"], geobox=GRID, chunks={"time": 1, "y": 100}, errors="nan"
+    )
+    with pytest.warns(SceneLeftEmptyWarning), dask.config.set(num_workers=8):
+        assert np.isnan(cube.lst.compute()).all()
+    assert (cube.cloud_mask.compute() == 255).all()
+    renewed = [each.path for each in sandbox.requests if "/items/" in each.path]
+    assert len(renewed) == len(set(renewed)) == 3
+    sandbox.clear_faults()
+    assert_true(cube.compute())
+
+
 def test_what_a_search_signed_is_used_by_every_cube(make: Callable[..., Sandbox]) -> None:
     """No item is asked for again while its signature lasts; neither for a cube made later."""
     sandbox = make(presigned=True)

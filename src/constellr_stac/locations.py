@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -18,7 +19,7 @@ import requests
 from .auth import ConstellrAuth, api_session
 from .errors import APIConnectionError, APIError
 from .references import is_signed
-from .renewal import Renewing
+from .renewal import Renewing, utc_now
 from .signing import Signer, signature_expiry
 from .transport import cause_of
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Locations"]
 
 _SUCCESS = 200
+_DOUBT = timedelta(minutes=1)  # while what was asked for and never worked is not asked for again
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class Locations:
         self.signer = signer or Signer()
         self._lock = threading.Lock()
         self._items: dict[tuple[str, str], Renewing[_SignedItem]] = {}
+        self._unproven: dict[tuple[str, str], datetime] = {}
         self._session: requests.Session | None = None
 
     def url(self, reference: Reference) -> str:
@@ -95,11 +98,18 @@ class Locations:
             item = self._item(reference)
             held = item.held
             if held is not None and held.urls.get(reference.asset) == url:
+                asked = self._unproven.get((reference.collection, reference.item))
+                if asked is not None and utc_now() < asked + _DOUBT:
+                    return False  # what the API has just given: it will not give another
                 item.discard(held)
         elif not reference.href.startswith("s3://"):
             return False
         self.signer.refused(url)  # if it was signed here
         return True
+
+    def accepted(self, reference: Reference) -> None:
+        """Note that a URL asked for after a refusal was good."""
+        self._unproven.pop((reference.collection, reference.item), None)
 
     def held(self, reference: Reference) -> datetime | None:
         """Return when the signed URL that is held for a reference ends, if one is."""
@@ -165,6 +175,7 @@ class Locations:
         if answer.status_code != _SUCCESS:
             raise APIError.from_response(answer)
         assets = answer.json()["assets"]
+        self._unproven[collection, item] = utc_now()
         return _SignedItem.of({name: asset["href"] for name, asset in assets.items()})
 
 

@@ -202,6 +202,7 @@ class Transfer:
                     if status in (_WHOLE, _PART, _BEYOND):
                         used = use(answer)
                         if used is not None:
+                            self._locations.accepted(reference)
                             return used
                         cause = "the server sends other bytes than it was asked for"
                         continue
