@@ -200,9 +200,9 @@ class Transfer:
                 with self._connections.get(url, wanted) as answer:
                     status = answer.status
                     if status in (_WHOLE, _PART, _BEYOND):
+                        self._locations.accepted(reference)
                         used = use(answer)
                         if used is not None:
-                            self._locations.accepted(reference)
                             return used
                         cause = "the server sends other bytes than it was asked for"
                         continue
