@@ -19,4 +19,4 @@ print()
 table = cube.constellr.table()
 table["clear_celsius"] = table.clear_median - 273.15
 columns = ["solar_hour", "daytime", "median", "clear_celsius", "cloud_share"]
-print(table[columns].round(2).to_string())
+print(table[columns].to_string(float_format="{:.2f}".format))

@@ -193,6 +193,29 @@ def test_the_same_search_gives_the_same_graph(
         assert secret.encode() not in pickled
 
 
+@pytest.mark.parametrize("engine", ["odc", "stackstac", "plain odc-stac"])
+def test_what_is_coded_differently_is_another_task(any_sandbox: Sandbox, engine: str) -> None:
+    """Computed together, two readings of one file do not pass for each other; nor do policies."""
+    items = found(any_sandbox)[:2]
+    grid = constellr_stac.load(items, ["lst"]).odc.geobox
+
+    def cube(scenes: Any, errors: Any = "raise") -> Any:
+        if engine == "plain odc-stac":
+            driver = constellr_stac.OdcDriver(errors=errors)
+            scenes = constellr_stac.stable(scenes)
+            return odc.stac.load(scenes, ["lst"], geobox=grid, driver=driver, chunks={}).lst
+        return constellr_stac.load(scenes, ["lst"], geobox=grid, engine=engine, errors=errors).lst
+
+    twice = [item.clone() for item in items]
+    # Plain odc-stac makes the keys of what the first item says of its bands.
+    for item in twice if engine == "plain odc-stac" else twice[1:]:
+        item.assets["lst"].extra_fields["raster:bands"] = [{"scale": 0.02}]
+    ratio = (cube(twice) / cube(items)).compute().isel(time=1)
+    assert float(ratio.min()) == float(ratio.max()) == 2
+    assert tokenize(cube(items).data) == tokenize(cube(items).data)
+    assert tokenize(cube(items, "nan").data) != tokenize(cube(items).data)
+
+
 def test_plain_odc_stac_reads_with_the_driver(any_sandbox: Sandbox) -> None:
     """``driver="constellr_stac.OdcDriver"`` gives kelvin and names masks, in plain odc-stac."""
     items = found(any_sandbox)[:3]
@@ -273,8 +296,10 @@ def test_scenes_of_two_utm_zones_make_one_cube(tmp_path: Path, engine: str) -> N
         tmp_path, "there", epsg=32610, corner=(936300.0, 3754000.0), time="2023-07-03T00:00:00Z",
         shape=(120, 120),
     )  # fmt: skip
-    with pytest.warns(ResamplingWarning, match="1 in EPSG:32610 at 30 x 30"):
+    with pytest.warns(ResamplingWarning, match="1 in EPSG:32610 at 30 x 30") as warned:
         cube = constellr_stac.load([*here, there], ["lst"], engine=engine).compute()
+    (ours,) = (each for each in warned if each.category is ResamplingWarning)
+    assert ours.filename == __file__  # where the cube was asked for
     assert cube.odc.geobox.crs.epsg == 32611
     for number in range(3):
         assert np.nanmax(cube.lst[number]) == np.nanmin(cube.lst[number]) == np.float32(300.0)
@@ -345,6 +370,20 @@ def test_the_first_scene_of_a_step_lies_on_top(tmp_path: Path, engine: str) -> N
     assert constellr_stac.load(items, ["lst"], groupby="id", engine=engine).sizes["time"] == 3
 
 
+def test_scenes_are_grouped_by_a_property_that_all_have(tmp_path: Path) -> None:
+    """A name that is misspelt is an error, and does not make one step of a whole summer."""
+    items = [made_up(tmp_path, name, time=f"2023-07-0{name}T05:00:00Z") for name in "123"]
+    for item, satellite in zip(items, ("A", "B", "A"), strict=True):
+        item.properties["platform"] = satellite
+    cube = constellr_stac.load(items, ["lst"], groupby="platform")
+    assert list(cube.id.values) == ["1, 3", "2"]
+    with pytest.raises(ValueError, match="'1' has no property 'solarday' to group scenes by"):
+        constellr_stac.load(items, ["lst"], groupby="solarday")
+    del items[1].properties["platform"]
+    with pytest.raises(ValueError, match="'2' has no property 'platform'"):
+        constellr_stac.load(items, ["lst"], groupby="platform")
+
+
 def test_a_cube_across_the_antimeridian(tmp_path: Path) -> None:
     """A scene on the date line keeps its grid and its values."""
     item = made_up(tmp_path, "fiji", epsg=32701, corner=(166000.0, 8100000.0), value=29800)
@@ -389,6 +428,11 @@ def test_missing_object_store_credentials_are_found_before_the_compute(
         ({"errors": "ignore"}, ValueError, "nan"),
         ({"color": "red"}, TypeError, "color"),
         ({"chunks": {"band": 1}}, ValueError, "band"),
+        ({"chunks": {"time": 0}}, ValueError, "hold something"),
+        ({"chunks": 16}, ValueError, "not 16"),
+        ({"resampling": "cubik"}, ValueError, "'cubik'; choose nearest, bilinear, cubic"),
+        ({"resampling": {"lst": 1}}, ValueError, "no resampling 1"),
+        ({"resampling": {"lts": "cubic"}}, ValueError, "'lts', which is not loaded; there are lst"),
         ({"geobox": "like", "bbox": [0, 0, 1, 1]}, ValueError, "geobox"),
     ],
 )
@@ -401,6 +445,7 @@ def test_arguments_that_make_no_sense_are_refused(
 
 
 def test_a_thing_that_is_no_item_is_refused() -> None:
-    """A list of hrefs is not a list of items."""
-    with pytest.raises(TypeError, match="str"):
-        constellr_stac.load(["s3://bucket/lst.tiff"])  # type: ignore[list-item]
+    """A list of hrefs is not a list of items; nor is nothing, or a client."""
+    for other in (["s3://bucket/lst.tiff"], None, constellr_stac.ConstellrAuth()):
+        with pytest.raises(TypeError, match="STAC items are needed, not a"):
+            constellr_stac.load(other)  # type: ignore[arg-type]

@@ -271,8 +271,9 @@ def test_what_holds_items() -> None:
 
 def test_what_holds_none() -> None:
     """Anything else is a TypeError that says so."""
-    with pytest.raises(TypeError, match="STAC items, not for a str"):
-        wanted(["s3://b/lst.tiff"], None, "flat")
+    for other in (["s3://b/lst.tiff"], "s3://b/lst.tiff", None):
+        with pytest.raises(TypeError, match="STAC items are needed, not a "):
+            wanted(other, None, "flat")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -210,6 +210,30 @@ def test_scenes_beside_the_grid_leave_their_steps_empty(tmp_path: Path, engine: 
     assert alone.lst.isnull().all()
 
 
+@pytest.mark.parametrize(
+    ("asked", "unit"),
+    [
+        ({"crs": "EPSG:4326"}, "degrees"),
+        ({"crs": "EPSG:4326", "resolution": 30}, "degrees"),
+        ({"resolution": 0.005}, "metres"),
+        ({"crs": "utm", "resolution": 0.005}, "metres"),
+    ],
+)
+def test_metres_are_not_taken_for_degrees(tmp_path: Path, asked: dict[str, Any], unit: str) -> None:
+    """A pixel size that was meant in the other unit is an error, not one pixel or a trillion."""
+    item = scene(tmp_path, 32611, (380000, 3740000))
+    with pytest.raises(ValueError, match=rf"resolution= in {unit}"):
+        constellr_stac.load(item, **asked)
+    assert constellr_stac.load(item, crs="EPSG:4326", resolution=0.0003).lst.size > SIDE
+
+
+def test_a_box_of_latitudes_and_longitudes_says_so(tmp_path: Path) -> None:
+    """A box whose latitudes are no latitudes is told as one."""
+    item = scene(tmp_path, 32611, (380000, 3740000))
+    with pytest.raises(ValueError, match="bbox= is west, south, east, north in degrees"):
+        constellr_stac.load(item, bbox=(33.74, -118.29, 33.86, -118.15))
+
+
 def test_a_scene_that_is_nowhere_says_so(tmp_path: Path) -> None:
     """Its file tells the grid; without the file's, there is none to be had."""
     item = scene(tmp_path, 32633, (500000.0, 9328000.0), geometry=None)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -13,6 +16,7 @@ import pytest
 import requests
 import shapely
 from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 from constellr_stac import (
     APIConnectionError,
@@ -43,6 +47,7 @@ from constellr_stac.orders import (
     measure,
     same_area,
 )
+from constellr_stac.orders.geometry import geojson_of
 from constellr_stac.sandbox import Fault
 from ordering import FIELD, TODAY, batches_sent, client_of, new_name, open_sandbox, wish
 from test_orders_files import KINDS
@@ -132,6 +137,25 @@ def test_the_form_of_an_area_is_learnt_from_any_answer(sandbox: Sandbox, age: st
     assert client.rules is (CONTRACT_RULES if age == "older" else NEWER_RULES)
 
 
+def test_a_form_that_is_refused_after_all_gives_way_to_the_other(
+    sandbox: Sandbox, age: str
+) -> None:
+    """An API that gets newer, or reads another form than it writes, is understood: once."""
+    form, other = ("geometry", "geojson") if age == "older" else ("geojson", "geometry")
+    shown = {"name": "n", other: geojson_of(FIELD), "id": "1"}
+    body = json.dumps({"count": 1, "items": [shown]}).encode()
+    sandbox.fail(Fault("/areas-of-interest$", method="GET", status=200, body=body))
+    client = client_of(sandbox)
+    assert next(client.list_aois())
+    sandbox.clear_requests()
+    client.create_aoi(new_name(), FIELD)
+    client.create_aoi(new_name(), FIELD)
+    with pytest.raises(ValidationError, match="name: "):
+        client.create_aoi("", FIELD)
+    assert [each.status for each in sandbox.requests] == [422, 201, 201, 422]
+    assert form in json.loads(sandbox.requests[-1].body)
+
+
 def test_a_wrong_name_is_told_in_the_form_that_was_right(sandbox: Sandbox) -> None:
     """A 422 that is not about the form names the field that is wrong, and nothing is created."""
     client = client_of(sandbox)
@@ -166,6 +190,17 @@ def test_exist_ok_returns_the_same_area_and_no_other(
     with pytest.raises(AreaOfInterestExistsError, match="geometry") as refused:
         client.create_aoi(area.name, FIELD.buffer(0.001), exist_ok=True)
     assert refused.value.existing == area
+
+
+def test_a_taken_name_is_found_however_many_areas_came_after(
+    sandboxes: dict[str, Sandbox],
+) -> None:
+    """The area that bears the name is on whatever page of the list."""
+    with client_of(sandboxes["older"]) as client:
+        first = client.create_aoi(new_name(), FIELD)
+        for _ in range(101):
+            client.create_aoi(new_name(), FIELD)
+        assert client.create_aoi(first.name, FIELD, exist_ok=True) == first
 
 
 def test_one_name_registered_by_many_at_once_is_one_area(sandbox: Sandbox) -> None:
@@ -304,6 +339,43 @@ def test_a_converter_that_is_down_is_asked_again(
     ):
         client_of(sandbox, session=session).convert_aoi(path)
     sandbox.clear_faults()
+
+
+WITHOUT_GEO = """
+import sys
+sys.modules["geopandas"] = sys.modules["pyogrio"] = None  # as if they were not installed
+from constellr_stac.errors import MissingExtraError
+from constellr_stac.orders import OrdersClient
+with OrdersClient() as client:
+    for path in sys.argv[1:]:
+        try:
+            print(client.create_aoi(path, path).id)
+        except MissingExtraError as error:
+            print(error)
+"""
+
+
+def test_without_the_extra_the_api_reads_the_files(
+    sandboxes: dict[str, Sandbox], tmp_path: Path
+) -> None:
+    """KML, KMZ and Shapefiles go by way of the converter; it takes no GeoPackage."""
+    sandbox, paths = sandboxes["newer"], []
+    for name in ("field.kml", "field.kmz", "field shape.zip", "field.geojson", "field.gpkg"):
+        KINDS[name](tmp_path / name)
+        paths.append(str(tmp_path / name))
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_GEO, *paths],
+        env={**os.environ, **sandbox.environment()},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    *ids, missing = done.stdout.splitlines()
+    assert "constellr-stac[geo]" in missing
+    areas = [area for area in sandbox.areas if area["id"] in ids]
+    assert [area["name"] for area in areas] == paths[:-1]
+    square = shapely.box(8.6, 49.8, 8.7, 49.9)
+    assert all(same_area(area["geojson"], square) for area in areas)
 
 
 def test_products_are_named(client: OrdersClient) -> None:
@@ -603,6 +675,38 @@ def test_every_status_is_its_own_error(
     assert type(error).hint in str(error) or status == 401
 
 
+DETAILS: dict[str, tuple[Any, str]] = {
+    "a sentence": ("No such area.", "No such area"),
+    "a path": (
+        [{"loc": ["query", "limit"], "msg": "Input should be less than 1000."}],
+        "limit: Input should be less than 1000",
+    ),
+    "several": (
+        [
+            {"loc": ["body", "orders", 0, "tags", 3], "msg": "too long"},
+            {"loc": ["body", "orders", 1], "msg": "Field required"},
+        ],
+        "orders[0].tags[3]: too long; orders[1]: Field required",
+    ),
+    "of the whole": ([{"loc": ["body"], "msg": "Field required"}], "Field required"),
+    "a field of such a name": ([{"loc": ["body", "file", "path"], "msg": "bad"}], "file.path: bad"),
+    "nowhere": ([{"loc": None, "msg": "sorry"}, {"msg": "no"}], "sorry; no"),
+    "something else": ({"code": 7}, '{"code": 7}'),
+}
+
+
+@pytest.mark.parametrize("case", DETAILS)
+def test_what_the_server_says_is_told_in_one_line(sandboxes: dict[str, Sandbox], case: str) -> None:
+    """Problems of a FastAPI server stand with their places; whatever else it says, as it is."""
+    said, told = DETAILS[case]
+    body = json.dumps({"detail": said}).encode()
+    sandboxes["older"].fail(Fault("/products", status=422, body=body))
+    with pytest.raises(ValidationError) as refused:
+        client_of(sandboxes["older"]).products()
+    assert refused.value.detail == told
+    assert told in str(refused.value)
+
+
 @pytest.mark.parametrize("body", [b"<html>hello</html>", b"[]", b'{"id": 3}', b'"text"', b""])
 def test_an_answer_of_another_form_is_an_error(sandboxes: dict[str, Sandbox], body: bytes) -> None:
     """A proxy's page or a changed API is an APIError, never a pydantic or a JSON error."""
@@ -700,9 +804,10 @@ def test_a_session_of_ones_own_stays_open(sandboxes: dict[str, Sandbox]) -> None
 def test_a_session_that_retries_is_refused(sandboxes: dict[str, Sandbox]) -> None:
     """A session that might place an order twice is no session for orders."""
     with requests.Session() as retrying:
-        retrying.mount("http://", HTTPAdapter(max_retries=3))
-        with pytest.raises(ValueError, match="twice"):
-            client_of(sandboxes["older"], session=retrying)
+        for retries in (3, Retry(3), Retry(total=None, read=1, allowed_methods=None)):
+            retrying.mount("http://", HTTPAdapter(max_retries=retries))
+            with pytest.raises(ValueError, match="twice"):
+                client_of(sandboxes["older"], session=retrying)
         url = sandboxes["older"].api_url
         retrying.mount(f"{url}/orders/batch", HTTPAdapter())
         assert client_of(sandboxes["older"], session=retrying).products()

@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import shapely
 
-from constellr_stac import ConstellrError, NotFoundError, Password, ServerError, open_client
-from constellr_stac.deliveries import follow, load_order, search_order
+from constellr_stac import (
+    ConstellrError,
+    NotFoundError,
+    Password,
+    ServerError,
+    follow,
+    load_order,
+    open_client,
+    search_order,
+)
 from constellr_stac.orders import OrderEndedError, OrdersClient
 from constellr_stac.sandbox import Fault, Sandbox
 from ordering import new_name, wish
@@ -55,9 +63,11 @@ class Account:
 
 
 @contextmanager
-def opened(*, newer: bool, delivery: timedelta = timedelta(hours=10)) -> Iterator[Account]:
+def opened(
+    *, newer: bool, delivery: timedelta = timedelta(hours=10), **knobs: Any
+) -> Iterator[Account]:
     """Open an account."""
-    with Sandbox(newer=newer, delivery=delivery, today=TODAY) as sandbox:
+    with Sandbox(newer=newer, delivery=delivery, today=TODAY, **knobs) as sandbox:
         account = Account(sandbox, delivery)
         with account.orders:
             yield account
@@ -155,6 +165,16 @@ def test_an_order_loads_as_a_cube(monkeypatch: pytest.MonkeyPatch) -> None:
         assert float(cube.lst.isel(time=0).mean()) > 200
 
 
+def test_an_orders_cube_lives_on_with_the_credential_of_its_client() -> None:
+    """Where URLs end before the compute, new ones are asked for as the order was."""
+    with opened(newer=True, delivery=timedelta(minutes=10), presigned=True) as account:
+        order = account.order()
+        account.everything_arrives()
+        cube = load_order(order, "lst", **account.clients)
+        account.sandbox.advance(timedelta(hours=2))
+        assert float(cube.lst.isel(time=0).mean()) > 200
+
+
 def test_each_scene_is_yielded_once_until_the_order_is_closed(account: Account) -> None:
     """Scenes come as they are delivered, and the end comes with the order's."""
     order = account.order()
@@ -170,6 +190,23 @@ def test_each_scene_is_yielded_once_until_the_order_is_closed(account: Account) 
     assert len({hour for _, hour in seen}) > 5, "they did not come one after another"
     assert set(pauses) == {60.0}
     assert account.orders.get(order).state == "closed"
+
+
+def test_what_comes_while_it_is_looked_comes_too(account: Account) -> None:
+    """The last scenes are not missed where they arrive, and the order closes, within one look."""
+
+    class Slow(OrdersClient):
+        """While it asks for an order, everything happens to it."""
+
+        def get(self, id: str | Order) -> Order:  # noqa: A002 - the API's own word
+            account.everything_arrives()
+            return super().get(id)
+
+    order = account.order()
+    account.sandbox.advance(account.delivery / 2)
+    with Slow(account.orders.auth) as slow:
+        items = list(follow(order, client=account.clients["client"], orders=slow))
+    assert len(items) == SCENES
 
 
 def test_a_restart_goes_on_where_it_ended(account: Account, tmp_path: Path) -> None:
@@ -198,6 +235,11 @@ def test_what_was_there_before_can_be_left_out(account: Account) -> None:
     items = list(follow(order, since=since, **account.clients))
     assert 0 < len(items) < SCENES
     assert all(item.datetime is not None and item.datetime > since for item in items)
+    for said in (since.replace(tzinfo=None), since.date(), "2023-08-01", "2023-08-01T02:00+02:00"):
+        again = follow(order, 60.0, said, **account.clients)
+        assert [item.id for item in again] == [item.id for item in items]
+    with pytest.raises(ValueError, match="valid date"):
+        next(follow(order, since="yesterday", **account.clients))
 
 
 def test_a_rejected_order_is_an_error_with_its_reason(account: Account) -> None:

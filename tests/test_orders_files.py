@@ -117,6 +117,7 @@ def test_a_file_of_two_areas_is_refused(tmp_path: Path) -> None:
         ("a.zip", b"no zip", "no zip file"),
         ("a.shp", b"", r"as one \.zip"),
         ("a", b"", "without a suffix"),
+        ('{"type": "Polygon"}', b"", "not as text"),
     ],
 )
 def test_a_broken_file_is_refused_with_its_name(

@@ -12,8 +12,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from constellr_stac.errors import APIError
-from constellr_stac.orders.paging import OVERLAP, Page, listing, page_from
+from constellr_stac.orders.paging import Page, listing, page_from
 from ordering import FIELD, client_of, new_name, open_sandbox, wish
+
+BATCH = 25
+"""Orders that may be placed together."""
 
 
 @dataclass
@@ -66,14 +69,14 @@ def test_nothing_is_skipped_and_nothing_comes_twice(
     assert set(listed) <= shelf.present
 
 
-@given(size=st.integers(0, 400), seed=st.integers(0, 1000), page_size=st.integers(2 * OVERLAP, 100))
+@given(size=st.integers(0, 400), seed=st.integers(0, 1000), page_size=st.integers(2 * BATCH, 100))
 def test_a_batch_sorted_anew_for_each_page_is_whole(size: int, seed: int, page_size: int) -> None:
     """Orders of one batch have one time of creation, and any sequence: none is lost by it."""
     chance = random.Random(seed)  # noqa: S311 - no secret
     batches: list[list[str]] = []
     while sum(map(len, batches)) < size:
         start = sum(map(len, batches))
-        batches.append([f"order{n}" for n in range(start, start + chance.randint(1, OVERLAP))])
+        batches.append([f"order{n}" for n in range(start, start + chance.randint(1, BATCH))])
 
     def fetch(offset: int, limit: int) -> Page:
         items = [{"id": name} for batch in batches for name in chance.sample(batch, len(batch))]

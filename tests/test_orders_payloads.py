@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import time
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
@@ -101,6 +102,18 @@ def test_times_are_aware_and_in_utc(given_time: Any, meant: datetime) -> None:
     order = make_order(start_date=given_time)
     assert order.start_date == meant
     assert order.start_date.tzinfo is UTC
+
+
+def test_the_zone_of_this_machine_has_no_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A time without a zone is UTC in New York, too."""
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        for said in (NAIVE, NAIVE.date(), "2026-06-01", "2026-06-01T00:00:00"):
+            assert make_order(start_date=said).start_date == datetime(2026, 6, 1, tzinfo=UTC)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @pytest.mark.parametrize("year", [2026, "2026", 2026.0, " 20260601 ", "0001-01-01T00:00+05:00"])

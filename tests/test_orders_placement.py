@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import pickle
 import random
+import socket
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -19,11 +21,13 @@ from broken_line import Cut, Line
 from constellr_stac import (
     APIConnectionError,
     APIError,
+    ApiKey,
     OrderOutcomeUnknown,
     Password,
     RateLimitError,
 )
 from constellr_stac.orders import Order, OrdersClient
+from constellr_stac.orders.placement import never_sent
 from constellr_stac.sandbox import Fault
 from ordering import FIELD, TODAY, batches_sent, client_of, new_name, open_sandbox, wish
 
@@ -257,21 +261,41 @@ def attempt(client: OrdersClient, wanted: list[dict[str, Any]]) -> tuple[str, li
         return "unreachable", []
 
 
-SCRAP = [b"", b"[]", b"{}", b"<html>", b"[{}]", b"null", b'[{"id": "1"}]']
+SCRAP = [
+    *(b"", b"[]", b"{}", b"<html>", b"[{}]", b"null", b'[{"id": "1"}]', b'[{"id": "\xff"}]'),
+    b"[" * 100_000,
+    b"[%s]" % (b"9" * 5000),
+]
+NOWHERE = ["http://[", "http://a:99999999/", "/\xff", "http://"]
+BEYOND_READING: list[dict[str, Any]] = [
+    *({"status": status} for status in (302, 408, 500, 502, 503, 504, 599)),
+    *({"status": status, "body": body} for status in (201, 500) for body in SCRAP),
+    *({"status": 302, "headers": {"Location": location}} for location in NOWHERE),
+    {"status": 500, "body": b'{"detail": [{"loc": null, "msg": "sorry"}]}'},
+    {"status": 201, "headers": {"Content-Encoding": "gzip"}, "body": b"no gzip"},
+]
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [*({"status": status} for status in (302, 408, 500, 502, 503, 504, 599))]
-    + [{"status": 201, "body": body} for body in SCRAP],
-    ids=str,
-)
+@pytest.mark.parametrize("answer", BEYOND_READING, ids=lambda answer: str(answer)[:60])
 def test_no_such_answer_is_taken_for_yes_or_no(world: World, answer: dict[str, Any]) -> None:
     """What failed after the work, or answers what nobody can read, is looked for and found."""
     wanted = wish(world.area, comment=str(uuid4()))
     world.sandbox.fail(Fault(BATCH, kind="commit_then_status", **answer))
     [placed] = world.client().create(wanted)
     assert [order["id"] for order in world.placed(wanted["comment"])] == [placed.id]
+
+
+def test_whatever_a_look_is_answered_the_next_look_finds(world: World) -> None:
+    """A listing that nobody can read does not hide an order either."""
+    wanted = wish(world.area, comment=str(uuid4()))
+    client = world.client()
+    for answer in BEYOND_READING:
+        world.sandbox.fail(Fault(BATCH, kind="commit_then_reset"))
+        world.sandbox.fail(Fault(ORDERS, method="GET", skip=1, **answer))
+        [placed] = client.create(wanted, check=False)
+        assert world.placed(wanted["comment"])[-1]["id"] == placed.id
+        world.sandbox.clear_faults()
+    assert len(world.placed(wanted["comment"])) == len(BEYOND_READING)
 
 
 def test_fewer_orders_than_were_sent_are_no_answer(world: World) -> None:
@@ -285,6 +309,38 @@ def test_fewer_orders_than_were_sent_are_no_answer(world: World) -> None:
         order["id"] for order in world.placed(wanted["comment"])
     }
     assert len(placed) == 2
+
+
+def test_an_order_without_an_id_is_no_answer(world: World) -> None:
+    """An answer that only repeats the order does not say that it was placed."""
+    wanted = wish(world.area, comment=str(uuid4()))
+    body = json.dumps([wanted]).encode()
+    world.sandbox.fail(Fault(BATCH, kind="commit_then_status", status=201, body=body))
+    [placed] = world.client().create(wanted)
+    assert [order["id"] for order in world.placed(wanted["comment"])] == [placed.id]
+
+
+def test_a_host_that_does_not_answer_the_call_got_no_order() -> None:
+    """Where no connection came to be in time, it is certain that nothing was sent."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        address = listener.getsockname()
+        for _ in range(3):  # the queue is full: nobody picks up
+            caller = stack.enter_context(socket.socket())
+            caller.settimeout(0)
+            caller.connect_ex(address)
+        url = f"http://127.0.0.1:{address[1]}"
+        client = OrdersClient(ApiKey("key"), base_url=url, timeout=(0.1, 0.1))
+        stack.enter_context(client)
+        with pytest.raises(APIConnectionError) as failed:
+            client._ask("POST", BATCH, data=b"{}")
+        assert isinstance(failed.value.__cause__, requests.ConnectTimeout)
+        assert never_sent(failed.value)
+        client.session.proxies["http"] = "http://127.0.0.1:9"  # nobody
+        with pytest.raises(APIConnectionError) as failed:
+            client._ask("POST", BATCH, data=b"{}")
+        assert isinstance(failed.value.__cause__, requests.exceptions.ProxyError)
+        assert never_sent(failed.value)
 
 
 def test_orders_whose_answer_was_lost_are_returned_in_sequence(world: World) -> None:
@@ -428,7 +484,7 @@ def test_a_pause_of_hours_is_left_to_the_caller(world: World) -> None:
 
 
 def test_an_interruption_is_marked(world: World) -> None:
-    """Ctrl-C while an order is on its way says so on its way out."""
+    """Ctrl-C while an order is on its way, or looked for, says so on its way out."""
 
     class Interrupted(HTTPAdapter):
         """Passes a request on, and is interrupted before the answer."""
@@ -441,9 +497,20 @@ def test_an_interruption_is_marked(world: World) -> None:
     client.session.mount(f"{world.line.url}{BATCH}", Interrupted())
     with pytest.raises(KeyboardInterrupt) as interrupted:
         client.create(wish(world.area))
-    assert interrupted.value.__notes__ == [
-        "Orders were just being placed: look at the newest ones."
-    ]
+    note = "Orders were just being placed: look at the newest ones."
+    assert interrupted.value.__notes__ == [note]
+
+    def interrupt(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    world.sandbox.fail(Fault(BATCH, kind="commit_then_reset"))
+    with pytest.raises(KeyboardInterrupt) as interrupted:
+        world.client(sleep=interrupt).create(wish(world.area))
+    assert interrupted.value.__notes__ == [note]
+    world.sandbox.fail(Fault(BATCH, status=429))
+    with pytest.raises(KeyboardInterrupt) as interrupted:
+        world.client(sleep=interrupt).create(wish(world.area))
+    assert not hasattr(interrupted.value, "__notes__")
 
 
 def test_no_adapter_below_sends_an_order_again(world: World) -> None:

@@ -199,10 +199,11 @@ def test_what_the_server_measured_stands_in_for_a_geometry_that_cannot_be() -> N
 
 def test_every_violation_of_every_order_is_in_one_error() -> None:
     """Nothing is left out, and each says which order, which field, what would be right."""
-    orders = [
+    orders: list[Any] = [
         wish("a", tags=["x", "x"], frequency="daily"),
         wish("a"),
         {"product_name": 3, "tags": [1]},
+        "no order",
     ]
     with pytest.raises(OrderValidationError) as refused:
         check_orders(orders, areas={"a": FIELD.buffer(1)}, today=TODAY)
@@ -214,9 +215,11 @@ def test_every_violation_of_every_order_is_in_one_error() -> None:
             "max_frequency, once_every_two_weeks, monthly"
         ),
     ]
-    assert [violation.index for violation in refused.value.violations] == [0, 0, 0, 1] + [2] * 6
+    indices = [violation.index for violation in refused.value.violations]
+    assert indices == [0, 0, 0, 1] + [2] * 6 + [3]
     assert "orders[2].tags[0]: " in str(refused.value)
-    assert "10 rules are broken" in str(refused.value)
+    assert "orders[3]: " in str(refused.value)
+    assert "11 rules are broken" in str(refused.value)
     saved = pickle.loads(pickle.dumps(refused.value))  # noqa: S301 - our own
     assert saved.violations == refused.value.violations
 

@@ -61,8 +61,11 @@ def test_orders_become_a_table_on_their_areas(tmp_path: Path) -> None:
     assert orders_to_geodataframe([ORDER]).geometry[0] is None
     assert table.tags.tolist() == ["x, y", "x, y"]
     assert table.start_date[0] == pd.Timestamp("2026-06-01", tz="UTC")
-    table.drop(columns="product_options").to_file(tmp_path / "orders.gpkg")
+    table.to_file(tmp_path / "orders.gpkg")
     assert len(gpd.read_file(tmp_path / "orders.gpkg")) == 2
+    wanting = Order(**{**ORDER.payload(), "product_options": {"sharpened_10m": True}})
+    orders_to_geodataframe([ORDER, wanting], [FIELD]).to_file(tmp_path / "wishes.gpkg")
+    assert "sharpened_10m" in gpd.read_file(tmp_path / "wishes.gpkg").product_options[1]
 
 
 def test_nothing_becomes_an_empty_table() -> None:
@@ -71,3 +74,4 @@ def test_nothing_becomes_an_empty_table() -> None:
         assert len(table) == 0
         assert table.crs.to_epsg() == 4326
         assert "id" in table.columns
+        assert isinstance(table.created.dtype, pd.DatetimeTZDtype)

@@ -66,7 +66,9 @@ def test_an_order_is_waited_for_with_growing_pauses(
 ) -> None:
     """Every state is told once; pauses grow up to ten times, and shrink when something happens."""
     told: list[Any] = []
-    closed = client.wait(order, interval=10, on_change=lambda order: told.append(order.state))
+    closed = client.wait(
+        order, ("closed",), None, 10, on_change=lambda order: told.append(order.state)
+    )
     assert closed.state == "closed"
     assert told == ["pending_validation", "in_progress", "closing", "closed"]
     assert time.pauses[:4] == [10, 15, 22.5, 33.75]
@@ -112,7 +114,8 @@ def test_an_order_that_ended_otherwise_is_not_waited_for(
 def test_an_outage_passes(client: OrdersClient, order: Order, sandbox: Sandbox) -> None:
     """Four failures in a row are waited out, the fifth is an error; a 404 is one at once."""
     sandbox.fail(Fault("/orders/", status=500, times=4))
-    assert client.wait(order, "in_progress").state == "in_progress"
+    sandbox.fail(Fault("/orders/", status=500, times=4, skip=1))
+    assert client.wait(order, "in_progress", interval=1).state == "in_progress"
     sandbox.fail(Fault("/orders/", status=500, times=5))
     with pytest.raises(ServerError):
         client.wait(order)

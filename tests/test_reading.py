@@ -520,6 +520,34 @@ def test_drivers_and_readers_travel_without_a_secret(
     np.testing.assert_array_equal(its_cube.lst[0].compute(), expected)
 
 
+def test_a_credential_will_do_to_read_with(
+    make: Callable[..., Sandbox], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As for ``open_client``: items are asked for with it, and with nothing else."""
+    sandbox = make(presigned=True)
+    items = found(sandbox)[:1]
+    me = constellr_stac.Password(sandbox.username, sandbox.password)
+    sandbox.advance(timedelta(hours=2))
+    for name in ("CONSTELLR_USERNAME", "CONSTELLR_PASSWORD"):
+        monkeypatch.delenv(name)
+    cube = constellr_stac.load(items, ["lst"], geobox=GRID, auth=me).compute()
+    assert_true(cube)
+    driver = constellr_stac.OdcDriver(auth=me)
+    stable = constellr_stac.stable(items, auth=me)
+    plain = odc.stac.load(stable, ["lst"], geobox=GRID, driver=driver)
+    np.testing.assert_array_equal(plain.lst, cube.lst)
+    assert constellr_stac.describe(items, auth=me).without_grid == 0
+    assert len(constellr_stac.download(items, tmp_path, assets="lst", auth=me).written) == 1
+    with pytest.raises(TypeError, match="not a str"):
+        constellr_stac.load(items, ["lst"], geobox=GRID, auth="k3y")
+
+
+def test_a_policy_that_there_is_not_is_refused() -> None:
+    """A driver with ``errors="ignore"`` would leave scenes empty that nobody gave up."""
+    with pytest.raises(ValueError, match="'ignore'"):
+        constellr_stac.OdcDriver(errors="ignore")  # type: ignore[arg-type]
+
+
 def test_another_process_reads_with_what_it_finds(sandbox: Sandbox) -> None:
     """A graph computed in other processes needs nothing from this one."""
     cube = cube_of(sandbox, 2)
@@ -732,6 +760,48 @@ def test_a_file_that_is_not_there_says_so(tmp_path: Path) -> None:
     fetcher = Fetcher(Locations())
     with pytest.raises(AssetReadError, match=r"gone\.tiff.*No such file"):
         fetcher.file(fetcher.start(reference))
+
+
+def test_an_answer_that_is_no_item_names_the_asset(make: Callable[..., Sandbox]) -> None:
+    """What stands in the API's place, a portal that wants a login say, is told as that."""
+    sandbox = make(presigned=True)
+    cube = cube_of(sandbox, 1)
+    sandbox.advance(timedelta(hours=2))
+    for body in (b"<html>Log in", b'{"type": "Feature"}', b"[]"):
+        sandbox.fail(Fault("/items/", status=200, body=body))
+        with pytest.raises(AssetReadError, match=r"asset 'lst' .* with no STAC item") as caught:
+            cube.compute()
+        assert caught.value.status_code == 200
+
+
+def test_bytes_that_were_not_asked_for_are_no_missing_object(sandbox: Sandbox) -> None:
+    """A server that sends the wrong part is asked again, and then that is what is said."""
+    cube = cube_of(sandbox, 1)
+    wrong = Fault(
+        "lst.tiff", times=None, status=206, body=b"x", headers={"Content-Range": "bytes 0-9/10"}
+    )
+    sandbox.fail(wrong)
+    with pytest.raises(AssetReadError, match=r"sends other bytes .* Tried 4 times"):
+        cube.compute()
+
+
+def test_urls_that_have_ended_are_not_kept_for_ever() -> None:
+    """A process that searches for days keeps what it can still use."""
+    from datetime import UTC, datetime
+
+    locations = Locations()
+
+    def remember(number: int, signed_at: Any) -> None:
+        href = f"https://b.example/{number}?X-Amz-Signature=1f&X-Amz-Expires=60&X-Amz-Date="
+        item = pystac.Item(str(number), None, None, signed_at, {}, collection="c")
+        item.add_asset("lst", pystac.Asset(f"{href}{signed_at:%Y%m%dT%H%M%SZ}"))
+        locations.remember(item)
+
+    now = datetime.now(UTC)
+    for number in range(5000):
+        remember(number, now if number % 10 == 0 else now - timedelta(hours=1))
+    assert {("c", str(number)) for number in range(0, 5000, 10)} <= locations._items.keys()
+    assert len(locations._items) < 2000
 
 
 def test_a_failed_fetch_is_not_kept(sandbox: Sandbox) -> None:

@@ -104,6 +104,24 @@ def test_a_discarded_value_is_not_given_again() -> None:
     assert renewing.get() == second == Lease(2, second.expires_at)
 
 
+def test_a_value_that_is_discarded_while_its_renewal_fails_does_not_come_back() -> None:
+    """What was refused is not good any more, whoever is just trying to renew it."""
+    issuer = Issuer()
+
+    def issue() -> Lease:
+        if issuer.issued:
+            renewing.discard(first)  # as another thread would
+        return issuer.issue()
+
+    renewing = Renewing(issue, lambda lease: lease.expires_at, clock=issuer.clock)
+    first = renewing.get()
+    issuer.now += timedelta(seconds=55)
+    issuer.failure = OSError("down")
+    with pytest.raises(OSError, match="down"):
+        renewing.get()
+    assert renewing.held is None
+
+
 def test_threads_that_wait_share_one_renewal_and_its_failure() -> None:
     """One attempt is made however many ask; all get what came of it."""
     everyone = threading.Barrier(20)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .completion import describe
     from .credentials import ApiKey, Password, Token, default_credential
     from .cube import load
+    from .deliveries import follow, load_order, search_order
     from .downloads import download
     from .explanation import explain
     from .lasting import stable
@@ -84,12 +85,15 @@ __all__ = [
     "download",
     "errors",
     "explain",
+    "follow",
     "load",
+    "load_order",
     "make_request_modifier",
     "open_client",
     "orders",
     "request_modifier",
     "sandbox",
+    "search_order",
     "share_credentials",
     "sign",
     "sign_inplace",
@@ -105,6 +109,7 @@ _NAMES = {
     "cluster": ("check_workers", "share_credentials"),
     "credentials": ("ApiKey", "Password", "Token", "default_credential"),
     "cube": ("load",),
+    "deliveries": ("follow", "load_order", "search_order"),
     "downloads": ("download",),
     "explanation": ("explain",),
     "lasting": ("stable",),
@@ -129,7 +134,7 @@ if not TYPE_CHECKING:  # a type checker would take any name for one of ours
 
             value: Any = version("constellr-stac")
         elif name in _HOME:
-            if name == "load":
+            if name in ("load", "load_order"):
                 import_module(".accessor", __name__)  # what is loaded has cube.constellr
             value = getattr(import_module(f".{_HOME[name]}", __name__), name)
         else:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from .assets import Fetcher
     from .auth import ConstellrAuth
+    from .credentials import Credential
     from .products import Description, Header
     from .signing import Signer
 
@@ -44,7 +45,7 @@ def describe(
     copy: bool = True,
     headers: bool = True,
     metadata: bool = True,
-    auth: ConstellrAuth | None = None,
+    auth: ConstellrAuth | Credential | None = None,
     signer: Signer | None = None,
 ) -> Description[T]:
     """Complete items, so that any STAC tool reads them right; report what was added.
@@ -61,7 +62,7 @@ def describe(
         copy: Whether to leave ``items`` as they are and return completed copies.
         headers: Whether to read the beginnings of files whose grid nothing else tells.
         metadata: Whether to read the metadata documents of items that state no cloud cover.
-        auth: Asks the API for items whose signed URLs have ended.
+        auth: Asks the API for items whose signed URLs have ended; a credential will do.
         signer: Signs ``s3://`` hrefs.
 
     Returns:

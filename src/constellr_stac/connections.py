@@ -1,8 +1,8 @@
-"""GET requests over connections that are kept open, with nothing in urllib3's log to hide.
+"""GET requests over connections that are kept open, without a signature in urllib3's log.
 
-How an origin is reached (proxies, certificates) is looked up once and in requests' way; for each
-request, as requests itself does it, that takes longer than all the rest. What is asked for, and
-what to do when it fails, is no business of this room.
+Proxies and certificates are found out as requests does it, but once for each origin: to do so for
+each request takes more time than everything else here. What is asked for, and what to do when it
+fails, is decided by the callers.
 """
 
 from __future__ import annotations

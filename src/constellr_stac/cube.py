@@ -6,6 +6,7 @@ gets its coordinates, masks and units.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
@@ -20,12 +21,14 @@ from .sun import sun_elevation
 from .units import in_celsius
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     import pystac
 
     from .auth import ConstellrAuth
-    from .plan import Chunks, GroupBy, Items, Plan
+    from .credentials import Credential
+    from .items import Items
+    from .plan import Chunks, GroupBy, Plan
     from .signing import Signer
     from .sources import Errors
 
@@ -63,7 +66,7 @@ def load(
     resampling: str | Mapping[str, str] | None = None,
     errors: Errors = "raise",
     group_by_resolution: bool = False,
-    auth: ConstellrAuth | None = None,
+    auth: ConstellrAuth | Credential | None = None,
     signer: Signer | None = None,
     **engine_kwargs: Any,
 ) -> xr.Dataset | dict[float, xr.Dataset]:
@@ -88,12 +91,12 @@ def load(
         units: Of temperatures: ``"K"`` or ``"degC"``.
         raw: Stored integers instead of physical values.
         groupby: What makes a time step: ``"time"`` (one acquisition; scenes of the same second
-            are joined), ``"solar_day"``, ``"id"`` or the name of an item property.
+            are joined), ``"solar_day"``, ``"id"`` or a property that all items have.
         resampling: For scenes that do not fit onto the grid: a method, or one for each variable
             (``"*"`` for the others); default bilinear for values. Masks are always ``nearest``.
         errors: ``"raise"``, or ``"nan"``: leave scenes that cannot be read empty and warn.
         group_by_resolution: One cube for each pixel size instead of one grid for all bands.
-        auth: Asks the API for items whose signed URLs have ended.
+        auth: Asks the API for items whose signed URLs have ended; a credential will do.
         signer: Signs ``s3://`` hrefs.
         engine_kwargs: The grid, as in :func:`odc.stac.load`, for both engines: ``geobox``,
             ``like``, ``crs``, ``resolution``, ``anchor``, ``bbox``, ``lon``, ``lat``, ``x``,
@@ -111,7 +114,8 @@ def load(
         AssetReadError: The grid had to be read from a file, and could not be.
         MissingExtraError: The engine is not installed.
         SigningError: There are ``s3://`` hrefs, and no credentials for them.
-        ValueError: There are no items, no such band, or arguments that contradict each other.
+        ValueError: There are no items, no such band or property, or arguments that contradict
+            each other.
 
     Example:
         >>> import constellr_stac
@@ -139,10 +143,13 @@ def load(
         **engine_kwargs,
     }
     if group_by_resolution:
-        return {
-            gsd: load(scenes, names, engine=engine, mask=mask, units=units, **decisions)
-            for gsd, (scenes, names) in _by_resolution(items, bands).items()
-        }
+        cubes = {}
+        for gsd, (scenes, names) in _by_resolution(items, bands).items():
+            if isinstance(resampling, Mapping):
+                kept = {name: resampling[name] for name in (*names, "*") if name in resampling}
+                decisions["resampling"] = kept
+            cubes[gsd] = load(scenes, names, engine=engine, mask=mask, units=units, **decisions)
+        return cubes
     plan = make_plan(items, bands, **decisions)
     cube = ENGINES[engine](plan).assign_coords(_coordinates(plan))
     for variable in cube.data_vars.values():

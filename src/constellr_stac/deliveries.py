@@ -8,8 +8,6 @@ area and dates stand in.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import time
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -18,11 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 from pystac_client.exceptions import APIError as SearchError
 
+from .downloads.disk import write_whole
 from .errors import APIConnectionError, ConstellrError
 from .orders import Order, OrderEndedError, OrdersClient
+from .orders.payloads import utc_of
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterator, Sequence
+    from datetime import date
 
     import pystac
     import pystac_client
@@ -98,7 +100,7 @@ def load_order(
     Keyword Args:
         client: As for :func:`search_order`.
         orders: As for :func:`search_order`.
-        load: More for :func:`constellr_stac.load`.
+        load: More for :func:`constellr_stac.load`; ``auth`` is that of ``orders``, unless given.
 
     Raises:
         NotFoundError: There is no such order.
@@ -110,15 +112,17 @@ def load_order(
     if not items.items:
         msg = f"The order {order if isinstance(order, str) else order.id} has brought nothing yet."
         raise ValueError(msg)
+    if orders is not None:
+        load.setdefault("auth", orders.auth)
     cube: xr.Dataset = load_items(items, bands, **load)
     return cube
 
 
 def follow(
     order: Order | str,
-    *,
     interval: float = 300.0,
-    since: datetime | None = None,
+    since: datetime | date | str | None = None,
+    *,
     state: str | os.PathLike[str] | None = None,
     client: pystac_client.Client | None = None,
     orders: OrdersClient | None = None,
@@ -128,11 +132,11 @@ def follow(
 
     Args:
         order: The order or its id.
-
-    Keyword Args:
         interval: Seconds between two looks.
         since: Leave out the scenes that were there by then: created, or if an item does not
-            say that, observed.
+            say that, observed. Without a zone it is UTC.
+
+    Keyword Args:
         state: A file that remembers what was yielded, so that a restart goes on where this ended.
             A scene counts as yielded when it is handed over; the file is replaced as a whole.
         client: As for :func:`search_order`.
@@ -140,12 +144,14 @@ def follow(
         sleep: Waits for some seconds.
 
     Raises:
+        ValueError: ``since`` is no time.
         OrderEndedError: The order was rejected.
         ConstellrError: The state file is another order's or broken, or the API has failed five
             times in a row.
         NotFoundError: There is no such order.
     """
     order_id = order if isinstance(order, str) else _id_of(order)
+    start = None if since is None else utc_of(since)
     delivered = _Delivered(order_id, None if state is None else Path(state))
     with ExitStack() as opened:
         orders = orders or opened.enter_context(OrdersClient())
@@ -163,7 +169,7 @@ def follow(
                     raise
             else:
                 for item in items:
-                    if item not in delivered and (since is None or _arrived(item) > since):
+                    if item not in delivered and (start is None or _arrived(item) > start):
                         delivered.add(item)
                         yield item
                 if current.state == "rejected":
@@ -189,7 +195,8 @@ class _Delivered:
         """Remember an item, on disk before anywhere else."""
         names = [*self._names, _name_of(item)]
         if self._path is not None:
-            _write_whole(self._path, {"order": self._order_id, "delivered": names})
+            state = {"order": self._order_id, "delivered": names}
+            write_whole(self._path, json.dumps(state, indent=1), sync=True)
         self._names = names
         self._known.add(names[-1])
 
@@ -208,20 +215,6 @@ class _Delivered:
                 "order a file of its own."
             )
         return names
-
-
-def _write_whole(path: Path, content: Any) -> None:
-    """Replace a file at once: whoever reads it sees the old content or the new."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _client_for(orders: OrdersClient) -> pystac_client.Client:

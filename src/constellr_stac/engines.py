@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
+from dask.base import tokenize
 from odc.geo.geobox import GeoboxTiles
 from odc.geo.xr import xr_coords
 from odc.loader import (
@@ -18,7 +19,7 @@ from odc.loader import (
 )
 
 from .errors import MissingExtraError
-from .odc import OdcDriver, band_metadata
+from .odc import OdcDriver, band_metadata, coding_of
 from .pixels import fill_of, output_dtype
 from .plan import Plan, time_of
 from .references import reference
@@ -53,9 +54,21 @@ def _odc_cube(plan: Plan) -> xr.Dataset:
         _tiles_of_steps(plan, tiles),
         tiles,
         [time.item() for time in np.array(plan.times, "datetime64[us]")],
-        driver.capture_env(),
+        driver.capture_env() | {"coding": _coding(plan)},
         driver,
         chunks=dict(plan.chunks),
+    )
+
+
+def _coding(plan: Plan) -> str:
+    """Return what tells two readings of the same files apart: part of each task's key."""
+    return str(
+        tokenize(
+            [
+                [None if source is None else coding_of(source.band) for source in selection.sources]
+                for selection in plan.selections.values()
+            ]
+        )
     )
 
 

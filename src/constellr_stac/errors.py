@@ -64,11 +64,10 @@ __all__ = [
     "redact_url",
 ]
 
-_SIGNED_URL = re.compile(
-    r"(?P<start>https?://[^\s\"'<>?#]+)\?[^\s\"'<>]*(?:signature|credential|token|key|sig)=[^\s\"'<>]*",
-    re.IGNORECASE,
+_SECRET_QUERY = re.compile(
+    r"\?[^\s\"<>]*(?:signature|credential|token|password|key|sig)=[^\s\"'<>]*", re.IGNORECASE
 )
-_USERINFO = re.compile(r"(?P<scheme>https?://)[^/\s@\"']+@")
+_USERINFO = re.compile(r"(?P<scheme>https?://)[^/\s\"'?#]+@", re.IGNORECASE)
 
 
 def redact_url(url: str) -> str:
@@ -83,13 +82,15 @@ def redact_url(url: str) -> str:
 
 
 def redact(text: str) -> str:
-    """Return ``text`` with the query of every signed URL in it cut off.
+    """Return ``text`` without what makes a URL or a path in it worth stealing.
+
+    Cut off are queries with a signature, a key or a token, and user information.
 
     Example:
         >>> redact("GET https://b.s3.amazonaws.com/lst.tiff?X-Amz-Signature=1f failed")
         'GET https://b.s3.amazonaws.com/lst.tiff failed'
     """
-    return _USERINFO.sub(r"\g<scheme>", _SIGNED_URL.sub(r"\g<start>", text))
+    return _USERINFO.sub(r"\g<scheme>", _SECRET_QUERY.sub("", text))
 
 
 class ConstellrError(Exception):
@@ -299,13 +300,15 @@ _BY_STATUS: dict[int, type[APIError]] = {
     429: RateLimitError,
 }
 _MAX_TEXT = 300
+_PARTS = ("body", "query", "path")
+"""Where in a request a problem is: the first of FastAPI's steps to it."""
 
 
 def _detail(response: requests.Response) -> str:
     """Render what a FastAPI server says: a string, or a list of located problems."""
     try:
         body = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         text = response.text.strip()
         return "" if text.startswith("<") else text[:_MAX_TEXT]
     detail = body.get("detail", body) if isinstance(body, dict) else body
@@ -318,11 +321,13 @@ def _detail(response: requests.Response) -> str:
 
 def _located(problem: dict[str, Any]) -> str:
     """Render ``{"loc": ["body", "orders", 0, "start_date"], "msg": ...}`` as a path and text."""
+    steps = problem.get("loc")
+    steps = steps if isinstance(steps, list) else []
     path = ""
-    for step in problem.get("loc", ()):
+    for step in steps[1:] if steps and steps[0] in _PARTS else steps:
         if isinstance(step, int):
             path += f"[{step}]"
-        elif step not in ("body", "query", "path"):
+        else:
             path += f".{step}" if path else str(step)
     message = str(problem.get("msg", "")).rstrip(".")
     return f"{path}: {message}" if path else message

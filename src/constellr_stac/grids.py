@@ -55,6 +55,7 @@ _PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
 
 
 _HALF_TURN = 180.0
+_LEAST_METRES = 0.01
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # an item has to have a time; a place has none
 
 
@@ -104,7 +105,10 @@ def cube_grid(items: Sequence[pystac.Item], grids: Sequence[Grids], **arguments:
         if key not in known:
             known[key] = _parsed(item, own)
         parsed.append(known[key])
+    _check_box(asked.get("bbox"))
     grid = _checked(output_geobox(parsed, **asked))
+    if not {"geobox", "like"} & asked.keys():
+        _check_unit(grid)
     if not {"geobox", "like", "crs", "resolution", "anchor", "align"} & asked.keys():
         _warn_resampled(grids, grid)
     return grid
@@ -241,6 +245,23 @@ def _checked(grid: GeoBox | None) -> GeoBox:
     return grid
 
 
+def _check_box(bbox: Any) -> None:
+    """Refuse a box whose latitudes cannot be: longitude and latitude may be swapped."""
+    pole = _HALF_TURN / 2
+    if bbox is not None and not -pole <= bbox[1] <= bbox[3] <= pole:
+        raise ValueError(f"bbox= is west, south, east, north in degrees, not {bbox}.")
+
+
+def _check_unit(grid: GeoBox) -> None:
+    """Refuse pixels that come of metres taken for degrees, or the other way round."""
+    size, crs = abs(grid.resolution.x), grid.crs
+    if crs is None or not (size >= 1 if crs.geographic else size < _LEAST_METRES):
+        return
+    unit = "degrees" if crs.geographic else "metres"
+    msg = f"Pixels of {size:g} {unit} ({crs}) are hardly meant: give resolution= in {unit}"
+    raise ValueError(f"{msg}, and crs= for another CRS.")
+
+
 def _warn_resampled(grids: Sequence[Grids], grid: GeoBox) -> None:
     others = Counter(
         name_of(own)
@@ -254,7 +275,7 @@ def _warn_resampled(grids: Sequence[Grids], grid: GeoBox) -> None:
             f"Not all files share a grid: {parts} are resampled onto {name_of(grid)}. Give "
             "crs= and resolution=, or geobox=, to choose another.",
             ResamplingWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
 

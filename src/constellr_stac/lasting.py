@@ -1,6 +1,6 @@
-"""Items whose hrefs last: for odc-stac and stackstac, called by themselves.
+"""Items whose hrefs do not expire, for those who call odc-stac or stackstac themselves.
 
-:func:`constellr_stac.load` puts references into the graph of its own accord.
+:func:`constellr_stac.load` needs none of this: it puts references into the graph by itself.
 """
 
 from __future__ import annotations
@@ -16,31 +16,36 @@ if TYPE_CHECKING:
     import pystac
 
     from .auth import ConstellrAuth
-    from .plan import Items
+    from .credentials import Credential
+    from .items import Items
     from .signing import Signer
 
 __all__ = ["stable"]
 
 
 def stable(
-    items: Items, *, auth: ConstellrAuth | None = None, signer: Signer | None = None
+    items: Items,
+    *,
+    auth: ConstellrAuth | Credential | None = None,
+    signer: Signer | None = None,
 ) -> list[pystac.Item]:
-    """Return copies of items in which no href holds a signature, and none ends.
+    """Return copies of items whose hrefs neither expire nor hold a signature.
 
     Plain odc-stac and plain stackstac put the hrefs of items into their graph. A URL that the API
-    has signed is a secret there, which ends, and is another one after each search. In its place
-    stands a reference, which :class:`OdcDriver` and :class:`StackstacReader` turn into a URL
-    when they read; nothing else can. Other hrefs stay as they are.
+    has signed would be a secret there, would expire, and would change dask's keys with each
+    search. So each is replaced by a reference: the URL without its signature, and the names of
+    the item and the asset. Only :class:`OdcDriver` and :class:`StackstacReader` can read one;
+    they get a signed URL for it when a chunk is read. Other hrefs stay as they are.
 
     Args:
         items: A search, an ItemCollection, items, or their dicts.
 
     Keyword Args:
-        auth: As for the driver or reader that reads them.
-        signer: Likewise.
+        auth: The same as for the driver or reader: what a search has signed is kept for them.
+        signer: The same as for the driver or reader.
 
     Returns:
-        The items in the order of time.
+        Copies of the items, sorted by time.
 
     Raises:
         TypeError: ``items`` holds something else.

@@ -29,11 +29,13 @@ if TYPE_CHECKING:
 
     import pystac
 
+    from .credentials import Credential
     from .references import Reference
 
 __all__ = ["Locations"]
 
 _SUCCESS = 200
+_ENOUGH = 1000  # items that are kept without asking whether they are still of use
 _DOUBT = timedelta(minutes=1)  # while what was asked for and never worked is not asked for again
 
 
@@ -60,16 +62,20 @@ class Locations:
     """Where assets can be read now. Equal for equal settings; pickles without a secret.
 
     Args:
-        auth: Asks the API for items; by default with the credential found where it runs.
+        auth: Asks the API for items; a credential will do. By default with the credential found
+            where it runs.
         signer: Signs ``s3://`` hrefs; by default with the credentials found where it runs.
     """
 
-    def __init__(self, auth: ConstellrAuth | None = None, signer: Signer | None = None) -> None:
-        self.auth = auth or ConstellrAuth()
+    def __init__(
+        self, auth: ConstellrAuth | Credential | None = None, signer: Signer | None = None
+    ) -> None:
+        self.auth = auth if isinstance(auth, ConstellrAuth) else ConstellrAuth(auth)
         self.signer = signer or Signer()
         self._lock = threading.Lock()
         self._items: dict[tuple[str, str], Renewing[_SignedItem]] = {}
         self._unproven: dict[tuple[str, str], datetime] = {}
+        self._most = _ENOUGH
         self._session: requests.Session | None = None
 
     def url(self, reference: Reference) -> str:
@@ -130,6 +136,7 @@ class Locations:
                 return  # each band of an item asks for this
             signed = _SignedItem.of(urls)
             if held is None or signed.outlives(held):
+                self._make_room()
                 self._items[key] = Renewing(_Ask(self, *key), _expiry, value=signed)
 
     def __eq__(self, other: object) -> bool:
@@ -143,6 +150,17 @@ class Locations:
     def __reduce__(self) -> tuple[Any, ...]:
         return Locations, (self.auth, self.signer)
 
+    def _make_room(self) -> None:
+        """Let go of items whose URLs have ended, as they pile up in a process that lives long."""
+        if len(self._items) < self._most:
+            return
+        now = utc_now()
+        for key, item in list(self._items.items()):
+            held = item.held
+            if held is not None and held.expires_at is not None and held.expires_at <= now:
+                del self._items[key]
+        self._most = max(_ENOUGH, 2 * len(self._items))
+
     def _item(self, reference: Reference) -> Renewing[_SignedItem]:
         key = (reference.collection, reference.item)
         with self._lock:
@@ -154,7 +172,7 @@ class Locations:
         """Ask the API for an item again.
 
         Raises:
-            APIError: It does not give it.
+            APIError: It does not give it, or answers with something else.
             APIConnectionError: It does not answer.
         """
         with self._lock:
@@ -174,9 +192,17 @@ class Locations:
             ) from error
         if answer.status_code != _SUCCESS:
             raise APIError.from_response(answer)
-        assets = answer.json()["assets"]
+        try:
+            assets = answer.json()["assets"]
+            signed = _SignedItem.of({name: asset["href"] for name, asset in assets.items()})
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise APIError(
+                f"GET {url} answered with no STAC item. Is this the API's URL?",
+                status_code=answer.status_code,
+                request_url=url,
+            ) from error
         self._unproven[collection, item] = utc_now()
-        return _SignedItem.of({name: asset["href"] for name, asset in assets.items()})
+        return signed
 
 
 class _Ask:

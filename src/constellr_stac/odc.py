@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from odc.loader.types import MDParser, RasterReader, ReaderDriver
 
     from .auth import ConstellrAuth
+    from .credentials import Credential
     from .signing import Signer
 
-__all__ = ["OdcDriver", "band_metadata"]
+__all__ = ["OdcDriver", "band_metadata", "coding_of"]
 
 
 class OdcDriver:
@@ -42,10 +43,14 @@ class OdcDriver:
     It pickles without credentials: where it is unpickled, they are looked for again.
 
     Keyword Args:
-        auth: Asks the API for items whose signature has ended.
+        auth: Asks the API for items whose signed URLs have ended; a credential will do.
         signer: Signs ``s3://`` hrefs.
         errors: ``"raise"``, or ``"nan"``: leave a scene that cannot be read empty, and warn.
         raw: Give stored integers instead of physical values.
+
+    Raises:
+        TypeError: ``auth`` is neither an auth object nor a credential.
+        ValueError: ``errors`` is neither of these.
 
     Example:
         >>> import odc.stac
@@ -56,11 +61,13 @@ class OdcDriver:
     def __init__(
         self,
         *,
-        auth: ConstellrAuth | None = None,
+        auth: ConstellrAuth | Credential | None = None,
         signer: Signer | None = None,
         errors: Errors = "raise",
         raw: bool = False,
     ) -> None:
+        if errors not in ("raise", "nan"):
+            raise ValueError(f'errors= is "raise" or "nan", not {errors!r}.')
         self.fetcher = shared_fetcher(Locations(auth, signer))
         self.fetcher.report_anew()
         self.errors = errors
@@ -86,8 +93,8 @@ class OdcDriver:
         """End a load."""
 
     def capture_env(self) -> dict[str, Any]:
-        """Return what a task needs to know of GDAL's settings: nothing, it reads from memory."""
-        return {}
+        """Return what belongs in the tasks' keys (not GDAL's settings: it reads from memory)."""
+        return {"errors": self.errors}
 
     def restore_env(
         self,
@@ -147,6 +154,15 @@ def band_metadata(band: Band, *, raw: bool = False) -> RasterBandMetadata:
     )
 
 
+def coding_of(band: Band) -> str:
+    """Return what tells two readings of one file apart, for dask's keys.
+
+    odc-loader makes a task's key of a file's URI and the band's number, among others, but not of
+    what the driver knows of it: of the same file with another scale it would make the same key.
+    """
+    return repr((band.dtype, band.scale, band.offset, band.nodata, band.flag_values))
+
+
 class _LayerParser:
     """Tells odc-stac what the assets of an item are."""
 
@@ -155,12 +171,16 @@ class _LayerParser:
         self._raw = raw
 
     def extract(self, md: pystac.Item) -> RasterGroupMetadata:
-        """Return the bands of an item, and the names they go by."""
+        """Return the bands of an item, and the names they go by.
+
+        How their numbers are coded is part of the tasks' keys, by way of what is said of bands.
+        """
         bands: dict[BandKey, RasterBandMetadata] = {}
         aliases: dict[str, list[BandKey]] = {}
         for key in md.assets:
             for band in asset_bands(md, key):
-                bands[key, band.index] = band_metadata(band, raw=self._raw)
+                described = band_metadata(band, raw=self._raw)
+                bands[key, band.index] = described.patch(driver_data=coding_of(band))
                 for name in (band.name, band.common_name, *band.aliases):
                     if name and name != key:
                         aliases.setdefault(name, []).append((key, band.index))

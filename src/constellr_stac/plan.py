@@ -6,16 +6,15 @@ engines only carry it out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pystac
 from odc.geo.geom import Geometry, unary_union
 from odc.loader import resolve_chunk_shape
-from pystac_client import ItemSearch
+from rasterio.enums import Resampling
 
 from .assets import Fetcher, shared_fetcher
 from .chunking import auto_chunks
@@ -28,25 +27,25 @@ from .grids import (
     native_grids,
     needs_native_grids,
 )
+from .items import Items, items_of
 from .locations import Locations
 from .pixels import output_dtype
 from .products import resolve_bands
 from .references import reference
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Sequence
 
+    import pystac
     from odc.geo.geobox import GeoBox
 
     from .auth import ConstellrAuth
+    from .credentials import Credential
     from .products import BandSelection
     from .signing import Signer
     from .sources import Errors
 
 __all__ = ["Items", "Plan", "as_items", "make_plan"]
-
-Items = ItemSearch | pystac.ItemCollection | pystac.Item | Iterable[pystac.Item] | dict[str, Any]
-"""What a cube can be made of."""
 
 GroupBy = str | None
 Chunks = Literal["auto"] | dict[str, Any] | None
@@ -111,7 +110,7 @@ def make_plan(
     chunks: Chunks,
     groupby: GroupBy,
     resampling: str | Mapping[str, str] | None,
-    auth: ConstellrAuth | None,
+    auth: ConstellrAuth | Credential | None,
     signer: Signer | None,
     errors: Errors,
     raw: bool,
@@ -123,7 +122,7 @@ def make_plan(
         AssetReadError: The grid had to be read from a file, and could not be.
         SigningError: There are ``s3://`` hrefs, and no credentials for them on this machine.
         TypeError: An unknown argument.
-        ValueError: There are no items, or no such band.
+        ValueError: There are no items, no such band, or no such property to group by.
     """
     unknown = grid_arguments.keys() - set(GRID_ARGUMENTS)
     if unknown:
@@ -169,25 +168,13 @@ def as_items(items: Items) -> list[pystac.Item]:
         TypeError: It holds something else.
         ValueError: It holds none, or one without a time.
     """
-    if isinstance(items, ItemSearch):
-        found: Iterable[Any] = items.items()
-    elif isinstance(items, pystac.Item):
-        found = [items]
-    elif isinstance(items, dict):
-        found = items.get("features", [items])
-    else:
-        found = items
-    scenes = [pystac.Item.from_dict(item) if isinstance(item, dict) else item for item in found]
+    scenes = items_of(items)
     if not scenes:
         msg = (
             "The search found no items, so there is nothing to load. Widen bbox, datetime or "
             "filter, or look whether the order has been delivered."
         )
         raise ValueError(msg)
-    for item in scenes:
-        if not isinstance(item, pystac.Item):
-            msg = f"A cube is made of STAC items, not of a {type(item).__name__}."
-            raise TypeError(msg)
     return sorted(scenes, key=lambda item: (time_of(item), item.id))
 
 
@@ -232,7 +219,18 @@ def _group_key(groupby: GroupBy, geobox: GeoBox) -> Callable[[pystac.Item], Any]
         # As odc-stac counts: local mean time at the cube's centre, in whole hours.
         shift = timedelta(seconds=int(round(centre / 15) * 3600))
         return lambda item: (time_of(item) + shift).date()
-    return lambda item: item.properties.get(str(groupby))
+
+    def stated(item: pystac.Item) -> Any:
+        try:
+            return item.properties[str(groupby)]
+        except KeyError:
+            msg = (
+                f"Item {item.id!r} has no property {groupby!r} to group scenes by: groupby= is "
+                '"time", "solar_day", "id" or a property that all items have.'
+            )
+            raise ValueError(msg) from None
+
+    return stated
 
 
 def _chunks(
@@ -251,11 +249,15 @@ def _chunks(
     )
     if chunks == "auto":
         return auto_chunks(times, rows, columns, itemsize)
+    if not isinstance(chunks, Mapping | None):
+        raise ValueError(f'chunks= is "auto", None or sizes by dimension, not {chunks!r}.')  # noqa: TRY004 - as for other arguments
     whole = {"time": 1, "y": rows, "x": columns}
     names = dict(zip(geobox.dimensions, ("y", "x"), strict=True))
     given = {names.get(name, name): size for name, size in (chunks or {}).items()}
     if given.keys() - whole.keys():
         raise ValueError(f"chunks= takes time, y and x, not {sorted(given.keys() - whole.keys())}.")
+    if 0 in given.values():
+        raise ValueError(f"A chunk has to hold something: chunks= is {chunks!r}.")
     sizes = resolve_chunk_shape(times, geobox, whole | given, dtype=f"V{itemsize}")
     return dict(zip(("time", "y", "x"), sizes, strict=True))
 
@@ -263,12 +265,21 @@ def _chunks(
 def _resampling(
     asked: str | Mapping[str, str] | None, selections: Mapping[str, BandSelection]
 ) -> Mapping[str, str]:
-    if asked is None or isinstance(asked, str):
-        asked = {} if asked is None else {"*": asked}
+    named = asked if isinstance(asked, Mapping) else {} if asked is None else {"*": asked}
+    if unknown := named.keys() - selections.keys() - {"*"}:
+        raise ValueError(
+            f"resampling= names {', '.join(map(repr, sorted(unknown)))}, which is not loaded; "
+            f"there are {', '.join(selections)}, and '*' for the others."
+        )
+    for method in named.values():
+        if method not in Resampling.__members__:
+            raise ValueError(
+                f"There is no resampling {method!r}; choose {', '.join(Resampling.__members__)}."
+            )
     return {
         name: "nearest"
         if selection.band.is_mask
-        else asked.get(name, asked.get("*", selection.band.resampling))
+        else named.get(name, named.get("*", selection.band.resampling))
         for name, selection in selections.items()
     }
 

@@ -1,8 +1,8 @@
-"""What a graph holds instead of a signed URL: a reference that stays true.
+"""What a graph holds instead of a signed URL: a reference, which does not expire.
 
-A reference names an asset by its item and by an href without a signature. It is a string, so
-that it travels wherever an href does: through odc-stac, stackstac and dask. How it becomes a
-URL that can be read is the business of :mod:`constellr_stac.assets`.
+A reference is an href without its signature, followed by the ids of the collection and the item
+and the key of the asset. It is a string, so that it travels wherever an href does: through
+odc-stac, stackstac and dask. :mod:`constellr_stac.locations` turns it into a URL that can be read.
 """
 
 from __future__ import annotations

@@ -132,10 +132,11 @@ class Renewing(Generic[T]):
             held = self._schedule(value)
         except Exception as error:  # noqa: BLE001 - whoever waits gets it, or the old value
             failure = error
-            held = None if good is None else self._postponed(good)
         finally:
             with self._lock:
                 self._pending = None
+                if failure is not None and good is not None and self._held is good:
+                    held = self._postponed(good)  # unless it was refused in the meantime
                 self._held = held
             if held is not None:
                 pending.set_result(held.value)

@@ -274,10 +274,11 @@ def sign_inplace(obj: Any) -> Any:  # what modifier= is declared to take returns
     """Sign every ``s3://`` href in ``obj`` itself: pystac-client's ``modifier=``.
 
     Args:
-        obj: As for :func:`sign`. Text cannot be changed: for an href the URL is returned.
+        obj: As for :func:`sign`. A string cannot be changed in place: for an href use what is
+            returned.
 
     Returns:
-        ``obj``.
+        ``obj`` itself; for an href the signed URL.
 
     Raises:
         SigningError: As for :func:`sign`.

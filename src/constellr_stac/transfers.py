@@ -40,7 +40,7 @@ _ATTEMPTS = 4
 _PIECE = 256 << 10
 _FIRST_PAUSE = 0.25
 _LONGEST_PAUSE = 20.0
-_WHOLE, _PART, _BEYOND = 200, 206, 416
+_WHOLE, _PART, _BEYOND = _SENT = 200, 206, 416
 _TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
 _REFUSALS = {400, 401, 403}  # S3 says 400 for an ended session token
 _START = re.compile(r"bytes (\d+)-")
@@ -199,7 +199,7 @@ class Transfer:
                 wanted = {"Accept-Encoding": "identity", **headers()}
                 with self._connections.get(url, wanted) as answer:
                     status = answer.status
-                    if status in (_WHOLE, _PART, _BEYOND):
+                    if status in _SENT:
                         self._locations.accepted(reference)
                         used = use(answer)
                         if used is not None:
@@ -328,6 +328,6 @@ def _said(answer: BaseHTTPResponse) -> str:
 def _hint(status: int | None) -> str:
     if status in _REFUSALS:
         return "Check that your credentials may read this bucket, and that they have not ended."
-    if status is None or status in _TRANSIENT:
+    if status is None or status in _TRANSIENT or status in _SENT:
         return f"Tried {_ATTEMPTS} times; try again later."
     return "The object may have been moved or deleted; search again."

@@ -6,12 +6,11 @@ Only loggers whose words are known are heard: botocore, for one, logs session to
 from __future__ import annotations
 
 import logging
-import re
 import sys
 import warnings
 from typing import TYPE_CHECKING
 
-from constellr_stac.errors import redact
+from constellr_stac.errors import redact as without_secrets
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -19,9 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["listen", "without_secrets"]
 
 _HEARD = (("urllib3.connectionpool",), ("urllib3", "pystac_client", "constellr_stac"))
-_SIGNATURE = re.compile(
-    r"\?[^\s\"'<>]*(?:signature|credential|token|key|sig)=[^\s\"'<>]*", re.IGNORECASE
-)
 
 
 def listen(verbose: int) -> None:
@@ -38,16 +34,6 @@ def listen(verbose: int) -> None:
     logging.getLogger().addHandler(handler)
     for name in _HEARD[min(verbose, len(_HEARD)) - 1]:
         logging.getLogger(name).setLevel(logging.DEBUG)
-
-
-def without_secrets(text: str) -> str:
-    """Return ``text`` without the queries that make a URL worth stealing.
-
-    Example:
-        >>> without_secrets('"GET /bucket/lst.tiff?X-Amz-Signature=1f HTTP/1.1" 200')
-        '"GET /bucket/lst.tiff HTTP/1.1" 200'
-    """
-    return _SIGNATURE.sub("", redact(text))
 
 
 class _WithoutSecrets(logging.Formatter):

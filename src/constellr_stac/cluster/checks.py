@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from constellr_stac.auth import ConstellrAuth
     from constellr_stac.credentials import Credential
-    from constellr_stac.plan import Items
+    from constellr_stac.items import Items
     from constellr_stac.signing import Signer
 
 __all__ = ["WorkerRow", "WorkerTable", "WorkerVersionWarning", "check_workers"]

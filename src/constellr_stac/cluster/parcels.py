@@ -1,6 +1,6 @@
-"""What travels from client to workers: credentials as bytes that do not show themselves.
+"""What travels from client to workers: credentials as bytes, masked wherever they are printed.
 
-The only place where a secret is written out. A parcel goes through the scheduler as data that
+This is the only place that serializes a secret. A parcel goes through the scheduler as data that
 it neither unpacks nor prints, and never into a graph, a plugin or an event.
 """
 
@@ -28,7 +28,7 @@ _SOURCE = "lent by the dask client, share_credentials"
 
 
 class Sealed(bytes):
-    """Bytes that do not show themselves in a message that is logged."""
+    """Bytes whose repr is masked, in case a message that holds them is logged."""
 
     __slots__ = ()
 

@@ -26,10 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from constellr_stac.auth import ConstellrAuth
+    from constellr_stac.credentials import Credential
+    from constellr_stac.items import Items
     from constellr_stac.signing import Signer
 
     from .naming import Layout
-    from .wanted import Items, Wanted
+    from .wanted import Wanted
 
 __all__ = ["Downloaded", "IncompleteDownloadError", "download"]
 
@@ -44,7 +46,7 @@ def download(
     verify: bool | Literal["structure"] = True,
     max_workers: int = 16,
     progress: bool = True,
-    auth: ConstellrAuth | None = None,
+    auth: ConstellrAuth | Credential | None = None,
     signer: Signer | None = None,
 ) -> Downloaded:
     """Download the files of scenes; run it again to go on, or to bring what is new.
@@ -75,7 +77,7 @@ def download(
         max_workers: How many files are fetched at once.
         progress: Whether to show bars on standard error: in a terminal, and in a notebook where
             tqdm is installed. Elsewhere there are none.
-        auth: Asks the API for items whose signed URLs have ended.
+        auth: Asks the API for items whose signed URLs have ended; a credential will do.
         signer: Signs ``s3://`` hrefs.
 
     Returns:
@@ -86,7 +88,7 @@ def download(
         AuthenticationError: The API does not take the credential.
         CredentialsNotFoundError: There is none.
         DownloadError: A name would lead out of the folder or clash with another; the disk is
-            full or may not be written. An :class:`IncompleteDownloadError` if some files could
+            full or may not be written. An :class:`.IncompleteDownloadError` if some files could
             not be brought, and all others were.
         KeyboardInterrupt: It was interrupted (Ctrl-C); the message tells what is there.
         SigningError: There are ``s3://`` hrefs, and no credentials for them.

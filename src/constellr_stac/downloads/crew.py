@@ -1,7 +1,8 @@
-"""Threads that do jobs side by side, and can be left.
+"""Threads that do jobs side by side, and that nobody has to wait for.
 
-A thread that waits for a server which says nothing keeps nobody from leaving: these end with the
-process, and do no more once they are told to stop. (An executor's are waited for, at exit too.)
+A thread that hangs on a silent server must not keep Ctrl-C from ending the program. These are
+daemon threads, which begin no further job once they are told to stop; those of an executor would
+be waited for when the interpreter exits.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class Crew(Generic[T]):
             raise self._failure
 
     def leave(self, seconds: float) -> None:
-        """Wait so long for those who are still at work, and then no more."""
+        """Wait for the threads still at work, but no longer than so many seconds."""
         deadline = time.monotonic() + seconds
         with self._changed:
             while self._working and time.monotonic() < deadline:

@@ -152,7 +152,7 @@ class Manifest:
                 flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
                 journal = self._journal = os.open(self._folder / JOURNAL, flags, 0o666)
                 text = "\n" + text  # after what a run that was killed may have left
-        os.write(journal, text.encode())
+            os.write(journal, text.encode())  # within the lock: it is not closed meanwhile
 
     def _close(self) -> None:
         if self._journal is not None:

@@ -6,15 +6,12 @@ All of it is decided before the first byte is asked for. Nothing here touches th
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
-
-import pystac
-from pystac_client import ItemSearch
+from typing import TYPE_CHECKING
 
 from constellr_stac.errors import DownloadError
+from constellr_stac.items import items_of
 from constellr_stac.products import layer_of
 from constellr_stac.references import reference
 
@@ -23,18 +20,17 @@ from .naming import checked, destination, item_document
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import pystac
+
+    from constellr_stac.items import Items
     from constellr_stac.references import Reference
 
     from .naming import Layout
-
-Items = ItemSearch | pystac.ItemCollection | pystac.Item | Iterable[Any] | dict[str, Any]
-"""What there is to download."""
 
 __all__ = [
     "CATALOG",
     "JOURNAL",
     "MANIFEST",
-    "Items",
     "Wanted",
     "WantedFile",
     "WantedItem",
@@ -125,22 +121,8 @@ def collection_document(name: str) -> PurePosixPath:
 
 def _items(items: Items) -> list[pystac.Item]:
     """Return the items that there are, each once."""
-    found: Iterable[Any]
-    if isinstance(items, ItemSearch):
-        found = items.items()
-    elif isinstance(items, pystac.Item):
-        found = [items]
-    elif isinstance(items, dict):
-        found = items.get("features", [items])
-    else:
-        found = items
     unique: dict[tuple[str | None, str], pystac.Item] = {}
-    for each in found:
-        item = pystac.Item.from_dict(each) if isinstance(each, dict) else each
-        if not isinstance(item, pystac.Item):
-            raise TypeError(
-                f"Files are downloaded for STAC items, not for a {type(item).__name__}."
-            )
+    for item in items_of(items):
         unique.setdefault((item.collection_id, item.id), item)
     return list(unique.values())
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from constellr_stac.errors import (
     APIError,
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 __all__ = ["AREAS", "AreaOfInterestExistsError", "AreasClient"]
 
+AreaField: TypeAlias = Literal["geometry", "geojson"]
+"""What an API calls an area's polygon."""
+
 AREAS = "/areas-of-interest"
 _INFO = f"{AREAS}/geometry-info"
 _CONVERT = f"{AREAS}/convert"
@@ -56,7 +59,7 @@ class AreasClient(ApiClient):
     """Areas of interest and products of an organization; arguments as :class:`ApiClient`."""
 
     _only_read = (_INFO, _CONVERT)
-    _area_field: Literal["geometry", "geojson"] | None = None
+    _area_field: AreaField | None = None
     """What the API calls an area's polygon, once it has shown it."""
 
     def create_aoi(
@@ -188,25 +191,29 @@ class AreasClient(ApiClient):
             return polygon_from(self.convert_aoi(geometry).geometry)
 
     def _created(self, fields: Mapping[str, str], polygon: Mapping[str, Any]) -> AreaOfInterest:
-        """Send an area in the form that the API knows; where that is open, in one, then in both.
+        """Send an area in the form that the API knows; where that is open, in one, then the other.
 
-        A 422 says that the form was wrong, and that nothing was created.
+        A 422 says that the form was wrong, and that nothing was created. So does one that asks
+        for the other form after all: the API may have got newer meanwhile.
         """
-        if self._area_field is not None:
-            return self._sent(fields, self._area_field, polygon)
+        form = self._area_field or "geometry"
+        other: AreaField = "geojson" if form == "geometry" else "geometry"
+        is_open = self._area_field is None
         try:
-            return self._sent(fields, "geometry", polygon)
+            return self._sent(fields, form, polygon)
         except ValidationError as refusal:
+            if not is_open and not _asks_for(other, refusal):
+                raise
             try:
-                return self._sent(fields, "geojson", polygon)
+                return self._sent(fields, other, polygon)
             except ValidationError as second:
                 # Something else was wrong: the API says what in answer to the form it knows.
-                raise (second if _mentions("geojson", refusal) else refusal) from None
+                raise (second if is_open and _mentions(other, refusal) else refusal) from None
 
     def _sent(
         self,
         fields: Mapping[str, str],
-        form: Literal["geometry", "geojson"],
+        form: AreaField,
         polygon: Mapping[str, Any],
     ) -> AreaOfInterest:
         try:
@@ -267,6 +274,10 @@ def _exists(
     error.method, error.detail = conflict.method, conflict.detail
     error.hint, error.existing = hint, existing
     return error
+
+
+def _asks_for(field: str, refusal: APIError) -> bool:
+    return re.search(rf"(^|; ){field}: ", refusal.detail) is not None
 
 
 def _mentions(field: str, refusal: APIError) -> bool:

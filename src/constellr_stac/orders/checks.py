@@ -43,13 +43,14 @@ class Violation:
     index: int | None
     """Which order of the batch, from 0; ``None`` for the batch itself."""
     field: str
-    """The field, such as ``start_date`` or ``tags[3]``."""
+    """The field, such as ``start_date`` or ``tags[3]``; empty where it is no order at all."""
     problem: str
     """What is wrong, and what would be right."""
 
     def __str__(self) -> str:
-        order = "" if self.index is None else f"orders[{self.index}]."
-        return f"{order}{self.field}: {self.problem}"
+        order = [] if self.index is None else [f"orders[{self.index}]"]
+        field = [self.field] if self.field else []
+        return f"{'.'.join(order + field)}: {self.problem}"
 
 
 def check_order(

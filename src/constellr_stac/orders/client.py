@@ -284,7 +284,6 @@ class OrdersClient(AreasClient):
         self,
         id: str | Order,  # noqa: A002 - the API's own word
         until: str | Collection[str] = ("closed", "rejected"),
-        *,
         timeout: float | None = None,
         interval: float = 60.0,
         on_change: Callable[[Order], object] | None = None,
@@ -294,8 +293,6 @@ class OrdersClient(AreasClient):
         Args:
             id: The order or its id.
             until: A state, or several.
-
-        Keyword Args:
             timeout: Seconds to wait at most; default without end.
             interval: Seconds between two looks; they grow to ten times that as long as nothing
                 happens, and shrink again when something does.

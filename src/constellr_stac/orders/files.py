@@ -53,7 +53,8 @@ def read_area(path: str | os.PathLike[str]) -> Any:
     if suffix not in _READ_BY_GDAL:
         raise InvalidAreaError(
             f"{path.name}: what is in a {suffix or 'file without a suffix'} is unknown. Give "
-            ".geojson, .gpkg, .kml, .kmz, or a Shapefile as one .zip."
+            ".geojson, .gpkg, .kml, .kmz, or a Shapefile as one .zip. A string is taken for the "
+            "name of a file: give a geometry as a dict or a shape, not as text."
         )
     path.stat()
     return _table(path)

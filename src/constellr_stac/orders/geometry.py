@@ -9,7 +9,7 @@ the API.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from constellr_stac.errors import ConstellrError
@@ -177,9 +177,13 @@ def _named_crs(geojson: Mapping[str, Any]) -> Any:
             return None
 
 
-def _rings(geojson: Mapping[str, Any]) -> Sequence[Any]:
-    rings = geojson.get("coordinates")
-    if not isinstance(rings, Sequence) or isinstance(rings, str) or not rings or not rings[0]:
+def _rings(geojson: Mapping[str, Any]) -> list[list[Any]]:
+    coordinates = geojson.get("coordinates")
+    try:
+        rings = [] if coordinates is None else [list(ring) for ring in coordinates]
+    except TypeError as error:
+        raise InvalidAreaError("The polygon's coordinates are no list of rings.") from error
+    if not rings or not rings[0]:
         raise InvalidAreaError("The polygon is empty.")
     return rings
 

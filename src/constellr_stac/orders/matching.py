@@ -34,7 +34,7 @@ def is_like(sent: Order, there: Order, *, batch_comment: str | None = None) -> b
     others = there.model_extra or {}
     extra = (sent.model_extra or {}).items()
     return (
-        sent.area_of_interest_id.casefold() == there.area_of_interest_id.casefold()
+        _spelled(sent.area_of_interest_id) == _spelled(there.area_of_interest_id)
         and sent.product_name == there.product_name
         and sent.frequency == there.frequency
         and sent.start_date == there.start_date
@@ -46,6 +46,11 @@ def is_like(sent: Order, there: Order, *, batch_comment: str | None = None) -> b
         and all(option in options for option in (sent.product_options or {}).items())
         and all(others.get(name, value) == value for name, value in extra)
     )
+
+
+def _spelled(uuid: str) -> str:
+    """Return an id without what may be written otherwise: capitals, dashes, a URN's start."""
+    return uuid.casefold().removeprefix("urn:uuid:").replace("-", "")
 
 
 def paired(

@@ -21,6 +21,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    TypeAdapter,
     field_serializer,
     model_validator,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "Record",
     "Tag",
     "polygon_of",
+    "utc_of",
 ]
 
 FINAL_STATES = frozenset({"closed", "rejected"})
@@ -81,6 +83,21 @@ def _as_tags(value: Any) -> Any:
 UtcTime = Annotated[datetime, BeforeValidator(_dated), AfterValidator(_in_utc)]
 Frequency = Annotated[str, BeforeValidator(_spelled)]
 AreaId = Annotated[str, BeforeValidator(_id_of)]
+
+_UTC_TIME: TypeAdapter[datetime] = TypeAdapter(UtcTime)
+
+
+def utc_of(value: datetime | date | str) -> datetime:
+    """Return a time as an order would hold it: aware, in UTC.
+
+    Raises:
+        ValueError: It is none.
+
+    Example:
+        >>> utc_of("2026-09-01").isoformat()
+        '2026-09-01T00:00:00+00:00'
+    """
+    return _UTC_TIME.validate_python(value)
 
 
 class Record(BaseModel):

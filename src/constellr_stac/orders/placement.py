@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import json
-import ssl
+from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,7 @@ from constellr_stac.errors import (
 
 from .matching import paired
 from .payloads import Order
-from .wire import concerns, each_of, parsed
+from .wire import about, concerns, content_of, each_of, parsed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from .paging import Page
 
-__all__ = ["BATCH", "ORDERS", "Before", "Placing"]
+__all__ = ["BATCH", "ORDERS", "Before", "Placing", "never_sent"]
 
 ORDERS = "/orders"
 BATCH = "/orders/batch"
@@ -115,15 +115,16 @@ class Placing:
         body = json.dumps(payload, allow_nan=False).encode()
         for attempt in itertools.count():
             before = self._snapshot()
-            try:
-                response = self._sent(body)
-            except APIConnectionError as error:
-                if _never_sent(error):
-                    raise
-                return self._found(payload, before, error)
-            status = response.status_code
-            if status not in _REFUSED or status == _GATEWAY_GAVE_UP:
-                return self._answered(payload, before, response)
+            with _interruptions_marked():
+                try:
+                    response = self._sent(body)
+                except APIConnectionError as error:
+                    if never_sent(error):
+                        raise
+                    return self._found(payload, before, error)
+                status = response.status_code
+                if status not in _REFUSED or status == _GATEWAY_GAVE_UP:
+                    return self._answered(payload, before, response)
             pause = _pause(response, attempt)
             if status != _TOO_MANY or pause > _LONGEST_PAUSE or attempt == _RETRIES:
                 break
@@ -141,17 +142,7 @@ class Placing:
         return self._found(unknown.payload, unknown.before, unknown, looks=(0.0,))
 
     def _sent(self, body: bytes) -> requests.Response:
-        try:
-            return self._ask(
-                "POST",
-                BATCH,
-                data=body,
-                headers=_HEADERS,
-                allow_redirects=False,
-            )
-        except (KeyboardInterrupt, SystemExit) as interruption:
-            interruption.add_note("Orders were just being placed: look at the newest ones.")
-            raise
+        return self._ask("POST", BATCH, data=body, headers=_HEADERS, allow_redirects=False)
 
     def _snapshot(self) -> Before | None:
         """Note what is there; ``None`` where the account may order, but not list."""
@@ -176,12 +167,9 @@ class Placing:
         if response.status_code not in _PLACED:
             return self._found(payload, before, APIError.from_response(response))
         try:
-            placed = each_of(Order, response.json())
-        except (requests.JSONDecodeError, APIError) as error:
-            return self._found(payload, before, _unreadable(response, str(error)))
-        if len(placed) != len(payload["orders"]) or any(order.id is None for order in placed):
-            return self._found(payload, before, _unreadable(response, f"{len(placed)} orders"))
-        return placed
+            return _placed(response, len(payload["orders"]))
+        except APIError as error:
+            return self._found(payload, before, error)
 
     def _found(
         self,
@@ -220,7 +208,7 @@ class Placing:
         return [order for order in recent if before.is_new(order)]
 
 
-def _never_sent(error: APIConnectionError) -> bool:
+def never_sent(error: APIConnectionError) -> bool:
     """Say whether it is certain that no order left this machine."""
     if not concerns(error, BATCH):
         return True  # the token was asked for, and did not come
@@ -232,8 +220,6 @@ def _never_sent(error: APIConnectionError) -> bool:
     reason = getattr(cause.args[0], "reason", None)
     if isinstance(reason, urllib3_errors.ProxyError):
         reason = reason.original_error
-    if isinstance(reason, urllib3_errors.SSLError) and reason.args:
-        return isinstance(reason.args[0], ssl.SSLCertVerificationError)
     return isinstance(reason, urllib3_errors.NewConnectionError)
 
 
@@ -249,12 +235,28 @@ def _pause(response: requests.Response, attempt: int) -> float:
         return 2.0**attempt
 
 
-def _unreadable(response: requests.Response, what: str) -> APIError:
-    return APIError(
-        f"POST {response.url} answered {response.status_code}, but with {what}.",
-        status_code=response.status_code,
-        request_url=response.url,
-    )
+def _placed(response: requests.Response, count: int) -> list[Order]:
+    """Return the orders of an answer that says yes; an error where they are not all there."""
+    status = response.status_code
+    with about("POST", response.url, status):
+        orders = each_of(Order, content_of(response))
+        placed = [order for order in orders if order.id is not None]
+        if len(orders) != count or len(placed) != count:
+            raise APIError(
+                f"POST {response.url} answered {status}, but with {len(placed)} placed orders, "
+                f"not {count}."
+            )
+        return placed
+
+
+@contextmanager
+def _interruptions_marked() -> Iterator[None]:
+    """Let Ctrl-C say, on its way out, that an order is on its way."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as interruption:
+        interruption.add_note("Orders were just being placed: look at the newest ones.")
+        raise
 
 
 def _unknown(

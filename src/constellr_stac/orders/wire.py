@@ -11,13 +11,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import quote
 
-import requests
 from pydantic import ValidationError
 from requests.adapters import HTTPAdapter
 from urllib3 import exceptions as urllib3_errors
 
 from constellr_stac.auth import ConstellrAuth, api_session
-from constellr_stac.errors import APIConnectionError, APIError, redact_url
+from constellr_stac.errors import APIConnectionError, APIError, ConstellrError, redact_url
 from constellr_stac.transport import TIMEOUT, cause_of
 
 from .payloads import AreaOfInterest, Order, Record
@@ -25,13 +24,23 @@ from .payloads import AreaOfInterest, Order, Record
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    import requests
+
     from constellr_stac.credentials import Credential
-    from constellr_stac.errors import ConstellrError
 
     R = TypeVar("R", bound=Record)
     V = TypeVar("V")
 
-__all__ = ["ApiClient", "about", "concerns", "each_of", "nothing", "parsed", "path_of"]
+__all__ = [
+    "ApiClient",
+    "about",
+    "concerns",
+    "content_of",
+    "each_of",
+    "nothing",
+    "parsed",
+    "path_of",
+]
 
 _OK = range(200, 300)
 _NO_HINTS: Mapping[int, str] = MappingProxyType({})
@@ -105,7 +114,8 @@ class ApiClient:
     def _accepted(self, session: requests.Session) -> requests.Session:
         for path in self._never_resent:
             retries = getattr(session.get_adapter(self.base_url + path), "max_retries", None)
-            if retries is not None and retries.total:
+            # A total of None leaves it to the other counts, which may be any.
+            if retries is not None and (retries.total or retries.total is None):
                 msg = (
                     "This session retries, so it might place an order twice. Mount an adapter "
                     f"that does not: session.mount({self.base_url + path!r}, HTTPAdapter())."
@@ -123,7 +133,10 @@ class ApiClient:
         kwargs = {"auth": self.auth, "timeout": self._timeout, **kwargs}
         try:
             return self.session.request(method, url, **kwargs)
-        except (OSError, urllib3_errors.HTTPError) as error:  # requests' own are OSErrors
+        except ConstellrError:
+            raise
+        # requests' own are OSErrors; a redirect that leads nowhere is a ValueError of urllib's.
+        except (OSError, ValueError, urllib3_errors.HTTPError) as error:
             raise APIConnectionError(
                 f"{method} {url} was not answered ({cause_of(error)}). Check the network, and that "
                 "the API's URL is right.",
@@ -158,14 +171,7 @@ class ApiClient:
         if response.status_code not in _OK:
             raise APIError.from_response(response, hint=hints.get(response.status_code))
         with about(method, response.url, response.status_code):
-            try:
-                content = response.json() if response.content else None
-            except requests.JSONDecodeError as error:
-                raise APIError(
-                    f"{method} {response.url} answered {response.status_code}, but not with JSON. "
-                    "Is this the API's URL?"
-                ) from error
-            return read(content)
+            return read(content_of(response) if response.content else None)
 
 
 @contextmanager
@@ -176,6 +182,22 @@ def about(method: str, url: str, status: int) -> Iterator[None]:
     except APIError as error:
         error.method, error.request_url, error.status_code = method, redact_url(url), status
         raise
+
+
+def content_of(response: requests.Response) -> Any:
+    """Return the JSON of an answer.
+
+    Raises:
+        APIError: It is none that can be read.
+    """
+    try:
+        return response.json()
+    # Beside what is no JSON: numbers of thousands of digits, brackets of thousands of levels.
+    except (ValueError, RecursionError) as error:
+        raise APIError(
+            f"{response.request.method} {response.url} answered {response.status_code}, but not "
+            "with JSON. Is this the API's URL?"
+        ) from error
 
 
 def nothing(_content: Any) -> None:

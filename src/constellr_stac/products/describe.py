@@ -56,7 +56,8 @@ def describe(
     Keyword Args:
         copy: Whether to leave ``items`` as they are and return completed copies.
         headers: Headers of files, by item id and asset key, or a function of item and asset
-            key. :func:`constellr_stac.products.headers_needed` lists those that help.
+            key. :func:`constellr_stac.products.headers_needed` lists the files whose headers
+            would add something.
         metadata: Metadata documents by item id, or a function of the item.
 
     Returns:

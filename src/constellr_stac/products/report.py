@@ -19,7 +19,11 @@ _SOURCES = {
 
 
 class Note(Protocol):
-    """Told that a field was written: on which asset (``None``: the item), and its source."""
+    """A callback for each field that is written: on which asset, which field, from what source.
+
+    The asset is given by its key, or ``None`` for the item itself; the source is a key of the
+    sources named under :attr:`Description.added`.
+    """
 
     def __call__(self, where: str | None, name: str, source: str, /) -> None:
         """Take note of one field."""

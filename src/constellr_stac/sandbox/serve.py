@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["export", "serve"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_LOOK_UP = 0.2  # seconds; on Windows a signal does not end a wait
 
 
 def export(variables: Mapping[str, str]) -> None:
@@ -48,7 +49,8 @@ def serve(sandbox: Sandbox, *, show: Callable[[Mapping[str, str]], None] = expor
         with sandbox:
             show(sandbox.environment())
             sys.stdout.flush()
-            told_to_stop.wait()
+            while not told_to_stop.wait(_LOOK_UP):
+                pass
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
