@@ -48,6 +48,14 @@ def test_headers_and_documents_are_fetched_once_each(sandbox: Sandbox) -> None:
     assert gets(sandbox) == []
 
 
+def test_a_search_is_described_as_what_it_finds(sandbox: Sandbox) -> None:
+    """As in ``load`` and ``sign``, nobody has to ask for its items first."""
+    search = constellr_stac.open_client().search(collections=["lstprecision"])
+    whole = constellr_stac.describe(search, metadata=False)
+    assert len(whole.items) == whole.count == len(found(sandbox))
+    assert {item.properties["proj:code"] for item in whole.items} == {"EPSG:32611"}
+
+
 def test_what_is_not_wanted_is_not_fetched(sandbox: Sandbox) -> None:
     """Without headers and documents nothing is asked of anybody."""
     items = found(sandbox)

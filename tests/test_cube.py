@@ -307,12 +307,14 @@ def test_scenes_of_two_utm_zones_make_one_cube(tmp_path: Path, engine: str) -> N
 
 def test_tiles_that_fit_together_are_not_resampled(tmp_path: Path) -> None:
     """A grid that covers both is chosen without a warning; where no scene is, there is NaN."""
-    west = made_up(tmp_path, "west", value=30000)
-    east = made_up(tmp_path, "east", corner=(381060.0 + 1200, 3746640.0 - 300), value=31000)
+    left, top = 381067.5, 3746641.2  # no multiple of 30: the scenes' own lattice counts
+    west = made_up(tmp_path, "west", corner=(left, top), value=30000)
+    east = made_up(tmp_path, "east", corner=(left + 1200, top - 300), value=31000)
     with warnings.catch_warnings():
         warnings.simplefilter("error", ResamplingWarning)
         cube = constellr_stac.load([west, east], ["lst"]).compute()
     assert dict(cube.sizes) == {"time": 1, "y": 50, "x": 80}
+    assert cube.odc.geobox.affine * (0, 0) == (left, top)
     assert cube.id.values[0] == "east, west"
     np.testing.assert_array_equal(cube.lst[0, :40, :40], np.float32(300.0))
     np.testing.assert_array_equal(cube.lst[0, 10:, 40:], np.float32(310.0))
@@ -332,6 +334,36 @@ def test_a_grid_shifted_by_half_a_pixel_is_resampled_and_said_so(
         cube = constellr_stac.load([*scenes, shifted], ["lst"], engine=engine).compute()
     assert cube.sizes["time"] == 3
     assert np.nanmax(cube.lst[2]) == np.float32(300.0)
+
+
+@ENGINES
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ({"corner": (381075.0, 3746625.0)}, "30 x 30 .40 x 40 from 381075"),
+        ({"epsg": 32610, "corner": (936300.0, 3747000.0)}, "some are on EPSG:32610"),
+        ({"shape": (80, 80)}, "80 x 80"),
+    ],
+)
+def test_a_scene_that_only_shares_its_area_is_not_moved_in_silence(
+    tmp_path: Path, engine: str, other: dict[str, Any], words: str
+) -> None:
+    """One header was read for all; a file that is on another grid says so when it is read."""
+    scenes = [made_up(tmp_path, "a"), made_up(tmp_path, "b", time="2023-07-02T00:00:00Z", **other)]
+    for item in scenes:
+        item.geometry, item.bbox = scenes[0].geometry, scenes[0].bbox
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResamplingWarning)
+        cube = constellr_stac.load(scenes, ["lst"], engine=engine)
+    with pytest.warns(ResamplingWarning, match=words):
+        cube.compute()
+    whole = constellr_stac.describe(scenes, metadata=False).items
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", ResamplingWarning)
+        lazy = constellr_stac.load(whole, ["lst"], engine=engine)
+        early = len(told)
+        lazy.compute()
+    assert len(told) == early == ("shape" not in other)
 
 
 @ENGINES

@@ -247,6 +247,23 @@ def test_describing_twice_adds_nothing_and_changes_no_meaning(
         assert str(asset_bands(once.items, key)) == str(asset_bands(item, key))
 
 
+@pytest.mark.parametrize(
+    ("file", "media_type"),
+    [
+        ("thumbnail.png", "image/png"),
+        ("thumbnail.jpeg", "image/jpeg"),
+        ("quicklook.PNG?X-Amz-Signature=a.b", "image/png"),
+        ("rgb_quicklook.tiff", "image/tiff; application=geotiff; profile=cloud-optimized"),
+    ],
+)
+def test_a_picture_is_of_the_type_that_its_name_says(file: str, media_type: str) -> None:
+    """A browser shows a PNG that is called one."""
+    item = bare_item([])
+    key = file.partition(".")[0]
+    item.add_asset(key, pystac.Asset(f"https://bucket.example/a/{file}"))
+    assert describe(item).items.assets[key].media_type == media_type
+
+
 def test_the_grid_comes_from_the_header_once_per_pixel_size() -> None:
     """Three pixel sizes, three headers; files of one size share a grid."""
     asked: list[str] = []

@@ -82,6 +82,34 @@ def test_a_statement_of_the_item_goes_before_the_table(tmp_path: Path) -> None:
     )
 
 
+@ENGINES
+@pytest.mark.parametrize("described", [False, True])
+def test_the_file_is_believed_before_the_table_and_the_item_before_the_file(
+    tmp_path: Path, engine: str, *, described: bool
+) -> None:
+    """Scale, offset and fill that the GeoTIFF states itself; once, on its grid and on another."""
+    item = written_item(tmp_path, ["lst"])
+    with rasterio.open(tmp_path / "lst.tiff", "r+") as file:
+        stored = file.read(1)
+        file.scales, file.offsets, file.nodata = [0.02], [5.0], 0
+    kelvin = np.where(stored == 0, np.nan, stored * 0.02 + 5.0).astype("float32")
+    if described:
+        item = constellr_stac.describe(item, metadata=False).items
+    cube = constellr_stac.load(item, ["lst"], engine=engine).compute()
+    np.testing.assert_array_equal(cube.lst[0], kelvin)
+    # Two by two pixels of each; a fill value among them takes no part.
+    fine = cube.odc.geobox.zoom_out(0.5)
+    finer = constellr_stac.load(
+        item, ["lst"], engine=engine, geobox=fine, resampling="nearest"
+    ).compute()
+    np.testing.assert_array_equal(finer.lst[0], kelvin.repeat(2, axis=0).repeat(2, axis=1))
+    item.assets["lst"].extra_fields["raster:bands"] = [{"scale": 0.05, "nodata": 1}]
+    item.assets["lst"].extra_fields.pop("bands", None)
+    cube = constellr_stac.load(item, ["lst"], engine=engine).compute()
+    own = np.where(stored == 1, np.nan, stored * 0.05 + 5.0).astype("float32")
+    np.testing.assert_array_equal(cube.lst[0], own)
+
+
 def test_an_item_described_before_is_not_scaled_twice(tmp_path: Path) -> None:
     """What `describe` wrote changes nothing in what `load` gives."""
     item = written_item(tmp_path, ["lst", "vnir04"])
@@ -185,6 +213,25 @@ def test_nights_do_not_break_a_series(tmp_path: Path, engine: str) -> None:
         )
 
 
+@ENGINES
+def test_a_nights_mask_has_the_grid_of_its_own_file(tmp_path: Path, engine: str) -> None:
+    """Days give the mask of 10 m, nights that of 30 m: it is named as resampled beforehand."""
+    scenes = []
+    for number, names in enumerate((["lst", "vnir04", "scl_mask_10m"], NIGHT)):
+        (tmp_path / str(number)).mkdir()
+        scene = written_item(tmp_path / str(number), names)
+        assert scene.datetime is not None
+        scene.datetime = scene.datetime.replace(day=number + 1)
+        scenes.append(scene)
+    with pytest.warns(ResamplingWarning) as told:
+        cube = constellr_stac.load(scenes, ["red", "cloud_mask"], engine=engine).compute()
+    [warning] = [each for each in told if each.category is ResamplingWarning]
+    assert "1 in EPSG:32611 at 30 x 30 are resampled onto EPSG:32611 at 10" in str(warning.message)
+    np.testing.assert_array_equal(cube.cloud_mask[0], physical("scl_mask_10m"))
+    coarse = physical("scl_mask_30m").repeat(3, axis=0).repeat(3, axis=1)
+    np.testing.assert_array_equal(cube.cloud_mask[1], coarse)
+
+
 def test_a_standard_deviation_is_no_temperature(tmp_path: Path) -> None:
     """In degrees Celsius it is the same number of kelvin."""
     item = written_item(tmp_path, ["lst", "lst_std"])
@@ -229,7 +276,7 @@ def test_a_window_is_what_the_file_holds_there(
     whole = AssetFile(Reference("file.tiff"), content, len(content), None)  # type: ignore[arg-type]
     band = Band(1, "values", dtype, scale, offset, nodata)
     window = GeoBox((rows, columns), transform, "EPSG:32611").translate_pix(*shift)
-    roi, values = read_pixels(whole, band, window, _parameters())
+    roi, values, _ = read_pixels(whole, band, window, _parameters())
     found = np.full((rows, columns), np.nan, "float32")
     found[roi] = values
     expected = (stored * np.float64(scale) + offset).astype("float32")

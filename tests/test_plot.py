@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import rasterio
 import xarray as xr
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
@@ -19,6 +20,7 @@ from odc.geo.geobox import GeoBox
 
 import constellr_stac.accessor  # noqa: F401 - registers .constellr
 from constellr_stac.plot import demo_figure, quicklook, rgb, temperature_map, time_series
+from constellr_stac.products import LAYERS
 from scene_cubes import BOX, cube_of, real_cube
 
 if TYPE_CHECKING:
@@ -57,6 +59,20 @@ def assert_nothing_is_cut_off(figure: Figure) -> None:
     assert drawn.y1 <= height
 
 
+def drawn_texts(figure: Figure) -> list[Text]:
+    """Titles, labels and the coordinates in view; matplotlib keeps more than it draws."""
+    texts = list(figure.texts)
+    for ax in figure.axes:
+        texts += [ax.title, ax.xaxis.label, ax.yaxis.label]
+        for axis in (ax.xaxis, ax.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            labelled = axis.get_tick_params()
+            if labelled.get("labelbottom", True) and labelled.get("labelleft", True):
+                ticks = zip(axis.get_majorticklocs(), axis.get_majorticklabels(), strict=True)
+                texts += [label for place, label in ticks if low <= place <= high]
+    return [text for text in texts if text.get_text() and text.get_visible()]
+
+
 def pixels(ax: Axes) -> NDArray[Any]:
     """What a map shows, NaN where it is grey."""
     array = ax.images[0].get_array()
@@ -89,7 +105,7 @@ def test_a_map_says_what_when_where_and_in_which_unit() -> None:
     assert "Land surface temperature (K)" in written
     assert "Easting (km), EPSG:32611" in written
     assert "Northing (km)" in written
-    assert "no data" in written
+    assert "no data or masked" in written
     assert_nothing_is_cut_off(figure)
 
 
@@ -184,7 +200,7 @@ def test_true_colour_keeps_the_colours_and_stretches_brightness() -> None:
     assert (measured.min(), measured.max()) == (0.0, 1.0)
     np.testing.assert_array_equal(measured[:, 0], measured[:, 1])
     assert (measured[:, 2] < measured[:, 0]).all()
-    assert "no data" in words(figure_of(ax))
+    assert "no data or masked" in words(figure_of(ax))
     assert ax.get_title() == "True colour\n2023-07-03 15:25 UTC"
     assert_nothing_is_cut_off(figure_of(ax))
     with pytest.raises(ValueError, match="has no 'blue'"):
@@ -238,6 +254,58 @@ def test_a_quicklook_shows_all_scenes_on_one_scale(real: xr.Dataset) -> None:
     assert len({ax.images[0].get_clim() for ax in maps}) == 1
     assert len(figure.axes) == 16
     assert_nothing_is_cut_off(figure)
+
+
+@pytest.mark.parametrize("shape", [(8, 64), (64, 8)])
+@pytest.mark.parametrize("crs", ["EPSG:32611", "EPSG:4326"])
+@pytest.mark.parametrize("scenes", [1, 5])
+def test_maps_of_any_shape_fill_their_figure(shape: tuple[int, int], crs: str, scenes: int) -> None:
+    """Long or wide: nothing is cut off, no words lie on others, and the key on no map."""
+    corner = (381060.0, 30.0, 3746640.0) if crs == "EPSG:32611" else (-118.2, 0.0003, 33.8)
+    affine = rasterio.Affine(corner[1], 0, corner[0], 0, -corner[1], corner[2])
+    kelvin = np.random.default_rng(1).uniform(280, 320, (scenes, *shape))
+    kelvin[:, 0, 0] = np.nan
+    times = [f"2023-07-{day:02}T15:25:51" for day in range(1, scenes + 1)]
+    figure = quicklook(cube_of(kelvin, times, geobox=GeoBox(shape, affine, crs)))
+    assert_nothing_is_cut_off(figure)
+    boxes = [(text.get_text(), text.get_window_extent()) for text in drawn_texts(figure)]
+    for number, (_, box) in enumerate(boxes):
+        assert [name for name, other in boxes[:number] if box.overlaps(other)] == []
+    maps = [ax for ax in figure.axes if ax.images]
+    (key,) = figure.legends
+    assert not any(key.get_window_extent().overlaps(ax.get_window_extent()) for ax in maps)
+    [bar] = [ax for ax in figure.axes if ax not in maps]
+    assert bar.get_window_extent().height > 0.5 * maps[0].get_window_extent().height
+    if scenes == 1:
+        area = np.prod(maps[0].get_window_extent().size) / np.prod(figure.bbox.size)
+        assert area > 0.2
+
+
+def test_anomalies_are_white_at_zero() -> None:
+    """Blue below, red above, and the same number as far from white on either side."""
+    cube = small()
+    cube["lst"][1] += np.float32(12)
+    anomaly = cube.constellr.anomaly(hours=24)
+    for image in (
+        temperature_map(anomaly["lst"].isel(time=0)).images[0],
+        quicklook(anomaly).axes[0].images[0],
+    ):
+        low, high = image.get_clim()
+        assert low == -high < 0
+        cold, zero, warm = image.to_rgba(np.array([low, 0.0, high]))[:, :3]
+        assert zero.min() > 0.95
+        assert cold[2] > 2 * cold[0]
+        assert warm[0] > 2 * warm[2]
+
+
+def test_water_is_blue_and_land_is_not() -> None:
+    """As on every other map."""
+    band = next(band for band in LAYERS["scl_mask_30m"].bands if band.name == "landwater_mask")
+    mask = small()["lst"].isel(time=0).copy(data=np.indices((6, 8))[1] % 2)
+    mask.attrs = band.cf_attributes("int64")
+    land, water = temperature_map(mask).images[0].to_rgba(np.array([0.0, 1.0]))[:, :3]
+    assert water[2] > 2 * water[0]
+    assert land[0] > land[2]
 
 
 def test_a_quicklook_of_many_scenes_spreads_over_them(real: xr.Dataset) -> None:

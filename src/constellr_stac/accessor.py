@@ -13,9 +13,9 @@ import numpy as np
 import xarray as xr
 
 from .grids import centre_of
-from .masking import classes_of, mask_out
+from .masking import classes_of, mask_out, values_of
 from .sun import sun_elevation
-from .units import in_celsius
+from .units import as_anomaly, in_celsius, is_stored, on_same_grid
 from .zones import Statistic, in_cube_crs, outlines, reduce_zone, spatial_dims
 
 if TYPE_CHECKING:
@@ -42,8 +42,12 @@ class ConstellrAccessor:
 
     @property
     def celsius(self) -> xr.Dataset:
-        """The cube with its temperatures in degrees Celsius; all else as it is."""
-        return in_celsius(self._cube)
+        """The cube with its temperatures in degrees Celsius; all else as it is.
+
+        Raises:
+            ValueError: The cube holds stored numbers.
+        """
+        return in_celsius(self._physical)
 
     def clear(self, classes: str | Sequence[str] = "clear") -> xr.Dataset:
         """Return the cube with clouds and their shadows, or other classes, masked out.
@@ -84,18 +88,17 @@ class ConstellrAccessor:
             they are.
 
         Raises:
-            ValueError: 24 is no multiple of ``hours``.
+            ValueError: 24 is no multiple of ``hours``, or the cube holds stored numbers.
         """
         if hours < 1 or _DAY % hours:
             raise ValueError(f"hours= has to divide 24, like 1, 2, 3 or 6; {hours} does not.")
         window = (self.solar_hour // hours).astype("int64").rename("window")
-        result = self._cube.copy()
-        for name, values in _values(self._cube).items():
+        result = self._physical.copy()
+        for name, values in values_of(self._cube).items():
             usual = values.groupby(window).median("time")
             difference = (values.groupby(window) - usual).drop_vars("window")
-            long_name = f"{values.attrs.get('long_name', name)}, anomaly"
-            words = {"long_name": long_name, "units": values.attrs.get("units", "")}
-            difference.attrs = words  # no standard_name: a difference is no temperature
+            difference.attrs = as_anomaly(values.attrs, str(name))
+            difference.encoding = on_same_grid(values.encoding)
             result[name] = difference.transpose(*values.dims)
         return result
 
@@ -124,10 +127,11 @@ class ConstellrAccessor:
             Dims (time,); NaN where no pixel is valid.
 
         Raises:
-            ValueError: The geometry does not meet the cube, or the cube has no grid.
+            ValueError: The geometry does not meet the cube, or the cube has no grid or holds
+                stored numbers.
         """
         place = in_cube_crs(self._cube, geometry, crs)
-        values = xr.Dataset(_values(self._cube))
+        values = xr.Dataset(values_of(self._physical))
         return reduce_zone(values, place, statistic, all_touched=all_touched, missing="raise")
 
     def zonal(
@@ -153,10 +157,10 @@ class ConstellrAccessor:
 
         Raises:
             TypeError: ``areas`` has no geometries.
-            ValueError: It has no CRS, or the cube has no grid.
+            ValueError: It has no CRS, or the cube has no grid or holds stored numbers.
         """
         index, places = outlines(self._cube, areas)
-        values = xr.Dataset(_values(self._cube))
+        values = xr.Dataset(values_of(self._physical))
         columns: dict[str, list[xr.DataArray]] = {}
         for place in places:
             for statistic in statistics:
@@ -187,7 +191,7 @@ class ConstellrAccessor:
             ``valid_share`` (of all pixels), and ``cloud_share`` and ``clear_share`` (of the
             valid ones). Without a ``cloud_mask``, everything valid is clear.
         """
-        values = self._cube[variable]
+        values = self._physical[variable]
         dims = spatial_dims(self._cube)
         clear = mask_out(self._cube, classes_of("clear"))[variable] if self._has_clouds else values
         pixels = int(np.prod([values.sizes[dim] for dim in dims]))
@@ -222,6 +226,16 @@ class ConstellrAccessor:
         return quicklook(self._cube, variable, **options)
 
     @property
+    def _physical(self) -> xr.Dataset:
+        """The cube, if its values are physical ones."""
+        stored = [name for name, each in self._cube.data_vars.items() if is_stored(each)]
+        if stored:
+            names = ", ".join(map(str, stored))
+            msg = f"{names}: stored numbers (raw=True), no values. xarray.decode_cf(cube) decodes."
+            raise ValueError(msg)
+        return self._cube
+
+    @property
     def _has_clouds(self) -> bool:
         return "cloud_mask" in self._cube
 
@@ -251,15 +265,6 @@ def solar_hour(times: xr.DataArray, longitude: float) -> xr.DataArray:
     return hours.rename("solar_hour").assign_attrs(
         units="h", long_name="local mean solar time", description="UTC + longitude / 15"
     )
-
-
-def _values(cube: xr.Dataset) -> dict[str, xr.DataArray]:
-    """Return the variables that are no masks."""
-    return {
-        str(name): variable
-        for name, variable in cube.data_vars.items()
-        if "flag_values" not in variable.attrs
-    }
 
 
 def _centre(cube: xr.Dataset) -> tuple[float, float]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from pystac_client import ItemSearch
 
 from .assets import MAX_REQUESTS, shared_fetcher
 from .errors import AssetReadError
@@ -39,6 +41,17 @@ _HEADER_BYTES = 1 << 15
 _DOCUMENT_BYTES = 1 << 20
 
 
+@overload
+def describe(
+    items: ItemSearch,
+    *,
+    copy: bool = True,
+    headers: bool = True,
+    metadata: bool = True,
+    auth: ConstellrAuth | Credential | None = None,
+    signer: Signer | None = None,
+) -> Description[pystac.ItemCollection]: ...
+@overload
 def describe(
     items: T,
     *,
@@ -47,7 +60,16 @@ def describe(
     metadata: bool = True,
     auth: ConstellrAuth | Credential | None = None,
     signer: Signer | None = None,
-) -> Description[T]:
+) -> Description[T]: ...
+def describe(
+    items: Any,
+    *,
+    copy: bool = True,
+    headers: bool = True,
+    metadata: bool = True,
+    auth: ConstellrAuth | Credential | None = None,
+    signer: Signer | None = None,
+) -> Description[Any]:
     """Complete items, so that any STAC tool reads them right; report what was added.
 
     Types, scales, units and mask classes come from the item, else from the provider's
@@ -56,7 +78,8 @@ def describe(
     not changed. Requests are made only for what items lack, all of them at once.
 
     Args:
-        items: A pystac Item or ItemCollection, a STAC dict of either, or a list of items.
+        items: A pystac Item or ItemCollection, a STAC dict of either, or a list of items. A search
+            is carried out, and counts as the ItemCollection that it finds.
 
     Keyword Args:
         copy: Whether to leave ``items`` as they are and return completed copies.
@@ -77,6 +100,8 @@ def describe(
         >>> whole = constellr_stac.describe(search.item_collection())  # doctest: +SKIP
         >>> odc.stac.load(whole.items, bands=["lst"])  # doctest: +SKIP
     """
+    if isinstance(items, ItemSearch):
+        items, copy = items.item_collection(), False  # nobody else holds them
     fetcher = shared_fetcher(Locations(auth, signer))
     documents = _documents(items_in(items), fetcher) if metadata else {}
     if headers:

@@ -152,13 +152,42 @@ def load(
         return cubes
     plan = make_plan(items, bands, **decisions)
     cube = ENGINES[engine](plan).assign_coords(_coordinates(plan))
-    for variable in cube.data_vars.values():
-        if "flag_values" in variable.attrs:  # CF: of the variable's own type
-            variable.attrs["flag_values"] = np.array(variable.attrs["flag_values"], variable.dtype)
+    _describe(cube)
     cube = mask_out(cube, classes)
     if units == "degC":
         cube = in_celsius(cube)
     return cube.load() if chunks is None else cube
+
+
+_COORDINATES: dict[str, dict[str, str]] = {
+    "time": {"standard_name": "time", "long_name": "time of acquisition (UTC)", "axis": "T"},
+    "y": {"standard_name": "projection_y_coordinate", "axis": "Y"},
+    "x": {"standard_name": "projection_x_coordinate", "axis": "X"},
+    "latitude": {"standard_name": "latitude", "axis": "Y"},
+    "longitude": {"standard_name": "longitude", "axis": "X"},
+    "id": {"long_name": "STAC item"},
+    "platform": {"standard_name": "platform_name", "long_name": "platform"},
+    "order_id": {"long_name": "order"},
+    "cloud_cover": {
+        "standard_name": "cloud_area_fraction",
+        "long_name": "cloud cover",
+        "units": "percent",
+    },
+    "daytime": {"long_name": "sun above the horizon at the cube's centre"},
+}
+"""What the coordinates are, in the words of the CF conventions where those have any."""
+
+
+def _describe(cube: xr.Dataset) -> None:
+    """Let a cube say what it holds, in itself and in a file."""
+    cube.attrs["Conventions"] = "CF-1.11"
+    for name, coordinate in cube.coords.items():
+        coordinate.attrs.update(_COORDINATES.get(str(name), {}))
+        if coordinate.attrs.get("units") == "":  # odc-geo, of the axes of some polar grids
+            coordinate.attrs["units"] = "metre"
+    for variable in cube.data_vars.values():
+        if "flag_values" in variable.attrs:  # CF: of the variable's own type
+            variable.attrs["flag_values"] = np.array(variable.attrs["flag_values"], variable.dtype)
 
 
 def _by_resolution(
@@ -197,11 +226,12 @@ def _coordinates(plan: Plan) -> dict[str, xr.DataArray]:
             words[name] = [_joined(item.properties.get(key, "") for item in step) for step in steps]
     if any("eo:cloud_cover" in item.properties for item in plan.items):
         words["cloud_cover"] = [_mean_cover(scenes) for scenes in steps]
-    coordinates = {name: xr.DataArray(values, dims="time") for name, values in words.items()}
-    if "cloud_cover" in coordinates:
-        coordinates["cloud_cover"].attrs = {"units": "percent", "long_name": "cloud cover"}
-    coordinates["daytime"].attrs = {"long_name": "sun above the horizon at the cube's centre"}
-    return coordinates
+    # Texts as objects: NumPy's own kind is one that Zarr does not specify.
+    kinds = {name: object if isinstance(values[0], str) else None for name, values in words.items()}
+    return {
+        name: xr.DataArray(np.array(values, kinds[name]), dims="time")
+        for name, values in words.items()
+    }
 
 
 def _joined(names: Any) -> str:

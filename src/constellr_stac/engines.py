@@ -28,6 +28,7 @@ from .stackstac import StackstacReader
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
+    from odc.geo.geobox import GeoBox
     from odc.geo.geom import BoundingBox
 
     from .products import Band, BandSelection
@@ -82,7 +83,10 @@ def _sources(
         if source is not None:
             uri = str(reference(plan.items[number], source.asset_key))
             sources[name] = RasterSource(
-                uri, source.band.index, meta=metadata[name], driver_data=(uri, source.band)
+                uri,
+                source.band.index,
+                meta=metadata[name],
+                driver_data=(uri, source.band, plan.presumed_grid(number, name)),
             )
     return sources
 
@@ -144,6 +148,7 @@ def _stacked(
     places: dict[int, int] = {}
     items: list[dict[str, Any]] = []
     bands: dict[str, Band] = {}
+    presumed: dict[str, GeoBox] = {}
     for number, source in enumerate(selection.sources):
         if source is None or not _touch(boxes[number], box):
             continue  # stackstac would drop the scene, and with it the time step
@@ -152,6 +157,8 @@ def _stacked(
         items.append(_stackstac_item(plan, number, boxes[number], href, epsg))
         if source.band != selection.band:
             bands[href] = source.band
+        if (grid := plan.presumed_grid(number, name)) is not None:
+            presumed[href] = grid
     metadata = band_metadata(selection.band, raw=plan.raw)
     attributes = {**metadata.attrs, "nodata": metadata.nodata}
     dims = ("time", *plan.geobox.dimensions)
@@ -178,6 +185,7 @@ def _stacked(
             fetcher=plan.fetcher,
             band=selection.band,
             bands=bands,
+            presumed=presumed,
             errors=plan.errors,
         ),
     )

@@ -233,7 +233,7 @@ def _grids(plan: Plan | None) -> dict[str, tuple[int, bool]]:
         return {}
     grids: dict[str, tuple[int, bool]] = {}
     known = all(plan.grids)
-    for own in plan.grids if known else native_grids(plan.items, plan.selections, plan.fetcher):
+    for own in plan.grids if known else native_grids(plan.items, plan.selections, plan.fetcher)[0]:
         for grid in own.values():
             name = name_of(grid)
             fitting = fits(grid, plan.geobox)

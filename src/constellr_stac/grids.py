@@ -20,8 +20,8 @@ from odc.geo.geobox import GeoBox, geobox_union_conservative
 from odc.stac import output_geobox, parse_items
 
 from .assets import MAX_REQUESTS, Fetcher
-from .pixels import header_of
-from .products import stated_grid
+from .pixels import ResamplingWarning, header_of, name_of
+from .products import asset_gsd, stated_grid
 from .references import reference
 
 if TYPE_CHECKING:
@@ -57,10 +57,6 @@ _PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
 _HALF_TURN = 180.0
 _LEAST_METRES = 0.01
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # an item has to have a time; a place has none
-
-
-class ResamplingWarning(UserWarning):
-    """Scenes are on different grids, and some had to be resampled."""
 
 
 Grids = dict[str, GeoBox]
@@ -118,13 +114,16 @@ def native_grids(
     items: Sequence[pystac.Item],
     selections: Mapping[str, BandSelection],
     fetcher: Fetcher | None,
-) -> list[Grids]:
+) -> tuple[list[Grids], frozenset[tuple[int, str]]]:
     """Return the files' own grids: as the items state them, else from one header each footprint.
 
     Args:
         items: The scenes.
         selections: The variables.
         fetcher: Reads headers, all at once; ``None`` leaves out what items do not state.
+
+    Returns:
+        The grids, and which of them (item and variable) are another file's and so presumed.
 
     Raises:
         AssetReadError: A header cannot be read.
@@ -139,20 +138,25 @@ def native_grids(
             if stated is not None:
                 grids[number][name] = _grid(stated)
                 continue
-            kind = selection.layer if selection.gsd is None else f"{selection.gsd:g} m"
+            # Of this file: a night's mask may be coarser than that of the days.
+            gsd = asset_gsd(item, source.asset_key)
+            kind = selection.layer if gsd is None else f"{gsd:g} m"
             unknown.setdefault((footprint(item), kind), []).append((number, name, source.asset_key))
     if not unknown or fetcher is None:
-        return grids
+        return grids, frozenset()
 
     def measure(places: list[tuple[int, str, str]]) -> GeoBox:
         number, _, key = places[0]
         return _grid(header_of(fetcher.header(reference(items[number], key), _HEADER_BYTES)))
 
+    presumed = set()
     with ThreadPoolExecutor(min(MAX_REQUESTS, len(unknown))) as pool:
         for places, grid in zip(unknown.values(), pool.map(measure, unknown.values()), strict=True):
-            for number, name, _ in places:
+            for number, name, key in places:
                 grids[number][name] = grid
-    return grids
+                if (number, key) != (places[0][0], places[0][2]):
+                    presumed.add((number, name))
+    return grids, frozenset(presumed)
 
 
 def _grid(header: Header) -> GeoBox:
@@ -277,13 +281,6 @@ def _warn_resampled(grids: Sequence[Grids], grid: GeoBox) -> None:
             ResamplingWarning,
             stacklevel=5,
         )
-
-
-def name_of(grid: GeoBox) -> str:
-    """Return what to call a grid: ``EPSG:32611 at 30 x 30``."""
-    crs = grid.crs
-    name = "no CRS" if crs is None else f"EPSG:{crs.epsg}" if crs.epsg else str(crs)
-    return f"{name} at {abs(grid.resolution.x):g} x {abs(grid.resolution.y):g}"
 
 
 def fits(own: GeoBox, grid: GeoBox) -> bool:

@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .pixels import MASK_FILL
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import xarray as xr
 
-__all__ = ["CLASSES", "classes_of", "mask_out"]
+__all__ = ["CLASSES", "classes_of", "mask_out", "values_of"]
 
 CLASSES = {
     "thick": "cloud_mask",
@@ -62,7 +60,8 @@ def classes_of(mask: str | Sequence[str]) -> tuple[str, ...]:
 def mask_out(cube: xr.Dataset, classes: Sequence[str]) -> xr.Dataset:
     """Return ``cube`` with the values of these classes, and of unknown ones, taken out.
 
-    Floats become NaN, stored integers the variable's ``nodata``. Masks stay as they are.
+    Floats become NaN, stored integers the variable's ``nodata`` (NaN where it has none). Masks
+    stay as they are, and so does what has no pixels, such as a CRS that was read from a file.
 
     Args:
         cube: Has the masks that tell about the classes.
@@ -78,19 +77,34 @@ def mask_out(cube: xr.Dataset, classes: Sequence[str]) -> xr.Dataset:
         flags = cube[name]
         meanings = str(flags.attrs["flag_meanings"]).split()
         values = np.atleast_1d(flags.attrs["flag_values"])
-        unwanted = [
-            value for value, meaning in zip(values, meanings, strict=True) if meaning in classes
+        wanted = [
+            value for value, meaning in zip(values, meanings, strict=True) if meaning not in classes
         ]
-        good = ~flags.isin([*unwanted, MASK_FILL])
+        good = flags.isin(wanted)
         keep = good if keep is None else keep & good
     if keep is None:
         return cube
     result = cube.copy()
-    for variable_name, variable in cube.data_vars.items():
-        if "flag_values" in variable.attrs:
-            continue
-        fill = np.nan if variable.dtype.kind == "f" else variable.attrs["nodata"]
-        masked = variable.where(keep, variable.dtype.type(fill))
+    for name, variable in values_of(cube).items():
+        if variable.dtype.kind == "f":
+            masked = variable.where(keep, variable.dtype.type(np.nan))
+        elif "nodata" in variable.attrs:
+            masked = variable.where(keep, variable.dtype.type(variable.attrs["nodata"]))
+        else:
+            masked = variable.where(keep)
         masked.encoding = variable.encoding
-        result[variable_name] = masked
+        result[name] = masked.transpose(..., *variable.dims)
     return result
+
+
+def values_of(cube: xr.Dataset) -> dict[str, xr.DataArray]:
+    """Return the variables that hold values of pixels: no masks, and not the CRS.
+
+    Args:
+        cube: With or without ``time``.
+    """
+    return {
+        str(name): variable
+        for name, variable in cube.data_vars.items()
+        if variable.ndim > 1 and "flag_values" not in variable.attrs
+    }

@@ -10,6 +10,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from odc.loader import RasterBandMetadata, RasterGroupMetadata
 
 from .assets import shared_fetcher
@@ -106,8 +107,8 @@ class OdcDriver:
 
     def open(self, src: RasterSource, ctx: None) -> RasterReader:  # noqa: ARG002 - likewise
         """Begin to fetch a source; does not wait for it."""
-        uri, band = src.driver_data or (src.uri, Band(src.band, "", "float32"))
-        return _Reader(BandSource(self.fetcher, Reference.parse(uri), band, self.errors))
+        uri, band, *presumed = src.driver_data or (src.uri, Band(src.band, "", "float32"))
+        return _Reader(BandSource(self.fetcher, Reference.parse(uri), band, self.errors, *presumed))
 
 
 class _Reader:
@@ -130,7 +131,7 @@ class _Reader:
             AssetReadError: The source cannot be read.
         """
         del selection  # bands are variables here, not a dimension
-        roi, values = self._source.read(dst_geobox, cfg)
+        roi, values, _ = self._source.read(dst_geobox, cfg)
         if dst is not None:
             dst[roi] = values
             values = dst[roi]
@@ -146,6 +147,8 @@ def band_metadata(band: Band, *, raw: bool = False) -> RasterBandMetadata:
         attributes["flag_values"] = list(band.flag_values)  # odc-stac compares attributes
     if coded:
         attributes |= {"scale_factor": band.scale, "add_offset": band.offset}
+        if band.nodata is not None:  # xarray.decode_cf and files know no other name for it
+            attributes["_FillValue"] = np.dtype(dtype).type(band.nodata)
     return RasterBandMetadata(
         data_type=dtype,
         nodata=fill_of(band, raw=raw),

@@ -21,7 +21,7 @@ from rasterio.io import MemoryFile
 from rasterio.session import DummySession
 
 from .errors import AssetReadError
-from .products import Band, Header
+from .products import Band, FileBand, Header
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,16 @@ if TYPE_CHECKING:
 
     from .assets import AssetFile
 
-__all__ = ["MASK_FILL", "Pixels", "fill_of", "header_of", "output_dtype", "read_pixels"]
+__all__ = [
+    "MASK_FILL",
+    "Pixels",
+    "ResamplingWarning",
+    "fill_of",
+    "header_of",
+    "name_of",
+    "output_dtype",
+    "read_pixels",
+]
 
 MASK_FILL = 255
 """What stands in a mask where there is no scene: a class of its own, not class 0 (clear)."""
@@ -49,6 +58,19 @@ class Pixels(NamedTuple):
     """Rows and columns of the grid."""
     values: NDArray[Any]
     """Dims (y, x)."""
+    grid: GeoBox | None = None
+    """The file's own grid; ``None`` where no file was read."""
+
+
+class ResamplingWarning(UserWarning):
+    """Scenes are on different grids, and some had to be resampled."""
+
+
+def name_of(grid: GeoBox) -> str:
+    """Return what to call a grid: ``EPSG:32611 at 30 x 30``."""
+    crs = grid.crs
+    name = "no CRS" if crs is None else f"EPSG:{crs.epsg}" if crs.epsg else str(crs)
+    return f"{name} at {abs(grid.resolution.x):g} x {abs(grid.resolution.y):g}"
 
 
 def output_dtype(band: Band, *, raw: bool = False) -> str:
@@ -72,8 +94,8 @@ def read_pixels(file: AssetFile, band: Band, geobox: GeoBox, params: RasterLoadP
 
     Args:
         file: The GeoTIFF.
-        band: Which band, and what its numbers mean; what the file itself says about their type
-            goes before.
+        band: Which band, and what its numbers mean; what the file itself says goes before what
+            the documents say.
         geobox: The grid.
         params: The dtype and fill of the result, and the resampling; an integer dtype for a
             band of values asks for stored numbers.
@@ -84,12 +106,14 @@ def read_pixels(file: AssetFile, band: Band, geobox: GeoBox, params: RasterLoadP
     """
     dtype = np.dtype(params.dtype or "float32")
     with _opened(file, band, geobox, params) as (name, dataset):
-        stored_dtype = dataset.dtypes[band.index - 1]
-        band = band.stored_as(stored_dtype)
+        stored_as = FileBand.of(dataset, band.index)
+        own: Any = rio_geobox(dataset)
         as_values = not band.is_mask and dtype.kind == "f"
-        if as_values and (pixels := _pasted(dataset, band, geobox)) is not None:
-            return Pixels(pixels.roi, pixels.values.astype(dtype, copy=False))
-        working = _working_dtype(stored_dtype) if as_values else dtype
+        if not band.is_mask:
+            band = stored_as.applied_to(band)
+        if as_values and (pixels := _pasted(dataset, band, own, geobox)) is not None:
+            return pixels._replace(values=pixels.values.astype(dtype, copy=False))
+        working = _working_dtype(stored_as.dtype) if as_values else dtype
         reader: RasterReader = RioReader(RasterSource(name, band.index), _NO_CONTEXT)
         roi, stored = reader.read(
             params.patch(
@@ -102,12 +126,14 @@ def read_pixels(file: AssetFile, band: Band, geobox: GeoBox, params: RasterLoadP
             geobox,
         )
     values = band.decode(stored) if as_values else stored
-    return Pixels(roi, values.astype(dtype, copy=False))
+    return Pixels(roi, values.astype(dtype, copy=False), own)
 
 
-def _pasted(dataset: rasterio.DatasetReader, band: Band, geobox: GeoBox) -> Pixels | None:
+def _pasted(
+    dataset: rasterio.DatasetReader, band: Band, own: GeoBox, geobox: GeoBox
+) -> Pixels | None:
     """Read values that need no resampling, the usual case, in one go; else return nothing."""
-    overlap = _overlap(rio_geobox(dataset), geobox)
+    overlap = _overlap(own, geobox)
     nodata = dataset.nodatavals[band.index - 1]
     if not overlap.paste_ok or overlap.read_shrink != 1 or nodata not in (None, band.nodata):
         return None
@@ -116,7 +142,7 @@ def _pasted(dataset: rasterio.DatasetReader, band: Band, geobox: GeoBox) -> Pixe
         band.index, window=((rows.start, rows.stop), (columns.start, columns.stop))
     )
     roi: Any = overlap.roi_dst
-    return Pixels(roi, band.decode(stored))
+    return Pixels(roi, band.decode(stored), own)
 
 
 def header_of(file: AssetFile) -> Header:

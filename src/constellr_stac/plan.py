@@ -63,6 +63,8 @@ class Plan:
     """The grid."""
     grids: tuple[Grids, ...]
     """The scenes' own grids by variable, as far as they are known."""
+    presumed: frozenset[tuple[int, str]]
+    """Of which scene and variable the grid is that of another scene of the same area."""
     steps: tuple[tuple[int, ...], ...]
     """The time steps: the numbers of the scenes that make up each."""
     chunks: Mapping[str, Any]
@@ -72,6 +74,10 @@ class Plan:
     fetcher: Fetcher
     errors: Errors
     raw: bool
+
+    def presumed_grid(self, number: int, name: str) -> GeoBox | None:
+        """Return the grid that a scene's variable was taken to have, if nothing of it said so."""
+        return self.grids[number][name] if (number, name) in self.presumed else None
 
     def outline(self, number: int) -> Geometry:
         """Return where a scene is, in the grid's CRS; the whole grid where nothing says it.
@@ -141,7 +147,7 @@ def make_plan(
         fetcher.locations.remember(item)
     _check_credentials(scenes, selections, fetcher.locations)
     open_question = needs_native_grids(**grid_arguments)
-    grids = native_grids(scenes, selections, fetcher if open_question else None)
+    grids, presumed = native_grids(scenes, selections, fetcher if open_question else None)
     geobox = cube_grid(scenes, grids, **grid_arguments)
     steps = _steps(scenes, groupby, geobox)
     return Plan(
@@ -149,6 +155,7 @@ def make_plan(
         selections=selections,
         geobox=geobox,
         grids=tuple(grids),
+        presumed=presumed,
         steps=steps,
         chunks=_chunks(chunks, len(steps), geobox, selections, raw=raw),
         resampling=_resampling(resampling, selections),

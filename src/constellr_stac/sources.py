@@ -5,13 +5,14 @@ Both engines read through this, so that what is damaged, missing or left empty i
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from rasterio.errors import RasterioError
 
 from .errors import AssetReadError
-from .pixels import Pixels, read_pixels
+from .pixels import Pixels, ResamplingWarning, name_of, read_pixels
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -37,15 +38,22 @@ class BandSource:
         reference: The asset.
         band: Which band of it, and what its numbers mean.
         errors: What to do when it cannot be read.
+        presumed: The grid it was taken to have, where its own header was not read.
     """
 
     def __init__(
-        self, fetcher: Fetcher, reference: Reference, band: Band, errors: Errors = "raise"
+        self,
+        fetcher: Fetcher,
+        reference: Reference,
+        band: Band,
+        errors: Errors = "raise",
+        presumed: GeoBox | None = None,
     ) -> None:
         self._fetcher = fetcher
         self._reference = reference
         self._band = band
         self._errors = errors
+        self._presumed = presumed
         self._fetch = fetcher.start(reference)
 
     def read(self, geobox: GeoBox, params: RasterLoadParams) -> Pixels:
@@ -53,14 +61,20 @@ class BandSource:
 
         Raises:
             AssetReadError: It cannot be read.
+
+        Warns:
+            ResamplingWarning: It is on another grid than it was taken to be on.
         """
         try:
-            return self._read(geobox, params)
+            pixels = self._read(geobox, params)
         except AssetReadError as error:
             if self._errors == "raise" and params.fail_on_error:
                 raise
             self._fetcher.report(self._reference, error)
             return Pixels(np.s_[0:0, 0:0], np.empty((0, 0), params.dtype))
+        if self._presumed is not None and pixels.grid not in (None, self._presumed):
+            _warn_of_another_grid(pixels.grid, self._presumed)
+        return pixels
 
     def _read(self, geobox: GeoBox, params: RasterLoadParams) -> Pixels:
         try:
@@ -77,4 +91,23 @@ class BandSource:
             ) from error
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return BandSource, (self._fetcher, self._reference, self._band, self._errors)
+        return BandSource, (
+            self._fetcher, self._reference, self._band, self._errors, self._presumed,
+        )  # fmt: skip
+
+
+def _warn_of_another_grid(own: GeoBox, presumed: GeoBox) -> None:
+    # Names no scene, so that Python shows it once and not for a thousand of them.
+    warnings.warn(
+        f"Not all files share a grid, though their items share an area: some are on {_name(own)} "
+        f"and not on {_name(presumed)}, as the header of one said of all. They are resampled, and "
+        "what lies outside is cut off. describe() reads the header of every scene: load what it "
+        "returns.",
+        ResamplingWarning,
+        stacklevel=2,
+    )
+
+
+def _name(grid: GeoBox) -> str:
+    rows, columns = grid.shape
+    return f"{name_of(grid)} ({rows} x {columns} from {grid.affine.c:g}, {grid.affine.f:g})"

@@ -44,6 +44,7 @@ class StackstacReader:
         fetcher: Brings the bytes; default with the credentials found where it runs.
         band: Which band, and what its numbers mean.
         bands: The same for references whose files differ from that.
+        presumed: The grids that files are taken to have, where no header was read.
         errors: ``"raise"``, or ``"nan"``: leave a scene that cannot be read empty, and warn.
 
     Example:
@@ -66,6 +67,7 @@ class StackstacReader:
         fetcher: Fetcher | None = None,
         band: Band | None = None,
         bands: Mapping[str, Band] | None = None,
+        presumed: Mapping[str, GeoBox] | None = None,
         errors: Errors = "raise",
     ) -> None:
         del gdal_env  # GDAL reads from memory
@@ -77,7 +79,11 @@ class StackstacReader:
         self._resampling = str(resampling.name)
         self._forgiven = errors_as_nodata
         self._source = BandSource(
-            fetcher or shared_fetcher(Locations()), reference, self._band, errors
+            fetcher or shared_fetcher(Locations()),
+            reference,
+            self._band,
+            errors,
+            (presumed or {}).get(url),
         )
 
     def read(self, window: Window) -> NDArray[Any]:
@@ -95,7 +101,7 @@ class StackstacReader:
         )
         values = np.full((int(window.height), int(window.width)), fill, params.dtype)
         try:
-            roi, part = self._source.read(self._geobox(window), params)
+            roi, part, _ = self._source.read(self._geobox(window), params)
         except AssetReadError as error:
             if not any(_matches(error, pattern) for pattern in self._forgiven):
                 raise

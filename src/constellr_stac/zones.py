@@ -20,6 +20,15 @@ __all__ = ["Statistic", "in_cube_crs", "outlines", "reduce_zone", "spatial_dims"
 Statistic = Literal["median", "mean", "min", "max", "std", "count"]
 """What is made of the valid pixels of a place."""
 
+_CELL_METHODS = {
+    "median": "median",
+    "mean": "mean",
+    "min": "minimum",
+    "max": "maximum",
+    "std": "standard_deviation",
+}
+"""What the CF conventions call it."""
+
 
 def spatial_dims(cube: xr.Dataset) -> tuple[str, str]:
     """Return the names of rows and columns.
@@ -125,12 +134,24 @@ def reduce_zone(
     return _described(reduced, values, statistic)
 
 
-def _described(reduced: xr.Dataset, values: xr.Dataset, statistic: str) -> xr.Dataset:
+def _described(reduced: xr.Dataset, values: xr.Dataset, statistic: Statistic) -> xr.Dataset:
+    """Say what the numbers are, as CF does: a mean temperature is still a temperature."""
     for name, variable in values.data_vars.items():
-        words: dict[str, Any] = {"long_name": variable.attrs.get("long_name", str(name))}
-        words["units"] = "1" if statistic == "count" else variable.attrs.get("units", "")
-        words["cell_methods"] = f"area: {statistic}"
-        reduced[name].attrs = words
+        words = variable.attrs
+        long_name = str(words.get("long_name", name))
+        if statistic == "count":
+            reduced[name].attrs = {
+                "long_name": f"valid pixels of {long_name}",
+                "units": "1",
+                "standard_name": "number_of_observations",
+            }
+            continue
+        kept = ["units"] if statistic == "std" else ["units", "standard_name"]
+        reduced[name].attrs = {
+            "long_name": f"{long_name}, standard deviation" if statistic == "std" else long_name,
+            **{word: words[word] for word in kept if word in words},
+            "cell_methods": f"area: {_CELL_METHODS[statistic]}",
+        }
     return reduced
 
 

@@ -4,7 +4,8 @@ matplotlib (extra ``plot``) is imported when something is drawn, and only throug
 no global figure, no backend, so that it works in a server, a thread and a notebook alike. What
 is drawn is computed here.
 
-:mod:`.canvas` knows matplotlib and how to say what is shown; :mod:`.maps` draws scenes,
+:mod:`.canvas` knows matplotlib and how to say what is shown, :mod:`.key` what the colours mean;
+:mod:`.maps` draws scenes,
 :mod:`.series` values over time, :mod:`.overview` both together.
 """
 

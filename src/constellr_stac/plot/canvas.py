@@ -8,6 +8,7 @@ import numpy as np
 import odc.geo.xr  # noqa: F401 - the .odc accessor
 
 from constellr_stac.errors import MissingExtraError
+from constellr_stac.units import is_stored
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -20,6 +21,7 @@ __all__ = [
     "label_axes",
     "label_times",
     "map_extent",
+    "map_size",
     "name_of",
     "new_figure",
     "quantity",
@@ -66,7 +68,7 @@ def quantity(values: xr.DataArray) -> str:
     Args:
         values: With CF attributes.
     """
-    unit = values.attrs.get("units", "")
+    unit = "as stored" if is_stored(values) else values.attrs.get("units", "")
     unit = _UNITS.get(unit, unit)
     return name_of(values) + (f" ({unit})" if unit else "")
 
@@ -112,26 +114,54 @@ def map_extent(scene: xr.DataArray) -> tuple[float, float, float, float]:
     return left, right, bottom, top
 
 
-def label_axes(ax: Axes, scene: xr.DataArray) -> None:
+def map_size(scene: xr.DataArray, side: float) -> tuple[float, float]:
+    """Return width and height of a map in inches: as large as a square, in true proportions.
+
+    A long one is at most twice as long as the square.
+
+    Args:
+        scene: Dims (y, x).
+        side: Of the square.
+    """
+    left, right, bottom, top = map_extent(scene)
+    ratio = abs(right - left) / abs(top - bottom) / _aspect(scene)
+    longest = min(max(ratio, 1 / ratio) ** 0.5, 2.0) * side
+    return (longest, longest / ratio) if ratio > 1 else (longest * ratio, longest)
+
+
+def label_axes(ax: Axes, scene: xr.DataArray, *, ticks: int = 5) -> None:
     """Write what the coordinates are, and keep true proportions.
 
     Args:
         ax: With the map drawn.
         scene: Dims (y, x).
+
+    Keyword Args:
+        ticks: How many coordinates along the side of a square; fewer along a shorter side.
     """
     ax.ticklabel_format(style="plain", useOffset=False)
-    ax.locator_params(nbins=5, steps=[1, 2, 5, 10])
+    width, height = (max(1, round(ticks * min(side, 1.0))) for side in map_size(scene, 1.0))
+    ax.locator_params(axis="x", nbins=width, steps=[1, 2, 5, 10], min_n_ticks=1)
+    ax.locator_params(axis="y", nbins=height, steps=[1, 2, 5, 10], min_n_ticks=1)
+    ax.set_aspect(_aspect(scene))
     geobox = scene.odc.geobox
     if geobox is None or geobox.crs is None:
-        ax.set(xlabel="Column", ylabel="Row", aspect="equal")
+        ax.set(xlabel="Column", ylabel="Row")
         return
     if geobox.crs.geographic:
-        _, south, _, north = geobox.boundingbox
-        proportion = 1 / max(np.cos(np.radians((south + north) / 2)), 0.01)
-        ax.set(xlabel="Longitude (°)", ylabel="Latitude (°)", aspect=proportion)
+        ax.set(xlabel="Longitude (°)", ylabel="Latitude (°)")
         return
     name = f", {geobox.crs.authority[0]}:{geobox.crs.epsg}" if geobox.crs.epsg else ""
-    ax.set(xlabel=f"Easting (km){name}", ylabel="Northing (km)", aspect="equal")
+    ax.set(xlabel=f"Easting (km){name}", ylabel="Northing (km)")
+
+
+def _aspect(scene: xr.DataArray) -> float:
+    """Return how much longer a unit is drawn along y than along x."""
+    geobox = scene.odc.geobox
+    if geobox is None or geobox.crs is None or not geobox.crs.geographic:
+        return 1.0
+    _, south, _, north = geobox.boundingbox
+    return float(1 / max(np.cos(np.radians((south + north) / 2)), 0.01))
 
 
 def label_times(ax: Axes) -> None:

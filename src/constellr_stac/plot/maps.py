@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -12,27 +12,36 @@ from .canvas import (
     figure_of,
     label_axes,
     map_extent,
+    map_size,
     new_figure,
-    quantity,
     time_of,
     title_of,
 )
+from .key import (
+    add_colour_bar,
+    class_numbers,
+    colours_of,
+    explain_grey,
+    has_grey,
+    meaning_of_grey,
+    robust_limits,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure, SubFigure
+    from matplotlib.figure import Figure
 
-__all__ = ["add_colour_bar", "quicklook", "rgb", "robust_limits", "temperature_map"]
+__all__ = ["quicklook", "rgb", "temperature_map"]
 
-COLOUR_MAP = "inferno"
-"""Perceptually even: readable in grey print and with any colour vision."""
+_TITLE_WIDTH = 1.9
+"""Inches that a time needs above its map."""
 
-_DARKEST = 0.1
-"""Where the colour map begins: what lies in nearly black cannot be told apart."""
+_TITLE_PAD = 9
+"""Points above the map: of a narrow one, the coordinates stand below the title, too."""
 
-_ROBUST = (2.0, 98.0)
+_LABEL_HEIGHT = 3.2
+"""Inches of a figure whose colour bar has a long name beside it."""
+
 _GAMMA = 1.6
 _MAP_DIMS = 2
 
@@ -44,7 +53,7 @@ def temperature_map(
     limits: tuple[float, float] | None = None,
     title: str | None = None,
     colorbar: bool = True,
-    cmap: str = COLOUR_MAP,
+    cmap: str | None = None,
 ) -> Axes:
     """Draw one scene as a map: colours over a robust range, coordinates, unit and time.
 
@@ -54,11 +63,12 @@ def temperature_map(
         ax: Where to draw; a new figure if left out (``ax.figure``).
 
     Keyword Args:
-        limits: The values of the first and last colour; else the percentiles 2 and 98. Of a
-            mask, all classes are shown.
+        limits: The values of the first and last colour; else the percentiles 2 and 98, and of an
+            anomaly as far below zero as above. Of a mask, all classes are shown.
         title: Else what is shown and when.
         colorbar: Whether to add a colour bar.
-        cmap: A matplotlib colour map.
+        cmap: A matplotlib colour map; else one that grows lighter evenly, and for an anomaly one
+            that is white at zero.
 
     Returns:
         The axes.
@@ -68,13 +78,13 @@ def temperature_map(
         ValueError: ``values`` is no single scene.
     """
     scene = one_scene(values)
-    ax = ax or new_figure(width=6.4, height=5.6).add_subplot()
+    given = ax is not None
+    ax = ax or _page(scene, beside=2.2 if "flag_values" in scene.attrs else 1.75).add_subplot()
+    colours = colours_of(scene, cmap)
     if "flag_values" in scene.attrs:
         scene = class_numbers(scene)
-        colours = _class_colours(cmap, len(scene.attrs["flag_values"]))
         low, high = -0.5, colours.N - 0.5
     else:
-        colours = _colours(cmap)
         low, high = limits or robust_limits([scene])
     ax.imshow(
         np.ma.masked_invalid(scene.to_numpy().astype("float64")),
@@ -85,9 +95,11 @@ def temperature_map(
         interpolation="nearest",
     )
     label_axes(ax, scene)
-    ax.set_title(title_of(scene) if title is None else title)
+    ax.set_title(title_of(scene) if title is None else title, pad=_TITLE_PAD)
     if colorbar:
         add_colour_bar(figure_of(ax), [ax], [scene])
+        if has_grey([scene]):
+            explain_grey(ax if given else figure_of(ax), meaning_of_grey(values))
     return ax
 
 
@@ -122,7 +134,8 @@ def rgb(
         msg = f"The cube has no {', '.join(map(repr, missing))}: load them too, or name others."
         raise ValueError(msg)
     scenes = [one_scene(cube[name]) for name in bands]
-    ax = ax or new_figure(width=5.6, height=5.6).add_subplot()
+    given = ax is not None
+    ax = ax or _page(scenes[0], beside=0.95).add_subplot()
     stack = np.stack([scene.to_numpy().astype("float64") for scene in scenes], axis=-1)
     low, high = robust_limits(scenes)
     colours = np.clip((stack - low) / (high - low), 0.0, 1.0) ** (1 / _GAMMA)
@@ -131,7 +144,7 @@ def rgb(
     ax.imshow(colours, extent=map_extent(scenes[0]), interpolation="nearest")
     label_axes(ax, scenes[0])
     if empty.any():
-        _explain_grey(ax, "no data")
+        explain_grey(ax if given else figure_of(ax), meaning_of_grey(scenes[0]))
     ax.set_title(f"True colour\n{time_of(scenes[0])}".strip() if title is None else title)
     return ax
 
@@ -170,13 +183,17 @@ def quicklook(
     scenes = list(values.isel(time=np.unique(steps.round().astype(int))).compute())
     columns = min(columns, len(scenes))
     rows = -(-len(scenes) // columns)
-    figure = new_figure(width=2.5 * columns + 1.2, height=2.45 * rows + 0.8)
+    width, height = map_size(scenes[0], 2.2)
+    figure = new_figure(
+        width=max(width + 0.3, _TITLE_WIDTH) * columns + 1.4,
+        height=max((height + 0.25) * rows + 0.8, _LABEL_HEIGHT),
+    )
     axes = list(figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flat)
     limits = robust_limits(scenes)
     for ax, scene in zip(axes, scenes, strict=False):
         temperature_map(scene, ax, limits=limits, colorbar=False, title="")
-        ax.set_title(time_of(scene), fontsize="medium")
-        ax.locator_params(nbins=3)
+        ax.set_title(time_of(scene), fontsize="medium", pad=_TITLE_PAD)
+        label_axes(ax, scene, ticks=3)
     figure.supxlabel(axes[0].get_xlabel(), fontsize="medium")
     figure.supylabel(axes[0].get_ylabel(), fontsize="medium")
     for number, ax in enumerate(axes[: len(scenes)]):
@@ -185,75 +202,9 @@ def quicklook(
     for ax in axes[len(scenes) :]:
         ax.remove()
     add_colour_bar(figure, axes[: len(scenes)], scenes)
+    if has_grey(scenes):
+        explain_grey(figure, meaning_of_grey(values))
     return figure
-
-
-def add_colour_bar(
-    figure: Figure | SubFigure,
-    axes: Sequence[Axes],
-    scenes: Sequence[xr.DataArray],
-    *,
-    no_data: str = "no data",
-) -> None:
-    """Add the colour bar that maps share, with the unit, and say what grey means.
-
-    Args:
-        figure: What the maps are part of.
-        axes: The maps; the first one's colours are those of all.
-        scenes: What they show.
-
-    Keyword Args:
-        no_data: What grey means, if there is any.
-    """
-    image: Any = axes[0].images[0]
-    low, high = image.get_clim()
-    words = scenes[0].attrs
-    if "flag_values" in words:
-        scenes = [class_numbers(scene) for scene in scenes]
-    least = min((float(scene.min()) for scene in scenes), default=low)
-    most = max((float(scene.max()) for scene in scenes), default=high)
-    ends = {(False, False): "neither", (True, False): "min", (False, True): "max"}
-    extend = ends.get((least < low, most > high), "both")
-    label = quantity(scenes[0])
-    bar = figure.colorbar(
-        image, ax=axes, label=label, extend=extend, aspect=30, fraction=0.04, pad=0.02
-    )
-    if "flag_values" in words:
-        names = [name.replace("_", " ") for name in str(words["flag_meanings"]).split()]
-        bar.set_ticks(range(len(names)), labels=names)
-        bar.ax.tick_params(length=0)
-    if any(bool(scene.isnull().any()) for scene in scenes):
-        _explain_grey(axes[-1], no_data)
-
-
-def class_numbers(scene: xr.DataArray) -> xr.DataArray:
-    """Number the classes of a mask by their order, 0, 1, 2, …; NaN where there is none.
-
-    Args:
-        scene: Integers, with ``flag_values``.
-    """
-    stored = scene.to_numpy()
-    numbers = np.full(stored.shape, np.nan)
-    for number, value in enumerate(np.atleast_1d(scene.attrs["flag_values"])):
-        numbers[stored == value] = number
-    return scene.copy(data=numbers)
-
-
-def robust_limits(scenes: Sequence[xr.DataArray]) -> tuple[float, float]:
-    """Return the percentiles 2 and 98 over all valid pixels of several scenes.
-
-    Args:
-        scenes: Of any dims; NaN is left out.
-
-    Returns:
-        Two numbers, the first the smaller; 0 and 1 if nothing is valid.
-    """
-    values = np.concatenate([scene.to_numpy().astype("float64").ravel() for scene in scenes])
-    values = values[np.isfinite(values)]
-    if not values.size:
-        return 0.0, 1.0
-    low, high = (float(limit) for limit in np.percentile(values, _ROBUST))
-    return (low, high) if high > low else (low - 0.5, low + 0.5)
 
 
 def one_scene(values: xr.DataArray) -> xr.DataArray:
@@ -275,27 +226,12 @@ def one_scene(values: xr.DataArray) -> xr.DataArray:
     return scene.compute()
 
 
-def _explain_grey(ax: Axes, meaning: str) -> None:
-    from matplotlib.patches import Patch
-
-    grey = Patch(facecolor=NO_DATA, edgecolor="0.5", label=meaning)
-    ax.legend(handles=[grey], loc="lower right", fontsize="small", borderaxespad=0.6)
-
-
-def _colours(name: str) -> Any:
-    from matplotlib import colormaps
-    from matplotlib.colors import ListedColormap
-
-    colours = colormaps[name](np.linspace(_DARKEST, 1.0, 256))
-    return ListedColormap(colours, name).with_extremes(bad=NO_DATA)
-
-
-def _class_colours(name: str, count: int) -> Any:
-    """Return one colour for each class, the darkest for the first."""
-    from matplotlib.colors import ListedColormap
-
-    colours = _colours(name)(np.linspace(0.0, 1.0, count))
-    return ListedColormap(colours, name).with_extremes(bad=NO_DATA)
+def _page(scene: xr.DataArray, *, beside: float) -> Figure:
+    """Make a figure for one map: in its proportions, with room for words and what is beside it."""
+    width, height = map_size(scene, 4.65)
+    return new_figure(
+        width=max(width, _TITLE_WIDTH) + beside, height=max(height + 0.95, _LABEL_HEIGHT)
+    )
 
 
 def _variable(cube: xr.Dataset | xr.DataArray, name: str | None) -> xr.DataArray:

@@ -9,7 +9,8 @@ import numpy as np
 from constellr_stac.units import FREEZING, in_celsius
 
 from .canvas import label_times, new_figure, time_of
-from .maps import add_colour_bar, robust_limits, temperature_map
+from .key import add_colour_bar, explain_grey, has_grey, robust_limits
+from .maps import temperature_map
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +62,9 @@ def demo_figure(cube: xr.Dataset, table: pd.DataFrame, *, variable: str = "lst")
     for ax in axes[1:]:
         ax.set_ylabel("")
         ax.tick_params(labelleft=False)
-    add_colour_bar(figure, axes, scenes, no_data="cloud or no data")
+    add_colour_bar(figure, axes, scenes)
+    if has_grey(scenes):
+        explain_grey(axes[-1], "cloud or no data")
     axes[0].set_anchor("C")  # alone, it would stand beside the colour bar
     below = figure.add_subplot(grid[1, :])
     _draw_medians(below, table)

@@ -6,7 +6,7 @@ A value and its arithmetic. Where a band's meaning comes from is the business of
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -62,6 +62,9 @@ class Band:
     """In micrometres."""
     aliases: tuple[str, ...] = ()
     """Other names it goes by: a flag's without its band, or the item's own."""
+    settled: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
+    """Which of ``scale``, ``offset`` and ``nodata`` a file's own word does not change: those that
+    the item states otherwise than the documents, and the scale of what nobody describes."""
 
     @property
     def is_mask(self) -> bool:

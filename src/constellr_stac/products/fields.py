@@ -26,6 +26,7 @@ __all__ = ["add_fields"]
 
 _CLASSES = "classification:classes"
 _LESS_THAN_COG = ("image/tiff", "image/tiff; application=geotiff")
+_PICTURES = {"png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg"}
 _V1_COMMON_NAMES = {"rededge071": "rededge", "rededge075": "rededge", "rededge078": "rededge"}
 """The names of eo 2.0 that eo 1.1 does not have."""
 
@@ -58,10 +59,11 @@ def add_fields(item: pystac.Item, note: Note) -> None:
 
 
 def _add_kind(key: str, asset: pystac.Asset, layer: Layer, note: Note) -> None:
+    media_type = _media_type(layer, asset.href)
     if asset.media_type is None or (
-        asset.media_type in _LESS_THAN_COG and layer.media_type.startswith("image/tiff;")
+        asset.media_type in _LESS_THAN_COG and media_type.startswith("image/tiff;")
     ):
-        asset.media_type = layer.media_type
+        asset.media_type = media_type
         note(key, "type", "documents")
     if not asset.roles:
         asset.roles = list(layer.roles)
@@ -69,6 +71,14 @@ def _add_kind(key: str, asset: pystac.Asset, layer: Layer, note: Note) -> None:
     if layer.gsd is not None and asset.extra_fields.get("gsd") is None:
         asset.extra_fields["gsd"] = layer.gsd
         note(key, "gsd", "documents")
+
+
+def _media_type(layer: Layer, href: str) -> str:
+    """Return the documented type, unless a picture's name says that it is of another."""
+    if layer.kind not in ("overview", "thumbnail"):
+        return layer.media_type
+    suffix = href.partition("?")[0].rpartition(".")[2].lower()
+    return _PICTURES.get(suffix, layer.media_type)
 
 
 @lru_cache(maxsize=256)

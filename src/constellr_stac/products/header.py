@@ -29,11 +29,33 @@ class FileBand:
     unit: str | None = None
     """The unit of the physical value, if the file says so."""
 
-    def applied_to(self, band: Band) -> Band:
-        """Return ``band`` as this file stores it."""
-        return band.stored_as(
-            self.dtype, scale=self.scale, offset=self.offset, nodata=self.nodata, unit=self.unit
+    @classmethod
+    def of(cls, dataset: Any, index: int) -> FileBand:
+        """Take what an open rasterio dataset says of a band.
+
+        Args:
+            dataset: A ``rasterio.DatasetReader``.
+            index: The band's number, from 1.
+        """
+        scale, offset = dataset.scales[index - 1], dataset.offsets[index - 1]
+        # GDAL gives 1 and 0 for a file that states no scale and offset.
+        states = (scale, offset) != (1.0, 0.0)
+        return cls(
+            dataset.dtypes[index - 1],
+            scale if states else None,
+            offset if states else None,
+            dataset.nodatavals[index - 1],
+            dataset.units[index - 1] or None,
         )
+
+    def applied_to(self, band: Band) -> Band:
+        """Return ``band`` as this file stores it.
+
+        The file is believed before the documents, and the item before the file.
+        """
+        words = {"scale": self.scale, "offset": self.offset, "nodata": self.nodata}
+        heard = {name: word for name, word in words.items() if name not in band.settled}
+        return band.stored_as(self.dtype, unit=self.unit, **heard)
 
 
 @dataclass(frozen=True)
@@ -68,15 +90,11 @@ class Header:
             msg = f"{dataset.name} has no coordinate reference system."
             raise ValueError(msg)
         epsg = dataset.crs.to_epsg()
-        stored = zip(
-            dataset.dtypes, dataset.scales, dataset.offsets, dataset.nodatavals, dataset.units,
-            strict=True,
-        )  # fmt: skip
         return cls(
             crs=dataset.crs.to_wkt() if epsg is None else f"EPSG:{epsg}",
             shape=(dataset.height, dataset.width),
             transform=tuple(dataset.transform)[:6],
-            bands=tuple(_file_band(*fields) for fields in stored),
+            bands=tuple(FileBand.of(dataset, index) for index in dataset.indexes),
         )
 
     @property
@@ -88,13 +106,3 @@ class Header:
     def epsg(self) -> int | None:
         """The EPSG number, where the CRS has one."""
         return int(self.crs[5:]) if self.crs.startswith("EPSG:") else None
-
-
-def _file_band(
-    dtype: str, scale: float, offset: float, nodata: float | None, unit: str | None
-) -> FileBand:
-    # GDAL gives 1 and 0 for a file that states no scale and offset.
-    states = (scale, offset) != (1.0, 0.0)
-    return FileBand(
-        dtype, scale if states else None, offset if states else None, nodata, unit or None
-    )

@@ -141,6 +141,7 @@ _SHARED_WORDS = frozenset(
 )
 
 
+_SETTLING = ("scale", "offset", "nodata")
 _EO_FIELDS = ("common_name", "center_wavelength", "full_width_half_max")
 
 
@@ -189,6 +190,7 @@ def _combine(index: int, words: Mapping[str, Any], known: tuple[Band, ...], defa
             index,
             names[-1] if names else default,
             resampling="bilinear" if words.keys() & {"scale", "offset"} else "nearest",
+            settled=frozenset({"scale", "offset"}),
         )
     coded = band.stored_as(
         words.get("data_type"),
@@ -198,6 +200,10 @@ def _combine(index: int, words: Mapping[str, Any], known: tuple[Band, ...], defa
         unit=words.get("unit"),
     )
     stated = {field: words[field] for field in _EO_FIELDS if field in words}
+    # An item that repeats the documents, as described ones do, leaves the file its word.
+    changed = {f for f in _SETTLING if f in words and getattr(coded, f) != getattr(band, f)}
+    if changed:
+        stated["settled"] = band.settled | changed
     if own := [name for name in dict.fromkeys(names) if name != band.name]:
         stated["aliases"] = (*band.aliases, *own)
     if classes := words.get("classes"):
