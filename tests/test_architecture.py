@@ -42,7 +42,7 @@ FLOORS = (
     {"odc", "stackstac"},
     # L6 pixels become cubes
     {"plan"},
-    {"engines", "lasting"},
+    {"engines", "lasting", "reads"},
     {"cube", "cluster"},
     {"deliveries", "explanation"},
     # L7 maps and time series

@@ -7,7 +7,8 @@ import os
 import threading
 import time
 import warnings
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
@@ -27,11 +28,12 @@ from stackstac.raster_spec import RasterSpec
 
 import constellr_stac
 from constellr_stac import AssetReadError, Signer, StackstacReader
-from constellr_stac.assets import HEAD_BYTES, Fetcher, SceneLeftEmptyWarning
+from constellr_stac.assets import HEAD_BYTES, Fetcher, SceneLeftEmptyWarning, forget_fetchers
 from constellr_stac.locations import Locations
 from constellr_stac.references import Reference
 from constellr_stac.sandbox import Fault, Sandbox
 from real_scenes import found, signed_in, truth
+from stored_files import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -166,6 +168,19 @@ def test_fetching_ahead_is_bounded_in_bytes_and_blocks_no_reader(sandbox: Sandbo
     assert len(statuses(sandbox, "store")) == 15
 
 
+def test_a_reader_does_not_wait_for_a_place_in_the_line(sandbox: Sandbox) -> None:
+    """Where as much is under way as may be, who needs a file now fetches it."""
+    slow, needed = (Reference(item.assets["lst"].href) for item in found(sandbox)[:2])
+    sandbox.clear_requests()
+    sandbox.fail(Fault("lst.tiff", kind="stall", seconds=1))
+    fetcher = Fetcher(Locations(), max_requests=1)
+    ahead = fetcher.start(slow)
+    until(lambda: sandbox.requests)
+    assert fetcher.file(fetcher.start(needed)).whole
+    assert not ahead.result.done()
+    assert fetcher.file(ahead).whole
+
+
 # URLs that end, credentials that rotate
 
 
@@ -206,6 +221,24 @@ def test_an_item_is_asked_for_once_however_many_read_it(make: Callable[..., Sand
     assert len(renewed) == len(set(renewed)) == 15
 
 
+def test_what_is_refused_for_good_is_asked_for_once(make: Callable[..., Sandbox]) -> None:
+    """Not once for each asset: the API gives no other URL than the one that is refused, too."""
+    sandbox = make(presigned=True)
+    items = found(sandbox)[:3]
+    sandbox.clear_requests()
+    sandbox.fail(Fault("tiff", server="store", status=403, times=None))
+    cube = constellr_stac.load(
+        items, ["lst", "cloud_mask"], geobox=GRID, chunks={"time": 1, "y": 100}, errors="nan"
+    )
+    with pytest.warns(SceneLeftEmptyWarning), dask.config.set(num_workers=8):
+        assert np.isnan(cube.lst.compute()).all()
+    assert (cube.cloud_mask.compute() == 255).all()
+    renewed = [each.path for each in sandbox.requests if "/items/" in each.path]
+    assert len(renewed) == len(set(renewed)) == 3
+    sandbox.clear_faults()
+    assert_true(cube.compute())
+
+
 def test_what_a_search_signed_is_used_by_every_cube(make: Callable[..., Sandbox]) -> None:
     """No item is asked for again while its signature lasts; neither for a cube made later."""
     sandbox = make(presigned=True)
@@ -213,6 +246,33 @@ def test_what_a_search_signed_is_used_by_every_cube(make: Callable[..., Sandbox]
     later = cube_of(sandbox)
     assert_true(later.compute())
     assert statuses(sandbox, "api") == []
+
+
+@ENGINES
+def test_items_that_were_signed_here_are_signed_again(sandbox: Sandbox, engine: str) -> None:
+    """Where the API answers with ``s3://`` hrefs, what ``sign`` made of them outlives itself."""
+    items = Signer(expires_in=timedelta(minutes=1)).sign(found(sandbox)[:2])
+    cube = constellr_stac.load(items, ["lst"], geobox=GRID, chunks={"time": 1}, engine=engine)
+    packed = cloudpickle.dumps(cube)
+    assert not signed_in(packed)
+    sandbox.advance(timedelta(minutes=10))  # every signature has ended, and nobody here knows
+    sandbox.clear_requests()
+    assert_true(cube.compute())
+    assert sum("/items/" in each.path for each in sandbox.requests) == 2
+    forget_fetchers()  # as in another process
+    assert_true(cloudpickle.loads(packed).compute())
+
+
+def test_credentials_that_rotate_are_noticed_for_what_was_signed_here(sandbox: Sandbox) -> None:
+    """A refusal has them looked up again, however an ``s3://`` href came to be signed."""
+    given = [sandbox.aws]
+    signer = Signer(credentials=lambda: given[0])
+    items = signer.sign(found(sandbox)[:2])
+    cube = constellr_stac.load(items, ["lst"], geobox=GRID, signer=signer)
+    for _ in range(2):
+        given[0] = sandbox.rotate_aws()
+        signer.credentials._discarded_at = None  # as if a minute had passed
+        assert_true(cube.compute())
 
 
 def test_an_older_search_does_not_bring_back_what_has_ended(make: Callable[..., Sandbox]) -> None:
@@ -304,13 +364,27 @@ def test_credentials_that_rotate_between_chunks_are_noticed(
     assert 2 <= len(asked) <= 4
 
 
-def test_a_token_revoked_in_the_middle_is_renewed(make: Callable[..., Sandbox]) -> None:
-    """The items can still be asked for, with one new token."""
+@ENGINES
+def test_a_token_revoked_in_the_middle_is_renewed(
+    make: Callable[..., Sandbox], engine: str
+) -> None:
+    """The items that are left can still be asked for, with one new token."""
     sandbox = make(presigned=True)
-    cube = cube_of(sandbox, chunks={"time": 1})
-    sandbox.revoke_tokens()
-    sandbox.advance(timedelta(hours=2))
-    assert_true(cube.compute())
+    cube = cube_of(sandbox, chunks={"time": 1}, engine=engine)
+    done: list[None] = []
+
+    def revoke(block: Any) -> Any:
+        done.append(None)
+        if len(done) == 5:
+            sandbox.revoke_tokens()
+            sandbox.advance(timedelta(hours=2))
+        return block
+
+    revoked = cube.lst.data.map_blocks(revoke, dtype="float32", meta=cube.lst.data._meta)
+    with dask.config.set(scheduler="synchronous"):
+        cube["lst"] = ("time", "y", "x"), revoked.compute()
+    assert_true(cube)
+    assert 5 <= len([e for e in sandbox.requests if "/items/" in e.path and e.status == 200]) <= 10
     assert len([e for e in sandbox.requests if e.path == "/token"]) == 1
 
 
@@ -340,6 +414,17 @@ def test_a_passing_failure_is_got_over(sandbox: Sandbox, fault: Fault) -> None:
     assert len(when) == (fault.times or 0) + 1
     if fault.status == 503:
         assert when[1] - when[0] >= timedelta(seconds=1)
+
+
+def test_a_pause_may_be_asked_for_as_a_date(sandbox: Sandbox) -> None:
+    """Retry-After has two forms; what is neither asks for nothing."""
+    cube = cube_of(sandbox, 1)
+    until = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=2)
+    words = {"Retry-After": format_datetime(until, usegmt=True)}
+    sandbox.fail(Fault("lst.tiff", status=503, headers=words))
+    sandbox.fail(Fault("lst.tiff", status=503, headers={"Retry-After": "soon"}))
+    assert_true(cube.compute())
+    assert [exchange.when >= until for exchange in sandbox.requests] == [False, True, True]
 
 
 @pytest.mark.parametrize(
@@ -381,6 +466,17 @@ def test_a_scene_that_cannot_be_read_is_left_empty_on_request(
     assert len([each for each in caught if each.category is SceneLeftEmptyWarning]) == 1
     assert np.isnan(computed.lst[1]).all()
     assert_true(computed.isel(time=[0, 2]))
+
+
+@ENGINES
+def test_each_cube_warns_of_its_own_empty_scenes(sandbox: Sandbox, engine: str) -> None:
+    """What was told of one cube is told of the next, too."""
+    items = found(sandbox)[:2]
+    sandbox.delete(f"LA harbor+port/{items[1].id}/lst.tiff")
+    for _ in range(2):
+        cube = constellr_stac.load(items, ["lst"], geobox=GRID, errors="nan", engine=engine)
+        with pytest.warns(SceneLeftEmptyWarning, match=items[1].id):
+            cube.compute()
 
 
 def test_an_error_travels_whole_between_processes(sandbox: Sandbox) -> None:
@@ -575,6 +671,58 @@ def test_a_window_of_a_long_file_reads_its_blocks(
     block = len(content) * (512 / 3700) ** 2 * 0.75  # overviews take a quarter of the file
     assert came < HEAD_BYTES + 6 * block
     assert len(sandbox.requests) <= 3
+
+
+@ENGINES
+def test_chunks_of_whole_blocks_read_each_block_once(
+    sandbox: Sandbox, long_file: tuple[bytes, Any], engine: str
+) -> None:
+    """Where nothing is resampled, no neighbour of a window is read: the file comes once in all."""
+    content, kelvin = long_file
+    item = long_item(sandbox, content)
+    grid = GeoBox((3700, 3700), from_origin(300000.0, 3800000.0, 30, 30), "EPSG:32611")
+    window = (slice(1024, 2560), slice(1024, 2560))
+    chunks = {"y": 512, "x": 512}
+    cube = constellr_stac.load(
+        [item], ["lst"], geobox=grid[window], chunks=chunks, engine=engine
+    ).compute()
+    np.testing.assert_array_equal(cube.lst[0], kelvin[window])
+    assert len(sandbox.requests) == 1 + 9
+    _, *blocks = sorted(_length(exchange.headers["range"]) for exchange in sandbox.requests[1:])
+    assert blocks[-1] < 512 * 512 * 2
+
+
+@pytest.mark.parametrize("resampling", ["lanczos", "average"])
+def test_a_kernel_reaches_as_far_as_it_needs(tmp_path: Path, resampling: str) -> None:
+    """A coarse cube of a long file without overviews is the same in small chunks as in one."""
+    path = tmp_path / "lst.tiff"
+    numbers = np.random.default_rng(2).integers(27000, 33000, (1536, 1536), dtype="uint16")
+    grid = GeoBox((1536, 1536), from_origin(300000.0, 3800000.0, 30, 30), "EPSG:32611")
+    with rasterio.open(
+        path, "w", driver="GTiff", height=1536, width=1536, count=1, dtype="uint16",
+        nodata=65535, crs="EPSG:32611", transform=grid.transform, tiled=True, blockxsize=256,
+        blockysize=256,
+    ) as file:  # fmt: skip
+        file.write(numbers, 1)
+    item = pystac.Item.from_dict(
+        {
+            "type": "Feature", "stac_version": "1.1.0", "id": "day", "collection": "lstfusion",
+            "geometry": grid.geographic_extent.json, "links": [],
+            "bbox": list(grid.geographic_extent.boundingbox),
+            "properties": {"datetime": "2025-06-01T12:00:00Z", "gsd": 30},
+            "assets": {"lst": {"href": str(path), "type": "image/tiff"}},
+        }
+    )  # fmt: skip
+
+    def cube(**chunks: int) -> xr.Dataset:
+        coarse = grid.zoom_out(19.5)
+        loaded: xr.Dataset = constellr_stac.load(
+            [item], ["lst"], geobox=coarse, resampling=resampling, chunks=chunks
+        ).compute()
+        return loaded
+
+    # GDAL itself weighs the pixels at the edges of chunks a little differently.
+    np.testing.assert_allclose(cube(y=15, x=15).lst, cube().lst, atol=0.5)
 
 
 def _length(header: str) -> int:

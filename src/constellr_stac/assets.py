@@ -175,8 +175,13 @@ class Fetcher:
                 del self._live[fetch.reference]
         return self.start(fetch.reference)
 
+    def report_anew(self) -> None:
+        """Warn again about scenes that stay empty: another cube is being built."""
+        with self._lock:
+            self._reported.clear()
+
     def report(self, reference: Reference, error: AssetReadError) -> None:
-        """Warn about a scene that stays empty; once for each scene."""
+        """Warn about a scene that stays empty; once for each scene of a cube."""
         scene = reference.item or reference.label
         with self._lock:
             if scene in self._reported:

@@ -122,6 +122,7 @@ def _stackstac_cube(plan: Plan) -> xr.Dataset:
     if epsg is None or not geobox.axis_aligned or geobox.resolution.y > 0:
         msg = "stackstac needs a north-up grid with an EPSG code; use engine='odc' for this one."
         raise ValueError(msg)
+    plan.fetcher.report_anew()
     variables = {
         name: _stacked(library, plan, name, selection, epsg)
         for name, selection in plan.selections.items()

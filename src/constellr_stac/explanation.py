@@ -8,33 +8,32 @@ from __future__ import annotations
 
 import html
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-from dask.core import flatten
+from dask import config
 from dask.system import CPU_COUNT
-from odc.loader import RasterSource
 from rich.table import Table
 
 from .assets import HEAD_BYTES, MAX_BYTES, Fetcher
-from .credentials import ApiKey, Token
+from .credentials import ApiKey, Password, Token
 from .cube import load
 from .errors import ConstellrError
 from .grids import fits, name_of, native_grids
-from .odc import OdcDriver
 from .plan import make_plan
 from .products import layer_of
-from .references import Reference
+from .reads import reads_of
 from .renewal import utc_now
+from .tokens import token_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from .plan import Items, Plan
+    from .references import Reference
 
 __all__ = ["Explanation", "explain"]
 
@@ -48,18 +47,22 @@ class Explanation:
     files: int
     """Files that are read."""
     bytes_to_fetch: int
-    """Bytes that come over the network; an estimate unless all items state ``file:size``."""
+    """Bytes of the files; an estimate unless all items state ``file:size``. Of files over a
+    mebibyte less is fetched, where a cube needs not all of their blocks."""
     bytes_are_exact: bool
     requests: int
-    """GETs to the object store, without those that have to be repeated."""
+    """GETs to the object store, without those that have to be repeated: one for a file up to a
+    mebibyte; for a longer one, another for each chunk that reads from it."""
     shape: Mapping[str, int]
     """Sizes of the cube's dimensions."""
     chunks: int
     """Chunks of all variables together."""
     bytes_per_chunk: int
-    """Memory of the largest chunk."""
+    """Memory of the largest chunk, as it is read or as it is in the end."""
     bytes_at_peak: int
-    """Chunks under way at once on this machine, and what is fetched ahead for them."""
+    """Chunks under way at once, and what is fetched ahead for them."""
+    threads: int
+    """How many chunks are under way at once: as dask is configured here."""
     grids: Mapping[str, int] = field(default_factory=dict)
     """Files on each native grid; empty where that is not known."""
     resampled: int = 0
@@ -76,7 +79,7 @@ class Explanation:
         yield "to fetch", f"{about}{_size(self.bytes_to_fetch)} in {about}{self.requests} requests"
         yield "cube", " x ".join(f"{name} {size}" for name, size in self.shape.items())
         yield "chunks", f"{self.chunks}, of at most {_size(self.bytes_per_chunk)}"
-        yield "memory", f"about {_size(self.bytes_at_peak)} at the peak on {CPU_COUNT} threads"
+        yield "memory", f"about {_size(self.bytes_at_peak)} at the peak on {self.threads} threads"
         for grid, count in self.grids.items():
             yield "grid", f"{count} files on {grid}"
         if self.grids:
@@ -157,23 +160,29 @@ def _planning(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _explained(cube: xr.Dataset, plan: Plan | None) -> Explanation:
-    references, fetcher = _read_by(cube)
+    reads = reads_of(cube)
+    references, fetcher = reads.windows.keys(), reads.fetcher
     if fetcher is None:
         msg = "Only a lazy cube made by load() can be explained: its graph says what it reads."
         raise TypeError(msg)
     sizes, exact = _sizes(references, fetcher, plan)
     chunk_bytes, chunk_count = _chunks(cube)
+    chunk_bytes = max(chunk_bytes, reads.bytes_per_chunk)
+    threads = config.get("num_workers", None) or CPU_COUNT
     grids = _grids(plan)
     return Explanation(
         scenes=len({(each.collection, each.item or each.href) for each in references}),
         files=len(references),
         bytes_to_fetch=sum(sizes.values()),
         bytes_are_exact=exact,
-        requests=sum(1 if size <= HEAD_BYTES else 2 for size in sizes.values()),
+        requests=sum(
+            1 if size <= HEAD_BYTES else 1 + reads.windows[each] for each, size in sizes.items()
+        ),
         shape={str(name): size for name, size in cube.sizes.items()},
         chunks=chunk_count,
         bytes_per_chunk=chunk_bytes,
-        bytes_at_peak=CPU_COUNT * chunk_bytes + min(MAX_BYTES, sum(sizes.values())),
+        bytes_at_peak=min(threads, reads.tasks) * chunk_bytes + min(MAX_BYTES, sum(sizes.values())),
+        threads=threads,
         grids=Counter({name: count for name, (count, _) in grids.items()}),
         resampled=sum(count for count, fitting in grids.values() if not fitting),
         valid_share=_valid_share(plan),
@@ -181,48 +190,8 @@ def _explained(cube: xr.Dataset, plan: Plan | None) -> Explanation:
     )
 
 
-def _read_by(cube: xr.Dataset) -> tuple[set[Reference], Fetcher | None]:
-    """Find the assets that the tasks of a cube's graph read, and what they read them with."""
-    graph = cube.__dask_graph__()
-    if graph is None:
-        return set(), None
-    keys = set(flatten(cube.__dask_keys__()))
-    tasks = graph.cull(keys).to_dict()
-    references: set[Reference] = set()
-    fetchers: list[Fetcher] = []
-    for task in tasks.values():
-        for part in _parts(task):
-            if isinstance(part, RasterSource):
-                references.add(
-                    Reference.parse(part.driver_data[0] if part.driver_data else part.uri)
-                )
-            elif isinstance(part, np.ndarray) and "url" in (part.dtype.names or ()):
-                references |= {Reference.parse(url) for url in part["url"].flat if url}
-            elif isinstance(part, Fetcher):
-                fetchers.append(part)
-            elif isinstance(part, OdcDriver):
-                fetchers.append(part.fetcher)
-    return references, fetchers[0] if fetchers else None
-
-
-def _parts(task: Any) -> Iterator[Any]:
-    """Yield what a task is made of: its arguments, and theirs."""
-    if isinstance(task, list | tuple):
-        inner: Any = task
-    elif isinstance(task, Mapping):
-        inner = task.values()
-    else:
-        yield task
-        keywords = getattr(task, "kwargs", None) or getattr(task, "keywords", None) or {}
-        value = getattr(task, "value", None)
-        inner = [*(getattr(task, "args", None) or ()), *keywords.values(), value]
-        inner = [part for part in inner if part is not None and not isinstance(part, str)]
-    for part in inner:
-        yield from _parts(part)
-
-
 def _sizes(
-    references: set[Reference], fetcher: Fetcher, plan: Plan | None
+    references: Collection[Reference], fetcher: Fetcher, plan: Plan | None
 ) -> tuple[dict[Reference, int], bool]:
     """Return the size of each file, and whether all are stated rather than like one that is."""
     stated: dict[tuple[str, str, str], int] = {}
@@ -285,7 +254,7 @@ def _valid_share(plan: Plan | None) -> float | None:
     return sum(shares) / len(shares) if shares else None
 
 
-def _ends(references: set[Reference], fetcher: Fetcher) -> dict[str, datetime | None]:
+def _ends(references: Collection[Reference], fetcher: Fetcher) -> dict[str, datetime | None]:
     """Say when what is used to read ends, as far as it can be told without asking anyone."""
     locations = fetcher.locations
     ends: dict[str, datetime | None] = {}
@@ -300,7 +269,11 @@ def _ends(references: set[Reference], fetcher: Fetcher) -> dict[str, datetime | 
             credential = locations.auth.credential
         except ConstellrError:
             return ends
-        if isinstance(credential, Token):
+        if isinstance(credential, Password):
+            token = token_of(locations.auth.base_url, credential).held
+            if token is not None:
+                ends["token (renewed with the password)"] = token.expires_at
+        elif isinstance(credential, Token):
             ends["token"] = credential.expires_at
         elif isinstance(credential, ApiKey):
             ends["API key"] = None

@@ -1,14 +1,16 @@
 """A reference becomes a URL that can be read now, and a new one when that is refused.
 
 Three kinds are told apart: ``s3://`` hrefs, signed here with credentials that renew; assets
-whose URL the API signs, which come from asking it for the item; and everything else, which is
-read as it is. Each kind is renewed by one caller for all.
+with a signed URL, whose next one comes from asking the API for the item (where it answers with
+``s3://`` hrefs, they are signed here); and everything else, which is read as it is. Each kind is
+renewed by one caller for all.
 """
 
 from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -34,11 +36,12 @@ __all__ = ["Locations"]
 
 _SUCCESS = 200
 _ENOUGH = 1000  # items that are kept without asking whether they are still of use
+_DOUBT = timedelta(minutes=1)  # while what was asked for and never worked is not asked for again
 
 
 @dataclass(frozen=True)
 class _SignedItem:
-    """What the API signed in one answer: a URL for each asset, good until the first one ends."""
+    """What came in one answer: an href for each asset, good until the first signature ends."""
 
     urls: Mapping[str, str]
     expires_at: datetime | None
@@ -71,6 +74,7 @@ class Locations:
         self.signer = signer or Signer()
         self._lock = threading.Lock()
         self._items: dict[tuple[str, str], Renewing[_SignedItem]] = {}
+        self._unproven: dict[tuple[str, str], datetime] = {}
         self._most = _ENOUGH
         self._session: requests.Session | None = None
 
@@ -82,18 +86,17 @@ class Locations:
             APIConnectionError: The API does not answer.
             SigningError: There are no object-store credentials.
         """
+        href = reference.href
         if reference.renewable:
             urls = self._item(reference).get().urls
             try:
-                return urls[reference.asset]
+                href = urls[reference.asset]
             except KeyError:
                 raise APIError(
                     f"Item {reference.item!r} has no asset {reference.asset!r} any more; it has "
                     f"{', '.join(sorted(urls)) or 'none'}. Search again."
                 ) from None
-        if reference.href.startswith("s3://"):
-            return self.signer.sign(reference.href)
-        return reference.href
+        return self.signer.sign(href) if href.startswith("s3://") else href
 
     def refused(self, reference: Reference, url: str) -> bool:
         """Note that ``url`` was refused; say whether another one is worth asking for."""
@@ -101,12 +104,18 @@ class Locations:
             item = self._item(reference)
             held = item.held
             if held is not None and held.urls.get(reference.asset) == url:
+                asked = self._unproven.get((reference.collection, reference.item))
+                if asked is not None and utc_now() < asked + _DOUBT:
+                    return False  # what the API has just given: it will not give another
                 item.discard(held)
-            return True
-        if reference.href.startswith("s3://"):
-            self.signer.refused(url)
-            return True
-        return False
+        elif not reference.href.startswith("s3://"):
+            return False
+        self.signer.refused(url)  # if it was signed here
+        return True
+
+    def accepted(self, reference: Reference) -> None:
+        """Note that a URL asked for after a refusal was good."""
+        self._unproven.pop((reference.collection, reference.item), None)
 
     def held(self, reference: Reference) -> datetime | None:
         """Return when the signed URL that is held for a reference ends, if one is."""
@@ -185,13 +194,15 @@ class Locations:
             raise APIError.from_response(answer)
         try:
             assets = answer.json()["assets"]
-            return _SignedItem.of({name: asset["href"] for name, asset in assets.items()})
+            signed = _SignedItem.of({name: asset["href"] for name, asset in assets.items()})
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise APIError(
                 f"GET {url} answered with no STAC item. Is this the API's URL?",
                 status_code=answer.status_code,
                 request_url=url,
             ) from error
+        self._unproven[collection, item] = utc_now()
+        return signed
 
 
 class _Ask:

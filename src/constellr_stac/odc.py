@@ -70,6 +70,7 @@ class OdcDriver:
         if errors not in ("raise", "nan"):
             raise ValueError(f'errors= is "raise" or "nan", not {errors!r}.')
         self.fetcher = shared_fetcher(Locations(auth, signer))
+        self.fetcher.report_anew()
         self.errors = errors
         self.raw = raw
 

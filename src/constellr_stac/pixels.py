@@ -6,13 +6,14 @@ of a long file are needed, and what the stored numbers mean, is decided here.
 
 from __future__ import annotations
 
+import functools
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import rasterio
 from odc.geo.converters import rio_geobox
-from odc.geo.overlap import compute_reproject_roi
+from odc.geo.overlap import ReprojectInfo, compute_reproject_roi
 from odc.geo.roi import roi_is_empty
 from odc.loader import RasterLoadParams, RasterSource, RioReader
 from rasterio.errors import RasterioIOError
@@ -23,7 +24,7 @@ from .errors import AssetReadError
 from .products import Band, FileBand, Header
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
@@ -46,7 +47,7 @@ MASK_FILL = 255
 """What stands in a mask where there is no scene: a class of its own, not class 0 (clear)."""
 
 _NO_CONTEXT: Any = None  # odc-loader plans one, and has no use for it yet
-_MARGIN = 16  # pixels around a window, for resampling kernels
+_MARGIN = 16  # pixels of the cube around a window, for resampling kernels
 _LEADER = 4  # a COG block is preceded by its length and followed by its last bytes
 
 
@@ -132,7 +133,7 @@ def _pasted(
     dataset: rasterio.DatasetReader, band: Band, own: GeoBox, geobox: GeoBox
 ) -> Pixels | None:
     """Read values that need no resampling, the usual case, in one go; else return nothing."""
-    overlap = compute_reproject_roi(own, geobox)
+    overlap = _overlap(own, geobox)
     nodata = dataset.nodatavals[band.index - 1]
     if not overlap.paste_ok or overlap.read_shrink != 1 or nodata not in (None, band.nodata):
         return None
@@ -172,6 +173,12 @@ def _header(data: bytes) -> Header:
         rasterio.open(memory.name, sharing=False) as dataset,
     ):
         return Header.of(dataset)
+
+
+@functools.lru_cache(maxsize=512)
+def _overlap(own: GeoBox, geobox: GeoBox, ttol: float = 0.05) -> ReprojectInfo:
+    """Find where a file's grid and another meet; the scenes of one area ask the same each time."""
+    return compute_reproject_roi(own, geobox, ttol=ttol)
 
 
 def _working_dtype(stored: str) -> np.dtype[Any]:
@@ -219,9 +226,7 @@ def _block_spans(
     name: str, index: int, geobox: GeoBox, params: RasterLoadParams
 ) -> list[tuple[int, int]]:
     with rasterio.open(name, sharing=False) as dataset:
-        overlap = compute_reproject_roi(
-            rio_geobox(dataset), geobox, ttol=0.9 if params.nearest else 0.05
-        )
+        overlap = _overlap(rio_geobox(dataset), geobox, ttol=0.9 if params.nearest else 0.05)
         if roi_is_empty(overlap.roi_src):
             return []
         level = None
@@ -237,7 +242,7 @@ def _block_spans(
         with rasterio.open(
             name, sharing=False, **({} if level is None else {"overview_level": level})
         ) as image:
-            blocks = _blocks(overlap.roi_src, shape, image.shape, image.block_shapes[index - 1])
+            blocks = _blocks(overlap, shape, image.shape, image.block_shapes[index - 1])
         spans = []
         for row, column in blocks:
             start = dataset.get_tag_item(f"BLOCK_OFFSET_{column}_{row}", **tags)
@@ -248,16 +253,20 @@ def _block_spans(
 
 
 def _blocks(
-    roi: Sequence[Any],
+    overlap: ReprojectInfo,
     shape: tuple[int, int],
     image_shape: tuple[int, int],
     block_shape: tuple[int, int],
 ) -> Iterator[tuple[int, int]]:
     """Number the blocks of an image (or overview) that a window of the full image touches."""
+    exact = overlap.paste_ok and overlap.read_shrink == 1  # then nothing is resampled
     ranges = []
-    for window, full, length, block in zip(roi, shape, image_shape, block_shape, strict=True):
+    for window, scale, full, length, block in zip(
+        overlap.roi_src, overlap.scale2.yx, shape, image_shape, block_shape, strict=True
+    ):
         ratio = length / full
-        first = max(0, int(window.start * ratio) - _MARGIN)
-        last = min(length, int(np.ceil(window.stop * ratio)) + _MARGIN) - 1
+        margin = 0 if exact else int(np.ceil(_MARGIN * max(1, scale * ratio)))
+        first = max(0, int(window.start * ratio) - margin)
+        last = min(length, int(np.ceil(window.stop * ratio)) + margin) - 1
         ranges.append(range(first // block, last // block + 1))
     return ((row, column) for row in ranges[0] for column in ranges[1])

@@ -19,6 +19,7 @@ from urllib.request import url2pathname
 
 from requests import RequestException
 from urllib3.exceptions import HTTPError
+from urllib3.util import Retry
 
 from .connections import Connections
 from .errors import AssetReadError, ConstellrError
@@ -199,6 +200,7 @@ class Transfer:
                 with self._connections.get(url, wanted) as answer:
                     status = answer.status
                     if status in _SENT:
+                        self._locations.accepted(reference)
                         used = use(answer)
                         if used is not None:
                             return used
@@ -311,9 +313,12 @@ def _local_path(href: str) -> Path | None:
 
 
 def _asked_pause(answer: BaseHTTPResponse, pause: float) -> float:
-    """Honour Retry-After in seconds, within reason."""
-    asked = answer.headers.get("Retry-After", "")
-    return min(max(pause, float(asked)) if asked.isdigit() else pause, _LONGEST_PAUSE)
+    """Honour Retry-After, in seconds or as a date, within reason."""
+    try:
+        asked = Retry().get_retry_after(answer) or 0.0
+    except HTTPError:
+        asked = 0.0  # it is neither
+    return min(max(pause, asked), _LONGEST_PAUSE)
 
 
 def _said(answer: BaseHTTPResponse) -> str:
