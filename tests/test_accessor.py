@@ -328,6 +328,27 @@ def test_the_table_of_a_lazy_cube_is_the_same(real: xr.Dataset) -> None:
     assert unmasked["median"].equals(part.constellr.table()["median"])
 
 
+def test_the_table_of_a_masked_cube_still_counts_the_clouds(real: xr.Dataset) -> None:
+    """What was masked out is cloud, not missing; medians are in the cube's own unit."""
+    table = real.constellr.table()
+    masked = real.constellr.clear().constellr.celsius.constellr.table()
+    for share in ("cloud_share", "clear_share"):
+        np.testing.assert_allclose(masked[share], table[share], atol=1e-6)
+    for median in ("median", "clear_median"):
+        np.testing.assert_allclose(masked[median] + 273.15, table["clear_median"], atol=0.01)
+
+
+def test_a_scene_of_nothing_but_clouds_has_no_median_and_no_warning(real: xr.Dataset) -> None:
+    """NumPy's remarks on empty slices are nobody's business; here they are errors."""
+    part = real.isel(time=slice(2), y=slice(40), x=slice(40)).copy(deep=True)
+    part["cloud_mask"][0] = 1
+    part["lst"][1] = np.nan
+    table = part.chunk(time=1).constellr.table()
+    assert table["clear_median"].isna().all()
+    assert table["median"].isna().tolist() == [False, True]
+    assert table["cloud_share"].iloc[0] == 1
+
+
 def test_a_cube_in_degrees_has_places_too() -> None:
     """Dims (latitude, longitude), rows that are no UTM."""
     box = GeoBox.from_bbox((8.0, 49.0, 8.4, 49.2), "EPSG:4326", resolution=0.05)

@@ -254,6 +254,14 @@ def test_an_answer_without_a_token_is_an_error(sandbox: Sandbox) -> None:
         products(sandbox, auth_of(sandbox))
 
 
+def test_another_server_is_told_from_a_missing_order(sandbox: Sandbox) -> None:
+    """Where nobody gives tokens, the URL is what has to be looked at."""
+    for status in (404, 405):
+        sandbox.fail(Fault("/token", status=status))
+        with pytest.raises(constellr_stac.APIError, match=r"Is this the API's URL\?"):
+            products(sandbox, auth_of(sandbox))
+
+
 def test_an_api_that_is_not_there_is_a_connection_error(sandbox: Sandbox) -> None:
     """A refused connection names the URL and carries no password along, not in a frame either."""
     gone = ConstellrAuth(password_of(sandbox), base_url="http://127.0.0.1:9")

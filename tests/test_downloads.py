@@ -78,8 +78,9 @@ def test_a_name_is_given_to_what_is_on_the_disk(
     def seen(file: int) -> None:
         fsync(file)
         found = os.fstat(file)
-        names = [path for path in tmp_path.rglob("*") if path.stat().st_ino == found.st_ino]
-        written_out[found.st_ino] = found.st_size, str(names[0])
+        entries = (entry for folder, _, _ in os.walk(tmp_path) for entry in os.scandir(folder))
+        names = [entry.path for entry in entries if entry.inode() == found.st_ino]
+        written_out[found.st_ino] = found.st_size, names[0]
 
     monkeypatch.setattr(os, "fsync", seen)
     for path in download(sandbox.items[0], tmp_path).written:

@@ -117,6 +117,28 @@ def test_grids_and_resampling_are_told(sandbox: Sandbox) -> None:
     assert "resampled" in str(coarse)
 
 
+def test_what_is_told_reads_well(sandbox: Sandbox) -> None:
+    """Dimensions in the order of the arrays, files counted once for all their bands."""
+    items = found(sandbox)[:2]
+    masks = ["cloud_mask", "landwater_mask"]
+    told = dict(constellr_stac.explain(items, ["lst"], mask=["thick", "water"]).rows())
+    assert told["cube"] == "time 2, y 400, x 400"
+    assert told["grid"] == "4 files on EPSG:32611 at 30 x 30"
+    told = dict(constellr_stac.explain(items[0], masks).rows())
+    assert told["scenes"] == "1 (1 file)"
+    assert told["grid"] == "1 file on EPSG:32611 at 30 x 30"
+
+
+def test_explaining_plans_once(sandbox: Sandbox) -> None:
+    """One header for the grid, the size of one file of each layer, and no pixel."""
+    items = found(sandbox)
+    sandbox.clear_requests()
+    told = constellr_stac.explain(items, ["lst"], chunks=None)
+    assert (told.chunks, store(sandbox)) == (15, 2)
+    with pytest.raises(ValueError, match="several cubes: load them, and explain each"):
+        constellr_stac.explain(items, ["lst"], group_by_resolution=True)
+
+
 def test_the_share_of_valid_pixels_is_told_where_items_state_it(sandbox: Sandbox) -> None:
     """It is not read for that."""
     items = found(sandbox)[:2]

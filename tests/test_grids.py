@@ -247,6 +247,12 @@ def test_metres_are_not_taken_for_degrees(tmp_path: Path, asked: dict[str, Any],
     assert constellr_stac.load(item, crs="EPSG:4326", resolution=0.0003).lst.size > SIDE
 
 
+def test_a_crs_that_there_is_not_says_so(tmp_path: Path) -> None:
+    """Not in the words of a library below."""
+    with pytest.raises(ValueError, match="crs='EPSG:99999' is no CRS; one is 'EPSG:32611'"):
+        constellr_stac.load(scene(tmp_path, 32611, (380000, 3740000)), crs="EPSG:99999")
+
+
 def test_a_box_of_latitudes_and_longitudes_says_so(tmp_path: Path) -> None:
     """A box whose latitudes are no latitudes is told as one."""
     item = scene(tmp_path, 32611, (380000, 3740000))

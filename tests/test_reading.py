@@ -568,6 +568,15 @@ def test_a_credential_will_do_to_read_with(
         constellr_stac.load(items, ["lst"], geobox=GRID, auth="k3y")
 
 
+def test_the_scheme_of_an_href_may_be_in_capitals(sandbox: Sandbox) -> None:
+    """``S3://`` is read as it is signed (RFC 3986: schemes are the same in either case)."""
+    (item,) = found(sandbox)[:1]
+    item.assets["lst"].href = item.assets["lst"].href.replace("s3://", "S3://")
+    cube = constellr_stac.load([item], ["lst"], geobox=GRID)
+    assert "AWS credentials" in constellr_stac.explain(cube).ends
+    assert_true(cube.compute())
+
+
 def test_a_policy_that_there_is_not_is_refused() -> None:
     """A driver with ``errors="ignore"`` would leave scenes empty that nobody gave up."""
     with pytest.raises(ValueError, match="'ignore'"):

@@ -267,6 +267,12 @@ def test_href_that_names_no_object(href: str) -> None:
         Signer(credentials=KEYS).sign(href)
 
 
+def test_a_life_is_no_number() -> None:
+    """Seconds or minutes: nobody has to guess."""
+    with pytest.raises(TypeError, match=r"expires_in= is a datetime.timedelta, not 3600"):
+        Signer(expires_in=3600)  # type: ignore[arg-type] # the law is about this
+
+
 @pytest.mark.parametrize(
     "expires_in", [timedelta(0), timedelta(seconds=-1), timedelta(days=7, seconds=1)]
 )

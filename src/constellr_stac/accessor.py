@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from .grids import centre_of
-from .masking import classes_of, mask_out, values_of
+from .masking import CLEAR, classes_of, is_in, mask_out, values_of
 from .sun import sun_elevation
 from .units import as_anomaly, in_celsius, is_stored, on_same_grid
 from .zones import Statistic, in_cube_crs, outlines, reduce_zone, spatial_dims
@@ -183,26 +183,31 @@ class ConstellrAccessor:
         """Compute one row for each time step: when, how warm, how clear.
 
         Args:
-            variable: The temperature's name, in kelvin and not masked.
+            variable: The temperature's name.
 
         Returns:
             A frame indexed by time (UTC) with ``solar_hour``, ``daytime``, ``median`` and
-            ``clear_median`` in kelvin (with and without what ``cloud_mask`` tells),
-            ``valid_share`` (of all pixels), and ``cloud_share`` and ``clear_share`` (of the
-            valid ones). Without a ``cloud_mask``, everything valid is clear.
+            ``clear_median`` in the variable's unit (with and without what ``cloud_mask`` tells),
+            ``valid_share`` (of all pixels), and ``cloud_share`` and ``clear_share`` (of those
+            that are valid or cloudy, so also of a cube whose clouds are masked out). Without a
+            ``cloud_mask``, everything valid is clear. Where nothing is valid, medians are NaN.
         """
         values = self._physical[variable]
         dims = spatial_dims(self._cube)
-        clear = mask_out(self._cube, classes_of("clear"))[variable] if self._has_clouds else values
+        clear, looked_at = values, values.notnull()  # noqa: PD004 - it is no pandas
+        if self._has_clouds:
+            clear = mask_out(self._cube, CLEAR)[variable]
+            looked_at = looked_at | is_in(self._cube["cloud_mask"], *CLEAR)
         pixels = int(np.prod([values.sizes[dim] for dim in dims]))
-        valid, seen = values.count(dims), clear.count(dims)
+        seen, all_seen = clear.count(dims), looked_at.sum(dims)
+        all_seen = all_seen.where(all_seen > 0)
         columns = xr.Dataset(
             {
-                "median": values.median(dims),
-                "clear_median": clear.median(dims),
-                "valid_share": valid / pixels,
-                "cloud_share": (valid - seen) / valid,
-                "clear_share": seen / valid,
+                "median": _median(values, dims),
+                "clear_median": _median(clear, dims),
+                "valid_share": values.count(dims) / pixels,
+                "cloud_share": (all_seen - seen) / all_seen,
+                "clear_share": seen / all_seen,
             }
         ).compute()
         columns = columns.drop_vars([name for name in columns.coords if name != "time"])
@@ -265,6 +270,12 @@ def solar_hour(times: xr.DataArray, longitude: float) -> xr.DataArray:
     return hours.rename("solar_hour").assign_attrs(
         units="h", long_name="local mean solar time", description="UTC + longitude / 15"
     )
+
+
+def _median(values: xr.DataArray, dims: tuple[str, str]) -> xr.DataArray:
+    """Return the median of what is valid; NaN, and no warning of NumPy's, where nothing is."""
+    known = values.notnull().any(dims)  # noqa: PD004 - likewise
+    return values.where(known, 0).median(dims).where(known)
 
 
 def _centre(cube: xr.Dataset) -> tuple[float, float]:

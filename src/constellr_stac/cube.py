@@ -7,6 +7,7 @@ gets its coordinates, masks and units.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from .signing import Signer
     from .sources import Errors
 
-__all__ = ["load"]
+__all__ = ["Recipe", "load", "make_recipe"]
 
 Units = Literal["K", "degC"]
 
@@ -123,6 +124,54 @@ def load(
         >>> search = client.search(collections=["lstprecision"], bbox=bbox)  # doctest: +SKIP
         >>> cube = constellr_stac.load(search, ["lst"], mask="clear")  # doctest: +SKIP
     """
+    arguments = {
+        "engine": engine,
+        "chunks": chunks,
+        "mask": mask,
+        "units": units,
+        "raw": raw,
+        "groupby": groupby,
+        "resampling": resampling,
+        "errors": errors,
+        "auth": auth,
+        "signer": signer,
+        **engine_kwargs,
+    }
+    if group_by_resolution:
+        return _by_resolution(items, bands, arguments)
+    cube = make_recipe(items, bands, **arguments).cube()
+    return cube.load() if chunks is None else cube
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A cube that is decided on: how it is read, and what is made of that."""
+
+    plan: Plan
+    engine: str
+    classes: tuple[str, ...]
+    """What is masked out."""
+    units: Units
+
+    def cube(self) -> xr.Dataset:
+        """Build the cube, lazy as it is."""
+        cube = ENGINES[self.engine](self.plan).assign_coords(_coordinates(self.plan))
+        _describe(cube)
+        cube = mask_out(cube, self.classes)
+        return in_celsius(cube) if self.units == "degC" else cube
+
+
+def make_recipe(
+    items: Items,
+    bands: str | Sequence[str] | None = None,
+    *,
+    engine: str = "odc",
+    mask: str | Sequence[str] | None = None,
+    units: Units = "K",
+    raw: bool = False,
+    **decisions: Any,
+) -> Recipe:
+    """Decide everything about a cube; parameters and errors are those of :func:`load`."""
     if engine not in ENGINES:
         raise ValueError(f'engine= is "odc" or "stackstac", not {engine!r}.')
     if units not in ("K", "degC"):
@@ -130,33 +179,9 @@ def load(
     if raw and units != "K":
         msg = "raw=True gives stored numbers, which have no unit: leave out units=."
         raise ValueError(msg)
-    classes = () if mask is None else classes_of(mask)
-    bands = _with_masks(bands, classes)
-    decisions = {
-        "chunks": chunks,
-        "groupby": groupby,
-        "resampling": resampling,
-        "auth": auth,
-        "signer": signer,
-        "errors": errors,
-        "raw": raw,
-        **engine_kwargs,
-    }
-    if group_by_resolution:
-        cubes = {}
-        for gsd, (scenes, names) in _by_resolution(items, bands).items():
-            if isinstance(resampling, Mapping):
-                kept = {name: resampling[name] for name in (*names, "*") if name in resampling}
-                decisions["resampling"] = kept
-            cubes[gsd] = load(scenes, names, engine=engine, mask=mask, units=units, **decisions)
-        return cubes
-    plan = make_plan(items, bands, **decisions)
-    cube = ENGINES[engine](plan).assign_coords(_coordinates(plan))
-    _describe(cube)
-    cube = mask_out(cube, classes)
-    if units == "degC":
-        cube = in_celsius(cube)
-    return cube.load() if chunks is None else cube
+    classes = classes_of(mask)
+    plan = make_plan(items, _with_masks(bands, classes), raw=raw, **decisions)
+    return Recipe(plan, engine, classes, units)
 
 
 _COORDINATES: dict[str, dict[str, str]] = {
@@ -191,16 +216,24 @@ def _describe(cube: xr.Dataset) -> None:
 
 
 def _by_resolution(
-    items: Items, bands: str | Sequence[str] | None
-) -> dict[float, tuple[list[pystac.Item], list[str]]]:
-    """Sort the variables by their pixel size, the finest first."""
+    items: Items, bands: str | Sequence[str] | None, arguments: Mapping[str, Any]
+) -> dict[float, xr.Dataset]:
+    """Load the variables of each pixel size by themselves, the finest first."""
     scenes = as_items(items)
+    wanted = _with_masks(bands, classes_of(arguments["mask"]))
     groups: dict[float, list[str]] = {}
-    for name, selection in resolve_bands(scenes, bands, stacklevel=4).items():
+    for name, selection in resolve_bands(scenes, wanted, stacklevel=4).items():
         if selection.gsd is None:
             raise ValueError(f"The pixel size of {name!r} is not known: load it by itself.")
         groups.setdefault(selection.gsd, []).append(name)
-    return {gsd: (scenes, groups[gsd]) for gsd in sorted(groups)}
+    resampling = arguments["resampling"]
+    cubes = {}
+    for gsd, names in sorted(groups.items()):
+        own = resampling
+        if isinstance(resampling, Mapping):
+            own = {name: resampling[name] for name in (*names, "*") if name in resampling}
+        cubes[gsd] = load(scenes, names, **{**arguments, "resampling": own})
+    return cubes
 
 
 def _with_masks(

@@ -18,12 +18,12 @@ from dask import config
 from dask.system import CPU_COUNT
 from rich.table import Table
 
+from .addresses import is_s3
 from .assets import HEAD_BYTES, MAX_BYTES, Fetcher
 from .credentials import ApiKey, Password, Token
-from .cube import load
+from .cube import make_recipe
 from .errors import ConstellrError
 from .grids import fits, name_of, native_grids
-from .plan import make_plan
 from .products import layer_of
 from .reads import reads_of
 from .renewal import utc_now
@@ -32,6 +32,7 @@ from .tokens import token_of
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from .grids import Grids
     from .plan import Items, Plan
     from .references import Reference
 
@@ -75,15 +76,17 @@ class Explanation:
     def rows(self) -> Iterator[tuple[str, str]]:
         """Yield what there is to say, as label and text."""
         about = "" if self.bytes_are_exact else "about "
-        yield "scenes", f"{self.scenes} ({self.files} files)"
-        yield "to fetch", f"{about}{_size(self.bytes_to_fetch)} in {about}{self.requests} requests"
-        yield "cube", " x ".join(f"{name} {size}" for name, size in self.shape.items())
+        requests = f"{about}{_count(self.requests, 'request')}"
+        yield "scenes", f"{self.scenes} ({_count(self.files, 'file')})"
+        yield "to fetch", f"{about}{_size(self.bytes_to_fetch)} in {requests}"
+        yield "cube", ", ".join(f"{name} {size}" for name, size in self.shape.items())
         yield "chunks", f"{self.chunks}, of at most {_size(self.bytes_per_chunk)}"
-        yield "memory", f"about {_size(self.bytes_at_peak)} at the peak on {self.threads} threads"
+        threads = _count(self.threads, "thread")
+        yield "memory", f"about {_size(self.bytes_at_peak)} at the peak on {threads}"
         for grid, count in self.grids.items():
-            yield "grid", f"{count} files on {grid}"
+            yield "grid", f"{_count(count, 'file')} on {grid}"
         if self.grids:
-            yield "resampled", f"{self.resampled} files" if self.resampled else "nothing"
+            yield "resampled", _count(self.resampled, "file") if self.resampled else "nothing"
         if self.valid_share is not None:
             yield "valid pixels", f"{self.valid_share:.0%} on average, as the items state it"
         for name, end in self.ends.items():
@@ -128,6 +131,7 @@ def explain(
 
     Raises:
         TypeError: A cube that was not made by :func:`load`, or is not lazy.
+        ValueError: As for :func:`load`; or ``group_by_resolution`` is asked for.
         ConstellrError: As for :func:`load`.
 
     Example:
@@ -140,23 +144,11 @@ def explain(
             msg = "A cube has been loaded already: bands and arguments go with items."
             raise TypeError(msg)
         return _explained(items_or_cube, None)
-    plan = make_plan(items_or_cube, bands, **_planning(arguments))
-    return _explained(load(list(plan.items), bands, **arguments), plan)
-
-
-def _planning(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a plan for those of :func:`load`."""
-    defaults = {
-        "chunks": "auto",
-        "groupby": "time",
-        "resampling": None,
-        "auth": None,
-        "signer": None,
-        "errors": "raise",
-        "raw": False,
-    }
-    others = {"engine", "mask", "units"}
-    return defaults | {key: value for key, value in arguments.items() if key not in others}
+    if arguments.pop("group_by_resolution", False):
+        msg = "group_by_resolution=True makes several cubes: load them, and explain each."
+        raise ValueError(msg)
+    recipe = make_recipe(items_or_cube, bands, **arguments)
+    return _explained(recipe.cube(), recipe.plan)
 
 
 def _explained(cube: xr.Dataset, plan: Plan | None) -> Explanation:
@@ -178,7 +170,7 @@ def _explained(cube: xr.Dataset, plan: Plan | None) -> Explanation:
         requests=sum(
             1 if size <= HEAD_BYTES else 1 + reads.windows[each] for each, size in sizes.items()
         ),
-        shape={str(name): size for name, size in cube.sizes.items()},
+        shape=_shape(cube),
         chunks=chunk_count,
         bytes_per_chunk=chunk_bytes,
         bytes_at_peak=min(threads, reads.tasks) * chunk_bytes + min(MAX_BYTES, sum(sizes.values())),
@@ -214,6 +206,12 @@ def _sizes(
     return sizes, not unknown
 
 
+def _shape(cube: xr.Dataset) -> dict[str, int]:
+    """Return the sizes of the dimensions, in the order that the variables have them in."""
+    names = dict.fromkeys(name for each in cube.data_vars.values() for name in each.dims)
+    return {str(name): cube.sizes[name] for name in names}
+
+
 def _chunks(cube: xr.Dataset) -> tuple[int, int]:
     """Return the bytes of the largest chunk, and the number of chunks."""
     largest, count = 0, 0
@@ -231,14 +229,21 @@ def _grids(plan: Plan | None) -> dict[str, tuple[int, bool]]:
     """Count the files on each native grid, and say whether it fits the cube's."""
     if plan is None:
         return {}
+    own: Sequence[Grids] = plan.grids
+    if not all(own):
+        own, _ = native_grids(plan.items, plan.selections, plan.fetcher)
+    files = {
+        (number, source.asset_key): own[number][name]
+        for name, selection in plan.selections.items()
+        for number, source in enumerate(selection.sources)
+        if source is not None
+    }
     grids: dict[str, tuple[int, bool]] = {}
-    known = all(plan.grids)
-    for own in plan.grids if known else native_grids(plan.items, plan.selections, plan.fetcher)[0]:
-        for grid in own.values():
-            name = name_of(grid)
-            fitting = fits(grid, plan.geobox)
-            name += "" if fitting else ", which does not fit the cube's"
-            grids[name] = (grids.get(name, (0, fitting))[0] + 1, fitting)
+    for grid in files.values():
+        name = name_of(grid)
+        fitting = fits(grid, plan.geobox)
+        name += "" if fitting else ", which does not fit the cube's"
+        grids[name] = (grids.get(name, (0, fitting))[0] + 1, fitting)
     return grids
 
 
@@ -258,7 +263,7 @@ def _ends(references: Collection[Reference], fetcher: Fetcher) -> dict[str, date
     """Say when what is used to read ends, as far as it can be told without asking anyone."""
     locations = fetcher.locations
     ends: dict[str, datetime | None] = {}
-    if any(each.href.startswith("s3://") for each in references):
+    if any(is_s3(each.href) for each in references):
         ends["AWS credentials"] = locations.signer.credentials.get().expires_at
     if any(each.renewable for each in references):
         signed = [locations.held(each) for each in references if each.renewable]
@@ -285,6 +290,10 @@ def _remaining(end: datetime) -> str:
     if left < timedelta(0):
         return f"ended at {end:%Y-%m-%d %H:%M:%S} UTC"
     return f"ends in {timedelta(seconds=round(left.total_seconds()))}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _size(count: float) -> str:

@@ -18,6 +18,7 @@ import shapely
 from affine import Affine
 from odc.geo.geobox import GeoBox, geobox_union_conservative
 from odc.stac import output_geobox, parse_items
+from pyproj.exceptions import CRSError
 
 from .assets import MAX_REQUESTS, Fetcher
 from .pixels import ResamplingWarning, header_of, name_of
@@ -103,7 +104,11 @@ def cube_grid(items: Sequence[pystac.Item], grids: Sequence[Grids], **arguments:
     exact = bool({"geobox", "like"} & asked.keys())
     if not exact:
         _check_asked(items, asked)
-    grid = _checked(output_geobox(parsed, **asked))
+    try:
+        grid = _checked(output_geobox(parsed, **asked))
+    except CRSError as error:
+        msg = f"crs={asked.get('crs')!r} is no CRS; one is 'EPSG:32611', or 'utm'."
+        raise ValueError(msg) from error
     if not exact:
         _check_unit(grid)
     if not {"geobox", "like", "crs", "resolution", "anchor", "align"} & asked.keys():
@@ -305,7 +310,7 @@ def _warn_resampled(grids: Sequence[Grids], grid: GeoBox) -> None:
             f"Not all files share a grid: {parts} are resampled onto {name_of(grid)}. Give "
             "crs= and resolution=, or geobox=, to choose another.",
             ResamplingWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
 
 

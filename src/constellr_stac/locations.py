@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 import requests
 
+from .addresses import is_s3
 from .auth import ConstellrAuth, api_session
 from .errors import APIConnectionError, APIError
 from .references import is_signed
@@ -96,7 +97,7 @@ class Locations:
                     f"Item {reference.item!r} has no asset {reference.asset!r} any more; it has "
                     f"{', '.join(sorted(urls)) or 'none'}. Search again."
                 ) from None
-        return self.signer.sign(href) if href.startswith("s3://") else href
+        return self.signer.sign(href) if is_s3(href) else href
 
     def refused(self, reference: Reference, url: str) -> bool:
         """Note that ``url`` was refused; say whether another one is worth asking for."""
@@ -108,7 +109,7 @@ class Locations:
                 if asked is not None and utc_now() < asked + _DOUBT:
                     return False  # what the API has just given: it will not give another
                 item.discard(held)
-        elif not reference.href.startswith("s3://"):
+        elif not is_s3(reference.href):
             return False
         self.signer.refused(url)  # if it was signed here
         return True

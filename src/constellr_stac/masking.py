@@ -7,6 +7,7 @@ pass for a cold roof.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
-__all__ = ["CLASSES", "classes_of", "mask_out", "values_of"]
+__all__ = ["CLASSES", "CLEAR", "classes_of", "is_in", "mask_out", "values_of"]
 
 CLASSES = {
     "thick": "cloud_mask",
@@ -32,11 +33,11 @@ CLEAR = ("thick", "thin", "shadow")
 """What ``"clear"`` masks out: every class of the cloud mask but ``clear``."""
 
 
-def classes_of(mask: str | Sequence[str]) -> tuple[str, ...]:
+def classes_of(mask: str | Sequence[str] | None) -> tuple[str, ...]:
     """Return the classes to mask out.
 
     Args:
-        mask: ``"clear"``, one class or a list of them.
+        mask: ``"clear"``, one class or a list of them; ``None`` for none.
 
     Raises:
         ValueError: There is no such class.
@@ -45,9 +46,11 @@ def classes_of(mask: str | Sequence[str]) -> tuple[str, ...]:
         >>> classes_of("clear")
         ('thick', 'thin', 'shadow')
     """
-    if mask == "clear":
-        return CLEAR
-    classes = (mask,) if isinstance(mask, str) else tuple(mask)
+    if mask is None:
+        return ()
+    if isinstance(mask, str):
+        mask = CLEAR if mask == "clear" else (mask,)
+    classes = tuple(mask) if isinstance(mask, Iterable) else (mask,)
     unknown = [name for name in classes if name not in CLASSES]
     if unknown:
         raise ValueError(
@@ -74,13 +77,8 @@ def mask_out(cube: xr.Dataset, classes: Sequence[str]) -> xr.Dataset:
     for name in dict.fromkeys(CLASSES[each] for each in classes):
         if name not in cube:
             raise ValueError(f"The cube has no {name}: load it too (bands=[..., {name!r}]).")
-        flags = cube[name]
-        meanings = str(flags.attrs["flag_meanings"]).split()
-        values = np.atleast_1d(flags.attrs["flag_values"])
-        wanted = [
-            value for value, meaning in zip(values, meanings, strict=True) if meaning not in classes
-        ]
-        good = flags.isin(wanted)
+        # Not what is in none of the classes: a class that is not known is taken out, too.
+        good = is_in(cube[name], *(set(_meanings(cube[name])) - set(classes)))
         keep = good if keep is None else keep & good
     if keep is None:
         return cube
@@ -95,6 +93,22 @@ def mask_out(cube: xr.Dataset, classes: Sequence[str]) -> xr.Dataset:
         masked.encoding = variable.encoding
         result[name] = masked.transpose(..., *variable.dims)
     return result
+
+
+def is_in(flags: xr.DataArray, *classes: str) -> xr.DataArray:
+    """Say of each pixel of a mask whether it is in one of these classes.
+
+    Args:
+        flags: With ``flag_values`` and ``flag_meanings``.
+        classes: Of its ``flag_meanings``.
+    """
+    numbers = np.atleast_1d(flags.attrs["flag_values"])
+    pairs = zip(numbers, _meanings(flags), strict=True)
+    return flags.isin([number for number, meaning in pairs if meaning in classes])
+
+
+def _meanings(flags: xr.DataArray) -> list[str]:
+    return str(flags.attrs["flag_meanings"]).split()
 
 
 def values_of(cube: xr.Dataset) -> dict[str, xr.DataArray]:

@@ -16,6 +16,7 @@ from odc.geo.geom import Geometry, unary_union
 from odc.loader import resolve_chunk_shape
 from rasterio.enums import Resampling
 
+from .addresses import is_s3
 from .assets import Fetcher, shared_fetcher
 from .chunking import auto_chunks
 from .grids import (
@@ -114,13 +115,13 @@ def make_plan(
     items: Items,
     bands: str | Sequence[str] | None,
     *,
-    chunks: Chunks,
-    groupby: GroupBy,
-    resampling: str | Mapping[str, str] | None,
-    auth: ConstellrAuth | Credential | None,
-    signer: Signer | None,
-    errors: Errors,
-    raw: bool,
+    chunks: Chunks = "auto",
+    groupby: GroupBy = "time",
+    resampling: str | Mapping[str, str] | None = None,
+    auth: ConstellrAuth | Credential | None = None,
+    signer: Signer | None = None,
+    errors: Errors = "raise",
+    raw: bool = False,
     **grid_arguments: Any,
 ) -> Plan:
     """Decide everything about a cube; see :func:`constellr_stac.load` for the parameters.
@@ -141,7 +142,7 @@ def make_plan(
         raise ValueError(f'errors= is "raise" or "nan", not {errors!r}.')
     scenes = as_items(items)
     selections = resolve_bands(
-        scenes, bands, resolution=_metres(grid_arguments.get("resolution")), stacklevel=4
+        scenes, bands, resolution=_metres(grid_arguments.get("resolution")), stacklevel=5
     )
     fetcher = shared_fetcher(Locations(auth, signer))
     for item in scenes:
@@ -179,8 +180,9 @@ def as_items(items: Items) -> list[pystac.Item]:
     scenes = items_of(items)
     if not scenes:
         msg = (
-            "The search found no items, so there is nothing to load. Widen bbox, datetime or "
-            "filter, or look whether the order has been delivered."
+            "The search found no items, so there is nothing to load. Look whether the collections "
+            "are spelled right, widen bbox, datetime or filter, or see whether the order has been "
+            "delivered."
         )
         raise ValueError(msg)
     return sorted(scenes, key=lambda item: (time_of(item), item.id))
@@ -306,7 +308,7 @@ def _check_credentials(
         for item, source in zip(items, selection.sources, strict=True):
             if source is not None:
                 named = reference(item, source.asset_key)
-                if named.href.startswith("s3://"):
+                if is_s3(named.href):
                     locations.url(named)
                     return
 

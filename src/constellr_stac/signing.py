@@ -72,6 +72,7 @@ class Signer:
         clock: Tells the time, aware.
 
     Raises:
+        TypeError: ``expires_in`` is no timedelta.
         ValueError: ``expires_in`` is out of range, or credentials are incomplete.
         InsecureURLError: The endpoint is plain http and not on this machine.
 
@@ -105,6 +106,8 @@ class Signer:
         credentials: CredentialSource,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
+        if not isinstance(expires_in, timedelta):
+            raise TypeError(f"expires_in= is a datetime.timedelta, not {expires_in!r}.")
         if not timedelta(seconds=1) <= expires_in <= _LONGEST:
             msg = f"A signed URL can live from one second to seven days, not {expires_in}."
             raise ValueError(msg)

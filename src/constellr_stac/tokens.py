@@ -24,6 +24,7 @@ _TOKEN_LIFE = timedelta(hours=24)  # documented; for tokens that do not say it t
 _REFUSAL_HOLDS = timedelta(seconds=30)
 _NOTABLE_SKEW = timedelta(seconds=30)
 _UNAUTHORIZED = 401
+_NO_SUCH_PATH = (404, 405)
 
 _tokens: dict[tuple[str, Password], Renewing[Token]] = {}
 _tokens_lock = threading.Lock()
@@ -102,7 +103,9 @@ class _Exchange:
                 f"{_REFUSAL_HOLDS.seconds} seconds.",
             )
         if not response.ok or response.is_redirect:
-            raise APIError.from_response(response)
+            elsewhere = response.is_redirect or response.status_code in _NO_SUCH_PATH
+            hint = "Is this the API's URL? CONSTELLR_API_URL names it." if elsewhere else None
+            raise APIError.from_response(response, hint=hint)
         try:
             token = Token(response.json()["access_token"], source=source)
         except (ValueError, KeyError, TypeError):

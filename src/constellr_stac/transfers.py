@@ -329,7 +329,10 @@ def _said(answer: BaseHTTPResponse) -> str:
 
 def _hint(status: int | None) -> str:
     if status in _REFUSALS:
-        return "Check that your credentials may read this bucket, and that they have not ended."
+        return (
+            "Check that your credentials for the bucket are right and have not ended, and that "
+            "they may read it."
+        )
     if status is None or status in _TRANSIENT or status in _SENT:
         return f"Tried {_ATTEMPTS} times; try again later."
     return "The object may have been moved or deleted; search again."

@@ -167,16 +167,9 @@ def _refuse_unknown_kind(picture: Path) -> None:
 
 
 def _loaded(items: "list[pystac.Item]", loading: Loading) -> "xr.Dataset":
-    from pyproj.exceptions import CRSError
-
     from constellr_stac.cube import load
 
-    try:
-        cube: xr.Dataset = load(items, **loading.arguments())
-    except CRSError as error:
-        raise typer.BadParameter(
-            f"{loading.crs!r} is no CRS; one is EPSG:32611, or utm."
-        ) from error
+    cube: xr.Dataset = load(items, **loading.arguments())
     return cube
 
 
