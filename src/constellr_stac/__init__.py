@@ -34,7 +34,7 @@ from .errors import (
 )
 
 if TYPE_CHECKING:
-    from . import orders, sandbox
+    from . import orders, plot, sandbox
     from .auth import ConstellrAuth, make_request_modifier, request_modifier
     from .client import open_client
     from .cluster import check_workers, share_credentials
@@ -91,6 +91,7 @@ __all__ = [
     "make_request_modifier",
     "open_client",
     "orders",
+    "plot",
     "request_modifier",
     "sandbox",
     "search_order",
@@ -100,7 +101,7 @@ __all__ = [
     "stable",
 ]
 
-_MODULES = ("orders", "sandbox")
+_MODULES = ("orders", "plot", "sandbox")
 """Modules that are public as they are."""
 
 _NAMES = {

@@ -90,7 +90,7 @@ class Explanation:
         if self.valid_share is not None:
             yield "valid pixels", f"{self.valid_share:.0%} on average, as the items state it"
         for name, end in self.ends.items():
-            yield name, "no end known" if end is None else _remaining(end)
+            yield name, "no end stated" if end is None else _remaining(end)
 
     def __str__(self) -> str:
         rows = list(self.rows())

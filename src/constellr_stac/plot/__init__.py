@@ -5,8 +5,7 @@ no global figure, no backend, so that it works in a server, a thread and a noteb
 is drawn is computed here.
 
 :mod:`.canvas` knows matplotlib and how to say what is shown, :mod:`.key` what the colours mean;
-:mod:`.maps` draws scenes,
-:mod:`.series` values over time, :mod:`.overview` both together.
+:mod:`.maps` draws scenes, :mod:`.series` values over time, :mod:`.overview` both together.
 """
 
 from __future__ import annotations
