@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from constellr_stac.cli.batches import read_batch
 from constellr_stac.cli.failures import Failure
 from constellr_stac.cli.inputs import bbox, duration, from_json
-from constellr_stac.cli.logs import without_secrets
 from constellr_stac.cli.output import replacing
 from constellr_stac.cli.scenes import items_in
 from constellr_stac.cli.terminal import Terminal
@@ -80,19 +79,6 @@ def test_columns_are_left_out_before_they_are_broken(
         "b             12",
     ]
     assert "remark" in captured.err
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "https://b.example.com/lst.tiff?X-Amz-Expires=9&X-Amz-Signature=secret",
-        '"GET /b/lst.tiff?X-Amz-Security-Token=secret HTTP/1.1" 200',
-        "https://user:secret@example.com/",
-    ],
-)
-def test_the_log_is_without_secrets(url: str) -> None:
-    """Neither a whole URL nor a path keeps its signature."""
-    assert "secret" not in without_secrets(url)
 
 
 def test_items_are_found_in_what_tools_print() -> None:

@@ -822,8 +822,6 @@ def test_bytes_that_were_not_asked_for_are_no_missing_object(sandbox: Sandbox) -
 
 def test_urls_that_have_ended_are_not_kept_for_ever() -> None:
     """A process that searches for days keeps what it can still use."""
-    from datetime import UTC, datetime
-
     locations = Locations()
 
     def remember(number: int, signed_at: Any) -> None:

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from .grids import Grids
-    from .plan import Items, Plan
+    from .items import Items
+    from .plan import Plan
     from .references import Reference
 
 __all__ = ["Explanation", "explain"]

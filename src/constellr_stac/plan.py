@@ -29,7 +29,7 @@ from .grids import (
     native_grids,
     needs_native_grids,
 )
-from .items import Items, items_of
+from .items import items_of
 from .locations import Locations
 from .pixels import output_dtype
 from .products import resolve_bands
@@ -43,11 +43,12 @@ if TYPE_CHECKING:
 
     from .auth import ConstellrAuth
     from .credentials import Credential
+    from .items import Items
     from .products import BandSelection
     from .signing import Signer
     from .sources import Errors
 
-__all__ = ["Items", "Plan", "as_items", "make_plan"]
+__all__ = ["Plan", "as_items", "make_plan"]
 
 GroupBy = str | None
 Chunks = Literal["auto"] | dict[str, Any] | None

@@ -26,9 +26,8 @@ from constellr_stac.errors import (
     ConstellrError,
     CredentialsNotFoundError,
     InsecureURLError,
+    redact,
 )
-
-from .logs import without_secrets
 
 if TYPE_CHECKING:
     from .flags import Flags
@@ -72,7 +71,7 @@ def tell(error: BaseException, flags: Flags) -> int:
         sys.stderr.write("\n")  # the cursor is behind a question
     with contextlib.suppress(OSError):  # nobody can be told
         for line in lines:
-            sys.stderr.write(f"{_printable(without_secrets(line))}\n")
+            sys.stderr.write(f"{_printable(redact(line))}\n")
     return code
 
 

@@ -10,12 +10,12 @@ import sys
 import warnings
 from typing import TYPE_CHECKING
 
-from constellr_stac.errors import redact as without_secrets
+from constellr_stac.errors import redact
 
 if TYPE_CHECKING:
     from typing import TextIO
 
-__all__ = ["listen", "without_secrets"]
+__all__ = ["listen"]
 
 _HEARD = (("urllib3.connectionpool",), ("urllib3", "pystac_client", "constellr_stac"))
 
@@ -38,7 +38,7 @@ def listen(verbose: int) -> None:
 
 class _WithoutSecrets(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return without_secrets(super().format(record))
+        return redact(super().format(record))
 
 
 def _warn(  # noqa: PLR0917 - the signature is Python's
@@ -49,4 +49,4 @@ def _warn(  # noqa: PLR0917 - the signature is Python's
     file: TextIO | None = None,
     line: str | None = None,  # noqa: ARG001
 ) -> None:
-    (file or sys.stderr).write(f"Warning: {without_secrets(str(message))}\n")
+    (file or sys.stderr).write(f"Warning: {redact(str(message))}\n")
