@@ -120,8 +120,10 @@ def as_seen(screen: str) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment without what test runners say about a terminal of their own."""
-    theirs = ("COLUMNS", "FORCE_COLOR", "LINES", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
+    """Return the environment without what test runners say about streams of their own."""
+    theirs = (
+        "COLUMNS", "FORCE_COLOR", "LINES", "PYTHONUNBUFFERED", "TTY_COMPATIBLE", "TTY_INTERACTIVE"
+    )  # fmt: skip
     return {name: value for name, value in os.environ.items() if name not in theirs}
 
 

@@ -25,7 +25,17 @@ def main() -> None:
     except KeyboardInterrupt:  # the libraries are still being loaded
         sys.stderr.write("Interrupted.\n")
         code = 130
+    _abandon_what_cannot_be_written()
     raise SystemExit(code)
+
+
+def _abandon_what_cannot_be_written() -> None:
+    """Empty the streams: Python would at its very end, and exit with 120 where it cannot."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:  # it has been told, or nobody can be told
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _settle_streams() -> None:

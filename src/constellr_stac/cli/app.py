@@ -1,5 +1,6 @@
 """The commands put together, and the one place where they are run."""
 
+import sys
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -56,8 +57,11 @@ def run() -> int:
     try:
         main = typer.main.get_command(app)
         code = main(prog_name="constellr", standalone_mode=False, obj=flags)
+        sys.stdout.flush()  # a failure to is one to tell
     except SystemExit as error:  # completion is installed, or whoever read along has left
         return error.code if isinstance(error.code, int) else FAILED
+    except BrokenPipeError:  # likewise
+        return FAILED
     except BaseException as error:  # noqa: BLE001 - this is where every failure ends
         return tell(error, flags)
     return code if isinstance(code, int) else 0
