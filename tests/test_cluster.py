@@ -381,7 +381,7 @@ def test_the_credential_itself_outlives_the_client(cluster: Any, client: Client)
             shared = share_credentials(other, me.auth, send_credential=True)
         try:
             cluster.scale(WORKERS + 1)
-            client.wait_for_workers(WORKERS + 1)
+            client.wait_for_workers(WORKERS + 1, timeout=60)
             me.sandbox.revoke_tokens()
             me.sandbox.clear_requests()
             read_on_each(client, me)
@@ -768,7 +768,7 @@ def test_a_worker_without_the_package_is_named(cluster: Any, client: Client) -> 
         ) as worker,
     ):
         try:
-            client.wait_for_workers(WORKERS + 1)
+            client.wait_for_workers(WORKERS + 1, timeout=60)
             workers = client.scheduler_info(n_workers=-1)["workers"]
             (bare,) = (address for address, facts in workers.items() if facts["name"] == "bare")
             with pytest.raises(WorkerError) as caught:
