@@ -692,8 +692,10 @@ def test_lending_warns_where_others_may_listen(
             share_credentials(client, me.auth).close()
         assert warned[0].filename == __file__
         names = set(client.run(plugins).popitem()[1])
-        with pytest.raises(UnencryptedClusterWarning):  # an error, where warnings are errors
-            share_credentials(client, me.auth)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UnencryptedClusterWarning)
+            with pytest.raises(UnencryptedClusterWarning):
+                share_credentials(client, me.auth)
         assert set(client.run(plugins).popitem()[1]) == names
 
 
@@ -764,7 +766,6 @@ def test_a_worker_without_the_package_is_named(cluster: Any, client: Client) -> 
         subprocess.Popen(
             [sys.executable, "-c", program, cluster.scheduler_address, *options],
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
-            stderr=subprocess.DEVNULL,
         ) as worker,
     ):
         try:

@@ -42,6 +42,6 @@ def test_killed_at_random_points(sandbox: Sandbox, tmp_path: Path, seed: int) ->
     assert run.returncode == 0, run.stderr.decode()
     told = json.loads(run.stdout)
     assert told["killed"] == KILLS
-    assert told["steps"] > 50
+    assert told["steps"] > 30  # five for each of the six files
     went_on = [asked for asked in store(sandbox) if asked.status == 206]
     assert len(went_on) > KILLS / 10
