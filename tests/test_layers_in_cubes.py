@@ -14,12 +14,13 @@ from rasterio.io import MemoryFile
 from rasterio.transform import from_origin
 
 import constellr_stac
-from constellr_stac.assets import AssetFile
+from constellr_stac import AssetReadError
+from constellr_stac.assets import AssetFile, SceneLeftEmptyWarning
 from constellr_stac.grids import ResamplingWarning
 from constellr_stac.pixels import read_pixels
 from constellr_stac.products import LAYERS, Band
 from constellr_stac.references import Reference
-from layer_files import DAY, DOCUMENTED, NIGHT, stored_numbers, written_item
+from layer_files import DAY, DOCUMENTED, NIGHT, ORIGIN, bare_item, stored_numbers, written_item
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -230,6 +231,36 @@ def test_a_nights_mask_has_the_grid_of_its_own_file(tmp_path: Path, engine: str)
     np.testing.assert_array_equal(cube.cloud_mask[0], physical("scl_mask_10m"))
     coarse = physical("scl_mask_30m").repeat(3, axis=0).repeat(3, axis=1)
     np.testing.assert_array_equal(cube.cloud_mask[1], coarse)
+
+
+@ENGINES
+@pytest.mark.parametrize("side", [12, 1200], ids=["short", "long"])
+@pytest.mark.parametrize(
+    ("profile", "words"),
+    [
+        ({"count": 3, "crs": "EPSG:32611"}, "it has no band 4, only 3"),
+        ({"count": 4}, "it has no coordinate reference system"),
+    ],
+    ids=["a mask of fewer bands", "nowhere on Earth"],
+)
+def test_a_file_that_lacks_what_is_read_of_it_is_an_unreadable_scene(
+    tmp_path: Path, engine: str, profile: dict[str, Any], words: str, side: int
+) -> None:
+    """It is named, and left empty on request, as any other scene that cannot be read."""
+    item = bare_item(["scl_mask_30m"], href=f"{tmp_path}/{{}}")
+    grid = from_origin(*ORIGIN, 30, 30)
+    with rasterio.open(
+        tmp_path / "scl_mask_30m.tiff", "w", driver="GTiff", dtype="uint8", height=side,
+        width=side, transform=grid, **profile,
+    ):  # fmt: skip
+        pass
+    box = GeoBox((12, 12), from_origin(ORIGIN[0], ORIGIN[1] - 3000, 30, 30), "EPSG:32611")
+    asked: dict[str, Any] = {"bands": ["static_landwater_mask"], "geobox": box, "engine": engine}
+    with pytest.raises(AssetReadError, match=f"'scl_mask_30m' of item 'scene' .*: {words}"):
+        constellr_stac.load(item, **asked).compute()
+    with pytest.warns(SceneLeftEmptyWarning, match=words):
+        cube = constellr_stac.load(item, errors="nan", **asked).compute()
+    assert (cube.static_landwater_mask == 255).all()
 
 
 def test_a_standard_deviation_is_no_temperature(tmp_path: Path) -> None:

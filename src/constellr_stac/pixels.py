@@ -101,11 +101,18 @@ def read_pixels(file: AssetFile, band: Band, geobox: GeoBox, params: RasterLoadP
             band of values asks for stored numbers.
 
     Raises:
-        AssetReadError: A part of a long file cannot be had.
+        AssetReadError: A part of a long file cannot be had; or the file lacks the band, or does
+            not say where its pixels are.
         RasterioIOError: The bytes are not a readable GeoTIFF.
     """
     dtype = np.dtype(params.dtype or "float32")
     with _opened(file, band, geobox, params) as (name, dataset):
+        if lack := _lack(dataset, band.index):
+            raise AssetReadError(
+                f"{file.reference.label} cannot be read: it has {lack}. Download it and look, or "
+                "leave the scene out.",
+                request_url=file.reference.href,
+            )
         stored_as = FileBand.of(dataset, band.index)
         own: Any = rio_geobox(dataset)
         as_values = not band.is_mask and dtype.kind == "f"
@@ -175,6 +182,13 @@ def _header(data: bytes) -> Header:
         return Header.of(dataset)
 
 
+def _lack(dataset: rasterio.DatasetReader, index: int) -> str | None:
+    """Say what a file lacks for a band of it to be read onto a grid, if anything."""
+    if index > dataset.count:
+        return f"no band {index}, only {dataset.count}"
+    return "no coordinate reference system" if dataset.crs is None else None
+
+
 @functools.lru_cache(maxsize=512)
 def _overlap(own: GeoBox, geobox: GeoBox, ttol: float = 0.05) -> ReprojectInfo:
     """Find where a file's grid and another meet; the scenes of one area ask the same each time."""
@@ -226,6 +240,8 @@ def _block_spans(
     name: str, index: int, geobox: GeoBox, params: RasterLoadParams
 ) -> list[tuple[int, int]]:
     with rasterio.open(name, sharing=False) as dataset:
+        if lack := _lack(dataset, index):
+            raise LookupError(lack)
         overlap = _overlap(rio_geobox(dataset), geobox, ttol=0.9 if params.nearest else 0.05)
         if roi_is_empty(overlap.roi_src):
             return []
