@@ -56,6 +56,16 @@ def test_a_search_is_described_as_what_it_finds(sandbox: Sandbox) -> None:
     assert {item.properties["proj:code"] for item in whole.items} == {"EPSG:32611"}
 
 
+def test_items_that_come_one_by_one_are_described(sandbox: Sandbox) -> None:
+    """An iterator, such as a search's ``items()``, can be gone through only once."""
+    search = constellr_stac.open_client().search(collections=["lstprecision"], max_items=3)
+    whole = constellr_stac.describe(search.items())
+    described = list(whole.items)
+    assert len(described) == whole.count == 3
+    assert {item.properties["proj:code"] for item in described} == {"EPSG:32611"}
+    assert all("eo:cloud_cover" in item.properties for item in described)
+
+
 def test_what_is_not_wanted_is_not_fetched(sandbox: Sandbox) -> None:
     """Without headers and documents nothing is asked of anybody."""
     items = found(sandbox)

@@ -7,6 +7,7 @@ here the metadata documents and file headers are fetched that it asks for, all a
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -102,6 +103,8 @@ def describe(
     """
     if isinstance(items, ItemSearch):
         items, copy = items.item_collection(), False  # nobody else holds them
+    elif isinstance(items, Iterator):
+        items = list(items)  # they are gone through more than once
     fetcher = shared_fetcher(Locations(auth, signer))
     documents = _documents(items_in(items), fetcher) if metadata else {}
     if headers:
