@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import numpy as np
 import odc.stac
 import pystac
 import pytest
+import rasterio
 import requests
 import rioxarray
 import stackstac
@@ -15,6 +17,7 @@ import xarray as xr
 
 import constellr_stac
 from constellr_stac import AssetReadError, Signer
+from layer_files import bare_item, write_file
 from real_scenes import found, truth
 
 if TYPE_CHECKING:
@@ -73,6 +76,29 @@ def test_what_is_not_wanted_is_not_fetched(sandbox: Sandbox) -> None:
     constellr_stac.describe(items, headers=False, metadata=False, copy=False)
     assert gets(sandbox) == []
     assert items[0].assets["lst"].extra_fields["bands"][0]["raster:scale"] == 0.01
+
+
+def test_items_of_one_id_in_two_collections_are_told_apart(tmp_path: Path) -> None:
+    """STAC wants an id to be unique within its collection only."""
+    items, truths = [], []
+    for number, collection in enumerate(["lstprecision", "lstfusion"]):
+        folder = tmp_path / collection
+        folder.mkdir()
+        write_file(folder / "lst.tiff", "lst")
+        item = bare_item(["lst", "metadata"], href=f"{folder}/{{}}")
+        item.collection_id = collection
+        place = rasterio.Affine(30, 0, 381060 + 3000 * number, 0, -30, 3746640)
+        with rasterio.open(folder / "lst.tiff", "r+") as file:
+            file.transform = place
+        document = {"aoi_cloud_cover": 10.0 * number}
+        (folder / "metadata.json").write_text(json.dumps(document), encoding="utf-8")
+        items.append(item)
+        truths.append((list(place)[:6], 10.0 * number))
+    whole = constellr_stac.describe(items).items
+    assert truths == [
+        (item.assets["lst"].extra_fields["proj:transform"], item.properties["eo:cloud_cover"])
+        for item in whole
+    ]
 
 
 def test_described_items_open_scaled_in_plain_tools(sandbox: Sandbox, tmp_path: Path) -> None:

@@ -107,21 +107,36 @@ def describe(
         items = list(items)  # they are gone through more than once
     fetcher = shared_fetcher(Locations(auth, signer))
     documents = _documents(items_in(items), fetcher) if metadata else {}
+
+    def document_of(item: pystac.Item) -> dict[str, Any] | None:
+        return documents.get(_name(item))
+
     if headers:
         # What the documents tell need not be read from the files.
-        told = complete(items, metadata=documents).items if documents else items
+        told = complete(items, metadata=document_of).items if documents else items
         found = _together(
-            {(item.id, key): (item, key) for item, key in headers_needed(told)},
+            {(*_name(item), key): (item, key) for item, key in headers_needed(told)},
             lambda place: _header(*place, fetcher),
         )
     else:
         found = {}
-    return complete(items, copy=copy, headers=found, metadata=documents)
+
+    def header_of(item: pystac.Item, key: str) -> Header | None:
+        return found.get((*_name(item), key))
+
+    return complete(items, copy=copy, headers=header_of, metadata=document_of)
 
 
-def _documents(items: Iterable[pystac.Item], fetcher: Fetcher) -> dict[str, dict[str, Any]]:
+def _name(item: pystac.Item) -> tuple[str | None, str]:
+    """Return what tells an item from others; an id does so within its collection."""
+    return item.collection_id, item.id
+
+
+def _documents(
+    items: Iterable[pystac.Item], fetcher: Fetcher
+) -> dict[tuple[str | None, str], dict[str, Any]]:
     wanted = {
-        item.id: (item, key)
+        _name(item): (item, key)
         for item in items
         if "eo:cloud_cover" not in item.properties and (key := metadata_asset(item)) is not None
     }
