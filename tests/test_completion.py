@@ -59,6 +59,13 @@ def test_a_search_is_described_as_what_it_finds(sandbox: Sandbox) -> None:
     assert {item.properties["proj:code"] for item in whole.items} == {"EPSG:32611"}
 
 
+def test_a_cloud_cover_of_null_is_none(sandbox: Sandbox) -> None:
+    """An item that has the field and says nothing in it is told it by its document."""
+    (item, *_) = found(sandbox)
+    item.properties["eo:cloud_cover"] = None
+    assert constellr_stac.describe(item).items.properties["eo:cloud_cover"] is not None
+
+
 def test_items_that_come_one_by_one_are_described(sandbox: Sandbox) -> None:
     """An iterator, such as a search's ``items()``, can be gone through only once."""
     search = constellr_stac.open_client().search(collections=["lstprecision"], max_items=3)

@@ -138,7 +138,8 @@ def _documents(
     wanted = {
         _name(item): (item, key)
         for item in items
-        if "eo:cloud_cover" not in item.properties and (key := metadata_asset(item)) is not None
+        if item.properties.get("eo:cloud_cover") is None
+        and (key := metadata_asset(item)) is not None
     }
     return _together(wanted, lambda place: _document(*place, fetcher))
 
