@@ -117,6 +117,24 @@ def test_grids_and_resampling_are_told(sandbox: Sandbox) -> None:
     assert "resampled" in str(coarse)
 
 
+def test_grids_that_some_files_of_an_item_state_are_told(sandbox: Sandbox) -> None:
+    """Those of the others are read; nothing is for an item that has none of the files."""
+    items = found(sandbox)[:3]
+    items[0].properties["proj:code"] = "EPSG:32611"
+    items[0].assets["lst"].extra_fields |= {
+        "proj:shape": GRID.shape, "proj:transform": list(GRID.transform)[:6],
+    }  # fmt: skip
+    bands = ["lst", "cloud_mask"]
+    told = constellr_stac.explain(items[0], bands, crs="EPSG:32611", resolution=30)
+    assert told.grids == {"EPSG:32611 at 30 x 30": 2}
+    del items[2].assets["lst"]
+    del items[2].assets["scl_mask_30m"]
+    sandbox.clear_requests()
+    told = constellr_stac.explain(items, bands)
+    assert told.grids == {"EPSG:32611 at 30 x 30": 4}
+    assert store(sandbox) == 1 + len(bands)
+
+
 def test_what_is_told_reads_well(sandbox: Sandbox) -> None:
     """Dimensions in the order of the arrays, files counted once for all their bands."""
     items = found(sandbox)[:2]

@@ -230,19 +230,20 @@ def _grids(plan: Plan | None) -> dict[str, tuple[int, bool]]:
     """Count the files on each native grid, and say whether it fits the cube's."""
     if plan is None:
         return {}
-    own: Sequence[Grids] = plan.grids
-    if not all(own):
-        own, _ = native_grids(plan.items, plan.selections, plan.fetcher)
     files = {
-        (number, source.asset_key): own[number][name]
+        (number, source.asset_key): (number, name)
         for name, selection in plan.selections.items()
         for number, source in enumerate(selection.sources)
         if source is not None
     }
+    own: Sequence[Grids] = plan.grids
+    if any(name not in own[number] for number, name in files.values()):
+        own, _ = native_grids(plan.items, plan.selections, plan.fetcher)
     grids: dict[str, tuple[int, bool]] = {}
-    for grid in files.values():
-        name = name_of(grid)
+    for number, variable in files.values():
+        grid = own[number][variable]
         fitting = fits(grid, plan.geobox)
+        name = name_of(grid)
         name += "" if fitting else ", which does not fit the cube's"
         grids[name] = (grids.get(name, (0, fitting))[0] + 1, fitting)
     return grids
