@@ -186,6 +186,7 @@ def test_cube_explains_before_it_reads(sandbox: Sandbox, here: Path) -> None:
     run = constellr("cube", "-c", "lstprecision", "-b", "lst", "-o", "x.zarr", "--explain")
     assert run.returncode == 0
     assert "15 (15 files)" in run.stdout
+    assert "15 files on EPSG:32611 at 30 x 30" in run.stdout
     assert list(here.iterdir()) == []
     assert len([request for request in sandbox.requests if request.server == "store"]) <= 2
 

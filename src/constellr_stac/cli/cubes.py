@@ -99,11 +99,11 @@ def cube(
     write = writer_for(output)
     if not explain:
         refuse_existing(output, overwrite=overwrite)
+    if explain:
+        _explain(terminal, items, query, loading)
+        return
     with terminal.working("Looking at the scenes …"):
         loaded = _loaded(scenes(items, query), loading)
-    if explain:
-        _explain(terminal, loaded)
-        return
     with replacing(output) as part, _bar(terminal):
         write(loaded, part)
     sizes = dict(loaded.sizes)
@@ -173,10 +173,11 @@ def _loaded(items: "list[pystac.Item]", loading: Loading) -> "xr.Dataset":
     return cube
 
 
-def _explain(terminal: Terminal, cube: "xr.Dataset") -> None:
+def _explain(terminal: Terminal, items: str | None, query: Query, loading: Loading) -> None:
     from constellr_stac.explanation import explain
 
-    explanation = explain(cube)
+    with terminal.working("Looking at the scenes …"):
+        explanation = explain(scenes(items, query), **loading.arguments())
     if terminal.as_json:
         terminal.json(dict(explanation.rows()))
     else:
