@@ -93,6 +93,29 @@ def test_an_orders_scenes_are_found_by_its_id(account: Account) -> None:
     assert len(list(search_order(first, max_items=3, **account.clients).items())) == 3
 
 
+@pytest.mark.parametrize("newer", [True, False])
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"filter": {"op": "<", "args": [{"property": "datetime"}, "2023-08-01"]}},
+        {"filter": '{"op": "<", "args": [{"property": "datetime"}, "2023-08-01"]}'},
+        {"filter": "datetime < '2023-08-01'", "filter_lang": "cql2-text"},
+        {"datetime": "2023-06/2023-07"},
+        {"bbox": [-118.3, 33.7, -118.1, 33.9], "datetime": "2023-06/2023-07"},
+        {"intersects": shapely.box(-118.3, 33.7, -118.1, 33.9), "datetime": "2023-06/2023-07"},
+    ],
+    ids=["JSON", "JSON as text", "text", "time", "box", "place"],
+)
+def test_what_else_is_searched_for_has_to_hold_too(words: dict[str, Any], *, newer: bool) -> None:
+    """A filter, a time, a box: whether the API knows orders or not."""
+    with opened(newer=newer) as account:
+        order = account.order()
+        account.everything_arrives()
+        found = list(search_order(order, **words, **account.clients).items())
+        assert 0 < len(found) < SCENES
+        assert all(str(item.datetime) < "2023-08" for item in found)
+
+
 def test_before_anything_came_the_search_is_by_id_and_finds_it_later(account: Account) -> None:
     """Where another order's scenes carry its id, the property is known: nothing came yet."""
     account.order()

@@ -23,7 +23,7 @@ from .orders.payloads import utc_of
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import date
 
     import pystac
@@ -59,7 +59,9 @@ def search_order(
         client: A STAC client for the search; default :func:`constellr_stac.open_client`.
         orders: A client for the order and its area, asked only where they are needed; default
             ``OrdersClient()``.
-        search: More for ``client.search``, such as ``sortby`` or ``max_items``.
+        search: More for ``client.search``, such as ``sortby`` or ``max_items``; a ``filter`` has to
+            hold, too. Where area and dates stand in for the order, ``bbox`` or ``intersects`` and
+            ``datetime`` take their place.
 
     Raises:
         NotFoundError: There is no such order.
@@ -68,9 +70,9 @@ def search_order(
         orders = orders or opened.enter_context(OrdersClient())
         client = client or _client_for(orders)
         order_id = order if isinstance(order, str) else _id_of(order)
-        by_id: dict[str, Any] = {"filter": _equals(_ORDER_ID, order_id), "filter_lang": "cql2-json"}
-        if _first(client, by_id, 1):
-            return client.search(**by_id, **search)
+        by_id = {**search, **_by_id(order_id, search)}
+        if _first(client, _by_id(order_id, {}), 1):
+            return client.search(**by_id)
         order = orders.get(order_id) if isinstance(order, str) else order
         by_place: dict[str, Any] = {
             "collections": [order.product_name.lower()],
@@ -79,7 +81,9 @@ def search_order(
         }
         others = _first(client, by_place, _PEEK)
         if any(_ORDER_ID in item.properties for item in others):
-            return client.search(**by_id, **search)  # known: there is just nothing yet
+            return client.search(**by_id)  # known: there is just nothing yet
+        if search.get("bbox") is not None:
+            del by_place["intersects"]  # the API takes one or the other
         return client.search(**{**by_place, **search})
 
 
@@ -241,8 +245,18 @@ def _may_pass(error: ConstellrError | SearchError) -> bool:
     return bool(status == _TOO_MANY or status >= _SERVER_ERRORS)
 
 
-def _equals(name: str, value: str) -> dict[str, Any]:
-    return {"op": "=", "args": [{"property": name}, value]}
+def _by_id(order_id: str, search: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the filter by an order's id, joined with the one that a search may have."""
+    own = {"op": "=", "args": [{"property": _ORDER_ID}, order_id]}
+    other, language = search.get("filter"), search.get("filter_lang")
+    if isinstance(other, str) and (language == "cql2-json" or other.lstrip().startswith("{")):
+        other = json.loads(other)
+    if isinstance(other, str):
+        quoted = order_id.replace("'", "''")
+        text = f"\"{_ORDER_ID}\" = '{quoted}' AND ({other})"
+        return {"filter": text, "filter_lang": "cql2-text"}
+    both = {"op": "and", "args": [own, other]} if other else own
+    return {"filter": both, "filter_lang": "cql2-json"}
 
 
 def _id_of(order: Order) -> str:
