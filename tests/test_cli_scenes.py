@@ -19,6 +19,7 @@ from pyproj import CRS
 
 from constellr_stac import ConstellrAuth
 from constellr_stac.sandbox import Fault
+from layer_files import written_item
 from real_scenes import truth
 from shell import constellr, converse, started
 
@@ -189,6 +190,18 @@ def test_cube_explains_before_it_reads(sandbox: Sandbox, here: Path) -> None:
     assert "15 files on EPSG:32611 at 30 x 30" in run.stdout
     assert list(here.iterdir()) == []
     assert len([request for request in sandbox.requests if request.server == "store"]) <= 2
+
+
+def test_an_explanation_as_json_has_all_grids(here: Path) -> None:
+    """As many as there are."""
+    item = written_item(here, ["lst", "vnir04"])
+    Path("items.json").write_text(json.dumps(item.to_dict()), encoding="utf-8")
+    run = constellr(
+        "cube", "items.json", "-b", "lst", "-b", "vnir04", "-o", "x.zarr", "--explain", "--json"
+    )
+    grids = json.loads(run.stdout)["grid"]
+    assert "1 file on EPSG:32611 at 10 x 10" in grids
+    assert "1 file on EPSG:32611 at 30 x 30" in grids
 
 
 @pytest.mark.parametrize(

@@ -179,7 +179,10 @@ def _explain(terminal: Terminal, items: str | None, query: Query, loading: Loadi
     with terminal.working("Looking at the scenes …"):
         explanation = explain(scenes(items, query), **loading.arguments())
     if terminal.as_json:
-        terminal.json(dict(explanation.rows()))
+        facts: dict[str, list[str]] = {}
+        for label, text in explanation.rows():
+            facts.setdefault(label, []).append(text)
+        terminal.json({label: "; ".join(texts) for label, texts in facts.items()})
     else:
         terminal.facts(explanation.rows())
 
