@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import odc.stac
 import pytest
 import rasterio
+import stackstac
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
@@ -18,9 +21,18 @@ from constellr_stac import AssetReadError
 from constellr_stac.assets import AssetFile, SceneLeftEmptyWarning
 from constellr_stac.grids import ResamplingWarning
 from constellr_stac.pixels import read_pixels
-from constellr_stac.products import LAYERS, Band
+from constellr_stac.products import LAYERS, Band, UnknownLayerWarning
 from constellr_stac.references import Reference
-from layer_files import DAY, DOCUMENTED, NIGHT, ORIGIN, bare_item, stored_numbers, written_item
+from layer_files import (
+    DAY,
+    DOCUMENTED,
+    EPSG,
+    NIGHT,
+    ORIGIN,
+    bare_item,
+    stored_numbers,
+    written_item,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,6 +121,31 @@ def test_the_file_is_believed_before_the_table_and_the_item_before_the_file(
     cube = constellr_stac.load(item, ["lst"], engine=engine).compute()
     own = np.where(stored == 1, np.nan, stored * 0.05 + 5.0).astype("float32")
     np.testing.assert_array_equal(cube.lst[0], own)
+
+
+@pytest.mark.parametrize("key", ["lst", "emissivity"])
+@pytest.mark.parametrize("fields", [{}, {"scale": 0.5, "offset": 100.0}], ids=["bare", "stated"])
+def test_plain_engines_believe_the_item_before_the_file(
+    tmp_path: Path, key: str, fields: dict[str, float]
+) -> None:
+    """Of a file that states its scale, both read the numbers that ``load`` gives."""
+    item = written_item(tmp_path, ["lst"], tags=True)
+    item.assets = {key: item.assets["lst"]}
+    (tmp_path / "lst.tiff").rename(tmp_path / f"{key}.tiff")
+    item.assets[key].href = f"{tmp_path}/{key}.tiff"
+    grid = GeoBox((12, 12), from_origin(*ORIGIN, 30, 30), "EPSG:32611")
+    item.geometry, item.bbox = grid.geographic_extent.json, [-180, -90, 180, 90]
+    item.properties["proj:epsg"] = EPSG
+    item.assets[key].extra_fields = {
+        "raster:bands": [fields], "proj:shape": [12, 12], "proj:transform": list(grid.affine)[:6],
+    }  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnknownLayerWarning)
+        cube = constellr_stac.load(item, [key]).compute()
+    plain = odc.stac.load([item], [key], driver="constellr_stac.OdcDriver", like=cube)
+    np.testing.assert_array_equal(plain[key], cube[key])
+    stacked = stackstac.stack([item.to_dict()], assets=[key], reader=constellr_stac.StackstacReader)
+    np.testing.assert_array_equal(stacked[:, 0].astype("float32"), cube[key])
 
 
 def test_an_item_described_before_is_not_scaled_twice(tmp_path: Path) -> None:

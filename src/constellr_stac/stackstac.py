@@ -123,13 +123,22 @@ class StackstacReader:
 
 
 def _documented(reference: Reference, scale_offset: tuple[float, float]) -> Band:
-    """Return the first band of an asset as the documents have it, unless the item says more."""
+    """Return the first band of an asset as the documents have it, unless the item says more.
+
+    What the item says otherwise, and that it says nothing of what nobody describes, goes before
+    the file, as it does for the other readers.
+    """
     layer = layer_of(reference.asset, reference.href)
-    band = (
-        layer.bands[0] if layer is not None and layer.bands else Band(1, "", resampling="nearest")
-    )
     scale, offset = map(float, scale_offset)
-    return band if (scale, offset) == (1, 0) else band.stored_as(scale=scale, offset=offset)
+    if layer is None or not layer.bands:
+        settled = frozenset({"scale", "offset"})
+        return Band(1, "", scale=scale, offset=offset, resampling="nearest", settled=settled)
+    band = layer.bands[0]
+    if (scale, offset) == (1, 0):  # stackstac's, of an item that says nothing
+        return band
+    stated = {"scale": scale, "offset": offset}
+    changed = {name for name, value in stated.items() if getattr(band, name) != value}
+    return band.but(**stated, settled=frozenset(changed))
 
 
 def _matches(error: AssetReadError, pattern: Exception) -> bool:
