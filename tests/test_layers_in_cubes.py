@@ -300,6 +300,24 @@ def test_a_file_that_lacks_what_is_read_of_it_is_an_unreadable_scene(
     assert (cube.static_landwater_mask == 255).all()
 
 
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@ENGINES
+def test_the_grid_is_found_behind_a_long_table_of_blocks(tmp_path: Path, engine: str) -> None:
+    """A file that is no COG may have so many that its CRS comes after the bytes read at first."""
+    item = bare_item(["lst"], href=f"{tmp_path}/{{}}")
+    blocks = 6000
+    grid = GeoBox((16, 16 * blocks), from_origin(*ORIGIN, 30, 30), "EPSG:32611")
+    with rasterio.open(
+        tmp_path / "lst.tiff", "w", driver="GTiff", dtype="uint16", count=1, height=16,
+        width=16 * blocks, crs="EPSG:32611", transform=grid.transform, tiled=True, blockxsize=16,
+        blockysize=16, sparse_ok=True,
+    ) as file:  # fmt: skip
+        file.write(np.full((1, 16, 16), 29000, "uint16"), window=((0, 16), (0, 16)))
+    cube = constellr_stac.load(item, ["lst"], engine=engine)
+    assert cube.odc.geobox == grid
+    np.testing.assert_array_equal(cube.lst[0, :, :16], np.float32(290.0))
+
+
 def test_a_standard_deviation_is_no_temperature(tmp_path: Path) -> None:
     """In degrees Celsius it is the same number of kelvin."""
     item = written_item(tmp_path, ["lst", "lst_std"])

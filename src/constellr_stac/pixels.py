@@ -162,7 +162,7 @@ def header_of(file: AssetFile) -> Header:
     try:
         try:
             return _header(file.head)
-        except RasterioIOError:
+        except (RasterioIOError, ValueError):  # cut off, perhaps: a long table comes before the CRS
             if file.whole:
                 raise
             return _header(file.patched([(0, file.size)]))
