@@ -326,6 +326,15 @@ def test_a_quicklook_chooses_the_temperature() -> None:
     assert "Red\n2023-07-03 15:25 UTC" in words(quicklook(cube[["red"]].isel(time=[0])))
 
 
+@pytest.mark.filterwarnings("ignore:grid_mapping=spatial_ref:UserWarning")  # odc-geo's
+def test_a_crs_is_not_drawn() -> None:
+    """It is the first variable of a NetCDF file that is opened without decoding coordinates."""
+    cube = small().rename(lst="red")
+    cube.red.attrs = {"long_name": "red", "units": "1"}
+    cube = cube.reset_coords("spatial_ref")[["spatial_ref", "red"]]
+    assert "Red" in words(quicklook(cube))
+
+
 @pytest.mark.parametrize(
     ("cube", "variable", "message"),
     [

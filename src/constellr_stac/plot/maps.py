@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
+from constellr_stac.masking import values_of
+
 from .canvas import (
     NO_DATA,
     figure_of,
@@ -238,15 +240,13 @@ def _variable(cube: xr.Dataset | xr.DataArray, name: str | None) -> xr.DataArray
     """Choose what to draw: what was asked for, else temperatures, else any values."""
     if isinstance(cube, xr.DataArray):
         return cube
-    values = [key for key, each in cube.data_vars.items() if "flag_values" not in each.attrs]
     if name is None:
+        values = list(values_of(cube))
         if not values:
             msg = f"The cube has no values to draw, only {', '.join(map(str, cube.data_vars))}."
             raise ValueError(msg)
         kelvin = "surface_temperature"
-        name = str(
-            next((k for k in values if cube[k].attrs.get("standard_name") == kelvin), values[0])
-        )
+        name = next((k for k in values if cube[k].attrs.get("standard_name") == kelvin), values[0])
     if name not in cube:
         raise ValueError(f"The cube has no {name!r}; it has {', '.join(map(str, cube.data_vars))}.")
     return cube[name]
