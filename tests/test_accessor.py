@@ -245,19 +245,19 @@ def test_only_the_chunks_of_a_place_are_read_and_only_when_computed() -> None:
 
 @pytest.mark.parametrize("crs", ["EPSG:4326", CRS])
 def test_zonal_statistics_are_those_of_each_series(crs: str) -> None:
-    """One column for each area, by the frame's own index; areas may overlap or lie outside."""
+    """By the frame's own index; areas may overlap, lie outside or be none."""
     cube = small()
     far = shapely.Point(500000, 3746640).buffer(50)
     tiny = shapely.Point(381075.5, 3746500).buffer(0.2)
     areas = gpd.GeoDataFrame(
-        {"name": list("abcd")},
-        index=["field", "half", "far", "tiny"],
-        geometry=[FIELD, shapely.box(381060, 3746460, 381180, 3746640), far, tiny],
+        {"name": list("abcde")},
+        index=["field", "half", "far", "tiny", "none"],
+        geometry=[FIELD, shapely.box(381060, 3746460, 381180, 3746640), far, tiny, None],
         crs=CRS,
     ).to_crs(crs)
     zonal = cube.constellr.zonal(areas)
     assert zonal["lst_mean"].dims == ("time", "zone")
-    assert zonal["zone"].values.tolist() == ["field", "half", "far", "tiny"]
+    assert zonal["zone"].values.tolist() == ["field", "half", "far", "tiny", "none"]
     assert {name for name in zonal.data_vars if str(name).startswith("lst_std")} == {
         f"lst_std_{each}" for each in ("mean", "median", "min", "max", "count")
     }
@@ -268,8 +268,9 @@ def test_zonal_statistics_are_those_of_each_series(crs: str) -> None:
     half = cube["lst"].values[:, :, :4].reshape(3, -1)
     np.testing.assert_allclose(zonal["lst_max"].sel(zone="half"), np.nanmax(half, axis=1))
     assert zonal["lst_count"].sel(zone="half").values.tolist() == [24, 23, 24]
-    assert zonal["lst_mean"].sel(zone=["far", "tiny"]).isnull().all()
-    assert (zonal["lst_count"].sel(zone=["far", "tiny"]) == 0).all()
+    empty = zonal.sel(zone=["far", "tiny", "none"])
+    assert empty["lst_mean"].isnull().all()
+    assert (empty["lst_count"] == 0).all()
     frame = zonal[["lst_mean"]].to_dataframe()
     assert frame.index.names == ["time", "zone"]
     only = cube.constellr.zonal(areas.geometry, statistics=["std"])

@@ -152,7 +152,8 @@ class ConstellrAccessor:
 
         Returns:
             Variables ``lst_mean``, … with dims (time, zone), ``zone`` being the index of
-            ``areas``; NaN (and a count of 0) where no pixel is valid or an area lies outside.
+            ``areas``; NaN (and a count of 0) where no pixel is valid, an area lies outside or
+            has no geometry.
             ``.to_dataframe()`` makes it a table.
 
         Raises:

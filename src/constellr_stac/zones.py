@@ -84,7 +84,9 @@ def outlines(cube: xr.Dataset, areas: Any) -> tuple[list[Any], list[Geometry]]:
         raise ValueError(msg)
     projected = series.to_crs(cube.odc.geobox.crs.to_wkt())
     crs = cube.odc.geobox.crs
-    return list(projected.index), [Geometry(shape, crs) for shape in projected]
+    nowhere = shapely.geometry.Polygon()  # where a row has no geometry
+    shapes = [nowhere if shape is None else shape for shape in projected]
+    return list(projected.index), [Geometry(shape, crs) for shape in shapes]
 
 
 def reduce_zone(
