@@ -25,8 +25,6 @@ ItemsArgument = Annotated[
     ),
 ]
 
-_IS_GEOJSON = ("{",)
-
 
 @dataclass(frozen=True)
 class Query:
