@@ -323,9 +323,11 @@ def test_the_grid_comes_from_a_fusion_document(change: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("change", [{"bbox_utm": [0, 0, 361, 360]}, {"utm_crs": None},
-    {"resolutions": []}, {"bbox_utm": None}])  # fmt: skip
+    {"resolutions": []}, {"bbox_utm": None}, {"resolutions": {"lst": 30}},
+    {"resolutions": "30 m"}, {"resolutions": [0, 0]}, {"bbox_utm": {"left": 381060.0}},
+    {"bbox_utm": [381060.0, 3746280.0]}, {"resolutions": [10, 10]}])  # fmt: skip
 def test_a_fusion_document_that_makes_no_grid_is_not_used(change: dict[str, Any]) -> None:
-    """Not a whole number of pixels, or a part missing: the header is asked."""
+    """No whole number of pixels, a part missing, another form or pixel: the header is asked."""
     description = describe(
         bare_item(["lst_20260601T12Z"]),
         metadata={"scene": FUSION | change},

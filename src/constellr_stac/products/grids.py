@@ -52,7 +52,7 @@ def documented_grid(document: Mapping[str, Any] | None) -> Header | None:
     """Return the grid that an LSTfusion metadata document names, if it names one.
 
     Its ``bbox_utm`` is taken as the outer edges of the pixels; a box that is no whole number of
-    pixels wide and high is not used.
+    pixels wide and high is not used, and neither is what is written in another form.
 
     Args:
         document: The content of ``metadata_yyyymmddThhZ.json``.
@@ -64,10 +64,13 @@ def documented_grid(document: Mapping[str, Any] | None) -> Header | None:
     if not (code and box and resolutions):
         return None
     sizes = resolutions if isinstance(resolutions, list) else [resolutions]
-    width, height = float(sizes[0]), float(sizes[-1])
-    left, bottom = float(box[0]), float(box[1])
-    right, top = float(box[len(box) // 2]), float(box[len(box) // 2 + 1])
-    columns, rows = (right - left) / width, (top - bottom) / height
+    try:
+        width, height = float(sizes[0]), float(sizes[-1])
+        left, bottom = float(box[0]), float(box[1])
+        right, top = float(box[len(box) // 2]), float(box[len(box) // 2 + 1])
+        columns, rows = (right - left) / width, (top - bottom) / height
+    except (TypeError, ValueError, LookupError, ZeroDivisionError):
+        return None
     if not (_is_count(columns) and _is_count(rows)):
         return None
     return Header(
@@ -139,6 +142,8 @@ def _write_grid(
 ) -> bool:
     """Write one grid to all of ``keys``, from the first source that knows it, if one does."""
     grid, source = documented_grid(document), "metadata"
+    if grid is not None and not _has_size(grid, asset_gsd(item, keys[0])):
+        grid = None
     if grid is None and header_of is not None:
         grid, source = header_of(item, keys[0]), "header"
     if grid is None:
@@ -184,9 +189,13 @@ def _crs(fields: Mapping[str, Any]) -> str | None:
 
 
 def _fits(item: pystac.Item, key: str, grid: Header) -> bool:
-    gsd = asset_gsd(item, key)
     sizes = {asset_gsd(item, other) for other in _data_keys(item)}
-    return len(sizes) == 1 or gsd is None or abs(grid.gsd - gsd) <= gsd * _SIZE_TOLERANCE
+    return len(sizes) == 1 or _has_size(grid, asset_gsd(item, key))
+
+
+def _has_size(grid: Header, gsd: float | None) -> bool:
+    """Say whether a grid's pixels have a size, as far as that is known."""
+    return gsd is None or abs(grid.gsd - gsd) <= gsd * _SIZE_TOLERANCE
 
 
 def _data_keys(item: pystac.Item) -> list[str]:
