@@ -820,6 +820,36 @@ def test_bytes_that_were_not_asked_for_are_no_missing_object(sandbox: Sandbox) -
         cube.compute()
 
 
+@pytest.mark.parametrize(
+    "headers", [{}, {"Content-Range": "bytes 0-9/*"}, {"Content-Range": "bytes 0-{last}/{size}"}]
+)
+def test_a_part_of_another_place_is_not_taken_for_pixels(
+    sandbox: Sandbox, tmp_path: Path, headers: dict[str, str]
+) -> None:
+    """A part says where in the file it is; what says otherwise, or nothing, is asked for again."""
+    grid = GeoBox((1024, 1024), from_origin(381060.0, 3746640.0, 30, 30), "EPSG:32611")
+    with rasterio.open(
+        tmp_path / "lst.tiff", "w", driver="COG", height=1024, width=1024, count=1,
+        dtype="uint16", nodata=65535, crs="EPSG:32611", transform=grid.transform, blocksize=256,
+        compress="none", overviews="NONE",
+    ) as file:  # fmt: skip
+        file.write(np.arange(1024 * 1024, dtype="uint32").astype("uint16").reshape(1024, 1024), 1)
+    content = (tmp_path / "lst.tiff").read_bytes()
+    item = found(sandbox)[0]
+    item.geometry = grid.geographic_extent.json
+    item.assets["lst"].href = sandbox.put("long/lst.tiff", content)
+    window = grid[900:1000, 600:700]
+    kelvin = constellr_stac.load([item], ["lst"], geobox=window).lst.compute()
+    length = _length(sandbox.requests[-1].headers["range"])
+    sandbox.clear_requests()
+    size = {"last": length - 1, "size": len(content)}
+    words = {name: text.format(**size) for name, text in headers.items()}
+    sandbox.fail(Fault("long", skip=1, status=206, body=content[:length], headers=words))
+    again = constellr_stac.load([item], ["lst"], geobox=window).lst.compute()
+    np.testing.assert_array_equal(again, kelvin)
+    assert len(sandbox.requests) == 3
+
+
 def test_urls_that_have_ended_are_not_kept_for_ever() -> None:
     """A process that searches for days keeps what it can still use."""
     locations = Locations()

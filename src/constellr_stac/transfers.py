@@ -236,11 +236,14 @@ class Transfer:
 
 
 def _body(answer: BaseHTTPResponse, start: int, stop: int) -> tuple[bytes, int] | None:
-    """Return the bytes asked for and the file's size; nothing if they are too few."""
+    """Return the bytes asked for and the file's size; nothing if they are others, or too few."""
     total = _TOTAL.match(answer.headers.get("Content-Range", ""))
     if answer.status == _BEYOND:
         return b"", int(total[1]) if total else start
-    if answer.status == _PART and total is not None:
+    if answer.status == _PART:
+        first = _START.match(answer.headers.get("Content-Range", ""))
+        if total is None or first is None or int(first[1]) != start:
+            return None
         content, size = answer.data, int(total[1])
         return (content, size) if len(content) == min(stop, size) - start else None
     return answer.data[start:stop], len(answer.data)  # a server that knows no ranges
