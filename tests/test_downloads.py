@@ -590,6 +590,22 @@ def test_what_is_asked_of_a_server_is_not_saved(sandbox: Sandbox, tmp_path: Path
     assert record["href"] == signed.partition("?")[0]
 
 
+@pytest.mark.parametrize("name", ["catalog.json", "lstprecision.json"])
+@pytest.mark.parametrize("damage", ["", "{", "[]", "{}", '{"type": "Feature"}'])
+def test_a_damaged_catalogue_is_named_and_written_anew_without_it(
+    sandbox: Sandbox, tmp_path: Path, name: str, damage: str
+) -> None:
+    """A disk that lost power may leave an empty file; the scenes are not to be lost with it."""
+    item = an_item(sandbox, {"one": b"1"})
+    download(item, tmp_path)
+    (tmp_path / name).write_text(damage)
+    with pytest.raises(DownloadError, match=rf"{name}' holds no STAC .*Move it away"):
+        download(item, tmp_path)
+    (tmp_path / name).unlink()
+    assert len(download(item, tmp_path).skipped) == 1
+    assert [item.id for item in opened(tmp_path)] == ["scene"]
+
+
 def test_a_catalogue_grows(sandbox: Sandbox, tmp_path: Path) -> None:
     """Run by run, collection by collection; no item is in it twice."""
     one, two = (an_item(sandbox, {"a": b"a"}, name) for name in ("one", "two"))

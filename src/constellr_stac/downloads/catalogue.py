@@ -14,7 +14,7 @@ import pystac
 from pystac.extensions.file import FileExtension
 from pystac.stac_io import DefaultStacIO
 
-from constellr_stac.errors import redact
+from constellr_stac.errors import DownloadError, redact
 
 from .disk import write_whole
 from .wanted import CATALOG, collection_document
@@ -30,6 +30,16 @@ __all__ = ["Catalogue"]
 
 _LEFT_OUT = {"self", "root", "parent", "collection", "child", "item", "items", "canonical"}
 _GEOJSON = "application/geo+json"
+_NOT_STAC = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    pystac.STACError,
+    pystac.STACTypeError,
+)
+"""What pystac raises where there is something else."""
+
 _DESCRIPTION = "Scenes downloaded from Constellr's API by constellr_stac."
 
 
@@ -138,9 +148,20 @@ class Catalogue:
         )
 
     def _read(self, kind: type[Any], document: PurePosixPath) -> Any:
-        """Read what an earlier run has written, if it has."""
+        """Read what an earlier run has written, if it has.
+
+        Raises:
+            DownloadError: It is damaged.
+        """
         path = self._folder / document
-        return kind.from_file(str(path), stac_io=self._io) if path.exists() else None
+        try:
+            return kind.from_file(str(path), stac_io=self._io) if path.exists() else None
+        except _NOT_STAC as error:
+            raise DownloadError(
+                f"{str(path)!r} holds no STAC {kind.__name__.lower()} any more. Move it away, and "
+                "run the downloads into this folder again: files that are there are not brought "
+                "again, and it is written anew."
+            ) from error
 
     def _place(self, thing: pystac.STACObject, document: PurePosixPath) -> None:
         thing.set_self_href(str(self._folder / document))
