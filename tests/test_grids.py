@@ -253,11 +253,14 @@ def test_a_crs_that_there_is_not_says_so(tmp_path: Path) -> None:
         constellr_stac.load(scene(tmp_path, 32611, (380000, 3740000)), crs="EPSG:99999")
 
 
-def test_a_box_of_latitudes_and_longitudes_says_so(tmp_path: Path) -> None:
-    """A box whose latitudes are no latitudes is told as one."""
+@pytest.mark.parametrize(
+    "box", [(33.74, -118.29, 33.86, -118.15), (-118.29, 33.74, 0, -118.15, 33.86, 9), (1, 2)]
+)
+def test_a_box_of_latitudes_and_longitudes_says_so(tmp_path: Path, box: tuple[float, ...]) -> None:
+    """A box whose latitudes are no latitudes, or one with heights, is told as one."""
     item = scene(tmp_path, 32611, (380000, 3740000))
     with pytest.raises(ValueError, match="bbox= is west, south, east, north in degrees"):
-        constellr_stac.load(item, bbox=(33.74, -118.29, 33.86, -118.15))
+        constellr_stac.load(item, bbox=box)
 
 
 def test_a_scene_that_is_nowhere_says_so(tmp_path: Path) -> None:

@@ -55,6 +55,7 @@ GRID_ARGUMENTS = (
 _HEADER_BYTES = 1 << 15
 _PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
 _HALF_TURN = 180.0
+_EDGES = 4
 _LEAST_METRES = 0.01
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # an item has to have a time; a place has none
 
@@ -274,10 +275,10 @@ def _check_asked(items: Sequence[pystac.Item], asked: Mapping[str, Any]) -> None
 
 def _check_box(box: Sequence[float], scenes: Sequence[Sequence[float]]) -> None:
     """Refuse a box that cannot be, or that no scene touches: its numbers may be swapped."""
-    west, south, east, north = box
     pole = _HALF_TURN / 2
-    if not -pole <= south <= north <= pole:
-        raise ValueError(f"bbox= is west, south, east, north in degrees, not {box}.")
+    if len(box) != _EDGES or not -pole <= box[1] <= box[3] <= pole:
+        raise ValueError(f"bbox= is west, south, east, north in degrees, not {tuple(box)}.")
+    west, south, east, north = box
     if not scenes or any(not w <= e <= _HALF_TURN for w, _, e, _ in (box, *scenes)):
         return  # across the antimeridian, all is more complicated
     if all(w > east or e < west or s > north or n < south for w, s, e, n in scenes):
