@@ -92,7 +92,8 @@ def load(
         units: Of temperatures: ``"K"`` or ``"degC"``.
         raw: Stored integers instead of physical values.
         groupby: What makes a time step: ``"time"`` (one acquisition; scenes of the same second
-            are joined), ``"solar_day"``, ``"id"`` or a property that all items have.
+            are joined), ``"solar_day"``, ``"id"`` or a property that all items have. Each variable
+            is joined by itself and then masked: mask scenes of different times with ``"id"``.
         resampling: For scenes that do not fit onto the grid: a method, or one for each variable
             (``"*"`` for the others); default bilinear for values. Masks are always ``nearest``.
         errors: ``"raise"``, or ``"nan"``: leave scenes that cannot be read empty and warn.
