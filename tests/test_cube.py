@@ -407,9 +407,10 @@ def test_scenes_are_grouped_by_a_property_that_all_have(tmp_path: Path) -> None:
     """A name that is misspelt is an error, and does not make one step of a whole summer."""
     items = [made_up(tmp_path, name, time=f"2023-07-0{name}T05:00:00Z") for name in "123"]
     for item, satellite in zip(items, ("A", "B", "A"), strict=True):
-        item.properties["platform"] = satellite
-    cube = constellr_stac.load(items, ["lst"], groupby="platform")
-    assert list(cube.id.values) == ["1, 3", "2"]
+        item.properties |= {"platform": satellite, "instruments": [satellite]}
+    for name in ("platform", "instruments"):
+        cube = constellr_stac.load(items, ["lst"], groupby=name)
+        assert list(cube.id.values) == ["1, 3", "2"]
     with pytest.raises(ValueError, match="'1' has no property 'solarday' to group scenes by"):
         constellr_stac.load(items, ["lst"], groupby="solarday")
     del items[1].properties["platform"]

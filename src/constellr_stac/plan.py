@@ -6,7 +6,7 @@ engines only carry it out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
@@ -36,7 +36,7 @@ from .products import resolve_bands
 from .references import reference
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Callable, Sequence
 
     import pystac
     from odc.geo.geobox import GeoBox
@@ -233,7 +233,8 @@ def _group_key(groupby: GroupBy, geobox: GeoBox) -> Callable[[pystac.Item], Any]
 
     def stated(item: pystac.Item) -> Any:
         try:
-            return item.properties[str(groupby)]
+            value = item.properties[str(groupby)]
+            return value if isinstance(value, Hashable) else repr(value)  # such as a list
         except KeyError:
             msg = (
                 f"Item {item.id!r} has no property {groupby!r} to group scenes by: groupby= is "
