@@ -469,6 +469,27 @@ def test_a_scene_that_cannot_be_read_is_left_empty_on_request(
 
 
 @ENGINES
+def test_a_scene_that_cannot_be_read_does_not_have_to_tell_the_grid(
+    sandbox: Sandbox, engine: str
+) -> None:
+    """Left empty on request, it is another scene of the area whose header is read."""
+    items = found(sandbox)[:3]
+    sandbox.delete(f"LA harbor+port/{items[0].id}/lst.tiff")
+    with pytest.raises(AssetReadError, match=items[0].id):
+        constellr_stac.load(items, ["lst"], engine=engine)
+    cube = constellr_stac.load(items, ["lst"], engine=engine, errors="nan")
+    assert cube.odc.geobox == GRID
+    with pytest.warns(SceneLeftEmptyWarning, match=items[0].id):
+        computed = cube.compute()
+    assert np.isnan(computed.lst[0]).all()
+    assert_true(computed.isel(time=[1, 2]))
+    for item in items[1:]:
+        sandbox.delete(f"LA harbor+port/{item.id}/lst.tiff")
+    with pytest.raises(AssetReadError, match="404"):
+        constellr_stac.load(items, ["lst"], engine=engine, errors="nan")
+
+
+@ENGINES
 def test_each_cube_warns_of_its_own_empty_scenes(sandbox: Sandbox, engine: str) -> None:
     """What was told of one cube is told of the next, too."""
     items = found(sandbox)[:2]

@@ -238,7 +238,8 @@ def _grids(plan: Plan | None) -> dict[str, tuple[int, bool]]:
     }
     own: Sequence[Grids] = plan.grids
     if any(name not in own[number] for number, name in files.values()):
-        own, _ = native_grids(plan.items, plan.selections, plan.fetcher)
+        lenient = plan.errors == "nan"
+        own, _ = native_grids(plan.items, plan.selections, plan.fetcher, lenient=lenient)
     grids: dict[str, tuple[int, bool]] = {}
     for number, variable in files.values():
         grid = own[number][variable]

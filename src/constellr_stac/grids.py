@@ -9,6 +9,7 @@ import json
 import warnings
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from odc.stac import output_geobox, parse_items
 from pyproj.exceptions import CRSError
 
 from .assets import MAX_REQUESTS, Fetcher
+from .errors import AssetReadError
 from .pixels import ResamplingWarning, header_of, name_of
 from .products import asset_gsd, stated_grid
 from .references import reference
@@ -53,6 +55,7 @@ GRID_ARGUMENTS = (
 """The arguments of :func:`odc.stac.load` that decide the grid."""
 
 _HEADER_BYTES = 1 << 15
+_TRIES = 5  # files of one area, before the grid is given up
 _PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
 _HALF_TURN = 180.0
 _EDGES = 4
@@ -121,6 +124,8 @@ def native_grids(
     items: Sequence[pystac.Item],
     selections: Mapping[str, BandSelection],
     fetcher: Fetcher | None,
+    *,
+    lenient: bool = False,
 ) -> tuple[list[Grids], frozenset[tuple[int, str]]]:
     """Return the files' own grids: as the items state them, else from one header each footprint.
 
@@ -128,6 +133,9 @@ def native_grids(
         items: The scenes.
         selections: The variables.
         fetcher: Reads headers, all at once; ``None`` leaves out what items do not state.
+
+    Keyword Args:
+        lenient: Whether another file's header will do where one cannot be read.
 
     Returns:
         The grids, and which of them (item and variable) are another file's and so presumed.
@@ -152,18 +160,35 @@ def native_grids(
     if not unknown or fetcher is None:
         return grids, frozenset()
 
-    def measure(places: list[tuple[int, str, str]]) -> GeoBox:
-        number, _, key = places[0]
-        return _grid(header_of(fetcher.header(reference(items[number], key), _HEADER_BYTES)))
+    def measure(places: list[tuple[int, str, str]]) -> tuple[tuple[int, str], GeoBox]:
+        files = list(dict.fromkeys((number, key) for number, _, key in places))
+        return _measured(items, files[: _TRIES if lenient else 1], fetcher)
 
     presumed = set()
     with ThreadPoolExecutor(min(MAX_REQUESTS, len(unknown))) as pool:
-        for places, grid in zip(unknown.values(), pool.map(measure, unknown.values()), strict=True):
+        for places, (measured, grid) in zip(
+            unknown.values(), pool.map(measure, unknown.values()), strict=True
+        ):
             for number, name, key in places:
                 grids[number][name] = grid
-                if (number, key) != (places[0][0], places[0][2]):
+                if (number, key) != measured:
                     presumed.add((number, name))
     return grids, frozenset(presumed)
+
+
+def _measured(
+    items: Sequence[pystac.Item], files: Sequence[tuple[int, str]], fetcher: Fetcher
+) -> tuple[tuple[int, str], GeoBox]:
+    """Return the first of some files whose header can be read, and its grid."""
+
+    def grid_of(number: int, key: str) -> GeoBox:
+        return _grid(header_of(fetcher.header(reference(items[number], key), _HEADER_BYTES)))
+
+    *others, last = files
+    for file in others:
+        with suppress(AssetReadError):
+            return file, grid_of(*file)
+    return last, grid_of(*last)
 
 
 def _grid(header: Header) -> GeoBox:

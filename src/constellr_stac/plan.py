@@ -150,7 +150,9 @@ def make_plan(
         fetcher.locations.remember(item)
     _check_credentials(scenes, selections, fetcher.locations)
     open_question = needs_native_grids(**grid_arguments)
-    grids, presumed = native_grids(scenes, selections, fetcher if open_question else None)
+    grids, presumed = native_grids(
+        scenes, selections, fetcher if open_question else None, lenient=errors == "nan"
+    )
     geobox = cube_grid(scenes, grids, **grid_arguments)
     steps = _steps(scenes, groupby, geobox)
     return Plan(
