@@ -708,6 +708,15 @@ def test_busy_server_is_asked_again(sandbox: Sandbox, status: int) -> None:
     )
 
 
+@pytest.mark.parametrize("wait", ["0.2", "soon", ""])
+def test_wait_that_is_no_number_of_seconds(sandbox: Sandbox, wait: str) -> None:
+    """A busy server that says how long in a way of its own is asked again as any other."""
+    client = opened(sandbox)
+    sandbox.fail(Fault("/search", status=503, headers={"Retry-After": wait}))
+    assert found(client, ids=ids(sandbox)[:1])
+    assert len(asked(sandbox)) == 2
+
+
 def test_dropped_connection_is_made_again(sandbox: Sandbox) -> None:
     """A search whose connection drops is sent again."""
     client = opened(sandbox)
