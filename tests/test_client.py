@@ -177,8 +177,10 @@ def test_auth_brings_its_url(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delenv("CONSTELLR_API_URL")
     auth = ConstellrAuth(base_url=sandbox.api_url)
     assert found(open_client(auth=auth), ids=ids(sandbox)[:1]) == ids(sandbox)[:1]
-    with pytest.raises(ValueError, match="does not go to"):
-        open_client("https://api.constellr.com", auth=auth)
+    assert open_client(f"{sandbox.api_url}/stac/", auth=auth)
+    for other in ("https://api.constellr.com", f"{sandbox.api_url}/staging"):
+        with pytest.raises(ValueError, match="does not go to"):
+            open_client(other, auth=auth)
 
 
 def test_http_is_for_this_machine(sandbox: Sandbox) -> None:
