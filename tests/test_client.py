@@ -48,6 +48,8 @@ from constellr_stac.stac_io import ConstellrIO, for_pystac
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import requests
+
     from constellr_stac.client import ConstellrClient
 
 PRODUCT = "lstprecision"
@@ -221,7 +223,13 @@ def test_nobody_there() -> None:
 
 @pytest.mark.parametrize(
     ("body", "said"),
-    [(b"<html>Welcome</html>", "no JSON"), (b"[]", "no JSON object"), (b"\xff{}", "no JSON")],
+    [
+        (b"<html>Welcome</html>", "no JSON"),
+        (b"[]", "no JSON object"),
+        (b"\xff{}", "no JSON"),
+        (b"1" * 10_000, "no JSON"),
+        (b"[" * 100_000, "no JSON"),
+    ],
 )
 def test_not_the_api(sandbox: Sandbox, body: bytes, said: str) -> None:
     """An answer that is no STAC document says so, instead of failing somewhere below."""
@@ -694,6 +702,26 @@ def test_wrong_search(sandbox: Sandbox) -> None:
         found(opened(sandbox), bbox=HARBOUR, intersects=box(*HARBOUR))
     with pytest.raises(ValidationError, match="limit"):
         found(opened(sandbox), limit=10_000)
+
+
+def test_failures_of_a_modifier_are_its_own(sandbox: Sandbox) -> None:
+    """What somebody's own request modifier raises is not taken for an answer of the API."""
+
+    def modify(request: requests.Request) -> requests.Request:
+        raise ValueError(f"no session was chosen for {request.method}")
+
+    with pytest.raises(ValueError, match="no session was chosen for GET") as caught:
+        open_client(request_modifier=modify)
+    assert not isinstance(caught.value, ConstellrError)
+    assert not asked(sandbox)
+
+
+def test_redirect_to_nowhere(sandbox: Sandbox) -> None:
+    """A redirect that no URL can be made of is a failure to answer."""
+    client = opened(sandbox)
+    sandbox.fail(Fault("/collections/", status=302, headers={"Location": "http://["}))
+    with pytest.raises(APIConnectionError, match="was not answered"):
+        client.get_collection(PRODUCT)
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
