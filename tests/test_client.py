@@ -204,8 +204,23 @@ def test_wrong_password(sandbox: Sandbox) -> None:
     """A wrong password is tried once, and the error does not repeat it."""
     with pytest.raises(AuthenticationError) as caught:
         open_client(auth=Password(sandbox.username, "wrong"))
+    assert not isinstance(caught.value, PystacAPIError)
     assert "wrong" not in str(caught.value)
     assert [one.path for one in sandbox.requests] == ["/token"]
+
+
+def test_no_tokens_any_more(sandbox: Sandbox) -> None:
+    """Where there are no tokens any more, nobody knows whether there is such a thing."""
+    client = opened(sandbox)
+    collection = client.get_collection(PRODUCT)
+    assert collection
+    sandbox.revoke_tokens()
+    sandbox.fail(Fault("/token", status=404, times=2))
+    with pytest.raises(NotFoundError, match="/token"):
+        client.get_collection("another")
+    with pytest.raises(NotFoundError, match="/token"):
+        collection.get_item(ids(sandbox)[0])
+    assert client.get_collection("another") is None
 
 
 def test_nobody_there() -> None:
@@ -213,6 +228,9 @@ def test_nobody_there() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        with pytest.raises(APIConnectionError, match="/token was not answered") as caught:
+            open_client(url, auth=Password("me", "sEcReT"))
+        assert isinstance(caught.value, PystacAPIError)
         with pytest.raises(APIConnectionError, match="CONSTELLR_API_URL") as caught:
             open_client(url, auth=ApiKey("sEcReT"))
     assert isinstance(caught.value, PystacAPIError)

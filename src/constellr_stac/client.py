@@ -104,7 +104,9 @@ class ConstellrClient(pystac_client.Client):
         """
         try:
             return super().get_collection(collection_id)
-        except NotFoundError:  # pystac-client 0.8 raises what 0.9 takes for an answer
+        except NotFoundError as error:  # pystac-client 0.8 raises what 0.9 takes for an answer
+            if not (error.request_url or "").startswith(self._collections_href()):
+                raise  # it is the token that is not found
             return None
 
     def search(

@@ -14,7 +14,14 @@ from urllib3.exceptions import HTTPError
 
 from .auth import ConstellrAuth, api_session
 from .documents import Documents
-from .errors import APIConnectionError, APIError, ConstellrError, NotFoundError, redact_url
+from .errors import (
+    APIConnectionError,
+    APIError,
+    AuthenticationError,
+    ConstellrError,
+    NotFoundError,
+    redact_url,
+)
 from .transport import cause_of, without_frames
 
 if TYPE_CHECKING:
@@ -118,6 +125,12 @@ class ConstellrIO(StacApiIO):
             _log.debug("%s %s", method, redact_url(href))
             how = self.session.merge_environment_settings(prepared.url, {}, None, None, None)
             response = self.session.send(prepared, timeout=self.timeout, **how)
+        except (AuthenticationError, NotFoundError):
+            # Not for those who catch what the API says of items; and where there are no tokens,
+            # pystac-client would say that there is no such item.
+            raise
+        except (APIError, APIConnectionError) as error:  # from where tokens are had
+            raise for_pystac(error) from error.__cause__
         except ConstellrError:
             raise
         # requests' own are OSErrors; a redirect that leads nowhere is a ValueError of urllib's.
