@@ -714,6 +714,16 @@ def test_status_is_a_typed_error(sandbox: Sandbox, status: int, kind: type[APIEr
     assert len(asked(sandbox)) == 1
 
 
+@pytest.mark.parametrize("body", [b"Bad\n\ngateway", b'{"detail": "Bad\\n\\ngateway"}'])
+def test_detail_is_one_line(sandbox: Sandbox, body: bytes) -> None:
+    """What the server says in several lines is told in one."""
+    client = opened(sandbox)
+    sandbox.fail(Fault("/search", status=500, body=body))
+    with pytest.raises(ServerError, match=r": Bad gateway\. Try") as caught:
+        found(client)
+    assert caught.value.detail == "Bad gateway"
+
+
 def test_wrong_search(sandbox: Sandbox) -> None:
     """What the API says about a wrong search reaches the user."""
     with pytest.raises(BadRequestError, match="bbox and intersects"):
