@@ -803,11 +803,14 @@ def test_an_answer_that_is_no_item_names_the_asset(make: Callable[..., Sandbox])
     sandbox = make(presigned=True)
     cube = cube_of(sandbox, 1)
     sandbox.advance(timedelta(hours=2))
-    for body in (b"<html>Log in", b'{"type": "Feature"}', b"[]"):
+    for body in (b"<html>Log in", b'{"type": "Feature"}', b"[]", b"[" * 100_000):
         sandbox.fail(Fault("/items/", status=200, body=body))
         with pytest.raises(AssetReadError, match=r"asset 'lst' .* with no STAC item") as caught:
             cube.compute()
         assert caught.value.status_code == 200
+    sandbox.fail(Fault("/items/", status=302, headers={"Location": "http://["}))
+    with pytest.raises(AssetReadError, match=r"asset 'lst' .* was not answered"):
+        cube.compute()
 
 
 def test_bytes_that_were_not_asked_for_are_no_missing_object(sandbox: Sandbox) -> None:
