@@ -152,6 +152,25 @@ def test_the_body_of_a_request_is_sent_again_whole(sandbox: Sandbox) -> None:
     assert len({exchange.body for exchange in sent(sandbox, "/stac/search")}) == 1
 
 
+def test_a_body_that_is_used_up_is_not_sent_again_empty(sandbox: Sandbox) -> None:
+    """What was given piece by piece is gone: the caller hears of it, and can send it again."""
+    auth = auth_of(sandbox)
+    auth.token()
+    sandbox.revoke_tokens()
+    headers = {"Content-Type": "application/json"}
+
+    def search() -> requests.Response:
+        pieces = (piece for piece in (b'{"limit"', b": 2}"))
+        return requests.post(
+            f"{sandbox.api_url}/stac/search", data=pieces, headers=headers, auth=auth, timeout=10
+        )
+
+    with pytest.raises(requests.exceptions.UnrewindableBodyError, match="Send the request again"):
+        search()
+    assert len(search().json()["features"]) == 2
+    assert len(sent(sandbox, "/stac/search")) == 2
+
+
 def test_a_file_as_a_body_is_sent_again_from_its_beginning(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:

@@ -48,6 +48,8 @@ from constellr_stac.stac_io import ConstellrIO, for_pystac
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import requests
+
     from constellr_stac.client import ConstellrClient
 
 PRODUCT = "lstprecision"
@@ -177,8 +179,10 @@ def test_auth_brings_its_url(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delenv("CONSTELLR_API_URL")
     auth = ConstellrAuth(base_url=sandbox.api_url)
     assert found(open_client(auth=auth), ids=ids(sandbox)[:1]) == ids(sandbox)[:1]
-    with pytest.raises(ValueError, match="does not go to"):
-        open_client("https://api.constellr.com", auth=auth)
+    assert open_client(f"{sandbox.api_url}/stac/", auth=auth)
+    for other in ("https://api.constellr.com", f"{sandbox.api_url}/staging"):
+        with pytest.raises(ValueError, match="does not go to"):
+            open_client(other, auth=auth)
 
 
 def test_http_is_for_this_machine(sandbox: Sandbox) -> None:
@@ -200,8 +204,23 @@ def test_wrong_password(sandbox: Sandbox) -> None:
     """A wrong password is tried once, and the error does not repeat it."""
     with pytest.raises(AuthenticationError) as caught:
         open_client(auth=Password(sandbox.username, "wrong"))
+    assert not isinstance(caught.value, PystacAPIError)
     assert "wrong" not in str(caught.value)
     assert [one.path for one in sandbox.requests] == ["/token"]
+
+
+def test_no_tokens_any_more(sandbox: Sandbox) -> None:
+    """Where there are no tokens any more, nobody knows whether there is such a thing."""
+    client = opened(sandbox)
+    collection = client.get_collection(PRODUCT)
+    assert collection
+    sandbox.revoke_tokens()
+    sandbox.fail(Fault("/token", status=404, times=2))
+    with pytest.raises(NotFoundError, match="/token"):
+        client.get_collection("another")
+    with pytest.raises(NotFoundError, match="/token"):
+        collection.get_item(ids(sandbox)[0])
+    assert client.get_collection("another") is None
 
 
 def test_nobody_there() -> None:
@@ -209,6 +228,9 @@ def test_nobody_there() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        with pytest.raises(APIConnectionError, match="/token was not answered") as caught:
+            open_client(url, auth=Password("me", "sEcReT"))
+        assert isinstance(caught.value, PystacAPIError)
         with pytest.raises(APIConnectionError, match="CONSTELLR_API_URL") as caught:
             open_client(url, auth=ApiKey("sEcReT"))
     assert isinstance(caught.value, PystacAPIError)
@@ -219,7 +241,13 @@ def test_nobody_there() -> None:
 
 @pytest.mark.parametrize(
     ("body", "said"),
-    [(b"<html>Welcome</html>", "no JSON"), (b"[]", "no JSON object"), (b"\xff{}", "no JSON")],
+    [
+        (b"<html>Welcome</html>", "no JSON"),
+        (b"[]", "no JSON object"),
+        (b"\xff{}", "no JSON"),
+        (b"1" * 10_000, "no JSON"),
+        (b"[" * 100_000, "no JSON"),
+    ],
 )
 def test_not_the_api(sandbox: Sandbox, body: bytes, said: str) -> None:
     """An answer that is no STAC document says so, instead of failing somewhere below."""
@@ -686,12 +714,42 @@ def test_status_is_a_typed_error(sandbox: Sandbox, status: int, kind: type[APIEr
     assert len(asked(sandbox)) == 1
 
 
+@pytest.mark.parametrize("body", [b"Bad\n\ngateway", b'{"detail": "Bad\\n\\ngateway"}'])
+def test_detail_is_one_line(sandbox: Sandbox, body: bytes) -> None:
+    """What the server says in several lines is told in one."""
+    client = opened(sandbox)
+    sandbox.fail(Fault("/search", status=500, body=body))
+    with pytest.raises(ServerError, match=r": Bad gateway\. Try") as caught:
+        found(client)
+    assert caught.value.detail == "Bad gateway"
+
+
 def test_wrong_search(sandbox: Sandbox) -> None:
     """What the API says about a wrong search reaches the user."""
     with pytest.raises(BadRequestError, match="bbox and intersects"):
         found(opened(sandbox), bbox=HARBOUR, intersects=box(*HARBOUR))
     with pytest.raises(ValidationError, match="limit"):
         found(opened(sandbox), limit=10_000)
+
+
+def test_failures_of_a_modifier_are_its_own(sandbox: Sandbox) -> None:
+    """What somebody's own request modifier raises is not taken for an answer of the API."""
+
+    def modify(request: requests.Request) -> requests.Request:
+        raise ValueError(f"no session was chosen for {request.method}")
+
+    with pytest.raises(ValueError, match="no session was chosen for GET") as caught:
+        open_client(request_modifier=modify)
+    assert not isinstance(caught.value, ConstellrError)
+    assert not asked(sandbox)
+
+
+def test_redirect_to_nowhere(sandbox: Sandbox) -> None:
+    """A redirect that no URL can be made of is a failure to answer."""
+    client = opened(sandbox)
+    sandbox.fail(Fault("/collections/", status=302, headers={"Location": "http://["}))
+    with pytest.raises(APIConnectionError, match="was not answered"):
+        client.get_collection(PRODUCT)
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
@@ -706,6 +764,15 @@ def test_busy_server_is_asked_again(sandbox: Sandbox, status: int) -> None:
         asked(sandbox)
         == [("POST", "/stac/search")] * 2 + [("GET", f"/stac/collections/{PRODUCT}")] * 2
     )
+
+
+@pytest.mark.parametrize("wait", ["0.2", "soon", ""])
+def test_wait_that_is_no_number_of_seconds(sandbox: Sandbox, wait: str) -> None:
+    """A busy server that says how long in a way of its own is asked again as any other."""
+    client = opened(sandbox)
+    sandbox.fail(Fault("/search", status=503, headers={"Retry-After": wait}))
+    assert found(client, ids=ids(sandbox)[:1])
+    assert len(asked(sandbox)) == 2
 
 
 def test_dropped_connection_is_made_again(sandbox: Sandbox) -> None:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import logging
+import ssl
 import threading
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
-from urllib3.exceptions import HTTPError
+import requests
+from urllib3.exceptions import HTTPError, SSLError
 
+from constellr_stac import connections as module
 from constellr_stac.connections import Connections
 from constellr_stac.signing import Signer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from constellr_stac.sandbox import Sandbox
 
@@ -124,3 +129,48 @@ def test_proxies_are_those_of_the_environment(
         b"http://store.example/a?X-Amz-Signature=1f"
     )
     assert got(f"{server.url}/b", connections) == b"/b"
+
+
+def self_signed(folder: Path) -> Path:
+    """Write a certificate for ``localhost``, and its key, into one file."""
+    x509 = pytest.importorskip("cryptography.x509")
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(datetime.now(UTC) - timedelta(days=1))
+        .not_valid_after(datetime.now(UTC) + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    plain = serialization.NoEncryption()
+    written = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain)
+    path = folder / "localhost.pem"
+    path.write_bytes(written + certificate.public_bytes(pem))
+    return path
+
+
+def test_authorities_are_those_that_requests_trusts(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What the system trusts does not matter: some have nothing there, where requests brings it."""
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    path = self_signed(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    url = f"https://localhost:{server.server_port}/a"
+    with pytest.raises(SSLError):
+        got(url)
+    with monkeypatch.context() as brought:
+        for each in (requests.adapters, module):
+            brought.setattr(each, "DEFAULT_CA_BUNDLE_PATH", str(path), raising=False)
+        assert requests.get(url, timeout=5).content == b"/a"
+        assert got(url) == b"/a"
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(path))
+    assert got(url) == b"/a"

@@ -16,14 +16,17 @@ from keyrings.alt.file import PlaintextKeyring
 
 from constellr_stac import (
     ApiKey,
+    AuthenticationError,
     ConstellrAuth,
     CredentialsNotFoundError,
     Password,
     SigningError,
     Token,
     default_credential,
+    open_client,
 )
 from constellr_stac.credentials import Secret, forget_credential, store_credential
+from constellr_stac.orders import OrdersClient
 from constellr_stac.storage import CredentialSource
 
 if TYPE_CHECKING:
@@ -79,12 +82,16 @@ def with_variables(error: BaseException) -> str:
 
 @pytest.mark.parametrize("name", ["CONSTELLR_API_KEY", "CONSTELLR_TOKEN"])
 def test_a_value_that_is_refused_is_not_shown(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A key that was copied badly may still be one: not even the variables of a frame show it."""
+    """A key that was copied badly may still be one: not even the variables of a frame show it.
+
+    The error says which variable it is that holds it, whoever uses it first.
+    """
     monkeypatch.setenv(name, "k3y-of-the-workspace und-noch-was")
-    with pytest.raises(ValueError, match="copied whole") as caught:
-        default_credential()
-    shown = with_variables(caught.value)
-    assert "k3y-of-the-workspace" not in shown
+    for use in (default_credential, open_client, OrdersClient().products):
+        with pytest.raises(AuthenticationError, match=rf"{name} .*copied whole") as caught:
+            use()
+        shown = with_variables(caught.value)
+        assert "k3y-of-the-workspace" not in shown
 
 
 @pytest.mark.parametrize("value", ["", "  ", "two words", "line\nbreak", "schlüssel"])

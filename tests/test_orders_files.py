@@ -147,6 +147,25 @@ def test_an_archive_without_an_area_is_refused(tmp_path: Path) -> None:
             read_area(tmp_path / name)
 
 
+@pytest.mark.parametrize("spoilt", ["damaged", "encrypted"])
+@pytest.mark.parametrize("reading", [read_area, upload_of])
+def test_a_kmz_that_cannot_be_unpacked(
+    spoilt: str, reading: Callable[[Path], object], tmp_path: Path
+) -> None:
+    """A KMZ whose list of contents can be read, but not the contents, holds no area."""
+    path = tmp_path / "field.kmz"
+    write_kmz(path)
+    content = bytearray(path.read_bytes())
+    if spoilt == "damaged":
+        content[content.index(b"PK\x01\x02") - 9] ^= 0xFF  # in what is packed
+    else:
+        content[content.rindex(b"PK\x01\x02") + 8] |= 1
+        content[content.rindex(b"PK\x03\x04") + 6] |= 1
+    path.write_bytes(content)
+    with pytest.raises(InvalidAreaError, match=r"field\.kmz cannot be unpacked"):
+        reading(path)
+
+
 def test_paths_are_told_from_geometries(tmp_path: Path) -> None:
     """A string or a path is a file; nothing else is."""
     assert is_path("field.kml")

@@ -458,6 +458,12 @@ def test_an_unknown_outcome_says_what_to_do(world: World) -> None:
     assert error.payload == client.create(wanted, comment="Urgent", dry_run=True)
     for words in ("502", "Nothing was sent again", "look_again", "costs money"):
         assert words in str(error)
+    for _ in range(2):
+        with pytest.raises(OrderOutcomeUnknown, match=r"still unknown\. 0 orders like") as unknown:
+            client.look_again(error)
+        error = unknown.value
+        assert str(error).count("look_again") == 1
+        assert error.status_code == 502
 
 
 def test_the_servers_pause_is_kept(world: World) -> None:

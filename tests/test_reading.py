@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import threading
 import time
 import warnings
@@ -823,11 +824,14 @@ def test_an_answer_that_is_no_item_names_the_asset(make: Callable[..., Sandbox])
     sandbox = make(presigned=True)
     cube = cube_of(sandbox, 1)
     sandbox.advance(timedelta(hours=2))
-    for body in (b"<html>Log in", b'{"type": "Feature"}', b"[]"):
+    for body in (b"<html>Log in", b'{"type": "Feature"}', b"[]", b"[" * 100_000):
         sandbox.fail(Fault("/items/", status=200, body=body))
         with pytest.raises(AssetReadError, match=r"asset 'lst' .* with no STAC item") as caught:
             cube.compute()
         assert caught.value.status_code == 200
+    sandbox.fail(Fault("/items/", status=302, headers={"Location": "http://["}))
+    with pytest.raises(AssetReadError, match=r"asset 'lst' .* was not answered"):
+        cube.compute()
 
 
 def test_bytes_that_were_not_asked_for_are_no_missing_object(sandbox: Sandbox) -> None:
@@ -913,3 +917,25 @@ def test_a_fetcher_is_shared_by_a_process_and_not_with_its_children(sandbox: San
         os._exit(0 if shared_fetcher(Locations()) is not here else 1)
     assert os.waitpid(child, 0)[1] == 0
     assert threading.active_count() >= 1
+
+
+@ENGINES
+@pytest.mark.parametrize("presigned", [False, True])
+def test_a_cube_is_read_on_in_a_forked_child(
+    make: Callable[..., Sandbox], engine: str, *, presigned: bool
+) -> None:
+    """The threads and connections of the parent, which has read already, are not waited for."""
+    cube = cube_of(make(presigned=presigned), 3, engine=engine)
+    with dask.config.set(scheduler="synchronous"):
+        expected = cube.lst.values
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # 3.12: threads and fork
+            child = os.fork()
+        if child == 0:
+            signal.alarm(30)  # what hangs ends
+            alike = False
+            try:
+                alike = np.array_equal(cube.lst.values, expected, equal_nan=True)
+            finally:
+                os._exit(0 if alike else 1)
+    assert os.waitpid(child, 0)[1] == 0

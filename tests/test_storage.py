@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -162,6 +163,22 @@ def test_program_that_fails(aws_files: Path) -> None:
     """A profile that cannot give credentials is an error of this package."""
     (aws_files / "give.py").write_text("raise SystemExit('no network')")
     with pytest.raises(SigningError, match=r"profile 'program'.*no network"):
+        CredentialSource(profile="program").get()
+
+
+def test_program_that_answers_something_else(aws_files: Path) -> None:
+    """What a program wrote is not shown, for it may hold the secret; that it makes no sense is."""
+    (aws_files / "give.py").write_text(f"print('secret: {SECRETS[0]}')")
+    with pytest.raises(SigningError, match=r"profile 'program'.*JSON") as caught:
+        CredentialSource(profile="program").get()
+    trace = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    assert SECRETS[0] not in "".join(trace.format())
+
+
+def test_program_that_is_not_there(aws_files: Path) -> None:
+    """A program that was moved is named in the error."""
+    (aws_files / "config").write_text("[profile program]\ncredential_process = /nowhere/give\n")
+    with pytest.raises(SigningError, match=r"profile 'program'.*/nowhere/give"):
         CredentialSource(profile="program").get()
 
 

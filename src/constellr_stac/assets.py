@@ -19,13 +19,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .locations import Locations
 from .transfers import Transfer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .errors import AssetReadError
-    from .locations import Locations
     from .references import Reference
 
 __all__ = [
@@ -133,6 +133,16 @@ class Fetcher:
         self._bytes = 0
         self._reported: set[str] = set()
         self._let_go: deque[int] = deque()  # a finalizer runs anywhere: it may not take a lock
+        self._process = os.getpid()
+
+    def here(self) -> Fetcher:
+        """Return this, or in a process that was forked since, the one that its tasks share.
+
+        The threads that read ahead have not come along, and connections have one reader.
+        """
+        if self._process == os.getpid():
+            return self
+        return shared_fetcher(Locations(self.locations.auth, self.locations.signer))
 
     def start(self, reference: Reference) -> Fetch:
         """Begin to fetch an asset, now or when there is room; never blocks."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias, cast
 from urllib.parse import urljoin
 
@@ -206,7 +207,8 @@ class ConstellrAuth(AuthBase):
             AuthenticationError: A 401 that no new token helps.
         """
         request = response.request
-        if response.is_redirect and not self.covers(_target(response)):
+        where = response.headers.get("Location", "")
+        if response.is_redirect and not self.covers(urljoin(response.url, where)):
             # requests takes Authorization off here, X-Api-Key not.
             for name in _HEADERS:
                 request.headers.pop(name, None)
@@ -227,6 +229,9 @@ class ConstellrAuth(AuthBase):
         again.headers[header.name] = header.value
         if getattr(again, "_body_position", None) is not None:
             rewind_body(again)
+        elif isinstance(again.body, Iterator):  # used up: nothing would be sent in its place
+            msg = "The token is renewed, but the request's body is used up. Send the request again."
+            raise requests.exceptions.UnrewindableBodyError(msg)
         answer: requests.Response = response.connection.send(again, **send_kwargs)
         answer.history.append(response)
         answer.request = again
@@ -343,7 +348,3 @@ class _Header(NamedTuple):
 @functools.lru_cache(maxsize=16)
 def _default_auth(base_url: str, _variables: tuple[Secret, ...]) -> ConstellrAuth:
     return ConstellrAuth(base_url=base_url)
-
-
-def _target(response: requests.Response) -> str:
-    return urljoin(response.url, response.headers["Location"])

@@ -18,7 +18,7 @@ from pystac_client.collection_search import CollectionSearch
 from .auth import ConstellrAuth
 from .errors import NotFoundError
 from .products import describe as complete
-from .settings import api_url, origin
+from .settings import api_url
 from .signing import Signer, sign_inplace
 from .stac_io import ConstellrIO
 
@@ -104,7 +104,9 @@ class ConstellrClient(pystac_client.Client):
         """
         try:
             return super().get_collection(collection_id)
-        except NotFoundError:  # pystac-client 0.8 raises what 0.9 takes for an answer
+        except NotFoundError as error:  # pystac-client 0.8 raises what 0.9 takes for an answer
+            if not (error.request_url or "").startswith(self._collections_href()):
+                raise  # it is the token that is not found
             return None
 
     def search(
@@ -207,7 +209,7 @@ def _describe(obj: Any) -> None:
 def _auth(auth: ConstellrAuth | Credential | None, url: str | None) -> ConstellrAuth:
     if not isinstance(auth, ConstellrAuth):
         return ConstellrAuth(auth, base_url=url)
-    if url is not None and origin(api_url(url)) != origin(auth.base_url):
+    if url is not None and api_url(url) != auth.base_url:
         msg = f"auth is for {auth.base_url}, and its credential does not go to {url}."
         raise ValueError(msg)
     return auth

@@ -14,7 +14,7 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests.utils import requote_uri
+from requests.utils import DEFAULT_CA_BUNDLE_PATH, requote_uri
 from urllib3 import Timeout
 from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
@@ -107,8 +107,10 @@ class _Adapter(HTTPAdapter):
         request = requests.Request("GET", url).prepare()
         with requests.Session() as session:
             found = session.merge_environment_settings(request.url, {}, True, None, None)  # noqa: FBT003
+        # requests adds its own authorities to a connection later, when it sends.
+        verify = DEFAULT_CA_BUNDLE_PATH if found["verify"] is True else found["verify"]
         found_pool = self.get_connection_with_tls_context(
-            request, found["verify"], found["proxies"], found["cert"]
+            request, verify, found["proxies"], found["cert"]
         )
         pool = cast("HTTPConnectionPool", found_pool)
         pool.ConnectionCls = _discreet(pool.ConnectionCls)

@@ -18,7 +18,7 @@ from typing import Any, NoReturn, Self
 from urllib.parse import urlsplit
 
 from . import settings
-from .errors import CredentialsNotFoundError, MissingExtraError
+from .errors import AuthenticationError, CredentialsNotFoundError, MissingExtraError
 from .loans import Loans
 from .secret import Secret
 
@@ -151,6 +151,7 @@ def default_credential(
         base_url: The API that it is for; default as :func:`constellr_stac.settings.api_url`.
 
     Raises:
+        AuthenticationError: An environment variable holds what cannot be a key or a token.
         CredentialsNotFoundError: There is none; the message lists every place looked at.
     """
     if explicit is not None:
@@ -165,6 +166,7 @@ def own_credential(*, base_url: str | None = None, left_behind: bool = False) ->
     ``left_behind`` says that there was one given in code, in another process.
 
     Raises:
+        AuthenticationError: An environment variable holds what cannot be a key or a token.
         CredentialsNotFoundError: There is none; the message lists every place looked at.
     """
     url = settings.api_url(base_url)
@@ -229,7 +231,7 @@ _KEYRING_SERVICE = "constellr-stac"
 
 def _from_environment(_url: str, looked: list[str]) -> Credential | None:
     if key := Secret(os.environ.get("CONSTELLR_API_KEY", "")):
-        return ApiKey(key, source="environment variable CONSTELLR_API_KEY")
+        return _sendable(ApiKey, key, "environment variable CONSTELLR_API_KEY")
     looked.append("environment variable CONSTELLR_API_KEY: not set")
     username, password = (
         os.environ.get("CONSTELLR_USERNAME"),
@@ -241,9 +243,16 @@ def _from_environment(_url: str, looked: list[str]) -> Credential | None:
     for name, value in (("CONSTELLR_USERNAME", username), ("CONSTELLR_PASSWORD", password)):
         looked.append(f"environment variable {name}: {'set' if value else 'not set'}")
     if token := Secret(os.environ.get("CONSTELLR_TOKEN", "")):
-        return Token(token, source="environment variable CONSTELLR_TOKEN")
+        return _sendable(Token, token, "environment variable CONSTELLR_TOKEN")
     looked.append("environment variable CONSTELLR_TOKEN: not set")
     return None
+
+
+def _sendable(kind: type[ApiKey | Token], value: Secret, source: str) -> Credential:
+    try:
+        return kind(value, source=source)
+    except ValueError as error:
+        raise AuthenticationError(f"The {source} cannot be used. {error}") from None
 
 
 def _from_netrc(url: str, looked: list[str]) -> Credential | None:

@@ -163,7 +163,7 @@ class APIError(ConstellrError):
         kind = _BY_STATUS.get(status, ServerError if status >= _SERVER_ERRORS else APIError)
         url = redact_url(response.url or "")
         method = response.request.method
-        detail = _detail(response)
+        detail = " ".join(_detail(response).split())
         said = f": {detail}" if detail else ""
         error = kind(
             f"{method} {url} answered {status} {response.reason or ''}".rstrip()

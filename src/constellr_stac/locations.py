@@ -14,11 +14,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import requests
+from urllib3.exceptions import HTTPError
 
 from .addresses import is_s3
 from .auth import ConstellrAuth, api_session
-from .errors import APIConnectionError, APIError
+from .errors import APIConnectionError, APIError, ConstellrError
 from .references import is_signed
 from .renewal import Renewing, utc_now
 from .signing import Signer, signature_expiry
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     import pystac
+    import requests
 
     from .credentials import Credential
     from .references import Reference
@@ -185,7 +186,10 @@ class Locations:
         )
         try:
             answer = self._session.get(url)
-        except requests.RequestException as error:
+        except ConstellrError:
+            raise
+        # requests' own are OSErrors; a redirect that leads nowhere is a ValueError of urllib's.
+        except (OSError, ValueError, HTTPError) as error:
             raise APIConnectionError(
                 f"GET {url} was not answered ({cause_of(error)}); item {item!r} cannot be signed "
                 "again.",
@@ -196,7 +200,7 @@ class Locations:
         try:
             assets = answer.json()["assets"]
             signed = _SignedItem.of({name: asset["href"] for name, asset in assets.items()})
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
             raise APIError(
                 f"GET {url} answered with no STAC item. Is this the API's URL?",
                 status_code=answer.status_code,

@@ -54,12 +54,12 @@ class BandSource:
         errors: Errors = "raise",
         presumed: GeoBox | None = None,
     ) -> None:
-        self._fetcher = fetcher
+        self._fetcher = fetcher.here()
         self._reference = reference
         self._band = band
         self._errors = errors
         self._presumed = presumed
-        self._fetch: Fetch | None = fetcher.start(reference)
+        self._fetch: Fetch | None = self._fetcher.start(reference)
 
     def begin(self) -> Fetch:
         """Begin to fetch, if that has not begun; does not wait."""

@@ -10,10 +10,18 @@ import pystac
 import requests
 from pystac_client.exceptions import APIError as PystacAPIError
 from pystac_client.stac_api_io import StacApiIO
+from urllib3.exceptions import HTTPError
 
 from .auth import ConstellrAuth, api_session
 from .documents import Documents
-from .errors import APIConnectionError, APIError, ConstellrError, NotFoundError, redact_url
+from .errors import (
+    APIConnectionError,
+    APIError,
+    AuthenticationError,
+    ConstellrError,
+    NotFoundError,
+    redact_url,
+)
 from .transport import cause_of, without_frames
 
 if TYPE_CHECKING:
@@ -117,7 +125,16 @@ class ConstellrIO(StacApiIO):
             _log.debug("%s %s", method, redact_url(href))
             how = self.session.merge_environment_settings(prepared.url, {}, None, None, None)
             response = self.session.send(prepared, timeout=self.timeout, **how)
-        except requests.RequestException as error:
+        except (AuthenticationError, NotFoundError):
+            # Not for those who catch what the API says of items; and where there are no tokens,
+            # pystac-client would say that there is no such item.
+            raise
+        except (APIError, APIConnectionError) as error:  # from where tokens are had
+            raise for_pystac(error) from error.__cause__
+        except ConstellrError:
+            raise
+        # requests' own are OSErrors; a redirect that leads nowhere is a ValueError of urllib's.
+        except (OSError, ValueError, HTTPError) as error:
             raise for_pystac(
                 APIConnectionError(
                     f"{method} {redact_url(href)} was not answered ({cause_of(error)}). Check the "
@@ -136,8 +153,13 @@ class ConstellrIO(StacApiIO):
             APIError: What came back is no such document; else as for :meth:`request`.
         """
         try:
-            document = super().read_json(source, *args, **kwargs)
-        except ValueError as error:
+            text = self.read_text(source, *args, **kwargs)
+        except UnicodeDecodeError as error:
+            raise self._unusable(source, "no JSON") from error
+        try:
+            document = self.json_loads(text)
+        # Beside what is no JSON: numbers of thousands of digits, brackets of thousands of levels.
+        except (ValueError, RecursionError) as error:
             raise self._unusable(source, "no JSON") from error
         url, body = _asked(source, kwargs)
         if not self.documents.covers(url):

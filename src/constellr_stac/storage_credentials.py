@@ -157,13 +157,18 @@ def from_botocore(profile: str | None = None, *, left_behind: bool = False) -> S
     except ImportError:
         raise _not_found(profile, None, left_behind=left_behind) from None
     session = botocore.session.Session(profile=profile)
+    asked = f"profile {profile!r}" if profile else "the AWS configuration"
     try:
         held = session.get_credentials()
         frozen = None if held is None else held.get_frozen_credentials()
         profiles = session.available_profiles
     except (BotoCoreError, ClientError) as error:
-        asked = f"profile {profile!r}" if profile else "the AWS configuration"
         raise SigningError(f"AWS credentials cannot be had from {asked}: {error}") from error
+    except (OSError, ValueError) as error:
+        # A program or a file that is not there, or whose content makes no sense: that is not kept.
+        raise SigningError(
+            f"AWS credentials cannot be had from {asked}: {type(error).__name__}: {error}"
+        ) from None
     if held is None or frozen is None:
         raise _not_found(profile, profiles, left_behind=left_behind)
     return StorageCredentials(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import InvalidHeader
 from urllib3.util import Retry
 
 if TYPE_CHECKING:
@@ -87,5 +88,8 @@ class _CappedRetry(Retry):
     """A server may ask for a pause, but not for an afternoon."""
 
     def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
-        seconds = super().get_retry_after(response)
+        try:
+            seconds = super().get_retry_after(response)
+        except InvalidHeader:  # fractions of a second, say; what was answered counts all the same
+            return None
         return None if seconds is None else min(seconds, _LONGEST_PAUSE)

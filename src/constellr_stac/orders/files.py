@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -155,7 +156,11 @@ def _kml_in(path: Path) -> bytes:
         raise InvalidAreaError(f"{path.name} holds no KML.")
     with zipfile.ZipFile(path) as archive:
         _refuse_large(path.name, archive.getinfo(documents[0]).file_size)
-        return archive.read(documents[0])
+        try:
+            return archive.read(documents[0])
+        # Damaged, cut off, encrypted, packed in a way that is not known.
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+            raise InvalidAreaError(f"{path.name} cannot be unpacked: {error}.") from error
 
 
 def _members(path: Path) -> list[str]:

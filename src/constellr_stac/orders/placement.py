@@ -273,8 +273,10 @@ def _unknown(
         seen = f"They could not be looked for ({obstacle})"
     else:
         seen = f"{len(found)} orders like these have appeared on the server since"
+    # What was found out before is in the cause's own message.
+    so_far = "still unknown." if isinstance(cause, OrderOutcomeUnknown) else f"unknown. {cause}"
     error = OrderOutcomeUnknown(
-        f"Whether the {sent} order{'s were' if sent > 1 else ' was'} placed is unknown. {cause} "
+        f"Whether the {sent} order{'s were' if sent > 1 else ' was'} placed is {so_far} "
         f"{seen}. Nothing was sent again. Before you place them again, look at the newest orders, "
         "or let look_again(error) do it: an order costs money.",
         status_code=cause.status_code,

@@ -17,6 +17,7 @@ from urllib3 import exceptions as urllib3_errors
 
 from constellr_stac.auth import ConstellrAuth, api_session
 from constellr_stac.errors import APIConnectionError, APIError, ConstellrError, redact_url
+from constellr_stac.settings import api_url
 from constellr_stac.transport import TIMEOUT, cause_of, without_frames
 
 from .payloads import AreaOfInterest, Order, Record
@@ -79,7 +80,7 @@ class ApiClient:
     ) -> None:
         if not isinstance(auth, ConstellrAuth):
             auth = ConstellrAuth(auth, base_url=base_url)
-        elif base_url is not None and not auth.covers(base_url):
+        elif base_url is not None and api_url(base_url) != auth.base_url:
             msg = f"The auth is for {auth.base_url}, not for {base_url}."
             raise ValueError(msg)
         self.auth = auth
