@@ -39,7 +39,7 @@ FLOORS = (
     # L5 bytes become pixels, or files on disk
     {"pixels"},
     {"completion", "downloads", "grids", "masking", "sources", "units", "zones"},
-    {"odc", "stackstac"},
+    {"joining", "odc", "stackstac"},
     # L6 pixels become cubes
     {"plan"},
     {"engines", "lasting", "reads"},

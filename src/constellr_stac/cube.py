@@ -15,6 +15,7 @@ import xarray as xr
 
 from .engines import ENGINES
 from .grids import centre_of
+from .joining import mask_and_join
 from .masking import CLASSES, classes_of, mask_out
 from .plan import as_items, make_plan, time_of
 from .products import resolve_bands
@@ -92,8 +93,8 @@ def load(
         units: Of temperatures: ``"K"`` or ``"degC"``.
         raw: Stored integers instead of physical values.
         groupby: What makes a time step: ``"time"`` (one acquisition; scenes of the same second
-            are joined), ``"solar_day"``, ``"id"`` or a property that all items have. Each variable
-            is joined by itself and then masked: mask scenes of different times with ``"id"``.
+            are joined), ``"solar_day"``, ``"id"`` or a property that all items have. The first
+            scene lies uppermost; with ``mask``, the first one that is not masked out.
         resampling: For scenes that do not fit onto the grid: a method, or one for each variable
             (``"*"`` for the others); default bilinear for values. Masks are always ``nearest``.
         errors: ``"raise"``, or ``"nan"``: leave scenes that cannot be read empty and warn.
@@ -156,10 +157,16 @@ class Recipe:
 
     def cube(self) -> xr.Dataset:
         """Build the cube, lazy as it is."""
-        cube = ENGINES[self.engine](self.plan).assign_coords(_coordinates(self.plan))
+        cube = self._masked().assign_coords(_coordinates(self.plan))
         _describe(cube)
-        cube = mask_out(cube, self.classes)
         return in_celsius(cube) if self.units == "degC" else cube
+
+    def _masked(self) -> xr.Dataset:
+        build, plan = ENGINES[self.engine], self.plan
+        if self.classes and plan.joins:
+            scenes = build(plan.apart())
+            return mask_and_join(scenes, self.classes, plan.steps, plan.chunks["time"])
+        return mask_out(build(plan), self.classes)
 
 
 def make_recipe(

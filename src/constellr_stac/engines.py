@@ -19,6 +19,7 @@ from odc.loader import (
 )
 
 from .errors import MissingExtraError
+from .joining import uppermost
 from .odc import OdcDriver, band_metadata, coding_of
 from .pixels import fill_of, output_dtype
 from .plan import Plan, time_of
@@ -254,21 +255,12 @@ def _in_steps(layers: Any, places: Mapping[int, int], plan: Plan, fill: Any) -> 
 
     if plan.steps == tuple((number,) for number in places):
         return layers
-
-    def empty(array: Any) -> Any:
-        return da.isnan(array) if np.isnan(fill) else array == fill
-
-    steps = []
-    for step in plan.steps:
-        scenes = [layers[places[number]] for number in step if number in places]
-        if not scenes:
-            scenes = [da.full_like(layers[0], fill)]
-        first, *others = scenes
-        for layer in others:
-            first = da.where(empty(first), layer, first)
-        steps.append(first)
-    cube = da.stack(steps)
-    return cube.rechunk({0: plan.chunks["time"]})
+    steps = [[places[number] for number in step if number in places] for step in plan.steps]
+    if not all(steps):
+        nothing = da.full_like(layers[:1], fill)
+        layers = da.concatenate([layers, nothing])
+        steps = [step or [len(layers) - 1] for step in steps]
+    return uppermost(layers, steps, fill).rechunk({0: plan.chunks["time"]})
 
 
 ENGINES = {"odc": _odc_cube, "stackstac": _stackstac_cube}

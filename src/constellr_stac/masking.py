@@ -7,6 +7,8 @@ pass for a cold roof.
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
-__all__ = ["CLASSES", "CLEAR", "classes_of", "is_in", "mask_out", "values_of"]
+__all__ = ["CLASSES", "CLEAR", "classes_of", "is_in", "kept", "mask_out", "taken_out", "values_of"]
 
 CLASSES = {
     "thick": "cloud_mask",
@@ -73,26 +75,40 @@ def mask_out(cube: xr.Dataset, classes: Sequence[str]) -> xr.Dataset:
     Raises:
         ValueError: A mask is missing.
     """
-    keep = None
+    if not classes:
+        return cube
+    keep = kept(cube, classes)
+    result = cube.copy()
+    for name, variable in values_of(cube).items():
+        result[name] = taken_out(variable, keep)
+    return result
+
+
+def kept(cube: xr.Dataset, classes: Sequence[str]) -> xr.DataArray:
+    """Say of each pixel whether it is known to be in none of these classes.
+
+    Raises:
+        ValueError: A mask is missing.
+    """
+    keeps = []
     for name in dict.fromkeys(CLASSES[each] for each in classes):
         if name not in cube:
             raise ValueError(f"The cube has no {name}: load it too (bands=[..., {name!r}]).")
         # Not what is in none of the classes: a class that is not known is taken out, too.
-        good = is_in(cube[name], *(set(_meanings(cube[name])) - set(classes)))
-        keep = good if keep is None else keep & good
-    if keep is None:
-        return cube
-    result = cube.copy()
-    for name, variable in values_of(cube).items():
-        if variable.dtype.kind == "f":
-            masked = variable.where(keep, variable.dtype.type(np.nan))
-        elif "nodata" in variable.attrs:
-            masked = variable.where(keep, variable.dtype.type(variable.attrs["nodata"]))
-        else:
-            masked = variable.where(keep)
-        masked.encoding = variable.encoding
-        result[name] = masked.transpose(..., *variable.dims)
-    return result
+        keeps.append(is_in(cube[name], *(set(_meanings(cube[name])) - set(classes))))
+    return functools.reduce(operator.and_, keeps)
+
+
+def taken_out(variable: xr.DataArray, keep: xr.DataArray) -> xr.DataArray:
+    """Return ``variable`` without what is not to be kept, with the same dims and encoding."""
+    if variable.dtype.kind == "f":
+        masked = variable.where(keep, variable.dtype.type(np.nan))
+    elif "nodata" in variable.attrs:
+        masked = variable.where(keep, variable.dtype.type(variable.attrs["nodata"]))
+    else:
+        masked = variable.where(keep)
+    masked.encoding = variable.encoding
+    return masked.transpose(..., *variable.dims)
 
 
 def is_in(flags: xr.DataArray, *classes: str) -> xr.DataArray:

@@ -7,8 +7,9 @@ engines only carry it out.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from math import ceil
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -102,6 +103,20 @@ class Plan:
     def place(self, number: int) -> Hashable:
         """Return what :meth:`outline` depends on; scenes of one area have the same."""
         return frozenset(self.grids[number].values()) or footprint(self.items[number])
+
+    @property
+    def joins(self) -> bool:
+        """Whether a time step is made up of several scenes."""
+        return len(self.steps) < len(self.items)
+
+    def apart(self) -> Plan:
+        """Return the plan of the same cube with a time step for each scene, in their order.
+
+        The chunks hold as much of the time as before, so that as many scenes are fetched together.
+        """
+        steps = tuple((number,) for number in range(len(self.items)))
+        scenes = ceil(self.chunks["time"] * len(steps) / len(self.steps))
+        return replace(self, steps=steps, chunks={**self.chunks, "time": scenes})
 
     @property
     def times(self) -> list[np.datetime64]:

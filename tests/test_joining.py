@@ -1,0 +1,129 @@
+"""Scenes of one time step: whose pixel is seen where they overlap, and behind which clouds."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import dask
+import numpy as np
+import pytest
+import rasterio
+from rasterio.transform import from_origin
+
+import constellr_stac
+from layer_files import EPSG, ORIGIN, bare_item
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pystac
+    from numpy.typing import NDArray
+
+ENGINES = pytest.mark.parametrize("engine", ["odc", "stackstac"])
+SIDE = 12
+FILL, UNKNOWN = 65535, 255
+DAYS = {"a": 0, "b": 0, "c": 1, "d": 0, "e": 3}
+"""Which day each scene is of: ``d`` comes after ``b``, and on some days there is one only."""
+
+
+def time_of(name: str) -> datetime:
+    """Return the time of a scene."""
+    return datetime(2026, 6, 1, 8, ord(name) % 60, tzinfo=UTC) + timedelta(days=DAYS[name])
+
+
+def scene(folder: Path, name: str) -> tuple[pystac.Item, NDArray[Any], NDArray[Any]]:
+    """Write a scene full of holes and clouds; return it with its temperatures and masks."""
+    random = np.random.default_rng(ord(name))
+    stored = random.integers(25000, 33000, (1, SIDE, SIDE)).astype("uint16")
+    stored[random.random(stored.shape) < 0.4] = FILL
+    masks = np.stack([random.integers(0, top, (SIDE, SIDE), endpoint=True) for top in (3, 1, 1, 1)])
+    masks[0][random.random((SIDE, SIDE)) < 0.1] = 7  # a class that nobody knows
+    masks = masks.astype("uint8")
+    place = folder / name
+    place.mkdir()
+    for layer, pixels in (("lst", stored), ("scl_mask_30m", masks)):
+        with rasterio.open(
+            place / f"{layer}.tiff", "w", driver="COG", height=SIDE, width=SIDE, count=len(pixels),
+            dtype=pixels.dtype, crs=f"EPSG:{EPSG}", transform=from_origin(*ORIGIN, 30, 30),
+            nodata=FILL if layer == "lst" else None,
+        ) as file:  # fmt: skip
+            file.write(pixels)
+    item = bare_item(("lst", "scl_mask_30m"), item_id=name, href=f"{place}/{{}}")
+    item.datetime = time_of(name)
+    item.properties["platform"] = "one" if name in "ace" else "other"
+    return item, stored[0], masks
+
+
+@pytest.mark.parametrize("raw", [False, True], ids=["values", "raw"])
+@pytest.mark.parametrize(("groupby", "steps"), [("solar_day", "abd c e"), ("platform", "ace bd")])
+@ENGINES
+def test_the_first_scene_that_is_clear_is_seen(
+    tmp_path: Path, engine: str, groupby: str, steps: str, *, raw: bool
+) -> None:
+    """Pixel by pixel: no cloud is seen through a hole in a scene whose own mask is clear."""
+    scenes = {name: scene(tmp_path, name) for name in DAYS}
+    cube = constellr_stac.load(
+        [item for item, _, _ in scenes.values()],
+        ["lst"],
+        mask=("thick", "thin", "shadow", "water"),
+        groupby=groupby,
+        raw=raw,
+        engine=engine,
+        chunks={"time": 2, "y": 5},
+    )
+    assert [name.replace(", ", "") for name in cube.id.values] == steps.split()
+    assert cube.lst.chunks == ((2,) * (len(cube.time) // 2) + (1,) * (len(cube.time) % 2),
+                               (5, 5, 2), (12,))  # fmt: skip
+    assert cube.odc.geobox.crs.epsg == EPSG
+    with dask.config.set(scheduler="threads"):
+        cube = cube.compute()
+    for number, step in enumerate(steps.split()):
+        assert cube.time[number] == np.datetime64(time_of(step[0]).replace(tzinfo=None))
+        expected = np.full((SIDE, SIDE), FILL, "uint16")
+        for name in reversed(step):
+            _, stored, (cloud, _, water, _) = scenes[name]
+            seen = (stored != FILL) & (cloud == 0) & (water == 0)
+            expected[seen] = stored[seen]
+        found = cube.lst[number]
+        if raw:
+            np.testing.assert_array_equal(found, expected)
+        else:
+            values = np.where(expected == FILL, np.nan, expected * 0.01)
+            np.testing.assert_allclose(found, values, rtol=1e-6)
+            assert found.dtype == np.float32
+        left = expected != FILL
+        assert 0 < left.sum() < left.size
+        assert (cube.cloud_mask[number].values[left] == 0).all()
+        assert (cube.landwater_mask[number].values[left] == 0).all()
+
+
+@ENGINES
+def test_masks_say_what_was_seen(tmp_path: Path, engine: str) -> None:
+    """Masking again takes nothing away; where nothing is clear, the first scene's mask stands."""
+    scenes = [scene(tmp_path, name) for name in "ab"]
+    items = [item for item, _, _ in scenes]
+    for item in items:
+        item.properties["day"] = "one"
+    cube = constellr_stac.load(items, ["lst"], mask="clear", groupby="day", engine=engine).compute()
+    again = cube.constellr.clear()
+    np.testing.assert_array_equal(again.lst, cube.lst)
+    first, second = (masks[0] for _, _, masks in scenes)
+    expected = np.where((first != 0) & (second == 0), 0, first)
+    np.testing.assert_array_equal(cube.cloud_mask[0], expected)
+    assert cube.cloud_mask.dtype == np.uint8
+    assert cube.cloud_mask.attrs["nodata"] == UNKNOWN
+    alone = constellr_stac.load(items[:1], ["lst"], mask="clear", engine=engine)
+    for name in ("lst", "cloud_mask"):
+        assert list(cube[name].attrs) == list(alone[name].attrs)
+        assert cube[name].encoding == alone[name].encoding
+
+
+def test_as_many_files_are_fetched_as_there_are(tmp_path: Path) -> None:
+    """Masked or not, a cube of joined scenes reads each file once."""
+    items = [scene(tmp_path, name)[0] for name in DAYS]
+    told = constellr_stac.explain(items, ["lst"], mask="clear", groupby="platform")
+    plain = constellr_stac.explain(items, ["lst", "cloud_mask"], groupby="platform")
+    assert (told.scenes, told.files, told.requests) == (5, 10, 10)
+    assert told.requests == plain.requests
+    assert told.shape == plain.shape
