@@ -383,6 +383,12 @@ def test_a_time_series_has_one_dimension(series: Any) -> None:
         time_series(series)
 
 
+def test_a_time_series_is_no_table() -> None:
+    """What :meth:`table` returns is told from values with a unit."""
+    with pytest.raises(TypeError, match="a DataArray, not a DataFrame"):
+        time_series(small().constellr.table())
+
+
 def assert_names_stand_free(ax: Axes, count: int) -> None:
     """The names of scenes lie within the axes, on no scene's mark; a line leads to theirs."""
     marks = np.vstack([ax.transData.transform(line.get_xydata()) for line in ax.lines])
