@@ -215,6 +215,7 @@ def forget_credential(*, base_url: str | None = None) -> bool:
 
     Raises:
         MissingExtraError: The extra ``keyring`` is not installed.
+        keyring.errors.KeyringError: There is no keyring, or it lets nothing go.
     """
     keyring = _keyring()
     url = settings.api_url(base_url)
