@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from . import settings
 from .errors import CredentialsNotFoundError, MissingExtraError
-from .loans import Loans
+from .loans import Loans, how_to_lend
 from .secret import Secret
 
 __all__ = [
@@ -179,7 +179,7 @@ def own_credential(*, base_url: str | None = None, left_behind: bool = False) ->
     raise CredentialsNotFoundError(
         f"No credential for {url} was found. Looked at:\n{places}\n"
         "Set CONSTELLR_API_KEY, or CONSTELLR_USERNAME and CONSTELLR_PASSWORD, or run "
-        "`constellr login`."
+        f"`constellr login`.{how_to_lend()}"
     )
 
 
