@@ -293,6 +293,18 @@ def test_areas_have_to_say_where_they_are() -> None:
         cube.constellr.timeseries(shapely.Point(0, 0), crs=CRS)
 
 
+@pytest.mark.parametrize(
+    "geometry",
+    [None, (8.12, 49.11), "POINT (8.12 49.11)", {}, gpd.GeoDataFrame(geometry=[FIELD], crs=CRS)],
+    ids=type,
+)
+def test_a_series_is_that_of_one_geometry(geometry: Any) -> None:
+    """Numbers, text and tables are refused by their name, with what is taken instead."""
+    name = type(geometry).__name__
+    with pytest.raises(TypeError, match=rf"shapely geometry.*needed, not a {name}.*zonal\(\)"):
+        small().constellr.timeseries(geometry)
+
+
 def test_a_cube_without_a_grid_says_so() -> None:
     """What needs a place cannot be had without one."""
     cube = small().drop_vars(["x", "y", "spatial_ref"])

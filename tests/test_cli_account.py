@@ -102,6 +102,10 @@ def test_no_keyring_to_keep_it_in(sandbox: Sandbox, monkeypatch: pytest.MonkeyPa
     run = constellr("login", "--username", sandbox.username)
     assert run.returncode == 1
     assert "no keyring to keep it in" in run.stderr
+    run = constellr("logout")
+    assert run.returncode == 1
+    assert run.stderr.startswith("Error: There is no keyring to remove it from (")
+    assert "not expected" not in run.stderr
 
 
 def test_a_keyring_that_keeps_nothing(

@@ -8,7 +8,7 @@ import json
 import pickle
 import traceback
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import keyring
 import pytest
@@ -101,6 +101,18 @@ def test_what_no_header_can_hold_is_refused(value: str) -> None:
         ApiKey(value)
     with pytest.raises(ValueError, match="token"):
         Token(value)
+
+
+@pytest.mark.parametrize("value", [None, b"k3y", 42])
+def test_what_is_no_text_is_refused(value: Any) -> None:
+    """A variable that is not set is found out here, and not by a server that refuses ``None``."""
+    with pytest.raises(TypeError, match=f"API key is a str, not a {type(value).__name__}"):
+        ApiKey(value)
+    with pytest.raises(TypeError, match=f"token is a str, not a {type(value).__name__}"):
+        Token(value)
+    for words in ((value, "hunter2"), ("me", value)):
+        with pytest.raises(TypeError, match="one of them is no str"):
+            Password(*words)
 
 
 def test_space_around_a_key_does_not_matter() -> None:

@@ -185,6 +185,7 @@ def test_a_scene_across_the_antimeridian_is_small(tmp_path: Path, form: str, eng
     [
         ({"resolution": 0}, "resolution= is a positive number"),
         ({"resolution": float("nan")}, "resolution= is a positive number"),
+        ({"resolution": "30m"}, "resolution= is a positive number .* not '30m'"),
         ({"bbox": (0.0, 0.0, 1.0, 1.0)}, "bbox= touches none of the scenes"),
     ],
     ids=str,

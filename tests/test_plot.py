@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from odc.geo.geobox import GeoBox
 
 import constellr_stac.accessor  # noqa: F401 - registers .constellr
 from constellr_stac.plot import demo_figure, quicklook, rgb, temperature_map, time_series
+from constellr_stac.plot.figures import NotebookFigure
 from constellr_stac.products import LAYERS
 from scene_cubes import BOX, cube_of, real_cube
 
@@ -107,6 +109,15 @@ def test_a_map_says_what_when_where_and_in_which_unit() -> None:
     assert "Northing (km)" in written
     assert "no data or masked" in written
     assert_nothing_is_cut_off(figure)
+
+
+def test_a_notebook_shows_a_figure_without_pyplot() -> None:
+    """Each is a picture by itself, the one of axes that were made for it too; it can be copied."""
+    cube = small()
+    drawn = quicklook(cube)
+    for figure in (drawn, copy.deepcopy(drawn), temperature_map(cube["lst"][0]).figure):
+        assert isinstance(figure, NotebookFigure)
+        assert figure._repr_png_().startswith(b"\x89PNG")
 
 
 def test_colours_span_the_robust_range_and_not_the_outliers() -> None:
@@ -379,6 +390,12 @@ def test_a_time_series_has_one_dimension(series: Any) -> None:
     """A cube has to be reduced first; the error says how."""
     with pytest.raises(ValueError, match=r"one dimension time.*median"):
         time_series(series)
+
+
+def test_a_time_series_is_no_table() -> None:
+    """What :meth:`table` returns is told from values with a unit."""
+    with pytest.raises(TypeError, match="a DataArray, not a DataFrame"):
+        time_series(small().constellr.table())
 
 
 def assert_names_stand_free(ax: Axes, count: int) -> None:

@@ -951,6 +951,13 @@ def test_senseless_search_is_refused(older: Caller, body: dict[str, Any]) -> Non
     assert (answer.status_code, list(answer.json())) == (400, ["detail"])
 
 
+def test_a_filter_of_text_is_refused_with_what_was_expected_where(older: Caller) -> None:
+    """A place alone would leave everybody guessing."""
+    body = {"filter": "gsd == 30", "filter-lang": "cql2-text"}
+    detail = older("POST", "/stac/search", json=body).json()["detail"]
+    assert detail.startswith("invalid filter: line 1, column 6: expected ")
+
+
 @pytest.mark.parametrize(
     "body",
     [

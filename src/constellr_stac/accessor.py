@@ -127,6 +127,7 @@ class ConstellrAccessor:
             Dims (time,); NaN where no pixel is valid.
 
         Raises:
+            TypeError: ``geometry`` is no geometry, or a table of several.
             ValueError: The geometry does not meet the cube, or the cube has no grid or holds
                 stored numbers.
         """

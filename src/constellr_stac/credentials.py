@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from . import settings
 from .errors import AuthenticationError, CredentialsNotFoundError, MissingExtraError
-from .loans import Loans
+from .loans import Loans, how_to_lend
 from .secret import Secret
 
 __all__ = [
@@ -64,6 +64,7 @@ class ApiKey(Credential):
     """A workspace-scoped key, sent in the header ``X-Api-Key`` (the recommended credential).
 
     Raises:
+        TypeError: The key is no str.
         ValueError: The key is empty or has characters that no header can hold.
 
     Example:
@@ -82,6 +83,7 @@ class Password(Credential):
     """A user name and password, exchanged for a token at ``POST /token``.
 
     Raises:
+        TypeError: One of them is no str.
         ValueError: One of them is empty.
     """
 
@@ -89,6 +91,9 @@ class Password(Credential):
     password: Secret | str = field(repr=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.username, str) or not isinstance(self.password, str):
+            msg = "A Password needs a user name and a password; one of them is no str."
+            raise TypeError(msg)
         if not self.username or not self.password:
             msg = "A Password needs a user name and a password; one of them is empty."
             raise ValueError(msg)
@@ -104,6 +109,7 @@ class Token(Credential):
         expires_at: When it ends (aware); the ``exp`` of a JWT where it is not given.
 
     Raises:
+        TypeError: The token is no str.
         ValueError: The token is empty, or ``expires_at`` has no time zone.
     """
 
@@ -181,7 +187,7 @@ def own_credential(*, base_url: str | None = None, left_behind: bool = False) ->
     raise CredentialsNotFoundError(
         f"No credential for {url} was found. Looked at:\n{places}\n"
         "Set CONSTELLR_API_KEY, or CONSTELLR_USERNAME and CONSTELLR_PASSWORD, or run "
-        "`constellr login`."
+        f"`constellr login`.{how_to_lend()}"
     )
 
 
@@ -217,6 +223,7 @@ def forget_credential(*, base_url: str | None = None) -> bool:
 
     Raises:
         MissingExtraError: The extra ``keyring`` is not installed.
+        keyring.errors.KeyringError: There is no keyring, or it lets nothing go.
     """
     keyring = _keyring()
     url = settings.api_url(base_url)
@@ -312,7 +319,10 @@ def _keyring() -> Any:
 def _header_value(value: str, what: str) -> Secret:
     """Return ``value`` as a secret that can stand in a header, without the space around it."""
     # Nothing here is plain: some tools show the variables of a traceback.
-    value = Secret(Secret(value).strip())
+    is_text, kind = isinstance(value, str), type(value).__name__
+    value = Secret(Secret(value).strip() if is_text else "")
+    if not is_text:  # os.environ.get("MY_KEY"), and it is not set
+        raise TypeError(f"{what} is a str, not a {kind}.")
     if not value:
         raise ValueError(f"{what} must not be empty.")
     if not value.isascii() or not value.isprintable() or " " in value:

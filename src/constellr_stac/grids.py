@@ -18,6 +18,7 @@ import pystac
 import shapely
 from affine import Affine
 from odc.geo.geobox import GeoBox, geobox_union_conservative
+from odc.geo.types import Resolution
 from odc.stac import output_geobox, parse_items
 from pyproj.exceptions import CRSError
 
@@ -290,9 +291,13 @@ def _checked(grid: GeoBox | None) -> GeoBox:
 def _check_asked(items: Sequence[pystac.Item], asked: Mapping[str, Any]) -> None:
     """Refuse what would make a cube of nothing."""
     resolution = asked.get("resolution")
-    if isinstance(resolution, int | float) and not resolution > 0:
+    is_size = isinstance(resolution, Resolution | None) or (
+        isinstance(resolution, int | float) and resolution > 0
+    )
+    if not is_size:
         raise ValueError(
-            f"resolution= is a positive number, in units of the CRS, not {resolution}."
+            "resolution= is a positive number (int or float), in units of the CRS, not "
+            f"{resolution!r}."
         )
     if (box := asked.get("bbox")) is not None:
         _check_box(box, [box_of(item) for item in items if item.bbox])

@@ -6,6 +6,7 @@ here is not known here, nor how the lender is reached.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-__all__ = ["Loan", "Loans"]
+__all__ = ["Loan", "Loans", "how_to_lend"]
 
 T = TypeVar("T")
 
@@ -155,3 +156,10 @@ class Loans(Generic[T]):
         """Return the loan that counts, if there is one."""
         loans = self._loans.get(purpose, ())
         return loans[-1] if loans else None
+
+
+def how_to_lend() -> str:
+    """Return what to do where credentials are missing on a worker; nothing without a cluster."""
+    if "distributed" not in sys.modules:
+        return ""
+    return " Dask workers are lent yours by constellr_stac.share_credentials(client)."

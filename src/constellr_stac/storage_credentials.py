@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from .credentials import Secret
 from .errors import SigningError
-from .loans import Loans
+from .loans import Loans, how_to_lend
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -215,5 +215,5 @@ def _not_found(
     return SigningError(
         f"No AWS credentials for s3:// hrefs were found. Looked at:\n{places}\n"
         "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN, if they are "
-        "temporary), or AWS_PROFILE."
+        f"temporary), or AWS_PROFILE.{how_to_lend()}"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -14,6 +15,7 @@ from rasterio.features import geometry_mask
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
+    from shapely.geometry.base import BaseGeometry
 
 __all__ = ["Statistic", "in_cube_crs", "outlines", "reduce_zone", "spatial_dims"]
 
@@ -53,15 +55,27 @@ def in_cube_crs(cube: xr.Dataset, geometry: Any, crs: Any) -> Geometry:
         cube: With a grid.
         geometry: Shapely, GeoJSON (a geometry or Feature) or :class:`odc.geo.geom.Geometry`.
         crs: The CRS of one that does not bring its own.
+
+    Raises:
+        TypeError: It is no geometry, or a table of several.
     """
     spatial_dims(cube)
     if not isinstance(geometry, Geometry):
-        plain = getattr(geometry, "__geo_interface__", geometry)
-        if plain.get("type") == "Feature":
-            plain = plain["geometry"]
-        geometry = Geometry(shapely.geometry.shape(plain), crs)
+        geometry = Geometry(_shape(geometry), crs)
     projected: Geometry = geometry.to_crs(cube.odc.geobox.crs)
     return projected
+
+
+def _shape(geometry: Any) -> BaseGeometry:
+    plain = getattr(geometry, "__geo_interface__", geometry)
+    if isinstance(plain, Mapping) and plain.get("type") == "Feature":
+        plain = plain["geometry"]
+    if not isinstance(plain, Mapping) or plain.get("type") in (None, "FeatureCollection"):
+        raise TypeError(
+            "A shapely geometry, GeoJSON (a geometry or Feature) or an odc.geo Geometry is needed, "
+            f"not a {type(geometry).__name__}. zonal() takes the areas of a GeoDataFrame."
+        )
+    return shapely.geometry.shape(plain)
 
 
 def outlines(cube: xr.Dataset, areas: Any) -> tuple[list[Any], list[Geometry]]:

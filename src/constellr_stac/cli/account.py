@@ -96,9 +96,12 @@ def logout(terminal: Terminal) -> None:
     from constellr_stac.credentials import forget_credential
     from constellr_stac.settings import api_url
 
-    _keyring()
+    keyring = _keyring()
     url = api_url()
-    forgotten = forget_credential()
+    try:
+        forgotten = forget_credential()
+    except keyring.errors.KeyringError as error:
+        raise Failure(f"There is no keyring to remove it from ({error}).") from error
     if terminal.as_json:
         terminal.json({"api_url": url, "forgotten": forgotten})
     elif forgotten:

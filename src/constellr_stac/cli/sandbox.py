@@ -57,7 +57,11 @@ class Knobs:
     ] = None
     today: Annotated[
         str | None,
-        typer.Option(metavar="DATE", help="The date that orders are checked against."),
+        typer.Option(
+            metavar="DATE",
+            help="The date that the API checks orders against; `orders create` knows the real "
+            "one, so it needs --no-check.",
+        ),
     ] = None
     scenes: Annotated[
         Path | None,

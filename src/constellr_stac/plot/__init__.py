@@ -4,8 +4,9 @@ matplotlib (extra ``plot``) is imported when something is drawn, and only throug
 no global figure, no backend, so that it works in a server, a thread and a notebook alike. What
 is drawn is computed here.
 
-:mod:`.canvas` knows matplotlib and how to say what is shown, :mod:`.key` what the colours mean;
-:mod:`.maps` draws scenes, :mod:`.series` values over time, :mod:`.overview` both together.
+:mod:`.canvas` knows matplotlib and how to say what is shown, :mod:`.figures` how a notebook shows
+it, :mod:`.key` what the colours mean; :mod:`.maps` draws scenes, :mod:`.series` values over time,
+:mod:`.overview` both together.
 """
 
 from __future__ import annotations

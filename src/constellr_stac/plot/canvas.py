@@ -46,11 +46,11 @@ def new_figure(*, width: float, height: float) -> Figure:
         MissingExtraError: The extra ``plot`` is not installed.
     """
     try:
-        from matplotlib.figure import Figure
+        from .figures import NotebookFigure
     except ImportError as error:
         what = "Drawing"
         raise MissingExtraError(what, "plot") from error
-    return Figure(figsize=(width, height), layout="constrained")
+    return NotebookFigure(figsize=(width, height), layout="constrained")
 
 
 def figure_of(ax: Axes) -> Figure:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import xarray as xr
+
 from .canvas import label_times, name_of, new_figure, quantity
 
 if TYPE_CHECKING:
-    import xarray as xr
     from matplotlib.axes import Axes
 
 __all__ = ["time_series"]
@@ -34,12 +35,19 @@ def time_series(
 
     Raises:
         MissingExtraError: The extra ``plot`` is not installed.
+        TypeError: A series is no DataArray.
         ValueError: There is no series, or one has other dims than ``time``.
     """
     named = dict(series) if isinstance(series, Mapping) else {"": series}
+    for each in named.values():
+        if not isinstance(each, xr.DataArray):
+            raise TypeError(f"A time series is a DataArray, not a {type(each).__name__}.")
     if not named or any(each.dims != ("time",) for each in named.values()):
-        msg = "A time series has the one dimension time: reduce y and x first, with .median(...)."
-        raise ValueError(msg)
+        found = [each.dims for each in named.values()]
+        raise ValueError(
+            f"A time series has the one dimension time, not {found}: reduce y and x first, with "
+            ".median(...), or choose a zone."
+        )
     ax = ax or new_figure(width=8.0, height=4.0).add_subplot()
     for name, each in named.items():
         in_order = each.sortby("time").compute()

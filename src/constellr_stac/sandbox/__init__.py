@@ -54,7 +54,8 @@ class Sandbox:
         delivery: ``None``: every scene is in the catalogue from the start, and orders stay as
             placed. Else the catalogue starts empty, and the scenes that match an order arrive
             one by one within this time; then it is closed.
-        today: The date that the rules for orders take as today; ``None`` is the real one (UTC).
+        today: The date that the rules for orders take as today; ``None`` is the real one (UTC),
+            by which the client checks in any case: place orders with ``check=False``.
         host: The address to listen at.
 
     Raises:

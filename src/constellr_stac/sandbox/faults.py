@@ -17,7 +17,7 @@ Kind = Literal["status", "reset", "truncate", "stall", "commit_then_reset", "com
 
 @dataclass(frozen=True)
 class Fault:
-    """One failure to inject.
+    """One failure to inject, in requests in whose path the regular expression ``path`` is found.
 
     Example:
         >>> Fault("/token", status=503, headers={"Retry-After": "1"}).times

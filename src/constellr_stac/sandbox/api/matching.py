@@ -35,6 +35,7 @@ _OPERATOR = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
+_PLACE = re.compile(r" *--> (\d+):(\d+)")
 _ALIASES = {"eq": "="}
 
 
@@ -131,8 +132,16 @@ def _parsed(text: str, *, is_json: bool) -> cql2.Expr:
         final = cql2.Expr(_with_standard_operators(parsed.to_json()))
         final.validate()
     except (cql2.ParseError, cql2.ValidationError, ValueError) as error:
-        raise _bad(f"invalid filter: {str(error).partition(chr(10))[0]}") from error
+        raise _bad(f"invalid filter: {_complaint(error)}") from error
     return final
+
+
+def _complaint(error: Exception) -> str:
+    """Return what is wrong with a filter in one line; cql2's first line may be the place only."""
+    first, _, more = str(error).partition("\n")
+    place = _PLACE.fullmatch(first)
+    expected = more.rpartition("= ")[2]
+    return f"line {place[1]}, column {place[2]}: {expected}" if place else first
 
 
 def _instant(text: str, *, may_be_open: bool) -> datetime | None:
