@@ -196,9 +196,7 @@ def test_an_explanation_as_json_has_all_grids(here: Path) -> None:
     """As many as there are."""
     item = written_item(here, ["lst", "vnir04"])
     Path("items.json").write_text(json.dumps(item.to_dict()), encoding="utf-8")
-    run = constellr(
-        "cube", "items.json", "-b", "lst", "-b", "vnir04", "-o", "x.zarr", "--explain", "--json"
-    )
+    run = constellr("cube", "items.json", "-b", "lst,vnir04", "-o", "x.zarr", "--explain", "--json")
     grids = json.loads(run.stdout)["grid"]
     assert "1 file on EPSG:32611 at 10 x 10" in grids
     assert "1 file on EPSG:32611 at 30 x 30" in grids

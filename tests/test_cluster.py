@@ -501,7 +501,7 @@ def test_taken_off_by_the_plugins_name(client: Client) -> None:
         with pytest.raises(CredentialsNotFoundError):
             client.run(found, me.sandbox.api_url)
         until(lambda: client.get_metadata([shared.name]) is None)
-        until(lambda: not shared._lender.running)
+        until(lambda: not shared._lender._thread.is_alive())
         shared.close()
 
 

@@ -135,15 +135,12 @@ class StorageSettings:
     """The AWS profile to take credentials from."""
 
 
-def storage_settings(
-    *, region: str | None = None, endpoint: str | None = None, profile: str | None = None
-) -> StorageSettings:
+def storage_settings(*, region: str | None = None, endpoint: str | None = None) -> StorageSettings:
     """Return the object store's settings.
 
     Keyword Args:
         region: Else ``AWS_REGION``, ``AWS_DEFAULT_REGION``, then :data:`DEFAULT_REGION`.
         endpoint: Else ``AWS_ENDPOINT_URL_S3``, ``AWS_ENDPOINT_URL``, then AWS's own.
-        profile: Else ``AWS_PROFILE``.
 
     Raises:
         InsecureURLError: The endpoint is ``http://`` and not on this machine.
@@ -154,7 +151,7 @@ def storage_settings(
     return StorageSettings(
         region=region or _variable("AWS_REGION", "AWS_DEFAULT_REGION") or DEFAULT_REGION,
         endpoint=endpoint,
-        profile=profile or _variable("AWS_PROFILE"),
+        profile=_variable("AWS_PROFILE"),
     )
 
 

@@ -32,7 +32,7 @@ class Loading:
     band: Annotated[
         list[str] | None,
         typer.Option(
-            "--band", "-b", metavar="NAME", help="lst, cloud_mask, red, ...; may be repeated."
+            "--band", "-b", metavar="NAMES", help="lst,cloud_mask,red, ...; may be repeated."
         ),
     ] = None
     mask: Annotated[
@@ -60,7 +60,7 @@ class Loading:
             typer.BadParameter: One of the options cannot be read.
         """
         arguments: dict[str, Any] = {
-            "bands": self.band,
+            "bands": self.band and [name for names in self.band for name in names.split(",")],
             "mask": self.mask.split(",") if self.mask and self.mask != "clear" else self.mask,
             "crs": self.crs,
             "resolution": self.resolution,

@@ -145,11 +145,6 @@ class Lender:
         else:
             self._take_back()  # the thread never began
 
-    @property
-    def running(self) -> bool:
-        """Whether the credentials are kept fresh."""
-        return self._thread.is_alive()
-
     def _reported(self, event: tuple[float, dict[str, Any]]) -> None:
         """Hand a worker's report on; this runs on the client's event loop."""
         self._reports.put(event[1])
