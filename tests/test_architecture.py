@@ -28,7 +28,7 @@ FLOORS = (
     {"tokens", "addresses", "documents"},
     {"auth", "storage_credentials"},
     # L3 the sides of the API, and what its layers mean
-    {"hrefs", "items", "orders", "products", "references", "stac_io", "storage", "sun"},
+    {"hrefs", "items", "orders", "places", "products", "references", "stac_io", "storage", "sun"},
     {"signatures"},
     {"signing"},
     {"client"},

@@ -14,9 +14,9 @@ import numpy as np
 import xarray as xr
 
 from .engines import ENGINES
-from .grids import centre_of
 from .joining import mask_and_join
 from .masking import CLASSES, classes_of, mask_out
+from .places import centre_of
 from .plan import as_items, make_plan, time_of
 from .products import resolve_bands
 from .sun import sun_elevation

@@ -5,7 +5,6 @@ One header is read for each different footprint, all at once; scenes of one area
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +12,6 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pystac
 import shapely
 from affine import Affine
@@ -25,6 +23,7 @@ from pyproj.exceptions import CRSError
 from .assets import MAX_REQUESTS, Fetcher
 from .errors import AssetReadError
 from .pixels import ResamplingWarning, header_of, name_of
+from .places import HALF_TURN, box_of, eastward, footprint, shape_of
 from .products import asset_gsd, stated_grid
 from .references import reference
 
@@ -39,11 +38,8 @@ __all__ = [
     "GRID_ARGUMENTS",
     "Grids",
     "ResamplingWarning",
-    "box_of",
-    "centre_of",
     "cube_grid",
     "fits",
-    "footprint",
     "name_of",
     "native_grids",
     "needs_native_grids",
@@ -58,7 +54,6 @@ GRID_ARGUMENTS = (
 _HEADER_BYTES = 1 << 15
 _TRIES = 5  # files of one area, before the grid is given up
 _PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
-_HALF_TURN = 180.0
 _EDGES = 4
 _LEAST_METRES = 0.01
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # an item has to have a time; a place has none
@@ -211,9 +206,9 @@ def _common(grids: Iterable[Grids]) -> GeoBox | None:
 
 def _parsed(item: pystac.Item, grids: Grids) -> ParsedItem:
     """Parse an item that says nothing but where it is, and what grids it has."""
-    shape = _shape_of(item)
+    shape = shape_of(item)
     if shape is None and grids:
-        shape = _eastward(next(iter(grids.values())).geographic_extent.geom)
+        shape = eastward(next(iter(grids.values())).geographic_extent.geom)
     if shape is None:
         msg = f"Item {item.id!r} does not say where it is: give geobox=, or bbox= with the grid."
         raise ValueError(msg)
@@ -234,51 +229,6 @@ def _parsed(item: pystac.Item, grids: Grids) -> ParsedItem:
         }
         place.add_asset(name, asset)
     return next(iter(parse_items([place], asset_absolute_paths=False)))
-
-
-def _shape_of(item: pystac.Item) -> Any:
-    """Return where an item is, as a shape in longitude and latitude, if it says so."""
-    if item.geometry is not None:
-        return _eastward(shapely.geometry.shape(item.geometry))
-    if item.bbox is None:
-        return None
-    west, south, east, north = box_of(item)
-    return shapely.box(west, south, east + 360 if east < west else east, north)
-
-
-def box_of(item: pystac.Item) -> tuple[float, float, float, float]:
-    """Return an item's bbox without its heights."""
-    west, south, *_ = box = item.bbox or []
-    east, north = box[len(box) // 2 :][:2]
-    return west, south, east, north
-
-
-def _eastward(shape: Any) -> Any:
-    """Let a ring that leaps over the antimeridian go on beyond 180 degrees instead.
-
-    Taken by its word, it would go round the world the other way.
-    """
-    leaps = np.abs(np.diff(shapely.get_coordinates(shape)[:, 0])) > _HALF_TURN
-    if shape.geom_type != "Polygon" or not leaps.any():
-        return shape
-    return shapely.transform(
-        shape, lambda places: np.column_stack([places[:, 0] % (2 * _HALF_TURN), places[:, 1]])
-    )
-
-
-def centre_of(grid: GeoBox) -> tuple[float, float]:
-    """Return longitude and latitude of a grid's centre, also of one across the antimeridian.
-
-    Args:
-        grid: With a CRS.
-    """
-    longitude, latitude = grid.extent.centroid.to_crs("EPSG:4326").coords[0]
-    return float(longitude), float(latitude)
-
-
-def footprint(item: pystac.Item) -> str:
-    """Return a name for where an item is; items of one area share it."""
-    return json.dumps([item.collection_id, item.geometry or item.bbox], sort_keys=True)
 
 
 def _checked(grid: GeoBox | None) -> GeoBox:
@@ -305,11 +255,11 @@ def _check_asked(items: Sequence[pystac.Item], asked: Mapping[str, Any]) -> None
 
 def _check_box(box: Sequence[float], scenes: Sequence[Sequence[float]]) -> None:
     """Refuse a box that cannot be, or that no scene touches: its numbers may be swapped."""
-    pole = _HALF_TURN / 2
+    pole = HALF_TURN / 2
     if len(box) != _EDGES or not -pole <= box[1] <= box[3] <= pole:
         raise ValueError(f"bbox= is west, south, east, north in degrees, not {tuple(box)}.")
     west, south, east, north = box
-    if not scenes or any(not w <= e <= _HALF_TURN for w, _, e, _ in (box, *scenes)):
+    if not scenes or any(not w <= e <= HALF_TURN for w, _, e, _ in (box, *scenes)):
         return  # across the antimeridian, all is more complicated
     if all(w > east or e < west or s > north or n < south for w, s, e, n in scenes):
         raise ValueError(

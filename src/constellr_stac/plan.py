@@ -23,16 +23,14 @@ from .chunking import auto_chunks
 from .grids import (
     GRID_ARGUMENTS,
     Grids,
-    box_of,
-    centre_of,
     cube_grid,
-    footprint,
     native_grids,
     needs_native_grids,
 )
 from .items import items_of
 from .locations import Locations
 from .pixels import output_dtype
+from .places import box_of, centre_of, footprint
 from .products import resolve_bands
 from .references import reference
 
