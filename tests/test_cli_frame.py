@@ -203,11 +203,11 @@ def test_no_answer(sandbox: Sandbox) -> None:
 
 def test_words_of_a_server_move_no_cursor(sandbox: Sandbox) -> None:
     """What cannot be printed is spelled out: a message is a line, no order to a terminal."""
-    words = json.dumps({"detail": "no\x1b[2J\x07\r"}).encode()
+    words = json.dumps({"detail": "no\x1b[2J\x07\ragain"}).encode()
     sandbox.fail(Fault("/products", status=400, body=words))
     run = constellr("products")
     assert (run.returncode, run.stdout) == (1, "")
-    assert r": no\x1b[2J\x07\r." in run.stderr
+    assert r": no\x1b[2J\x07 again." in run.stderr
     assert run.stderr.removesuffix("\n").isprintable()
 
 
