@@ -98,7 +98,10 @@ def test_an_orders_scenes_are_found_by_its_id(account: Account) -> None:
     "words",
     [
         {"filter": {"op": "<", "args": [{"property": "datetime"}, "2023-08-01"]}},
-        {"filter": '{"op": "<", "args": [{"property": "datetime"}, "2023-08-01"]}'},
+        {
+            "filter": '{"op": "<", "args": [{"property": "datetime"}, "2023-08-01"]}',
+            "filter_lang": "cql2-json",
+        },
         {"filter": "datetime < '2023-08-01'", "filter_lang": "cql2-text"},
         {"datetime": "2023-06/2023-07"},
         {"bbox": [-118.3, 33.7, -118.1, 33.9], "datetime": "2023-06/2023-07"},

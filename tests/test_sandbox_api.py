@@ -955,7 +955,9 @@ def test_a_filter_of_text_is_refused_with_what_was_expected_where(older: Caller)
     """A place alone would leave everybody guessing."""
     body = {"filter": "gsd == 30", "filter-lang": "cql2-text"}
     detail = older("POST", "/stac/search", json=body).json()["detail"]
-    assert detail.startswith("invalid filter: line 1, column 6: expected ")
+    assert detail.startswith("invalid filter: ")
+    assert "-->" not in detail  # cql2's own way to say "here", and nothing else
+    assert len(detail) > len("invalid filter: line 1, column 6: ")
 
 
 @pytest.mark.parametrize(
