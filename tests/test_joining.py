@@ -179,3 +179,21 @@ def test_a_step_is_read_without_the_others(tmp_path: Path, engine: str) -> None:
         shutil.rmtree(tmp_path / name)
     assert cube.id.values[0] == "a, c"
     cube.isel(time=0).compute()
+
+
+@pytest.mark.parametrize("mask", [None, "clear"])
+@ENGINES
+def test_a_step_is_explained_without_the_others(
+    tmp_path: Path, engine: str, mask: str | None
+) -> None:
+    """Of a part of a cube only what it reads is told."""
+    items = [scene(tmp_path, name)[0] for name in "abcd"]
+    cube = constellr_stac.load(
+        items,
+        ["lst", "cloud_mask"],
+        mask=mask,
+        groupby="platform",
+        engine=engine,
+        chunks={"time": 1},
+    )
+    assert constellr_stac.explain(cube.isel(time=0)).files == 4
