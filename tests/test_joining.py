@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import dask
+import dask.base
 import numpy as np
 import pytest
 import rasterio
+from dask.core import get_dependencies
 from rasterio.transform import from_origin
 
 import constellr_stac
@@ -127,3 +129,71 @@ def test_as_many_files_are_fetched_as_there_are(tmp_path: Path) -> None:
     assert (told.scenes, told.files, told.requests) == (5, 10, 10)
     assert told.requests == plain.requests
     assert told.shape == plain.shape
+
+
+def days_of(folder: Path, *numbers: int) -> list[pystac.Item]:
+    """Return items of one scene: so many of the first day, of the second, and so on."""
+    first, _, _ = scene(folder, "a")
+    items = []
+    for day, number in enumerate(numbers):
+        for minute in range(number):
+            item = first.clone()
+            item.id = f"{day}-{minute}"
+            item.datetime = time_of("a") + timedelta(days=day, minutes=minute)
+            items.append(item)
+    return items
+
+
+@ENGINES
+def test_a_step_of_many_scenes_does_not_hold_them_all(tmp_path: Path, engine: str) -> None:
+    """Chunks are no larger than those of the scenes alone, and no task waits for all of them."""
+    items = days_of(tmp_path, 30)
+    how: dict[str, Any] = {"mask": "clear", "engine": engine, "resolution": 0.1}
+    joined = constellr_stac.explain(items, ["lst"], groupby="solar_day", **how)
+    alone = constellr_stac.explain(items, ["lst"], groupby="id", **how)
+    assert joined.bytes_per_chunk == alone.bytes_per_chunk
+    cube = constellr_stac.load(items, ["lst"], groupby="solar_day", **how)
+    (cube,) = dask.base.optimize(cube)
+    graph = dict(cube.__dask_graph__())
+    assert max(len(get_dependencies(graph, key)) for key in graph) < len(items) / 2
+
+
+@ENGINES
+def test_only_what_is_joined_takes_tasks(tmp_path: Path, engine: str) -> None:
+    """One day of many scenes does not make work of all the others."""
+    items = days_of(tmp_path, 20, *[1] * 40)
+    how: dict[str, Any] = {"mask": "clear", "engine": engine, "chunks": {"time": 1}}
+    joined = constellr_stac.load(items, ["lst"], groupby="solar_day", **how)
+    alone = constellr_stac.load(items, ["lst"], groupby="id", **how)
+    assert len(joined.__dask_graph__()) < 4 * len(alone.__dask_graph__())
+
+
+@ENGINES
+def test_a_step_is_read_without_the_others(tmp_path: Path, engine: str) -> None:
+    """Scenes that are joined are in one chunk, whatever was seen between them."""
+    items = [scene(tmp_path, name)[0] for name in "abcd"]
+    cube = constellr_stac.load(
+        items, ["lst"], mask="clear", groupby="platform", engine=engine, chunks={"time": 1}
+    )
+    for name in "bd":
+        shutil.rmtree(tmp_path / name)
+    assert cube.id.values[0] == "a, c"
+    cube.isel(time=0).compute()
+
+
+@pytest.mark.parametrize("mask", [None, "clear"])
+@ENGINES
+def test_a_step_is_explained_without_the_others(
+    tmp_path: Path, engine: str, mask: str | None
+) -> None:
+    """Of a part of a cube only what it reads is told."""
+    items = [scene(tmp_path, name)[0] for name in "abcd"]
+    cube = constellr_stac.load(
+        items,
+        ["lst", "cloud_mask"],
+        mask=mask,
+        groupby="platform",
+        engine=engine,
+        chunks={"time": 1},
+    )
+    assert constellr_stac.explain(cube.isel(time=0)).files == 4

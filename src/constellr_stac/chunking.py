@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["auto_chunks"]
+__all__ = ["apart_chunks", "auto_chunks"]
 
 _TARGET = 32 << 20
 _SCENES = 16
@@ -53,3 +53,22 @@ def auto_chunks(times: int, rows: int, columns: int, itemsize: int) -> Mapping[s
         return {"time": 1, "y": ceil(rows / strips / _BLOCK) * _BLOCK, "x": columns}
     side = int((_TARGET / itemsize) ** 0.5) // _BLOCK * _BLOCK
     return {"time": 1, "y": min(side, rows), "x": min(side, columns)}
+
+
+def apart_chunks(
+    chunks: Mapping[str, int], scenes: int, steps: int, itemsize: int
+) -> Mapping[str, int]:
+    """Choose chunks for the scenes of a cube before they are joined to its time steps.
+
+    They hold about as much of the time as the cube's, so that as many scenes are fetched together,
+    but where many are joined no more than the cube's or tens of megabytes.
+
+    Args:
+        chunks: The cube's.
+        scenes: How many scenes there are.
+        steps: How many time steps they make.
+        itemsize: Bytes of one pixel.
+    """
+    fitting = _TARGET // max(1, chunks["y"] * chunks["x"] * itemsize)
+    most = min(fitting, chunks["time"] * scenes // steps)
+    return {**chunks, "time": max(chunks["time"], most)}

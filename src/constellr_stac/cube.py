@@ -164,8 +164,8 @@ class Recipe:
     def _masked(self) -> xr.Dataset:
         build, plan = ENGINES[self.engine], self.plan
         if self.classes and plan.joins:
-            scenes = build(plan.apart())
-            return mask_and_join(scenes, self.classes, plan.steps, plan.chunks["time"])
+            scenes, lengths = build(plan.apart()), [len(step) for step in plan.steps]
+            return mask_and_join(scenes, self.classes, lengths, plan.chunks["time"])
         return mask_out(build(plan), self.classes)
 
 

@@ -27,7 +27,7 @@ from .references import reference
 from .stackstac import StackstacReader
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping
+    from collections.abc import Hashable, Mapping, Sequence
 
     from odc.geo.geobox import GeoBox
     from odc.geo.geom import BoundingBox
@@ -146,15 +146,16 @@ def _stacked(
     dtype = np.dtype(output_dtype(selection.band, raw=plan.raw))
     fill = dtype.type(fill_of(selection.band, raw=plan.raw))
     box, boxes = plan.geobox.boundingbox, _boxes(plan)
-    places: dict[int, int] = {}
+    present: list[int] = []
     items: list[dict[str, Any]] = []
     bands: dict[str, Band] = {}
     presumed: dict[str, GeoBox] = {}
-    for number, source in enumerate(selection.sources):
+    for number in (number for step in plan.steps for number in step):
+        source = selection.sources[number]
         if source is None or not _touch(boxes[number], box):
             continue  # stackstac would drop the scene, and with it the time step
         href = str(reference(plan.items[number], source.asset_key))
-        places[number] = len(items)
+        present.append(number)
         items.append(_stackstac_item(plan, number, boxes[number], href, epsg))
         if source.band != selection.band:
             bands[href] = source.band
@@ -190,7 +191,7 @@ def _stacked(
             errors=plan.errors,
         ),
     )
-    return dims, _in_steps(stacked.data[:, 0], places, plan, fill), attributes
+    return dims, _in_steps(stacked.data[:, 0], present, plan, fill), attributes
 
 
 def _boxes(plan: Plan) -> list[BoundingBox]:
@@ -242,25 +243,26 @@ def _stackstac_item(
     }
 
 
-def _in_steps(layers: Any, places: Mapping[int, int], plan: Plan, fill: Any) -> Any:
+def _in_steps(layers: Any, present: Sequence[int], plan: Plan, fill: Any) -> Any:
     """Put scenes into their time steps, the first one uppermost, as odc-stac does.
 
     Args:
-        layers: The scenes that have the variable, dims (scene, y, x).
-        places: Where each of these is in ``layers``, by its number in the plan.
+        layers: The scenes that have the variable, dims (scene, y, x), step by step.
+        present: Their numbers in the plan.
         plan: Knows the steps.
         fill: What stands where there is no scene.
     """
     import dask.array as da
 
-    if plan.steps == tuple((number,) for number in places):
+    if plan.steps == tuple((number,) for number in present):
         return layers
-    steps = [[places[number] for number in step if number in places] for step in plan.steps]
-    if not all(steps):
+    there = set(present)
+    lengths = np.array([len(there.intersection(step)) for step in plan.steps])
+    if not all(lengths):
         nothing = da.full_like(layers[:1], fill)
-        layers = da.concatenate([layers, nothing])
-        steps = [step or [len(layers) - 1] for step in steps]
-    return uppermost(layers, steps, fill).rechunk({0: plan.chunks["time"]})
+        places = np.insert(np.arange(len(layers)), np.cumsum(lengths)[lengths == 0], len(layers))
+        layers, lengths = da.concatenate([layers, nothing])[places], np.maximum(lengths, 1)
+    return uppermost(layers, lengths.tolist(), fill, plan.chunks["time"])
 
 
 ENGINES = {"odc": _odc_cube, "stackstac": _stackstac_cube}

@@ -5,43 +5,86 @@ Clouds are taken out of each scene by its own mask, before another scene is seen
 
 from __future__ import annotations
 
+import functools
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import dask.array as da
 import numpy as np
 
-from .masking import kept, mask_out, taken_out
+from .masking import kept, taken_out
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import xarray as xr
+    from numpy.typing import NDArray
 
 __all__ = ["mask_and_join", "uppermost"]
 
+_TOGETHER = 4  # scenes are joined in one task, at least; fewer would make more tasks
 
-def uppermost(scenes: Any, steps: Sequence[Sequence[int]], fill: Any) -> Any:
+
+def uppermost(scenes: Any, lengths: Sequence[int], fill: Any, chunk: int) -> Any:
     """Return, for each step and pixel, the first of the step's scenes that holds something.
 
+    A chunk of scenes is joined when it is there, and what comes of it with that of others, so
+    that a step of many scenes does not need them all in memory.
+
     Args:
-        scenes: A dask array with dims (scene, y, x).
-        steps: The numbers of the scenes that make up each step, at least one.
+        scenes: A dask array with dims (scene, y, x), step by step.
+        lengths: How many scenes make up each step, at least one.
         fill: What stands where a scene holds nothing.
+        chunk: Steps in a chunk.
 
     Returns:
         Dims (step, y, x).
     """
-    # A step of fewer scenes than others repeats its last one, which changes nothing.
-    ranks = range(max(map(len, steps)))
-    layers = (scenes[[step[min(rank, len(step) - 1)] for step in steps]] for rank in ranks)
-    top = next(layers)
-    for layer in layers:
-        top = da.where(da.isnan(top) if np.isnan(fill) else top == fill, layer, top)
-    return top
+    most = max(_TOGETHER, *scenes.chunks[0])
+    while max(lengths) > 1:
+        parts = [[min(most, n - start) for start in range(0, n, most)] for n in lengths]
+        runs = [
+            run
+            for start in range(0, len(parts), chunk)
+            for run in _runs(chain.from_iterable(parts[start : start + chunk]), most)
+        ]
+        scenes = scenes.rechunk({0: tuple(map(sum, runs))}).map_blocks(
+            functools.partial(_joined, runs=runs, fill=fill),
+            chunks=(tuple(map(len, runs)), *scenes.chunks[1:]),
+            dtype=scenes.dtype,
+            meta=np.empty((0, 0, 0), scenes.dtype),
+        )
+        lengths = [len(lot) for lot in parts]
+    return scenes.rechunk({0: chunk})
+
+
+def _runs(parts: Iterable[int], most: int) -> list[list[int]]:
+    """Divide numbers of scenes into runs, none of which has more than ``most`` in all."""
+    runs: list[list[int]] = []
+    for part in parts:
+        if runs and sum(runs[-1]) + part <= most:
+            runs[-1].append(part)
+        else:
+            runs.append([part])
+    return runs
+
+
+def _joined(
+    scenes: NDArray[Any], *, runs: Sequence[Sequence[int]], fill: Any, block_id: tuple[int, ...]
+) -> NDArray[Any]:
+    """Join a run of scenes; how many belong together is said for each block."""
+    joined, start = [], 0
+    for count in runs[block_id[0]]:
+        top, *others = scenes[start : start + count]
+        for layer in others:
+            top = np.where(np.isnan(top) if np.isnan(fill) else top == fill, layer, top)
+        joined.append(top)
+        start += count
+    return np.stack(joined) if len(joined) < len(scenes) else scenes
 
 
 def mask_and_join(
-    scenes: xr.Dataset, classes: Sequence[str], steps: Sequence[Sequence[int]], chunk: int
+    scenes: xr.Dataset, classes: Sequence[str], lengths: Sequence[int], chunk: int
 ) -> xr.Dataset:
     """Mask each scene, and join what is left of those that make up a time step.
 
@@ -49,20 +92,18 @@ def mask_and_join(
     nothing away; elsewhere it is that of the first scene that has any.
 
     Args:
-        scenes: A lazy cube with a time for each scene.
+        scenes: A lazy cube with a time for each scene, step by step.
         classes: From :func:`constellr_stac.masking.classes_of`; at least one.
-        steps: The numbers of the scenes that make up each step.
+        lengths: How many scenes make up each step.
         chunk: Steps in a chunk.
     """
     keep = kept(scenes, classes)
-    joined = scenes.isel(time=[step[0] for step in steps])
-    for name, variable in mask_out(scenes, classes).data_vars.items():
-        layers, order = variable.data, steps
+    joined = scenes.isel(time=np.cumsum(lengths) - lengths)
+    for name, variable in scenes.data_vars.items():
+        seen = taken_out(variable, keep)
+        fill = np.nan if seen.dtype.kind == "f" else seen.attrs["nodata"]
+        data = uppermost(seen.data, lengths, fill, chunk)
         if "flag_values" in variable.attrs:
-            count = scenes.sizes["time"]
-            layers = da.concatenate([taken_out(variable, keep).data, layers])
-            order = [(*step, *(number + count for number in step)) for step in steps]
-        fill = np.nan if layers.dtype.kind == "f" else variable.attrs["nodata"]
-        data = uppermost(layers, order, fill).rechunk({0: chunk})
-        joined[name] = (variable.dims, data, variable.attrs, variable.encoding)
+            data = da.where(data == fill, uppermost(variable.data, lengths, fill, chunk), data)
+        joined[name] = (seen.dims, data, seen.attrs, seen.encoding)
     return joined

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from math import ceil
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -19,14 +18,8 @@ from rasterio.enums import Resampling
 
 from .addresses import is_s3
 from .assets import Fetcher, shared_fetcher
-from .chunking import auto_chunks
-from .grids import (
-    GRID_ARGUMENTS,
-    Grids,
-    cube_grid,
-    native_grids,
-    needs_native_grids,
-)
+from .chunking import apart_chunks, auto_chunks
+from .grids import GRID_ARGUMENTS, Grids, cube_grid, native_grids, needs_native_grids
 from .items import items_of
 from .locations import Locations
 from .pixels import output_dtype
@@ -108,13 +101,18 @@ class Plan:
         return len(self.steps) < len(self.items)
 
     def apart(self) -> Plan:
-        """Return the plan of the same cube with a time step for each scene, in their order.
+        """Return the plan of the same cube with a time step for each scene, joined ones together.
 
-        The chunks hold as much of the time as before, so that as many scenes are fetched together.
+        The scenes of a step follow each other, whatever the time between them.
         """
-        steps = tuple((number,) for number in range(len(self.items)))
-        scenes = ceil(self.chunks["time"] * len(steps) / len(self.steps))
-        return replace(self, steps=steps, chunks={**self.chunks, "time": scenes})
+        steps = tuple((number,) for step in self.steps for number in step)
+        chunks = apart_chunks(self.chunks, len(steps), len(self.steps), self.itemsize)
+        return replace(self, steps=steps, chunks=chunks)
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one pixel, at most."""
+        return _itemsize(self.selections, raw=self.raw)
 
     @property
     def times(self) -> list[np.datetime64]:
@@ -270,10 +268,7 @@ def _chunks(
 ) -> Mapping[str, Any]:
     """Resolve chunk sizes; y and x may go by the names that the grid has for them."""
     rows, columns = geobox.shape
-    itemsize = max(
-        np.dtype(output_dtype(selection.band, raw=raw)).itemsize
-        for selection in selections.values()
-    )
+    itemsize = _itemsize(selections, raw=raw)
     if chunks == "auto":
         return auto_chunks(times, rows, columns, itemsize)
     if not isinstance(chunks, Mapping | None):
@@ -287,6 +282,12 @@ def _chunks(
         raise ValueError(f"A chunk has to hold something: chunks= is {chunks!r}.")
     sizes = resolve_chunk_shape(times, geobox, whole | given, dtype=f"V{itemsize}")
     return dict(zip(("time", "y", "x"), sizes, strict=True))
+
+
+def _itemsize(selections: Mapping[str, BandSelection], *, raw: bool) -> int:
+    """Return the bytes of the largest pixel."""
+    dtypes = (np.dtype(output_dtype(each.band, raw=raw)) for each in selections.values())
+    return max(dtype.itemsize for dtype in dtypes)
 
 
 def _resampling(

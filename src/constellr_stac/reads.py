@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from dask.core import flatten, get_dependencies
+from dask.optimization import cull
 from odc.geo.geobox import GeoboxTiles
 from odc.loader import RasterLoadParams, RasterSource
 
@@ -45,7 +46,9 @@ def reads_of(cube: xr.Dataset) -> Reads:
     graph = cube.__dask_graph__()
     if graph is None:
         return Reads()
-    tasks: dict[Any, Any] = graph.cull(set(flatten(cube.__dask_keys__()))).to_dict()
+    wanted = set(flatten(cube.__dask_keys__()))
+    # By layers first, which makes no tasks of what is not needed; that leaves some over.
+    tasks, _ = cull(graph.cull(wanted).to_dict(), list(wanted))
     users: defaultdict[Any, list[Any]] = defaultdict(list)
     for key in tasks:
         for needed in get_dependencies(tasks, key):
