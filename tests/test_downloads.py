@@ -266,7 +266,7 @@ def test_signatures_that_end_are_renewed(tmp_path: Path) -> None:
         an_item(sandbox, names)
         url = sandbox.api_url + "/stac/collections/lstprecision/items/scene"
         item = requests.get(url, auth=auth, timeout=5).json()
-        sandbox.advance(timedelta(seconds=59))
+        sandbox.advance(timedelta(seconds=30))
         sandbox.fail(Fault("f0.bin", server="store", kind="truncate"))
         end = timedelta(seconds=120)
         with once(lambda: some_of(tmp_path), lambda: sandbox.advance(end)):
