@@ -1,7 +1,7 @@
 """Measure how many steps a chunk should hold: ``python benchmarks/chunks.py``.
 
 The same cubes are computed with chunks of more and more steps, each in a process of its own and
-several times in turn; the best time counts. :func:`constellr_stac.chunking.auto_chunks` chooses
+several times in turn; the best time counts. :func:`constellr_stac.cube.chunks.auto_chunks` chooses
 by what this shows. Prints a table and writes ``chunks.json``.
 """
 

@@ -33,10 +33,10 @@ from rich.console import Console
 from rich.table import Table
 
 import constellr_stac
-from constellr_stac.addresses import ObjectAddress
+from constellr_stac.config import storage_settings
 from constellr_stac.sandbox import Sandbox
-from constellr_stac.settings import storage_settings
-from constellr_stac.storage import CredentialSource, bucket_store
+from constellr_stac.signing.aws import CredentialSource, bucket_store
+from constellr_stac.signing.s3_url import ObjectAddress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

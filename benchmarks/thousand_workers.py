@@ -29,14 +29,14 @@ from rich.console import Console
 from rich.table import Table
 
 from constellr_stac import ConstellrAuth, Password, Token
-from constellr_stac.assets import Fetcher
-from constellr_stac.auth import api_session
-from constellr_stac.credentials import LENT, Credential
-from constellr_stac.loans import Loan
-from constellr_stac.locations import Locations
-from constellr_stac.references import Reference
+from constellr_stac._pushed import PushedValue
+from constellr_stac.auth.credentials import PUSHED, Credential
+from constellr_stac.auth.requests_auth import api_session
+from constellr_stac.config import origin
+from constellr_stac.reading.asset_ref import AssetRef
+from constellr_stac.reading.prefetch import Fetcher
+from constellr_stac.reading.resolver import AssetResolver
 from constellr_stac.sandbox import Fault, Sandbox
-from constellr_stac.settings import origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -108,12 +108,12 @@ def work(job: Job, start: Barrier, told: Connection) -> None:
     password = None if job.lent else Password(job.username, job.password)
     auth = ConstellrAuth(password, base_url=job.api_url)
     if job.lent:
-        loan: Loan[Credential] = Loan(lambda _number: None)
-        LENT.add(origin(job.api_url), loan)
+        loan: PushedValue[Credential] = PushedValue(lambda _number: None)
+        PUSHED.add(origin(job.api_url), loan)
         threading.Thread(target=_borrow, args=(loan, told), daemon=True).start()
-    locations = Locations(auth)
+    locations = AssetResolver(auth)
     fetcher = Fetcher(locations)
-    references = [Reference.parse(uri) for uri in job.references]
+    references = [AssetRef.parse(uri) for uri in job.references]
     start.wait()
     try:
         if job.duration:
@@ -129,7 +129,7 @@ def work(job: Job, start: Barrier, told: Connection) -> None:
 
 
 def _use(
-    auth: ConstellrAuth, locations: Locations, references: list[Reference], duration: float
+    auth: ConstellrAuth, locations: AssetResolver, references: list[AssetRef], duration: float
 ) -> None:
     """Need a token, and URLs for ``references``, for a while; ask the API every other second."""
     began = time.monotonic()
@@ -145,7 +145,7 @@ def _use(
             time.sleep(_POLL)
 
 
-def _borrow(loan: Loan[Credential], told: Connection) -> None:
+def _borrow(loan: PushedValue[Credential], told: Connection) -> None:
     while True:
         number, value = told.recv()
         loan.put(number, Token(value))
@@ -302,7 +302,7 @@ def _references(sandbox: Sandbox) -> list[str]:
     ).json()
     return [
         str(
-            Reference(
+            AssetRef(
                 item["assets"]["lst"]["href"].partition("?")[0],
                 item["collection"],
                 item["id"],

@@ -56,7 +56,7 @@ class Line:
         """The next break; it happens once."""
         self.before: Callable[[], object] | None = None
         """What happens elsewhere just before the request passes; once."""
-        self.opened = 0
+        self.decoded = 0
         """How many connections there were so far."""
 
     @property
@@ -87,7 +87,7 @@ class Line:
         with suppress(OSError):
             while True:
                 client, _ = listener.accept()
-                self.opened += 1
+                self.decoded += 1
                 threading.Thread(target=self._serve, args=[client], daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:

@@ -59,7 +59,7 @@ def found(base_url: str) -> str:
 
 def tokens_held(base_url: str) -> int:
     """Count the tokens that this worker's process got for itself and still holds."""
-    from constellr_stac import tokens
+    from constellr_stac.auth import token as tokens
 
     return sum(url == base_url for url, _ in tokens._tokens)
 

@@ -13,7 +13,7 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 
-from constellr_stac.products import LAYERS
+from constellr_stac.layers.table import LAYERS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -73,7 +73,7 @@ def manifest(folder: Path) -> dict[str, Any]:
     return dict(json.loads((folder / "manifest.json").read_bytes())["files"])
 
 
-def opened(folder: Path) -> list[pystac.Item]:
+def decoded(folder: Path) -> list[pystac.Item]:
     """The items of a folder, as anybody reads them."""
     catalog = pystac.Catalog.from_file(str(folder / "catalog.json"))
     return sorted(catalog.get_items(recursive=True), key=lambda item: item.id)

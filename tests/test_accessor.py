@@ -19,7 +19,7 @@ from odc.geo.geobox import GeoBox
 from rasterio.features import geometry_mask
 
 from constellr_stac.accessor import solar_hour
-from constellr_stac.products import LAYERS
+from constellr_stac.layers.table import LAYERS
 from scene_cubes import BOX, cube_of, real_cube, real_documents
 
 TIMES = ["2023-07-03T15:25:51", "2023-07-04T15:20:00", "2023-07-04T03:00:00"]

@@ -18,43 +18,25 @@ import constellr_stac
 
 PACKAGE = Path(constellr_stac.__file__).parent
 
-FLOORS = (
-    # L0 knows nobody
-    {"errors", "loans", "secret"},
-    {"renewal", "settings", "transport"},
-    # L1 credentials as values
-    {"credentials"},
-    # L2 requests that carry one
-    {"tokens", "addresses", "documents"},
-    {"auth", "storage_credentials"},
-    # L3 the sides of the API, and what its layers mean
-    {"hrefs", "items", "orders", "places", "products", "references", "stac_io", "storage", "sun"},
-    {"signatures"},
-    {"signing"},
-    {"client"},
-    # L4 an href becomes bytes
-    {"locations", "connections"},
-    {"transfers"},
-    {"assets", "chunking"},
-    # L5 bytes become pixels, or files on disk
-    {"pixels"},
-    {"completion", "downloads", "grids", "masking", "sources", "units", "zones"},
-    {"joining", "odc", "stackstac"},
-    # L6 pixels become cubes
-    {"plan"},
-    {"engines", "lasting", "reads"},
-    {"cube", "cluster"},
-    {"deliveries", "explanation"},
-    # L7 maps and time series
-    {"plot"},
+LEVELS = (
+    {"_text", "_pushed", "_secret"},
+    {"errors"},
+    {"_files", "_refresh", "config"},
+    {"auth"},
+    {"stac.items", "signing", "layers"},
+    {"stac", "orders"},
+    {"reading"},
+    {"cube", "downloads"},
+    {"cluster", "delivery", "analysis", "plot"},
     {"accessor"},
-    # L8 the command line
     {"cli"},
 )
-"""Who lives on which floor. A room may know the floors below its own, and no other."""
+"""Who may import whom: a package imports only from the levels above its own in this list."""
 
 SANDBOX = "sandbox"
-"""Stands beside the house: knows the ground floor only, and only the command line visits."""
+"""Imports the base modules only, and only the command line imports it."""
+
+BASE = {"errors", "config", "_secret", "_text"}
 
 PUBLIC = {
     "ApiKey",
@@ -99,13 +81,13 @@ def modules() -> dict[str, Path]:
 
 def imports(name: str, path: Path) -> set[str]:
     """Return the modules of this package that a module imports, inside functions too."""
-    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    parent = name if path.name == "__init__.py" else name.rpartition(".")[0]
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             targets = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            up = package.split(".")[: -(node.level - 1) or None] if package else []
+            up = parent.split(".")[: -(node.level - 1) or None] if parent else []
             base = ["constellr_stac", *up] if node.level else []
             stem = ".".join([*base, *filter(None, [node.module])])
             targets = [f"{stem}.{alias.name}" for alias in node.names]
@@ -116,30 +98,36 @@ def imports(name: str, path: Path) -> set[str]:
     return {t if t in known else t.rpartition(".")[0] for t in found} - {name}
 
 
-def room(name: str) -> str:
-    """Return the module or subpackage directly below the package."""
+def package(name: str) -> str:
+    """Return the module or subpackage directly below ``constellr_stac``."""
     return name.partition(".")[0]
 
 
 GRAPH = {name: imports(name, path) for name, path in modules().items()}
 
 
-def test_every_room_is_on_the_plan() -> None:
-    """A new module says on which floor it lives, and one that is gone is off the plan."""
-    assert {room(name) for name in GRAPH} - {SANDBOX} == set().union(*FLOORS)
+def place(name: str) -> str:
+    """Return the entry of :data:`LEVELS` that a module belongs to."""
+    listed = set().union(*LEVELS)
+    return name if name in listed else package(name)
+
+
+def test_every_package_has_a_level() -> None:
+    """A new package gets a level, and one that is gone is removed from the list."""
+    assert {place(name) for name in GRAPH} - {SANDBOX} == set().union(*LEVELS)
 
 
 @pytest.mark.parametrize("name", GRAPH)
-def test_imports_go_down(name: str) -> None:
-    """A module imports only from the floors below its own (and within its own subpackage)."""
-    floor = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-    others = {target for target in GRAPH[name] if room(target) != room(name)}
-    if room(name) == SANDBOX:
-        assert {room(target) for target in others} <= {"errors", "settings"}
+def test_imports_point_down(name: str) -> None:
+    """A module imports only from lower levels, and from its own package."""
+    level = {entry: number for number, entries in enumerate(LEVELS) for entry in entries}
+    others = {target for target in GRAPH[name] if package(target) != package(name)}
+    if package(name) == SANDBOX:
+        assert {package(target) for target in others} <= BASE
         return
-    if room(name) != "cli":
-        assert SANDBOX not in {room(target) for target in others}
-    upward = {t for t in others if room(t) != SANDBOX and floor[room(t)] >= floor[room(name)]}
+    if package(name) != "cli":
+        assert SANDBOX not in {package(target) for target in others}
+    upward = {t for t in others if package(t) != SANDBOX and level[place(t)] >= level[place(name)]}
     assert not upward
 
 
@@ -165,7 +153,7 @@ def test_imports_are_declared(name: str) -> None:
     tree = ast.parse(modules()[name].read_text())
     later = {inner for node in ast.walk(tree) if lazy(node) for inner in ast.walk(node)}
     for node in ast.walk(tree):
-        allowed = AT_ALL if node in later or room(name) in EXTRA_ROOMS else ALWAYS
+        allowed = AT_ALL if node in later or package(name) in EXTRA_ROOMS else ALWAYS
         for package in foreign(node) - IF_THERE:
             assert allowed & {canonicalize_name(home) for home in HOMES[package]}, package
 
@@ -180,9 +168,9 @@ def lazy(node: ast.AST) -> bool:
 def foreign(node: ast.AST) -> set[str]:
     """Return the packages that an import statement names, other than ours and Python's."""
     if isinstance(node, ast.Import):
-        names = {room(alias.name) for alias in node.names}
+        names = {package(alias.name) for alias in node.names}
     elif isinstance(node, ast.ImportFrom) and not node.level:
-        names = {room(node.module or "")}
+        names = {package(node.module or "")}
     else:
         names = set()
     return names - sys.stdlib_module_names - {"constellr_stac"}
@@ -199,7 +187,7 @@ def test_public_names() -> None:
     assert set(constellr_stac.__all__) == PUBLIC
     assert set(dir(constellr_stac)) == PUBLIC
     assert [name for name in PUBLIC if not getattr(constellr_stac, name).__doc__] == []
-    hidden = {room(name) for name in GRAPH} & PUBLIC
+    hidden = {package(name) for name in GRAPH} & PUBLIC
     assert hidden == {"errors", "orders", "plot", "sandbox"}  # these are modules on purpose
 
 
@@ -242,5 +230,5 @@ def test_import_is_light() -> None:
         )
         return set(run.stdout.split())
 
-    ours = {room(name) for name in loaded_by("import constellr_stac") - loaded_by("pass")}
+    ours = {package(name) for name in loaded_by("import constellr_stac") - loaded_by("pass")}
     assert ours - sys.stdlib_module_names == {"constellr_stac"}

@@ -1,7 +1,7 @@
 """Constellr's land surface temperature scenes in the tools you already use.
 
-The public names, and where each one lives. A name's module is imported when the name is first
-used, so ``import constellr_stac`` costs next to nothing. There may be no other code here.
+Each public name is imported from its module when it is first used, so ``import constellr_stac``
+loads nothing but this module.
 """
 
 from __future__ import annotations
@@ -9,125 +9,108 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from . import errors
-from .errors import (
-    APIConnectionError,
-    APIError,
-    AssetReadError,
-    AuthenticationError,
-    BadRequestError,
-    ConflictError,
-    ConstellrError,
-    CredentialsNotFoundError,
-    DownloadError,
-    ForbiddenError,
-    InsecureURLError,
-    MissingExtraError,
-    NotFoundError,
-    OrderOutcomeUnknown,
-    OrderValidationError,
-    RateLimitError,
-    ServerError,
-    SigningError,
-    ValidationError,
-    WorkerError,
-)
-
 if TYPE_CHECKING:
-    from . import orders, plot, sandbox
-    from .auth import ConstellrAuth, make_request_modifier, request_modifier
-    from .client import open_client
-    from .cluster import check_workers, share_credentials
-    from .completion import describe
-    from .credentials import ApiKey, Password, Token, default_credential
-    from .cube import load
-    from .deliveries import follow, load_order, search_order
-    from .downloads import download
-    from .explanation import explain
-    from .lasting import stable
-    from .odc import OdcDriver
-    from .signing import Signer, sign, sign_inplace
-    from .stackstac import StackstacReader
+    from . import errors as errors
+    from . import orders as orders
+    from . import plot as plot
+    from . import sandbox as sandbox
+    from .auth.credentials import ApiKey as ApiKey
+    from .auth.credentials import Password as Password
+    from .auth.credentials import Token as Token
+    from .auth.credentials import default_credential as default_credential
+    from .auth.requests_auth import ConstellrAuth as ConstellrAuth
+    from .auth.requests_auth import make_request_modifier as make_request_modifier
+    from .auth.requests_auth import request_modifier as request_modifier
+    from .cluster import check_workers as check_workers
+    from .cluster import share_credentials as share_credentials
+    from .cube.explain import explain as explain
+    from .cube.load import load as load
+    from .delivery import follow as follow
+    from .delivery import load_order as load_order
+    from .delivery import search_order as search_order
+    from .downloads import download as download
+    from .errors import APIConnectionError as APIConnectionError
+    from .errors import APIError as APIError
+    from .errors import AssetReadError as AssetReadError
+    from .errors import AuthenticationError as AuthenticationError
+    from .errors import BadRequestError as BadRequestError
+    from .errors import ConflictError as ConflictError
+    from .errors import ConstellrError as ConstellrError
+    from .errors import CredentialsNotFoundError as CredentialsNotFoundError
+    from .errors import DownloadError as DownloadError
+    from .errors import ForbiddenError as ForbiddenError
+    from .errors import InsecureURLError as InsecureURLError
+    from .errors import MissingExtraError as MissingExtraError
+    from .errors import NotFoundError as NotFoundError
+    from .errors import OrderOutcomeUnknown as OrderOutcomeUnknown
+    from .errors import OrderValidationError as OrderValidationError
+    from .errors import RateLimitError as RateLimitError
+    from .errors import ServerError as ServerError
+    from .errors import SigningError as SigningError
+    from .errors import ValidationError as ValidationError
+    from .errors import WorkerError as WorkerError
+    from .reading.describe_items import describe as describe
+    from .reading.odc import OdcDriver as OdcDriver
+    from .reading.stackstac import StackstacReader as StackstacReader
+    from .reading.unsigned import stable as stable
+    from .signing.signer import Signer as Signer
+    from .signing.signer import sign as sign
+    from .signing.signer import sign_inplace as sign_inplace
+    from .stac.client import open_client as open_client
 
     __version__: str
 
-__all__ = [
-    "APIConnectionError",
-    "APIError",
-    "ApiKey",
-    "AssetReadError",
-    "AuthenticationError",
-    "BadRequestError",
-    "ConflictError",
-    "ConstellrAuth",
-    "ConstellrError",
-    "CredentialsNotFoundError",
-    "DownloadError",
-    "ForbiddenError",
-    "InsecureURLError",
-    "MissingExtraError",
-    "NotFoundError",
-    "OdcDriver",
-    "OrderOutcomeUnknown",
-    "OrderValidationError",
-    "Password",
-    "RateLimitError",
-    "ServerError",
-    "Signer",
-    "SigningError",
-    "StackstacReader",
-    "Token",
-    "ValidationError",
-    "WorkerError",
-    "check_workers",
-    "default_credential",
-    "describe",
-    "download",
-    "errors",
-    "explain",
-    "follow",
-    "load",
-    "load_order",
-    "make_request_modifier",
-    "open_client",
-    "orders",
-    "plot",
-    "request_modifier",
-    "sandbox",
-    "search_order",
-    "share_credentials",
-    "sign",
-    "sign_inplace",
-    "stable",
-]
-
-_MODULES = ("orders", "plot", "sandbox")
-"""Modules that are public as they are."""
+_MODULES = ("errors", "orders", "plot", "sandbox")
+"""Public modules, imported on first use like the names."""
 
 _NAMES = {
-    "auth": ("ConstellrAuth", "make_request_modifier", "request_modifier"),
-    "client": ("open_client",),
+    "auth.credentials": ("ApiKey", "Password", "Token", "default_credential"),
+    "auth.requests_auth": ("ConstellrAuth", "make_request_modifier", "request_modifier"),
     "cluster": ("check_workers", "share_credentials"),
-    "credentials": ("ApiKey", "Password", "Token", "default_credential"),
-    "cube": ("load",),
-    "deliveries": ("follow", "load_order", "search_order"),
+    "cube.explain": ("explain",),
+    "cube.load": ("load",),
+    "delivery": ("follow", "load_order", "search_order"),
     "downloads": ("download",),
-    "explanation": ("explain",),
-    "lasting": ("stable",),
-    "odc": ("OdcDriver",),
-    "completion": ("describe",),
-    "signing": ("Signer", "sign", "sign_inplace"),
-    "stackstac": ("StackstacReader",),
+    "errors": (
+        "APIConnectionError",
+        "APIError",
+        "AssetReadError",
+        "AuthenticationError",
+        "BadRequestError",
+        "ConflictError",
+        "ConstellrError",
+        "CredentialsNotFoundError",
+        "DownloadError",
+        "ForbiddenError",
+        "InsecureURLError",
+        "MissingExtraError",
+        "NotFoundError",
+        "OrderOutcomeUnknown",
+        "OrderValidationError",
+        "RateLimitError",
+        "ServerError",
+        "SigningError",
+        "ValidationError",
+        "WorkerError",
+    ),
+    "reading.describe_items": ("describe",),
+    "reading.odc": ("OdcDriver",),
+    "reading.stackstac": ("StackstacReader",),
+    "reading.unsigned": ("stable",),
+    "signing.signer": ("Signer", "sign", "sign_inplace"),
+    "stac.client": ("open_client",),
 }
-"""Module to the public names that live there."""
+"""The public names by module; the imports above tell a type checker the same."""
 
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
 
+__all__ = sorted({*_HOME, *_MODULES})  # noqa: PLE0605 - read by a test
 
-if not TYPE_CHECKING:  # a type checker would take any name for one of ours
+
+if not TYPE_CHECKING:  # a type checker would accept any name
 
     def __getattr__(name: str) -> Any:
-        """Import a public name's module when the name is first used (PEP 562)."""
+        """Import a public name's module on first use (PEP 562)."""
         if name in _MODULES:
             return import_module(f".{name}", __name__)
         if name == "__version__":
@@ -136,7 +119,7 @@ if not TYPE_CHECKING:  # a type checker would take any name for one of ours
             value: Any = version("constellr-stac")
         elif name in _HOME:
             if name in ("load", "load_order"):
-                import_module(".accessor", __name__)  # what is loaded has cube.constellr
+                import_module(".accessor", __name__)  # registers cube.constellr
             value = getattr(import_module(f".{_HOME[name]}", __name__), name)
         else:
             msg = f"module {__name__!r} has no attribute {name!r}"
@@ -146,4 +129,4 @@ if not TYPE_CHECKING:  # a type checker would take any name for one of ours
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return __all__

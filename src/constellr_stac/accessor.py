@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from .masking import CLEAR, classes_of, is_in, mask_out, values_of
-from .places import centre_of
-from .sun import sun_elevation
-from .units import as_anomaly, in_celsius, is_stored, on_same_grid
-from .zones import Statistic, in_cube_crs, outlines, reduce_zone, spatial_dims
+from .analysis.zonal import Statistic, in_cube_crs, outlines, reduce_zone, spatial_dims
+from .cube.footprint import centre_of
+from .cube.mask import CLEAR, classes_of, is_in, mask_out, values_of
+from .cube.solar import sun_elevation
+from .cube.units import as_anomaly, in_celsius, is_stored, on_same_grid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,113 +1,105 @@
-"""Every failure of this package, as one tree; and how a secret is kept out of its text.
+"""The errors and warnings of this package.
 
 ::
 
     ConstellrError
-    ├── APIError                     the API answered, and the answer was no
+    ├── APIError                     the API answered with an error status
     │   ├── BadRequestError          400
     │   ├── AuthenticationError      401, or a credential that cannot be used
     │   ├── ForbiddenError           403
     │   ├── NotFoundError            404
     │   ├── ConflictError            409
+    │   │   └── AreaOfInterestExistsError
     │   ├── ValidationError          422
     │   ├── RateLimitError           429
     │   └── ServerError              5xx
     ├── APIConnectionError           the API did not answer
-    ├── CredentialsNotFoundError     no credential in any of the places looked at
-    ├── InsecureURLError             plain http to anything but this machine (a ValueError)
+    ├── CredentialsNotFoundError     no credential was found
+    ├── InsecureURLError             plain http to another machine (a ValueError)
     ├── SigningError                 an href that cannot be signed
-    ├── AssetReadError               a pixel file that cannot be read
-    ├── DownloadError                a file that cannot be brought to disk
-    ├── OrderValidationError         orders that break a rule, before sending (a ValueError)
-    ├── OrderOutcomeUnknown          sent, and nobody can say whether it was placed
+    ├── AssetReadError               an asset that cannot be read
+    ├── DownloadError                a file that cannot be downloaded
+    │   └── IncompleteDownloadError  some files of a download failed
+    ├── OrderValidationError         orders that break a rule, found before sending (a ValueError)
+    ├── OrderOutcomeUnknown          an order was sent, and whether it was placed is unknown
+    ├── OrderEndedError              an order ended in another state than expected
+    ├── OrderWaitTimeout             an order did not change in time (a TimeoutError)
+    ├── InvalidAreaError             a geometry that cannot be an area (a ValueError)
     ├── WorkerError                  dask workers that cannot read
-    └── MissingExtraError            an optional dependency is not installed (an ImportError)
+    └── MissingExtraError            an optional dependency is missing (an ImportError)
 
-Nothing here imports anything of this package. Errors particular to one room (an area of
-interest whose name is taken, say) are defined there, below one of these.
+    UserWarning
+    ├── ResamplingWarning            scenes are resampled because their grids differ
+    ├── SceneLeftEmptyWarning        a scene could not be read and is NaN
+    ├── UnknownLayerWarning          pixels are loaded as stored: nothing says what they mean
+    ├── UnencryptedClusterWarning    credentials cross an unencrypted network
+    ├── CredentialsNotSharedWarning  a credential was found and not shared
+    └── WorkerVersionWarning         workers have other versions
 """
 
 from __future__ import annotations
 
-import json
-import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
+
+from ._text import detail_of, redact, redact_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     import requests
 
 __all__ = [
     "APIConnectionError",
     "APIError",
+    "AreaOfInterestExistsError",
     "AssetReadError",
     "AuthenticationError",
     "BadRequestError",
     "ConflictError",
     "ConstellrError",
     "CredentialsNotFoundError",
+    "CredentialsNotSharedWarning",
     "DownloadError",
     "ForbiddenError",
+    "IncompleteDownloadError",
     "InsecureURLError",
+    "InvalidAreaError",
     "MissingExtraError",
     "NotFoundError",
+    "OrderEndedError",
     "OrderOutcomeUnknown",
     "OrderValidationError",
+    "OrderWaitTimeout",
     "RateLimitError",
+    "ResamplingWarning",
+    "SceneLeftEmptyWarning",
     "ServerError",
     "SigningError",
+    "UnencryptedClusterWarning",
+    "UnknownLayerWarning",
     "ValidationError",
     "WorkerError",
-    "redact",
-    "redact_url",
+    "WorkerVersionWarning",
 ]
-
-_SECRET_QUERY = re.compile(
-    r"\?[^\s\"<>]*(?:signature|credential|token|password|key|sig)=[^\s\"'<>]*", re.IGNORECASE
-)
-_USERINFO = re.compile(r"(?P<scheme>https?://)[^/\s\"'?#]+@", re.IGNORECASE)
-
-
-def redact_url(url: str) -> str:
-    """Return ``url`` without its query, fragment and user information.
-
-    Example:
-        >>> redact_url("https://b.s3.amazonaws.com/lst.tiff?X-Amz-Signature=1f")
-        'https://b.s3.amazonaws.com/lst.tiff'
-    """
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-
-
-def redact(text: str) -> str:
-    """Return ``text`` without what makes a URL or a path in it worth stealing.
-
-    Cut off are queries with a signature, a key or a token, and user information.
-
-    Example:
-        >>> redact("GET https://b.s3.amazonaws.com/lst.tiff?X-Amz-Signature=1f failed")
-        'GET https://b.s3.amazonaws.com/lst.tiff failed'
-    """
-    return _USERINFO.sub(r"\g<scheme>", _SECRET_QUERY.sub("", text))
 
 
 class ConstellrError(Exception):
-    """Any failure of this package.
+    """Base class of all errors of this package.
 
     Args:
         message: What was asked, what came back, and what to do next.
 
     Keyword Args:
-        status_code: The HTTP status, where there was a response.
-        request_url: The URL that was asked for; its query is cut off.
+        status_code: The HTTP status, if there was a response.
+        request_url: The requested URL; its query is removed.
     """
 
     status_code: int | None
-    """The HTTP status of the response, or ``None`` where there was none."""
+    """The HTTP status of the response, or ``None``."""
     request_url: str | None
-    """The URL that was asked for, without its query, or ``None``."""
+    """The requested URL without its query, or ``None``."""
 
     def __init__(
         self, message: str, *, status_code: int | None = None, request_url: str | None = None
@@ -117,7 +109,7 @@ class ConstellrError(Exception):
         self.request_url = None if request_url is None else redact_url(request_url)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Errors cross process boundaries whole: dask sends them from worker to client."""
+        """Pickle with all attributes: dask sends errors from workers to the client."""
         return (_rebuild, (type(self), self.args, self.__dict__.copy()))
 
 
@@ -131,39 +123,39 @@ def _rebuild(
 
 
 class APIError(ConstellrError):
-    """The API answered, and the answer was no.
+    """The API answered with an error status, or with something unusable.
 
     Attributes:
         method: The request's method, such as ``POST``.
-        detail: What the server said, as one line.
+        detail: The server's explanation, on one line.
     """
 
-    hint = "See the message of the server."
-    """What a person can do about this status."""
+    hint = "See the server's message."
+    """What the user can do about this status."""
 
     method: str | None = None
     detail: str = ""
 
     @property
     def path(self) -> str:
-        """The path that was asked for; empty where there was no request."""
+        """The requested path; empty if there was no request."""
         return urlsplit(self.request_url or "").path
 
     @classmethod
     def from_response(cls, response: requests.Response, *, hint: str | None = None) -> APIError:
-        """Build the error of this tree that fits the response's status.
+        """Return the error of this tree that matches the response's status.
 
         Args:
-            response: An answer whose status is not a success.
+            response: A response with an error status.
 
         Keyword Args:
-            hint: What to do about it, where the caller knows better than the status.
+            hint: What to do about it, if the caller knows better than the class.
         """
         status = response.status_code
         kind = _BY_STATUS.get(status, ServerError if status >= _SERVER_ERRORS else APIError)
         url = redact_url(response.url or "")
         method = response.request.method
-        detail = " ".join(_detail(response).split())
+        detail = " ".join(detail_of(response).split())
         said = f": {detail}" if detail else ""
         error = kind(
             f"{method} {url} answered {status} {response.reason or ''}".rstrip()
@@ -178,7 +170,7 @@ class APIError(ConstellrError):
 
 
 class BadRequestError(APIError):
-    """400: the values of the request make no sense to the server."""
+    """400: the request's values are invalid."""
 
     hint = "Correct the request."
 
@@ -186,35 +178,42 @@ class BadRequestError(APIError):
 class AuthenticationError(APIError):
     """401: the credential was refused, or cannot be used any more."""
 
-    hint = "Check the credential; an expired or revoked one has to be replaced."
+    hint = "Check the credential; replace it if it is expired or revoked."
 
 
 class ForbiddenError(APIError):
-    """403: the account may not do this."""
+    """403: the account lacks this permission."""
 
     hint = "Ask the administrator of your organization for this permission."
 
 
 class NotFoundError(APIError):
-    """404: there is no such thing, or this account may not see it."""
+    """404: not found, or not visible to this account."""
 
     hint = "Check the id, and that it belongs to your organization."
 
 
 class ConflictError(APIError):
-    """409: the state of things does not allow it."""
+    """409: the request conflicts with the current state."""
 
     hint = "Look at what is there first."
 
 
+class AreaOfInterestExistsError(ConflictError):
+    """409: an area of interest of this name exists already."""
+
+    existing: Any = None
+    """The area of that name; ``None`` if this account cannot see it."""
+
+
 class ValidationError(APIError):
-    """422: the request is not of the form the API asks for."""
+    """422: the request's form is invalid."""
 
     hint = "Correct the fields named above."
 
 
 class RateLimitError(APIError):
-    """429: too many requests; the server did nothing."""
+    """429: too many requests; nothing was done."""
 
     hint = "Wait before asking again."
 
@@ -226,27 +225,36 @@ class ServerError(APIError):
 
 
 class APIConnectionError(ConstellrError):
-    """The API did not answer: no connection, a timeout, a connection that broke off."""
+    """The API did not answer: no connection, a timeout, or a connection that broke off."""
 
 
 class CredentialsNotFoundError(ConstellrError):
-    """No credential in any of the places that were looked at; the message lists them."""
+    """No credential was found; the message lists the places searched."""
 
 
 class InsecureURLError(ConstellrError, ValueError):
-    """A plain ``http://`` URL that is not on this machine: a credential would be readable."""
+    """A plain ``http://`` URL to another machine: a credential could be read on the way."""
 
 
 class SigningError(ConstellrError):
-    """An href that cannot be signed, or object-store credentials that are not there."""
+    """An href that cannot be signed, or missing object-store credentials."""
 
 
 class AssetReadError(ConstellrError):
-    """A pixel file that cannot be read; the message names item, asset and cause."""
+    """An asset that cannot be read; the message names item, asset and cause."""
 
 
 class DownloadError(ConstellrError):
-    """A file that cannot be brought to disk; nothing half-written bears its name."""
+    """A file that cannot be downloaded; no partial file has its final name."""
+
+
+class IncompleteDownloadError(DownloadError):
+    """Some files of a download failed; all others are complete."""
+
+    failures: Mapping[Path, ConstellrError]
+    """The error of each missing file."""
+    downloaded: Any
+    """The complete files, as :class:`constellr_stac.downloads.Downloaded`."""
 
 
 class OrderValidationError(ConstellrError, ValueError):
@@ -256,30 +264,48 @@ class OrderValidationError(ConstellrError, ValueError):
     """Every broken rule of every order, as :class:`constellr_stac.orders.Violation`."""
 
 
-class OrderOutcomeUnknown(ConstellrError):  # noqa: N818 - it is not known to be an error
-    """An order was sent and nobody can say whether it was placed."""
+class OrderOutcomeUnknown(ConstellrError):  # noqa: N818 - it may not be an error
+    """An order was sent, and whether it was placed is unknown."""
 
     payload: Mapping[str, Any] | None = None
-    """What was sent, exactly."""
+    """The request body that was sent."""
     found: tuple[Any, ...] = ()
-    """The orders like those sent that have appeared on the server since."""
+    """Orders like those sent that have appeared on the server since."""
     before: Any = None
-    """What was there before, for :meth:`constellr_stac.orders.OrdersClient.look_again`."""
+    """The orders that existed before, for :meth:`constellr_stac.orders.OrdersClient.look_again`."""
+
+
+class OrderEndedError(ConstellrError):
+    """An order is closed or rejected, and will not reach the expected state."""
+
+    order: Any = None
+    """The order, as :class:`constellr_stac.orders.Order`."""
+
+
+class OrderWaitTimeout(ConstellrError, TimeoutError):  # noqa: N818 - a kind of TimeoutError
+    """An order did not reach the expected state in time."""
+
+    order: Any = None
+    """The order as last seen, as :class:`constellr_stac.orders.Order`."""
+
+
+class InvalidAreaError(ConstellrError, ValueError):
+    """A geometry that cannot be an area of interest, found before anything was sent."""
 
 
 class WorkerError(ConstellrError):
     """Dask workers that cannot authenticate or read; the message names each."""
 
     table: tuple[Any, ...] = ()
-    """What was found on each, as :class:`constellr_stac.cluster.WorkerTable`."""
+    """The result of each worker, as :class:`constellr_stac.cluster.WorkerTable`."""
 
 
 class MissingExtraError(ConstellrError, ImportError):
     """An optional dependency is not installed.
 
     Args:
-        what: What was wanted, as a noun phrase: ``"engine='stackstac'"``.
-        extra: The extra that brings it.
+        what: What needs it, as a noun phrase: ``"engine='stackstac'"``.
+        extra: The extra that installs it.
     """
 
     def __init__(self, what: str, extra: str) -> None:
@@ -287,6 +313,30 @@ class MissingExtraError(ConstellrError, ImportError):
             f"{what} needs an optional dependency. "
             f"Install it with: pip install 'constellr-stac[{extra}]'"
         )
+
+
+class ResamplingWarning(UserWarning):
+    """Scenes are on different grids, and some are resampled."""
+
+
+class SceneLeftEmptyWarning(UserWarning):
+    """A scene could not be read and is NaN, as ``errors="nan"`` asks for."""
+
+
+class UnknownLayerWarning(UserWarning):
+    """Neither the item nor the documents describe an asset; it is read as it is stored."""
+
+
+class UnencryptedClusterWarning(UserWarning):
+    """Credentials are sent over a network that others may listen to."""
+
+
+class CredentialsNotSharedWarning(UserWarning):
+    """A credential was found and is not shared with the workers."""
+
+
+class WorkerVersionWarning(UserWarning):
+    """Workers have other versions of packages than this process."""
 
 
 _SERVER_ERRORS = 500
@@ -299,35 +349,3 @@ _BY_STATUS: dict[int, type[APIError]] = {
     422: ValidationError,
     429: RateLimitError,
 }
-_MAX_TEXT = 300
-_PARTS = ("body", "query", "path")
-"""Where in a request a problem is: the first of FastAPI's steps to it."""
-
-
-def _detail(response: requests.Response) -> str:
-    """Render what a FastAPI server says: a string, or a list of located problems."""
-    try:
-        body = response.json()
-    except (ValueError, RecursionError):
-        text = response.text.strip()
-        return "" if text.startswith("<") else text[:_MAX_TEXT]
-    detail = body.get("detail", body) if isinstance(body, dict) else body
-    if isinstance(detail, str):
-        return detail.rstrip(".")
-    if isinstance(detail, list) and all(isinstance(part, dict) for part in detail):
-        return "; ".join(_located(part) for part in detail)
-    return json.dumps(detail, default=str)[:_MAX_TEXT]
-
-
-def _located(problem: dict[str, Any]) -> str:
-    """Render ``{"loc": ["body", "orders", 0, "start_date"], "msg": ...}`` as a path and text."""
-    steps = problem.get("loc")
-    steps = steps if isinstance(steps, list) else []
-    path = ""
-    for step in steps[1:] if steps and steps[0] in _PARTS else steps:
-        if isinstance(step, int):
-            path += f"[{step}]"
-        else:
-            path += f".{step}" if path else str(step)
-    message = str(problem.get("msg", "")).rstrip(".")
-    return f"{path}: {message}" if path else message

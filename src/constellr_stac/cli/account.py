@@ -8,13 +8,13 @@ import typer
 
 from constellr_stac.errors import MissingExtraError
 
-from .failures import Failure
-from .frame import command
+from .command import command
+from .errors import Failure
 from .inputs import STDIN, read_text
 from .terminal import Terminal
 
 if TYPE_CHECKING:
-    from constellr_stac.credentials import Credential
+    from constellr_stac.auth.credentials import Credential
 
 __all__ = ["commands"]
 
@@ -52,8 +52,8 @@ def login(
     The password or key is taken from standard input (-), else from CONSTELLR_PASSWORD or
     CONSTELLR_API_KEY, else it is asked for and not shown.
     """
-    from constellr_stac.credentials import ApiKey, Password, store_credential
-    from constellr_stac.settings import api_url
+    from constellr_stac.auth.credentials import ApiKey, Password, store_credential
+    from constellr_stac.config import api_url
 
     keyring = _keyring()
     if source not in (None, STDIN):
@@ -93,8 +93,8 @@ def login(
 @command(commands, "constellr logout")
 def logout(terminal: Terminal) -> None:
     """Remove the credential from the keyring of the system."""
-    from constellr_stac.credentials import forget_credential
-    from constellr_stac.settings import api_url
+    from constellr_stac.auth.credentials import forget_credential
+    from constellr_stac.config import api_url
 
     keyring = _keyring()
     url = api_url()
@@ -113,7 +113,7 @@ def logout(terminal: Terminal) -> None:
 @command(commands, "constellr whoami", "constellr whoami --json")
 def whoami(terminal: Terminal) -> None:
     """Tell which credential is used, and whether it is accepted."""
-    from constellr_stac.auth import ConstellrAuth
+    from constellr_stac.auth.requests_auth import ConstellrAuth
 
     auth = ConstellrAuth()
     described = {"api_url": auth.base_url, **_described(auth.credential)}

@@ -6,10 +6,12 @@ from typing import Annotated
 
 import typer
 
-from . import account, areas, cubes, demo, doctor, fetch, orders, sandbox, search
-from .failures import FAILED, tell
+from . import account, areas, demo, doctor, orders, sandbox, search
+from . import cube as cubes
+from . import download as fetch
+from .command import group
+from .errors import FAILED, tell
 from .flags import Flags
-from .frame import group
 
 __all__ = ["app", "run"]
 

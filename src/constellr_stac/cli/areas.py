@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .failures import Failure
-from .frame import command, group
+from .command import command, group
+from .errors import Failure
 from .inputs import STDIN, from_json, readable
 from .terminal import Terminal
 
@@ -86,7 +86,8 @@ def create(
     ] = False,
 ) -> None:
     """Register an area of interest."""
-    from constellr_stac.orders import AreaOfInterestExistsError, OrdersClient
+    from constellr_stac.errors import AreaOfInterestExistsError
+    from constellr_stac.orders import OrdersClient
 
     polygon = _area(file)
     with OrdersClient() as client:

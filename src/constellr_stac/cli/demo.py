@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .failures import Failure
-from .frame import command
+from .command import command
+from .errors import Failure
 from .terminal import Terminal
 
 if TYPE_CHECKING:
-    from .story import Report
+    from .demo_steps import Report
 
 __all__ = ["commands"]
 
@@ -37,7 +37,7 @@ def demo(
     """
     began = time.monotonic()
     with _stage(terminal, "Import the libraries"):
-        from .story import TOLERANCE, play
+        from .demo_steps import TOLERANCE, play
 
     report = play(output, lambda title: _stage(terminal, title))
     _show(terminal, report)

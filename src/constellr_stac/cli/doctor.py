@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING, Literal
 
 import typer
 
+from constellr_stac._text import redact_url
 from constellr_stac.errors import (
     APIConnectionError,
     AuthenticationError,
     ConstellrError,
     CredentialsNotFoundError,
     SigningError,
-    redact_url,
 )
 
-from .failures import FAILED, UNAUTHENTICATED
-from .frame import command
+from .command import command
+from .errors import FAILED, UNAUTHENTICATED
 from .terminal import Terminal
 
 if TYPE_CHECKING:
     import requests
 
-    from constellr_stac.auth import ConstellrAuth
+    from constellr_stac.auth.requests_auth import ConstellrAuth
 
 __all__ = ["commands"]
 
@@ -139,8 +139,8 @@ def _credential() -> tuple[State, str]:
 
 
 def _storage() -> tuple[State, str]:
-    from constellr_stac.settings import storage_settings
-    from constellr_stac.storage import CredentialSource
+    from constellr_stac.config import storage_settings
+    from constellr_stac.signing.aws import CredentialSource
 
     settings = storage_settings()
     where = f"{settings.endpoint or 'AWS'} in {settings.region}"
@@ -154,11 +154,11 @@ def _storage() -> tuple[State, str]:
 
 
 def _asset() -> tuple[State, str]:
-    from constellr_stac.client import open_client
-    from constellr_stac.locations import Locations
-    from constellr_stac.products import layer_of
-    from constellr_stac.references import reference
-    from constellr_stac.transfers import Transfer
+    from constellr_stac.layers.table import layer_of
+    from constellr_stac.reading.asset_ref import reference
+    from constellr_stac.reading.http import Transfer
+    from constellr_stac.reading.resolver import AssetResolver
+    from constellr_stac.stac.client import open_client
 
     auth = _auth()
     item = next(open_client(auth=auth).search(max_items=1, limit=1).items(), None)
@@ -167,7 +167,7 @@ def _asset() -> tuple[State, str]:
     layers = {key: layer_of(key, asset.href) for key, asset in item.assets.items()}
     data = [key for key, layer in layers.items() if layer is not None and layer.bands]
     key = next(iter([*data, *item.assets]))
-    locations = Locations(auth)
+    locations = AssetResolver(auth)
     locations.remember(item)
     read, size = Transfer(locations, 1).get(reference(item, key), 0, _HEAD)
     where = redact_url(item.assets[key].href)
@@ -175,7 +175,7 @@ def _asset() -> tuple[State, str]:
 
 
 def _auth() -> "ConstellrAuth":
-    from constellr_stac.auth import ConstellrAuth
+    from constellr_stac.auth.requests_auth import ConstellrAuth
 
     return ConstellrAuth()
 
@@ -184,8 +184,8 @@ def _unauthenticated() -> "requests.Response":
     """Ask the API for something, without showing a credential."""
     import requests
 
-    from constellr_stac.settings import api_url
-    from constellr_stac.transport import cause_of
+    from constellr_stac.auth.session import cause_of
+    from constellr_stac.config import api_url
 
     url = f"{api_url()}/stac"
     with requests.Session() as session:

@@ -10,7 +10,7 @@ import sys
 import warnings
 from typing import TYPE_CHECKING
 
-from constellr_stac.errors import redact
+from constellr_stac._text import redact
 
 if TYPE_CHECKING:
     from typing import TextIO

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .batches import read_batch
-from .failures import Failure
-from .frame import command, group
+from .command import command, group
+from .errors import Failure
 from .inputs import duration
+from .order_files import read_batch
 from .terminal import Terminal
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import typer
 
 from constellr_stac.errors import MissingExtraError
 
-from .failures import Failure
+from .errors import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

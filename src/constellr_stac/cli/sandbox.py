@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .failures import Failure
-from .frame import command
+from .command import command
+from .errors import Failure
 from .inputs import duration
 from .terminal import Terminal
 

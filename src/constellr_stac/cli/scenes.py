@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .failures import Failure
+from .errors import Failure
 from .inputs import STDIN, bbox, from_json
 
 if TYPE_CHECKING:
@@ -105,11 +105,11 @@ class Query:
             typer.BadParameter: An option makes no sense.
         """
         arguments = self.arguments()
-        from constellr_stac.client import open_client
+        from constellr_stac.stac.client import open_client
 
         client = open_client()
         if self.order is not None:
-            from constellr_stac.deliveries import search_order
+            from constellr_stac.delivery import search_order
 
             return search_order(self.order, client=client, **arguments)
         try:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .frame import command
+from .command import command
 from .inputs import duration, read_text
 from .scenes import Query
 from .terminal import Terminal
@@ -46,7 +46,7 @@ def search(
             terminal.line("The API does not tell." if count is None else str(count))
         return
     if sign:
-        from constellr_stac.signing import Signer
+        from constellr_stac.signing.signer import Signer
 
         items = Signer().sign(items, copy=False)
     if terminal.as_json:
@@ -81,7 +81,7 @@ def sign(
 
     Hrefs come out as URLs, a line for each; STAC items as the same items with signed hrefs.
     """
-    from constellr_stac.signing import Signer
+    from constellr_stac.signing.signer import Signer
 
     signer = Signer(expires_in=duration(expires_in))
     content = _content(what)

@@ -3,18 +3,19 @@
 :func:`share_credentials` lends credentials to the workers (:mod:`.lending` on the client,
 :mod:`.borrowing` on a worker, :mod:`.parcels` on the way), and :func:`check_workers` proves that
 every worker can read. How a worker's process uses what it was lent is the business of
-:mod:`constellr_stac.auth` and :mod:`constellr_stac.storage`.
+:mod:`constellr_stac.auth` and :mod:`constellr_stac.signing.aws`.
 """
 
 from __future__ import annotations
 
-from .checks import WorkerRow, WorkerTable, WorkerVersionWarning, check_workers
-from .sharing import (
+from constellr_stac.errors import (
     CredentialsNotSharedWarning,
-    SharedCredentials,
     UnencryptedClusterWarning,
-    share_credentials,
+    WorkerVersionWarning,
 )
+
+from .check import WorkerRow, WorkerTable, check_workers
+from .share import SharedCredentials, share_credentials
 
 __all__ = [
     "CredentialsNotSharedWarning",

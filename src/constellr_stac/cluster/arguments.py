@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from constellr_stac.auth import ConstellrAuth
+from constellr_stac.auth.requests_auth import ConstellrAuth
 
 if TYPE_CHECKING:
-    from constellr_stac.credentials import Credential
+    from constellr_stac.auth.credentials import Credential
 
 __all__ = ["as_auth", "checked_client"]
 

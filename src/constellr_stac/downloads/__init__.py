@@ -3,7 +3,7 @@
 :mod:`.wanted` decides what to bring and :mod:`.naming` where it goes. A :mod:`.run` has a
 :mod:`.crew` bring files side by side: in :mod:`.bringing` one is fetched into :mod:`.parts`,
 looked at by :mod:`.checks` and given its name. :mod:`.manifest` and :mod:`.catalogue` write down
-what is there. How bytes are got is :mod:`constellr_stac.transfers`' business.
+what is there. How bytes are got is :mod:`constellr_stac.reading.http`' business.
 """
 
 from __future__ import annotations
@@ -11,29 +11,29 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from constellr_stac.locations import Locations
-from constellr_stac.transfers import Transfer
+from constellr_stac._files import disk_error
+from constellr_stac.reading.http import Transfer
+from constellr_stac.reading.resolver import AssetResolver
 
-from .disk import disk_error
 from .manifest import open_manifest
 from .progress import display_for
-from .results import Downloaded, IncompleteDownloadError
+from .results import Downloaded
 from .run import Run
-from .wanted import wanted
+from .selection import wanted
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
-    from constellr_stac.auth import ConstellrAuth
-    from constellr_stac.credentials import Credential
-    from constellr_stac.items import Items
-    from constellr_stac.signing import Signer
+    from constellr_stac.auth.credentials import Credential
+    from constellr_stac.auth.requests_auth import ConstellrAuth
+    from constellr_stac.signing.signer import Signer
+    from constellr_stac.stac.items import Items
 
     from .naming import Layout
-    from .wanted import Wanted
+    from .selection import Wanted
 
-__all__ = ["Downloaded", "IncompleteDownloadError", "download"]
+__all__ = ["Downloaded", "download"]
 
 
 def download(
@@ -108,7 +108,7 @@ def download(
     found = wanted(items, assets, layout)
     if not found.items:
         return Downloaded(folder)
-    locations = Locations(auth, signer)
+    locations = AssetResolver(auth, signer)
     for one in found.items:
         locations.remember(one.item)
     _check_hrefs(found, locations)
@@ -129,6 +129,6 @@ def download(
         raise disk_error(error, Path(error.filename or folder)) from error
 
 
-def _check_hrefs(found: Wanted, locations: Locations) -> None:
+def _check_hrefs(found: Wanted, locations: AssetResolver) -> None:
     """Sign what is to be signed, and find out before anything is written that it cannot be."""
     locations.signer.sign_hrefs([file.reference.href for file in found.files])

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from constellr_stac.transfers import Source
+    from constellr_stac.reading.http import Source
 
 __all__ = [
     "Digests",

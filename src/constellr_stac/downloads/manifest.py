@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
+from constellr_stac._files import write_atomically
 from constellr_stac.errors import DownloadError
 
 from .checks import Promise
-from .disk import write_whole
-from .parts import Note
-from .wanted import CATALOG, JOURNAL, MANIFEST
+from .part_file import Note
+from .selection import CATALOG, JOURNAL, MANIFEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -128,7 +128,7 @@ class Manifest:
             }
             text = json.dumps(document, indent=2) + "\n"
             if _text(self._folder / MANIFEST) != text:
-                write_whole(self._folder / MANIFEST, text, sync=True)
+                write_atomically(self._folder / MANIFEST, text, sync=True)
             self._close()
             (self._folder / JOURNAL).unlink(missing_ok=True)
 

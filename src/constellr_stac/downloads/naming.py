@@ -15,7 +15,8 @@ from urllib.parse import unquote, urlsplit
 import pystac
 from pystac.utils import datetime_to_str
 
-from constellr_stac.errors import DownloadError, redact_url
+from constellr_stac._text import redact_url
+from constellr_stac.errors import DownloadError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

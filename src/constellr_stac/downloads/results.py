@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING
 
 from rich.filesize import decimal
 
-from constellr_stac.errors import ConstellrError, DownloadError
+from constellr_stac.errors import IncompleteDownloadError
 
-from .wanted import CATALOG
+from .selection import CATALOG
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["Downloaded", "IncompleteDownloadError"]
+    from constellr_stac.errors import ConstellrError
+
+__all__ = ["Downloaded", "incomplete"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -46,31 +48,22 @@ class Downloaded:
         )
 
 
-class IncompleteDownloadError(DownloadError):
-    """Some files could not be brought; all others were."""
-
-    failures: Mapping[Path, ConstellrError]
-    """What is missing, and why."""
-    downloaded: Downloaded
-    """What is there."""
-
-    @classmethod
-    def of(
-        cls, failures: Mapping[Path, ConstellrError], downloaded: Downloaded
-    ) -> IncompleteDownloadError:
-        """Say what is missing; the message tells of the first."""
-        first = next(iter(failures.values()))
-        rest = "" if len(failures) == 1 else f" (and {len(failures) - 1} more: see .failures)"
-        there = len(downloaded.written) + len(downloaded.skipped)
-        others = f" The other {there} are in {str(downloaded.folder)!r}." if there else ""
-        error = cls(
-            f"{_files(len(failures))} of {there + len(failures)} could not be downloaded. "
-            f"{first}{rest}{others}",
-            status_code=first.status_code,
-            request_url=first.request_url,
-        )
-        error.failures, error.downloaded = dict(failures), downloaded
-        return error
+def incomplete(
+    failures: Mapping[Path, ConstellrError], downloaded: Downloaded
+) -> IncompleteDownloadError:
+    """Return the error for a run with failures; its message quotes the first."""
+    first = next(iter(failures.values()))
+    rest = "" if len(failures) == 1 else f" (and {len(failures) - 1} more: see .failures)"
+    there = len(downloaded.written) + len(downloaded.skipped)
+    others = f" The other {there} are in {str(downloaded.folder)!r}." if there else ""
+    error = IncompleteDownloadError(
+        f"{_files(len(failures))} of {there + len(failures)} could not be downloaded. "
+        f"{first}{rest}{others}",
+        status_code=first.status_code,
+        request_url=first.request_url,
+    )
+    error.failures, error.downloaded = dict(failures), downloaded
+    return error
 
 
 def _files(count: int) -> str:

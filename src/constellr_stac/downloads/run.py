@@ -11,6 +11,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from constellr_stac._files import disk_error
 from constellr_stac.errors import (
     APIConnectionError,
     AssetReadError,
@@ -22,23 +23,22 @@ from constellr_stac.errors import (
     SigningError,
 )
 
-from .bringing import STRUCTURE, Bringer, Job
-from .catalogue import Catalogue
+from .catalog import Catalogue
 from .checks import is_tiff
-from .crew import Crew
-from .disk import disk_error
-from .parts import StoppedError
-from .results import Downloaded, IncompleteDownloadError
+from .fetch import STRUCTURE, Bringer, Job
+from .part_file import StoppedError
+from .results import Downloaded, incomplete
+from .workers import Crew
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from constellr_stac.transfers import Transfer
+    from constellr_stac.reading.http import Transfer
 
-    from .bringing import Verify
+    from .fetch import Verify
     from .manifest import Manifest, Record
     from .progress import Display
-    from .wanted import Wanted, WantedFile, WantedItem
+    from .selection import Wanted, WantedFile, WantedItem
 
 __all__ = ["Run"]
 
@@ -125,7 +125,7 @@ class Run:
             raise
         self._finish()
         if self._failures:
-            raise IncompleteDownloadError.of(self._failures, self._downloaded())
+            raise incomplete(self._failures, self._downloaded())
         return self._downloaded()
 
     def _sort_out(self) -> list[Job]:

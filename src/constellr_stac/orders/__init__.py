@@ -20,16 +20,21 @@
 
 from __future__ import annotations
 
-from constellr_stac.errors import OrderOutcomeUnknown, OrderValidationError
+from constellr_stac.errors import (
+    AreaOfInterestExistsError,
+    InvalidAreaError,
+    OrderEndedError,
+    OrderOutcomeUnknown,
+    OrderValidationError,
+    OrderWaitTimeout,
+)
 
-from .areas import AreaOfInterestExistsError
 from .checks import Violation, check_order, check_orders, violations
 from .client import OrdersClient
-from .geometry import InvalidAreaError, measure, polygon_from, same_area
+from .geometry import measure, polygon_from, same_area
 from .payloads import AreaOfInterest, GeometryInfo, Order, Product, Tag
 from .rules import CONTRACT_RULES, NEWER_RULES, OrderRules, ProductRules
 from .tables import aois_to_geodataframe, orders_to_geodataframe
-from .waiting import OrderEndedError, OrderWaitTimeout
 
 __all__ = [
     "CONTRACT_RULES",

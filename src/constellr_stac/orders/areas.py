@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from constellr_stac.errors import (
     APIError,
+    AreaOfInterestExistsError,
     ConflictError,
     ForbiddenError,
     MissingExtraError,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
     V = TypeVar("V")
 
-__all__ = ["AREAS", "AreaOfInterestExistsError", "AreasClient"]
+__all__ = ["AREAS", "AreasClient"]
 
 AreaField: TypeAlias = Literal["geometry", "geojson"]
 """What an API calls an area's polygon."""
@@ -46,13 +47,6 @@ AREAS = "/areas-of-interest"
 _INFO = f"{AREAS}/geometry-info"
 _CONVERT = f"{AREAS}/convert"
 _WITHOUT_API = "With the extra constellr-stac[geo], such files are read without the API."
-
-
-class AreaOfInterestExistsError(ConflictError):
-    """409: an area of interest of this name exists already."""
-
-    existing: AreaOfInterest | None = None
-    """The area that bears the name; ``None`` if it cannot be seen."""
 
 
 class AreasClient(ApiClient):

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from constellr_stac.errors import OrderValidationError
+from constellr_stac.errors import InvalidAreaError, OrderValidationError
 
-from .geometry import InvalidAreaError, measure
+from .geometry import measure
 from .payloads import AreaOfInterest, GeometryInfo, Order
 from .rules import CONTRACT_RULES
 

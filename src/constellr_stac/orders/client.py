@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from constellr_stac.auth.session import TIMEOUT
 from constellr_stac.errors import (
     APIError,
     BadRequestError,
@@ -20,7 +21,6 @@ from constellr_stac.errors import (
     NotFoundError,
     ValidationError,
 )
-from constellr_stac.transport import TIMEOUT
 
 from .areas import AREAS, AreasClient
 from .checks import orders_from, refuse, tag_violations, violations
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
     import requests
 
-    from constellr_stac.auth import ConstellrAuth
-    from constellr_stac.credentials import Credential
+    from constellr_stac.auth.credentials import Credential
+    from constellr_stac.auth.requests_auth import ConstellrAuth
     from constellr_stac.errors import OrderOutcomeUnknown
 
     from .rules import OrderRules

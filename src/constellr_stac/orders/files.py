@@ -14,9 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from constellr_stac.errors import MissingExtraError
-
-from .geometry import InvalidAreaError
+from constellr_stac.errors import InvalidAreaError, MissingExtraError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -138,7 +136,7 @@ def _table(path: Path) -> Any:
 
 
 def _gdal_name(path: Path) -> str:
-    """Return how GDAL names what is to be opened; a Shapefile may stand in a folder of its zip."""
+    """Return how GDAL names what is to be decoded; a Shapefile may stand in a folder of its zip."""
     if path.suffix.lower() != ".zip":
         return str(path)
     shapefiles = [name for name in _members(path) if name.lower().endswith(".shp")]

@@ -12,24 +12,20 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from constellr_stac.errors import ConstellrError
+from constellr_stac.errors import InvalidAreaError
 
 from .payloads import GeometryInfo, polygon_of
 
 if TYPE_CHECKING:
     import shapely
 
-__all__ = ["InvalidAreaError", "geojson_of", "measure", "polygon_from", "same_area"]
+__all__ = ["geojson_of", "measure", "polygon_from", "same_area"]
 
 _SAME_WITHIN = 1e-8
 """Degrees, about a millimetre: servers write coordinates with nine decimals or more."""
 _HALF_WORLD = 180.0
 _SHORTEST_RING = 4
 _WGS84 = ("EPSG", "4326")
-
-
-class InvalidAreaError(ConstellrError, ValueError):
-    """A geometry that cannot be an area of interest, found before anything was sent."""
 
 
 def polygon_from(geometry: Any) -> shapely.Polygon:

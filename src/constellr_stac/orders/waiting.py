@@ -7,32 +7,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from constellr_stac.errors import APIConnectionError, ConstellrError, RateLimitError, ServerError
+from constellr_stac.errors import (
+    APIConnectionError,
+    OrderEndedError,
+    OrderWaitTimeout,
+    RateLimitError,
+    ServerError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from .payloads import Order
 
-__all__ = ["OrderEndedError", "OrderWaitTimeout", "wait_for"]
+__all__ = ["wait_for"]
 
 _GROWTH = 1.5
 _SLOWEST = 10.0
 _PATIENCE = 5
-
-
-class OrderWaitTimeout(ConstellrError, TimeoutError):  # noqa: N818 - a kind of TimeoutError
-    """An order has not come to the state that was waited for in the time given."""
-
-    order: Order | None = None
-    """The order as it was last seen."""
-
-
-class OrderEndedError(ConstellrError):
-    """An order is closed or rejected, and will not come to what was waited for."""
-
-    order: Order | None = None
-    """The order."""
 
 
 def wait_for(

@@ -15,10 +15,11 @@ from pydantic import ValidationError
 from requests.adapters import HTTPAdapter
 from urllib3 import exceptions as urllib3_errors
 
-from constellr_stac.auth import ConstellrAuth, api_session
-from constellr_stac.errors import APIConnectionError, APIError, ConstellrError, redact_url
-from constellr_stac.settings import api_url
-from constellr_stac.transport import TIMEOUT, cause_of, without_frames
+from constellr_stac._text import redact_url
+from constellr_stac.auth.requests_auth import ConstellrAuth, api_session
+from constellr_stac.auth.session import TIMEOUT, cause_of, without_frames
+from constellr_stac.config import api_url
+from constellr_stac.errors import APIConnectionError, APIError, ConstellrError
 
 from .payloads import AreaOfInterest, Order, Record
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     import requests
 
-    from constellr_stac.credentials import Credential
+    from constellr_stac.auth.credentials import Credential
 
     R = TypeVar("R", bound=Record)
     V = TypeVar("V")

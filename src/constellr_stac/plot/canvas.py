@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import odc.geo.xr  # noqa: F401 - the .odc accessor
 
+from constellr_stac.cube.units import is_stored
 from constellr_stac.errors import MissingExtraError
-from constellr_stac.units import is_stored
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from constellr_stac.units import is_anomaly
+from constellr_stac.cube.units import is_anomaly
 
 from .canvas import NO_DATA, quantity
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from constellr_stac.masking import values_of
+from constellr_stac.cube.mask import values_of
 
 from .canvas import (
     NO_DATA,

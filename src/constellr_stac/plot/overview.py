@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from constellr_stac.units import FREEZING, in_celsius
+from constellr_stac.cube.units import FREEZING, in_celsius
 
 from .canvas import label_times, new_figure, time_of
 from .key import add_colour_bar, explain_grey, has_grey, robust_limits

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Self
 from constellr_stac.errors import MissingExtraError
 
 from .faults import Fault
-from .ledger import Exchange
 from .options import BUCKET, REGION, Options
+from .request_log import Exchange
 
 if TYPE_CHECKING:
     import os

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from . import Sandbox
+from constellr_stac.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

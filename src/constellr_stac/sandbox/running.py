@@ -8,16 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from .access_keys import Keyring
 from .accounts import Accounts
 from .api import build_api
-from .api.door import World
-from .bookings import Bookings
-from .catalogue import Catalogue
+from .api.auth_guard import World
+from .catalog import Catalogue
 from .faults import FaultPlan
-from .keys import Keyring
-from .ledger import Ledger
 from .objects import StoredObject
 from .options import Clock
+from .order_store import Bookings
+from .request_log import Ledger
 from .scenes import read_scenes, shipped_scenes
 from .server import LoopbackServer
 from .signatures import presign

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import FrameType
 
-    from . import Sandbox
+    from constellr_stac.sandbox import Sandbox
 
 __all__ = ["export", "serve"]
 

@@ -16,15 +16,15 @@ from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from .claims import TIMESTAMP, Received, read_claim
 from .options import REGION
 from .s3_errors import S3Error
+from .sigv4_request import TIMESTAMP, Received, read_claim
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
-    from .claims import Claim
-    from .keys import AccessKeys, Keyring
+    from .access_keys import AccessKeys, Keyring
+    from .sigv4_request import Claim
 
 __all__ = ["check_signature", "presign"]
 

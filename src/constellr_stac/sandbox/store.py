@@ -9,14 +9,14 @@ from http import HTTPStatus
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .claims import Received
 from .options import BUCKET
 from .s3_errors import S3Error
 from .signatures import check_signature
+from .sigv4_request import Received
 
 if TYPE_CHECKING:
-    from .catalogue import Catalogue
-    from .keys import Keyring
+    from .access_keys import Keyring
+    from .catalog import Catalogue
     from .objects import StoredObject
     from .options import Clock
     from .wire import Receive, Send

@@ -13,12 +13,12 @@ from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, Literal
 
-from .ledger import Exchange
+from .request_log import Exchange
 
 if TYPE_CHECKING:
     from .faults import Fault, FaultPlan
-    from .ledger import Ledger
     from .options import Clock
+    from .request_log import Ledger
 
 __all__ = ["ASGIApp", "Receive", "Send", "Wire"]
 

@@ -11,7 +11,7 @@ from . import areas, catalog, orders, products, search, token
 from .answers import Refused, answer_refused, answer_unknown
 
 if TYPE_CHECKING:
-    from .door import World
+    from .auth_guard import World
 
 __all__ = ["build_api"]
 

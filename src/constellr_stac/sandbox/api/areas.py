@@ -15,8 +15,8 @@ from constellr_stac.sandbox.measure import measure
 from constellr_stac.sandbox.orders import Area
 
 from .answers import Refused, body_of, path_of
+from .auth_guard import guarded
 from .convert import convert
-from .door import guarded
 from .geojson import AnyArea, Feature, Polygon, polygon_of
 from .listing import listed
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from constellr_stac.sandbox.measure import Measures
 
-    from .door import World
+    from .auth_guard import World
 
 __all__ = ["routes"]
 

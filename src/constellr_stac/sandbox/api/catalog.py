@@ -14,8 +14,8 @@ from starlette.routing import Route
 from constellr_stac.sandbox.scenes import DOCUMENTED_HOST
 
 from .answers import Refused, invalid, path_of, query_of
+from .auth_guard import guarded
 from .collections import collections
-from .door import guarded
 from .matching import SortKey, box, filter_of, interval, ordered, overlaps
 from .signed import signed_item
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.routing import BaseRoute
 
-    from .door import World
+    from .auth_guard import World
 
 __all__ = ["routes"]
 

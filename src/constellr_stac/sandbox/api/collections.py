@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from constellr_stac.sandbox.scenes import DOCUMENTED_HOST
 
 if TYPE_CHECKING:
-    from constellr_stac.sandbox.catalogue import Catalogue, HeldItem
+    from constellr_stac.sandbox.catalog import Catalogue, HeldItem
 
 __all__ = ["collections"]
 

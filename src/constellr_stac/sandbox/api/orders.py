@@ -13,16 +13,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from constellr_stac.sandbox.orders import Draft
-from constellr_stac.sandbox.rules import (
-    MOST_ORDERS,
-    PRODUCTS,
-    Wish,
-    broken_rules,
-    broken_tag_rules,
-)
+from constellr_stac.sandbox.rules import MOST_ORDERS, PRODUCTS, Wish, broken_rules, broken_tag_rules
 
 from .answers import Refused, body_of, invalid, path_of
-from .door import guarded
+from .auth_guard import guarded
 from .listing import listed
 
 if TYPE_CHECKING:
@@ -31,7 +25,7 @@ if TYPE_CHECKING:
 
     from constellr_stac.sandbox.orders import Order
 
-    from .door import Endpoint, World
+    from .auth_guard import Endpoint, World
 
 __all__ = ["routes"]
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from .door import guarded
+from .auth_guard import guarded
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.routing import BaseRoute
 
-    from .door import World
+    from .auth_guard import World
 
 __all__ = ["routes"]
 

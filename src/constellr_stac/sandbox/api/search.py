@@ -14,7 +14,7 @@ from starlette.routing import Route
 from constellr_stac.sandbox.scenes import DOCUMENTED_HOST
 
 from .answers import Refused, body_of
-from .door import guarded
+from .auth_guard import guarded
 from .matching import SortKey, box, filter_of, interval, ordered, overlaps
 from .signed import signed_item
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.routing import BaseRoute
 
-    from constellr_stac.sandbox.catalogue import HeldItem
+    from constellr_stac.sandbox.catalog import HeldItem
 
-    from .door import World
+    from .auth_guard import World
 
 __all__ = ["routes"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from constellr_stac.sandbox.options import BUCKET
 
 if TYPE_CHECKING:
-    from .door import World
+    from .auth_guard import World
 
 __all__ = ["signed_item"]
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.routing import BaseRoute
 
-    from .door import World
+    from .auth_guard import World
 
 __all__ = ["routes"]
 

@@ -1,0 +1,75 @@
+"""Text that is safe to show: without signatures, and what a server said as one line."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+if TYPE_CHECKING:
+    import requests
+
+__all__ = ["detail_of", "redact", "redact_url"]
+
+_SECRET_QUERY = re.compile(
+    r"\?[^\s\"<>]*(?:signature|credential|token|password|key|sig)=[^\s\"'<>]*", re.IGNORECASE
+)
+_USERINFO = re.compile(r"(?P<scheme>https?://)[^/\s\"'?#]+@", re.IGNORECASE)
+
+
+def redact_url(url: str) -> str:
+    """Return ``url`` without its query, fragment and user information.
+
+    Example:
+        >>> redact_url("https://b.s3.amazonaws.com/lst.tiff?X-Amz-Signature=1f")
+        'https://b.s3.amazonaws.com/lst.tiff'
+    """
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def redact(text: str) -> str:
+    """Return ``text`` without what makes a URL or a path in it worth stealing.
+
+    Cut off are queries with a signature, a key or a token, and user information.
+
+    Example:
+        >>> redact("GET https://b.s3.amazonaws.com/lst.tiff?X-Amz-Signature=1f failed")
+        'GET https://b.s3.amazonaws.com/lst.tiff failed'
+    """
+    return _USERINFO.sub(r"\g<scheme>", _SECRET_QUERY.sub("", text))
+
+
+_MAX_TEXT = 300
+_PARTS = ("body", "query", "path")
+"""Where in a request a problem is: the first of FastAPI's steps to it."""
+
+
+def detail_of(response: requests.Response) -> str:
+    """Return the body of a FastAPI error as text: a string, or a list of located problems."""
+    try:
+        body = response.json()
+    except (ValueError, RecursionError):
+        text = response.text.strip()
+        return "" if text.startswith("<") else text[:_MAX_TEXT]
+    detail = body.get("detail", body) if isinstance(body, dict) else body
+    if isinstance(detail, str):
+        return detail.rstrip(".")
+    if isinstance(detail, list) and all(isinstance(part, dict) for part in detail):
+        return "; ".join(_located(part) for part in detail)
+    return json.dumps(detail, default=str)[:_MAX_TEXT]
+
+
+def _located(problem: dict[str, Any]) -> str:
+    """Render ``{"loc": ["body", "orders", 0, "start_date"], "msg": ...}`` as a path and text."""
+    steps = problem.get("loc")
+    steps = steps if isinstance(steps, list) else []
+    path = ""
+    for step in steps[1:] if steps and steps[0] in _PARTS else steps:
+        if isinstance(step, int):
+            path += f"[{step}]"
+        else:
+            path += f".{step}" if path else str(step)
+    message = str(problem.get("msg", "")).rstrip(".")
+    return f"{path}: {message}" if path else message

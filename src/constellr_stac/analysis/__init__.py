@@ -1,0 +1,1 @@
+"""Statistics of cubes. The accessor ``cube.constellr`` offers them as methods."""

@@ -1,0 +1,343 @@
+"""Credentials as values, and where to find one.
+
+A credential is immutable, shows no secret in its repr and is never pickled: what travels to
+another process is how to find a credential there. Nothing here talks to the API.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import netrc
+import os
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NoReturn, Self
+from urllib.parse import urlsplit
+
+from constellr_stac import config as settings
+from constellr_stac._pushed import PushedValues, push_hint
+from constellr_stac._secret import Secret
+from constellr_stac.errors import AuthenticationError, CredentialsNotFoundError, MissingExtraError
+
+__all__ = [
+    "PUSHED",
+    "VARIABLES",
+    "ApiKey",
+    "Credential",
+    "Password",
+    "Secret",
+    "Token",
+    "default_credential",
+    "forget_credential",
+    "own_credential",
+    "store_credential",
+]
+
+
+@dataclass(frozen=True)
+class Credential:
+    """What all credentials have in common: a source to name in messages, and no pickle."""
+
+    source: str = field(default="given in code", kw_only=True, compare=False)
+    """Where it was found, for messages: ``environment variable CONSTELLR_API_KEY``."""
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        msg = (
+            f"{type(self).__name__} is not pickled, so that no secret ends up in a file or a "
+            "dask graph. Set the CONSTELLR_ variables where the work is done, or use "
+            "constellr_stac.share_credentials(dask_client)."
+        )
+        raise TypeError(msg)
+
+
+@dataclass(frozen=True)
+class ApiKey(Credential):
+    """A workspace-scoped key, sent in the header ``X-Api-Key`` (the recommended credential).
+
+    Raises:
+        TypeError: The key is no str.
+        ValueError: The key is empty or has characters that no header can hold.
+
+    Example:
+        >>> ApiKey("secret")
+        ApiKey(source='given in code')
+    """
+
+    key: Secret | str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", _header_value(self.key, "An API key"))
+
+
+@dataclass(frozen=True)
+class Password(Credential):
+    """A user name and password, exchanged for a token at ``POST /token``.
+
+    Raises:
+        TypeError: One of them is no str.
+        ValueError: One of them is empty.
+    """
+
+    username: str = field(repr=False)
+    password: Secret | str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.username, str) or not isinstance(self.password, str):
+            msg = "A Password needs a user name and a password; one of them is no str."
+            raise TypeError(msg)
+        if not self.username or not self.password:
+            msg = "A Password needs a user name and a password; one of them is empty."
+            raise ValueError(msg)
+        object.__setattr__(self, "password", Secret(self.password))
+
+
+@dataclass(frozen=True)
+class Token(Credential):
+    """A bearer token. It cannot renew itself: when it ends, it is refused.
+
+    Args:
+        value: The token, without the word ``Bearer``.
+        expires_at: When it ends (aware); the ``exp`` of a JWT where it is not given.
+
+    Raises:
+        TypeError: The token is no str.
+        ValueError: The token is empty, or ``expires_at`` has no time zone.
+    """
+
+    value: Secret | str = field(repr=False)
+    expires_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        value = _header_value(self.value, "A token")
+        object.__setattr__(self, "value", value)
+        if self.expires_at is None:
+            object.__setattr__(self, "expires_at", _jwt_time(value, "exp"))
+        elif self.expires_at.tzinfo is None:
+            msg = "A token's expires_at needs a time zone: datetime(..., tzinfo=UTC)."
+            raise ValueError(msg)
+
+    @property
+    def issued_at(self) -> datetime | None:
+        """When it was issued by the server's clock (the ``iat`` of a JWT), if it says so."""
+        return _jwt_time(Secret(self.value), "iat")
+
+
+PUSHED: PushedValues[Credential] = PushedValues()
+"""What :func:`constellr_stac.share_credentials` lends this process, by the API's origin."""
+
+
+VARIABLES = ("CONSTELLR_API_KEY", "CONSTELLR_USERNAME", "CONSTELLR_PASSWORD", "CONSTELLR_TOKEN")
+"""The environment variables that a credential is found in."""
+
+
+def default_credential(
+    explicit: Credential | None = None, *, base_url: str | None = None
+) -> Credential:
+    """Find a credential: the one given, one lent, the environment, ``.netrc``, the OS keyring.
+
+    On a dask worker, what :func:`constellr_stac.share_credentials` put there comes before what
+    the worker has of its own. In the environment, ``CONSTELLR_API_KEY`` comes before
+    ``CONSTELLR_USERNAME`` with ``CONSTELLR_PASSWORD``, and these before ``CONSTELLR_TOKEN``. In
+    ``.netrc`` (or the file that ``NETRC`` names) only an entry for the API's own host counts,
+    never ``default``.
+
+    Args:
+        explicit: Returned as it is, if there is one.
+
+    Keyword Args:
+        base_url: The API that it is for; default as :func:`constellr_stac.config.api_url`.
+
+    Raises:
+        AuthenticationError: An environment variable holds what cannot be a key or a token.
+        CredentialsNotFoundError: There is none; the message lists every place looked at.
+    """
+    if explicit is not None:
+        return explicit
+    loan = PUSHED.of(settings.origin(settings.api_url(base_url)))
+    return (None if loan is None else loan.get()) or own_credential(base_url=base_url)
+
+
+def own_credential(*, base_url: str | None = None, left_behind: bool = False) -> Credential:
+    """Find a credential as :func:`default_credential` does, but not one lent to this process.
+
+    ``left_behind`` says that there was one given in code, in another process.
+
+    Raises:
+        AuthenticationError: An environment variable holds what cannot be a key or a token.
+        CredentialsNotFoundError: There is none; the message lists every place looked at.
+    """
+    url = settings.api_url(base_url)
+    lent = "the client does not answer" if PUSHED.of(settings.origin(url)) else "nothing"
+    looked = ["given in code: it does not travel between processes"] * left_behind
+    looked.append(f"lent by constellr_stac.share_credentials: {lent}")
+    for find in (_from_environment, _from_netrc, _from_keyring):
+        found = find(url, looked)
+        if found is not None:
+            return found
+    places = "\n".join(f"  - {place}" for place in looked)
+    raise CredentialsNotFoundError(
+        f"No credential for {url} was found. Looked at:\n{places}\n"
+        "Set CONSTELLR_API_KEY, or CONSTELLR_USERNAME and CONSTELLR_PASSWORD, or run "
+        f"`constellr login`.{push_hint()}"
+    )
+
+
+def store_credential(credential: Credential, *, base_url: str | None = None) -> None:
+    """Keep a credential in the OS keyring, where :func:`default_credential` finds it.
+
+    Raises:
+        MissingExtraError: The extra ``keyring`` is not installed.
+        keyring.errors.KeyringError: There is no keyring, or it does not give back what it was
+            given.
+        ValueError: It is neither an :class:`ApiKey` nor a :class:`Password`.
+    """
+    keyring = _keyring()
+    if isinstance(credential, ApiKey):
+        entry = {"api_key": Secret(credential.key).reveal()}
+    elif isinstance(credential, Password):
+        entry = {
+            "username": credential.username,
+            "password": Secret(credential.password).reveal(),
+        }
+    else:
+        msg = f"Only an ApiKey or a Password is worth keeping, not a {type(credential).__name__}."
+        raise ValueError(msg)  # noqa: TRY004 - the type is right, the choice is not
+    url, text = settings.api_url(base_url), json.dumps(entry)
+    keyring.set_password(_KEYRING_SERVICE, url, text)
+    if keyring.get_password(_KEYRING_SERVICE, url) != text:
+        name = keyring.get_keyring().name
+        raise keyring.errors.PasswordSetError(f"{name} does not give back what it was given")
+
+
+def forget_credential(*, base_url: str | None = None) -> bool:
+    """Remove what :func:`store_credential` kept; say whether there was anything.
+
+    Raises:
+        MissingExtraError: The extra ``keyring`` is not installed.
+        keyring.errors.KeyringError: There is no keyring, or it lets nothing go.
+    """
+    keyring = _keyring()
+    url = settings.api_url(base_url)
+    if keyring.get_password(_KEYRING_SERVICE, url) is None:
+        return False
+    keyring.delete_password(_KEYRING_SERVICE, url)
+    return True
+
+
+_KEYRING_SERVICE = "constellr-stac"
+
+
+def _from_environment(_url: str, looked: list[str]) -> Credential | None:
+    if key := Secret(os.environ.get("CONSTELLR_API_KEY", "")):
+        return _sendable(ApiKey, key, "environment variable CONSTELLR_API_KEY")
+    looked.append("environment variable CONSTELLR_API_KEY: not set")
+    username, password = (
+        os.environ.get("CONSTELLR_USERNAME"),
+        Secret(os.environ.get("CONSTELLR_PASSWORD", "")),
+    )
+    if username and password:
+        source = "environment variables CONSTELLR_USERNAME and CONSTELLR_PASSWORD"
+        return Password(username, password, source=source)
+    for name, value in (("CONSTELLR_USERNAME", username), ("CONSTELLR_PASSWORD", password)):
+        looked.append(f"environment variable {name}: {'set' if value else 'not set'}")
+    if token := Secret(os.environ.get("CONSTELLR_TOKEN", "")):
+        return _sendable(Token, token, "environment variable CONSTELLR_TOKEN")
+    looked.append("environment variable CONSTELLR_TOKEN: not set")
+    return None
+
+
+def _sendable(kind: type[ApiKey | Token], value: Secret, source: str) -> Credential:
+    try:
+        return kind(value, source=source)
+    except ValueError as error:
+        raise AuthenticationError(f"The {source} cannot be used. {error}") from None
+
+
+def _from_netrc(url: str, looked: list[str]) -> Credential | None:
+    host = urlsplit(url).hostname or ""
+    named = os.environ.get("NETRC")
+    for name in [named] if named else ["~/.netrc", "~/_netrc"]:
+        path = Path(name)
+        try:
+            path = path.expanduser()  # a RuntimeError in a container, where nobody has a home
+            entry = netrc.netrc(path).hosts.get(host)
+        except (netrc.NetrcParseError, OSError, RuntimeError, UnicodeDecodeError) as error:
+            missing = isinstance(error, FileNotFoundError)
+            why = "no such file" if missing else f"cannot be read ({type(error).__name__})"
+            looked.append(f"{path}: {why}")
+            continue
+        if entry is not None and entry[0] and entry[2]:
+            return Password(entry[0], entry[2], source=f"{path}, entry for {host}")
+        looked.append(f"{path}: no complete entry for {host}")
+    return None
+
+
+def _from_keyring(url: str, looked: list[str]) -> Credential | None:
+    try:
+        keyring = _keyring()
+    except ImportError:
+        looked.append("OS keyring: not looked at (pip install 'constellr-stac[keyring]')")
+        return None
+    try:
+        stored = keyring.get_password(_KEYRING_SERVICE, url)
+    except keyring.errors.KeyringError as error:
+        looked.append(f"OS keyring: not available ({type(error).__name__})")
+        return None
+    if stored is None:
+        looked.append(f"OS keyring: nothing for {url}")
+        return None
+    source = f"OS keyring, entry for {url}"
+    try:
+        entry = json.loads(stored)
+        if "api_key" in entry:
+            return ApiKey(entry["api_key"], source=source)
+        return Password(entry["username"], entry["password"], source=source)
+    except (ValueError, KeyError, TypeError):
+        looked.append(f"{source}: not one that constellr login has made")
+        return None
+
+
+def _keyring() -> Any:
+    try:
+        import keyring
+        import keyring.errors
+    except ImportError as error:
+        what = "The OS keyring"
+        raise MissingExtraError(what, "keyring") from error
+    return keyring
+
+
+def _header_value(value: str, what: str) -> Secret:
+    """Return ``value`` as a secret that can stand in a header, without the space around it."""
+    # Nothing here is plain: some tools show the variables of a traceback.
+    is_text, kind = isinstance(value, str), type(value).__name__
+    value = Secret(Secret(value).strip() if is_text else "")
+    if not is_text:  # os.environ.get("MY_KEY"), and it is not set
+        raise TypeError(f"{what} is a str, not a {kind}.")
+    if not value:
+        raise ValueError(f"{what} must not be empty.")
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError(f"{what} holds characters that it cannot have; was it copied whole?")
+    return value
+
+
+def _jwt_time(token: Secret, claim: str) -> datetime | None:
+    """Read a time from a JWT's payload; it is not verified, the server does that."""
+    parts = token.reveal().split(".")
+    if len(parts) != 3:  # noqa: PLR2004 - header, payload, signature
+        return None
+    payload = parts[1] + "=" * (-len(parts[1]) % 4)
+    try:
+        seconds = json.loads(base64.urlsafe_b64decode(payload))[claim]
+        return datetime.fromtimestamp(float(seconds), UTC)
+    except (binascii.Error, ValueError, KeyError, TypeError, OverflowError, OSError):
+        return None

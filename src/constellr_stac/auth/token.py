@@ -1,0 +1,139 @@
+"""A password becomes a token at ``POST /token``, once for the whole process.
+
+The password leaves the process here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from dataclasses import replace
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+import requests
+
+from constellr_stac._refresh import Refreshing, utc_now
+from constellr_stac.errors import APIConnectionError, APIError, AuthenticationError
+
+from .credentials import Password, Token
+from .session import TIMEOUT, cause_of, retrying, without_frames
+
+__all__ = ["forget_token", "token_of"]
+
+_TOKEN_LIFE = timedelta(hours=24)  # documented; for tokens that do not say it themselves
+_REFUSAL_HOLDS = timedelta(seconds=30)
+_NOTABLE_SKEW = timedelta(seconds=30)
+_UNAUTHORIZED = 401
+_NO_SUCH_PATH = (404, 405)
+
+_tokens: dict[tuple[str, Password], Refreshing[Token]] = {}
+_tokens_lock = threading.Lock()
+
+
+def token_of(base_url: str, password: Password) -> Refreshing[Token]:
+    """Return the token that this process holds for an account: one, whoever asks.
+
+    Args:
+        base_url: The API.
+        password: The account.
+    """
+    key = (base_url, password)
+    with _tokens_lock:
+        if key not in _tokens:
+            _tokens[key] = Refreshing(_Exchange(base_url, password), lambda token: token.expires_at)
+        return _tokens[key]
+
+
+def forget_token(base_url: str, password: Password) -> None:
+    """Keep neither the account's token nor its password in this process."""
+    with _tokens_lock:
+        _tokens.pop((base_url, password), None)
+
+
+class _Exchange:
+    """``POST /token``: a password becomes a token.
+
+    A refused password is not tried again for half a minute: many tasks with a wrong password
+    would lock the account.
+    """
+
+    def __init__(self, base_url: str, password: Password) -> None:
+        self._url = f"{base_url}/token"
+        self._password = password
+        self._refused: tuple[datetime, AuthenticationError] | None = None
+
+    def __call__(self) -> Token:
+        if self._refused is not None and utc_now() < self._refused[0] + _REFUSAL_HOLDS:
+            raise copy.copy(self._refused[1])
+        try:
+            return self._ask()
+        except AuthenticationError as error:
+            self._refused = (utc_now(), error)
+            raise
+
+    def _ask(self) -> Token:
+        with requests.Session() as session:
+            session.mount("https://", retrying("POST"))
+            session.mount("http://", retrying("POST"))
+            try:
+                response = session.post(
+                    self._url,
+                    data={"username": self._password.username, "password": self._password.password},
+                    headers={"Accept": "application/json"},
+                    auth=_unchanged,  # or .netrc would add its own
+                    allow_redirects=False,  # or a redirect would carry the password away
+                    timeout=TIMEOUT,
+                )
+            except requests.RequestException as error:
+                error.request = None  # its body holds the password, and errors get pickled
+                raise APIConnectionError(
+                    f"POST {self._url} was not answered ({cause_of(error)}). Check the network, "
+                    "and that CONSTELLR_API_URL is right.",
+                    request_url=self._url,
+                ) from without_frames(error)
+        return self._token(response)
+
+    def _token(self, response: requests.Response) -> Token:
+        source = self._password.source
+        if response.status_code == _UNAUTHORIZED:
+            raise APIError.from_response(
+                response,
+                hint=f"The user name and password ({source}) were refused; check them, and that "
+                "the account is confirmed. They are not tried again for "
+                f"{_REFUSAL_HOLDS.seconds} seconds.",
+            )
+        if not response.ok or response.is_redirect:
+            elsewhere = response.is_redirect or response.status_code in _NO_SUCH_PATH
+            hint = "Is this the API's URL? CONSTELLR_API_URL names it." if elsewhere else None
+            raise APIError.from_response(response, hint=hint)
+        try:
+            token = Token(response.json()["access_token"], source=source)
+        except (ValueError, KeyError, TypeError):
+            raise APIError(
+                f"POST {self._url} answered {response.status_code} without a usable "
+                "access_token. Is this the API's URL?",
+                status_code=response.status_code,
+                request_url=self._url,
+            ) from None
+        return _timed(token, response.headers.get("Date"))
+
+
+def _timed(token: Token, date: str | None) -> Token:
+    """Return ``token`` with its end on this machine's clock, which may be wrong."""
+    now = utc_now()
+    if token.expires_at is None:
+        return replace(token, expires_at=now + _TOKEN_LIFE)
+    server_now = token.issued_at
+    if server_now is None and date is not None:
+        try:
+            server_now = parsedate_to_datetime(date)
+        except ValueError:
+            return token
+    if server_now is None or server_now.tzinfo is None or abs(server_now - now) < _NOTABLE_SKEW:
+        return token
+    return replace(token, expires_at=now + (token.expires_at - server_now))
+
+
+def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request

@@ -1,0 +1,254 @@
+"""``check_workers``: proof, before an hour of computing, that every worker can read."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import re
+import time
+import warnings
+from dataclasses import dataclass, fields
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any, Literal
+
+import requests
+
+from constellr_stac._text import redact
+from constellr_stac.auth.requests_auth import api_session
+from constellr_stac.cube.plan import as_items
+from constellr_stac.errors import APIError, ConstellrError, WorkerError, WorkerVersionWarning
+from constellr_stac.layers.item_bands import asset_bands
+from constellr_stac.reading.asset_ref import AssetRef, reference
+from constellr_stac.reading.prefetch import shared_fetcher
+from constellr_stac.reading.resolver import AssetResolver
+
+from .arguments import as_auth, checked_client
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import pystac
+    from distributed import Client
+
+    from constellr_stac.auth.credentials import Credential
+    from constellr_stac.auth.requests_auth import ConstellrAuth
+    from constellr_stac.signing.signer import Signer
+    from constellr_stac.stac.items import Items
+
+__all__ = ["WorkerRow", "WorkerTable", "check_workers"]
+
+_FIRST = 1024  # bytes
+_NOT_THERE = re.compile("(ModuleNotFound|Import|Attribute)Error|No module named")
+_VERSIONS = ("constellr_stac", "gdal", "obstore")
+
+
+@dataclass(frozen=True)
+class WorkerRow:
+    """What was found on one worker."""
+
+    worker: str
+    """Its address."""
+    constellr_stac: str | None = None
+    """The version of this package; ``None`` where nothing could be run."""
+    gdal: str | None = None
+    """The version of GDAL that rasterio brings; ``None`` if there is none."""
+    obstore: str | None = None
+    """The version of obstore; ``None`` if there is none."""
+    credential: str = ""
+    """Where the worker found its credential for the API."""
+    read: int = 0
+    """Bytes read of the asset."""
+    seconds: float = 0.0
+    """How long it took to authenticate and read."""
+    problem: str = ""
+    """Why the worker cannot; empty if it can."""
+
+
+class WorkerTable(tuple[WorkerRow, ...]):
+    """One row for each worker; shows itself as a table."""
+
+    __slots__ = ()
+
+    def cells(self) -> list[list[str]]:
+        """Return the table as text: a row of headings, then one for each worker."""
+        names = [field.name for field in fields(WorkerRow)]
+        return [names, *([_shown(getattr(row, name)) for name in names] for row in self)]
+
+    def __repr__(self) -> str:
+        cells = self.cells()
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        return "\n".join(
+            "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in cells
+        )
+
+    def _repr_html_(self) -> str:
+        head, *rows = self.cells()
+        below = "".join(_html_row(row, "td") for row in rows)
+        return f"<table>{_html_row(head, 'th')}{below}</table>"
+
+
+def check_workers(
+    client: Client,
+    items: Items | None = None,
+    *,
+    auth: ConstellrAuth | Credential | Literal[False] | None = None,
+    signer: Signer | None = None,
+) -> WorkerTable:
+    """Let each worker authenticate and read the first kilobyte of one asset.
+
+    The workers find credentials as their tasks will: lent to them by
+    :func:`share_credentials`, or their own.
+
+    Args:
+        client: A :class:`distributed.Client`. In asynchronous code:
+            ``await asyncio.to_thread(check_workers, client, items)``.
+        items: What will be loaded; an asset of the first one is read. By default none is.
+
+    Keyword Args:
+        auth: A :class:`ConstellrAuth`, or a credential; it says which API, and stays here.
+            ``False``: do not ask the API.
+        signer: As for :func:`load`.
+
+    Returns:
+        A row for each worker: versions, the source of its credential, bytes read, seconds.
+
+    Raises:
+        TypeError: ``client`` is not a client that can wait.
+        ValueError: There are items without an asset to read.
+        WorkerError: There are no workers, or some cannot; the message names them and says why,
+            and its ``table`` has a row for each.
+
+    Example:
+        >>> constellr_stac.check_workers(client, items)  # doctest: +SKIP
+        worker                 constellr_stac  gdal    obstore  credential  ...
+        tcp://10.0.0.7:41155   0.1.0           3.10.3  0.8.2    lent by the dask client  ...
+    """
+    waiting = checked_client(client, "check_workers")
+    locations = AssetResolver(as_auth(auth), signer)
+    wanted = None if items is None else _asset(as_items(items))
+    found = waiting.run(probe, locations, wanted, authenticate=auth is not False, on_error="return")
+    table = WorkerTable(_row(worker, found[worker]) for worker in sorted(found))
+    if not table:
+        raise WorkerError("The cluster has no workers yet: call client.wait_for_workers(1) before.")
+    _raise_for_problems(table)
+    _warn_of_versions(table)
+    return table
+
+
+async def probe(
+    locations: AssetResolver, wanted: str | None, *, authenticate: bool
+) -> dict[str, Any]:
+    """Try on a worker what its tasks will do; waits beside its event loop.
+
+    Returns plain values, since another version of this package may be on the other side.
+    """
+    return await asyncio.to_thread(_tried, locations, wanted, authenticate=authenticate)
+
+
+def _tried(locations: AssetResolver, wanted: str | None, *, authenticate: bool) -> dict[str, Any]:
+    row: dict[str, Any] = _versions()
+    began = time.monotonic()
+    try:
+        if authenticate:
+            row["credential"] = locations.auth.credential.source
+            _ask(locations.auth)
+        if wanted is not None:
+            file = shared_fetcher(locations).header(AssetRef.parse(wanted), _FIRST)
+            row["read"] = len(file.head)
+    except (ConstellrError, requests.RequestException) as error:
+        row["problem"] = redact(f"{type(error).__name__}: {error}")
+    row["seconds"] = time.monotonic() - began
+    return row
+
+
+def _ask(auth: ConstellrAuth) -> None:
+    """Ask the API for its landing page, which takes a valid credential."""
+    with api_session(auth) as session:
+        answer = session.get(f"{auth.base_url}/stac")
+    if not answer.ok:
+        raise APIError.from_response(answer)
+
+
+def _versions() -> dict[str, str | None]:
+    return {
+        "constellr_stac": _version("constellr-stac"),
+        "gdal": _gdal(),
+        "obstore": _version("obstore"),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _gdal() -> str | None:
+    try:
+        import rasterio
+    except ImportError:
+        return None
+    return str(rasterio.__gdal_version__)
+
+
+def _asset(items: list[pystac.Item]) -> str:
+    """Return the reference of the first asset that holds data."""
+    for item in items:
+        for key in item.assets:
+            if asset_bands(item, key):
+                return str(reference(item, key))
+    raise ValueError("None of these items has an asset with data: there is nothing to try.")
+
+
+def _row(worker: str, found: Mapping[str, Any] | Exception) -> WorkerRow:
+    if isinstance(found, Exception) and _NOT_THERE.search(repr(found)):
+        problem = (
+            f"constellr_stac is not installed there as it is here ({found}). Install it on the "
+            f"workers: pip install constellr-stac=={_version('constellr-stac')}"
+        )
+        return WorkerRow(worker, problem=problem)
+    if isinstance(found, Exception):
+        return WorkerRow(worker, problem=redact(f"{type(found).__name__}: {found}"))
+    return WorkerRow(worker, **found)
+
+
+def _raise_for_problems(table: WorkerTable) -> None:
+    whose: dict[str, list[str]] = {}
+    for row in table:
+        if row.problem:
+            whose.setdefault(row.problem, []).append(row.worker)
+    if not whose:
+        return
+    count = sum(map(len, whose.values()))
+    reasons = "\n".join(f"{', '.join(workers)}: {why}" for why, workers in whose.items())
+    error = WorkerError(f"{count} of {len(table)} workers cannot read.\n{reasons}")
+    error.table = table
+    raise error
+
+
+def _warn_of_versions(table: WorkerTable) -> None:
+    here = _versions()
+    other = [
+        f"{row.worker} has {name} {getattr(row, name)} (here {here[name]})"
+        for row in table
+        for name in _VERSIONS
+        if getattr(row, name) != here[name]
+    ]
+    if other:
+        warnings.warn(
+            f"Versions differ, and so may results: {'; '.join(other)}.",
+            WorkerVersionWarning,
+            stacklevel=3,
+        )
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.2f}"
+    return "-" if value is None else str(value).partition("\n")[0]
+
+
+def _html_row(cells: Iterable[str], tag: str) -> str:
+    return f"<tr>{''.join(f'<{tag}>{html.escape(cell)}</{tag}>' for cell in cells)}</tr>"

@@ -1,0 +1,309 @@
+"""What a compute is going to cost, told before it: ``explain``.
+
+What is fetched is read off the dask graph, so a slice of a cube is explained as what it is. The
+sizes of files come from the items where they state them, else from one file of each layer.
+"""
+
+from __future__ import annotations
+
+import html
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from dask import config
+from dask.system import CPU_COUNT
+from rich.table import Table
+
+from constellr_stac._refresh import utc_now
+from constellr_stac.auth.credentials import ApiKey, Password, Token
+from constellr_stac.auth.token import token_of
+from constellr_stac.errors import ConstellrError
+from constellr_stac.layers.table import layer_of
+from constellr_stac.reading.prefetch import HEAD_BYTES, MAX_BYTES, Fetcher
+from constellr_stac.signing.s3_url import is_s3
+
+from .graph_reads import reads_of
+from .grid import fits, name_of, native_grids
+from .load import make_recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from constellr_stac.reading.asset_ref import AssetRef
+    from constellr_stac.stac.items import Items
+
+    from .grid import Grids
+    from .plan import Plan
+
+__all__ = ["Explanation", "explain"]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a compute costs. Estimates are marked as such in the text."""
+
+    scenes: int
+    """Items whose files are read."""
+    files: int
+    """Files that are read."""
+    bytes_to_fetch: int
+    """Bytes of the files; an estimate unless all items state ``file:size``. Of files over a
+    mebibyte less is fetched, where a cube needs not all of their blocks."""
+    bytes_are_exact: bool
+    requests: int
+    """GETs to the object store, without those that have to be repeated: one for a file up to a
+    mebibyte; for a longer one, another for each chunk that reads from it."""
+    shape: Mapping[str, int]
+    """Sizes of the cube's dimensions."""
+    chunks: int
+    """Chunks of all variables together."""
+    bytes_per_chunk: int
+    """Memory of the largest chunk, as it is read or as it is in the end."""
+    bytes_at_peak: int
+    """Chunks under way at once, and what is fetched ahead for them."""
+    threads: int
+    """How many chunks are under way at once: as dask is configured here."""
+    grids: Mapping[str, int] = field(default_factory=dict)
+    """Files on each native grid; empty where that is not known."""
+    resampled: int = 0
+    """Files that do not fit onto the cube's grid."""
+    valid_share: float | None = None
+    """Mean share of valid pixels (0 to 1), as far as the items state it."""
+    ends: Mapping[str, datetime | None] = field(default_factory=dict)
+    """When what is used to read ends: token, credentials, signed URLs; ``None`` for never."""
+
+    def rows(self) -> Iterator[tuple[str, str]]:
+        """Yield what there is to say, as label and text."""
+        about = "" if self.bytes_are_exact else "about "
+        requests = f"{about}{_count(self.requests, 'request')}"
+        yield "scenes", f"{self.scenes} ({_count(self.files, 'file')})"
+        yield "to fetch", f"{about}{_size(self.bytes_to_fetch)} in {requests}"
+        yield "cube", ", ".join(f"{name} {size}" for name, size in self.shape.items())
+        yield "chunks", f"{self.chunks}, of at most {_size(self.bytes_per_chunk)}"
+        threads = _count(self.threads, "thread")
+        yield "memory", f"about {_size(self.bytes_at_peak)} at the peak on {threads}"
+        for grid, count in self.grids.items():
+            yield "grid", f"{_count(count, 'file')} on {grid}"
+        if self.grids:
+            yield "resampled", _count(self.resampled, "file") if self.resampled else "nothing"
+        if self.valid_share is not None:
+            yield "valid pixels", f"{self.valid_share:.0%} on average, as the items state it"
+        for name, end in self.ends.items():
+            yield name, "no end stated" if end is None else _remaining(end)
+
+    def __str__(self) -> str:
+        rows = list(self.rows())
+        width = max(len(label) for label, _ in rows)
+        return "\n".join(f"{label:<{width}}  {text}" for label, text in rows)
+
+    def _repr_html_(self) -> str:
+        cells = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(label)}</th>"
+            f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
+            for label, text in self.rows()
+        )
+        return f"<table>{cells}</table>"
+
+    def __rich__(self) -> Table:
+        table = Table(show_header=False)
+        for label, text in self.rows():
+            table.add_row(label, text)
+        return table
+
+
+def explain(
+    items_or_cube: Items | xr.Dataset | xr.DataArray,
+    bands: str | Sequence[str] | None = None,
+    **arguments: Any,
+) -> Explanation:
+    """Tell what computing a cube costs, before it is computed.
+
+    No pixels are read; where items do not state the size of their files, the first bytes of one
+    file of each layer are.
+
+    Args:
+        items_or_cube: What :func:`load` takes, or a cube that it made, or a part of one.
+        bands: As for :func:`load`, if items are given.
+
+    Keyword Args:
+        arguments: As for :func:`load`, if items are given.
+
+    Raises:
+        TypeError: A cube that was not made by :func:`load`, or is not lazy.
+        ValueError: As for :func:`load`; or ``group_by_resolution`` is asked for.
+        ConstellrError: As for :func:`load`.
+
+    Example:
+        >>> print(constellr_stac.explain(cube.sel(time="2026-07")))  # doctest: +SKIP
+    """
+    if isinstance(items_or_cube, xr.DataArray):
+        items_or_cube = items_or_cube.to_dataset(name=items_or_cube.name or "values")
+    if isinstance(items_or_cube, xr.Dataset):
+        if bands is not None or arguments:
+            msg = "A cube has been loaded already: bands and arguments go with items."
+            raise TypeError(msg)
+        return _explained(items_or_cube, None)
+    if arguments.pop("group_by_resolution", False):
+        msg = "group_by_resolution=True makes several cubes: load them, and explain each."
+        raise ValueError(msg)
+    recipe = make_recipe(items_or_cube, bands, **arguments)
+    return _explained(recipe.cube(), recipe.plan)
+
+
+def _explained(cube: xr.Dataset, plan: Plan | None) -> Explanation:
+    reads = reads_of(cube)
+    references, fetcher = reads.windows.keys(), reads.fetcher
+    if fetcher is None:
+        msg = "Only a lazy cube made by load() can be explained: its graph says what it reads."
+        raise TypeError(msg)
+    sizes, exact = _sizes(references, fetcher, plan)
+    chunk_bytes, chunk_count = _chunks(cube)
+    chunk_bytes = max(chunk_bytes, reads.bytes_per_chunk)
+    threads = config.get("num_workers", None) or CPU_COUNT
+    grids = _grids(plan)
+    return Explanation(
+        scenes=len({(each.collection, each.item or each.href) for each in references}),
+        files=len(references),
+        bytes_to_fetch=sum(sizes.values()),
+        bytes_are_exact=exact,
+        requests=sum(
+            1 if size <= HEAD_BYTES else 1 + reads.windows[each] for each, size in sizes.items()
+        ),
+        shape=_shape(cube),
+        chunks=chunk_count,
+        bytes_per_chunk=chunk_bytes,
+        bytes_at_peak=min(threads, reads.tasks) * chunk_bytes + min(MAX_BYTES, sum(sizes.values())),
+        threads=threads,
+        grids=Counter({name: count for name, (count, _) in grids.items()}),
+        resampled=sum(count for count, fitting in grids.values() if not fitting),
+        valid_share=_valid_share(plan),
+        ends=_ends(references, fetcher),
+    )
+
+
+def _sizes(
+    references: Collection[AssetRef], fetcher: Fetcher, plan: Plan | None
+) -> tuple[dict[AssetRef, int], bool]:
+    """Return the size of each file, and whether all are stated rather than like one that is."""
+    stated: dict[tuple[str, str, str], int] = {}
+    for item in plan.items if plan else ():
+        for key, asset in item.assets.items():
+            if (size := asset.extra_fields.get("file:size")) is not None:
+                stated[item.collection_id or "", item.id, key] = int(size)
+    sizes: dict[AssetRef, int] = {}
+    unknown: defaultdict[str, list[AssetRef]] = defaultdict(list)
+    for each in sorted(references, key=str):
+        size = stated.get((each.collection, each.item, each.asset))
+        if size is not None:
+            sizes[each] = size
+        else:
+            layer = layer_of(each.asset, each.href)
+            unknown[layer.name if layer else each.asset].append(each)
+    for alike in unknown.values():
+        size = fetcher.header(alike[0], 1).size
+        sizes.update(dict.fromkeys(alike, size))
+    return sizes, not unknown
+
+
+def _shape(cube: xr.Dataset) -> dict[str, int]:
+    """Return the sizes of the dimensions, in the order that the variables have them in."""
+    names = dict.fromkeys(name for each in cube.data_vars.values() for name in each.dims)
+    return {str(name): cube.sizes[name] for name in names}
+
+
+def _chunks(cube: xr.Dataset) -> tuple[int, int]:
+    """Return the bytes of the largest chunk, and the number of chunks."""
+    largest, count = 0, 0
+    for variable in cube.data_vars.values():
+        if variable.chunks is not None:
+            largest = max(
+                largest,
+                int(np.prod([max(sizes) for sizes in variable.chunks])) * variable.dtype.itemsize,
+            )
+            count += int(np.prod([len(sizes) for sizes in variable.chunks]))
+    return largest, count
+
+
+def _grids(plan: Plan | None) -> dict[str, tuple[int, bool]]:
+    """Count the files on each native grid, and say whether it fits the cube's."""
+    if plan is None:
+        return {}
+    files = {
+        (number, source.asset_key): (number, name)
+        for name, selection in plan.selections.items()
+        for number, source in enumerate(selection.sources)
+        if source is not None
+    }
+    own: Sequence[Grids] = plan.grids
+    if any(name not in own[number] for number, name in files.values()):
+        lenient = plan.errors == "nan"
+        own, _ = native_grids(plan.items, plan.selections, plan.fetcher, lenient=lenient)
+    grids: dict[str, tuple[int, bool]] = {}
+    for number, variable in files.values():
+        grid = own[number][variable]
+        fitting = fits(grid, plan.geobox)
+        name = name_of(grid)
+        name += "" if fitting else ", which does not fit the cube's"
+        grids[name] = (grids.get(name, (0, fitting))[0] + 1, fitting)
+    return grids
+
+
+def _valid_share(plan: Plan | None) -> float | None:
+    """Return the mean of ``statistics.valid_percent`` where bands state it."""
+    shares = [
+        band["statistics"]["valid_percent"] / 100
+        for item in (plan.items if plan else ())
+        for asset in item.assets.values()
+        for band in asset.extra_fields.get("bands") or asset.extra_fields.get("raster:bands") or ()
+        if "valid_percent" in band.get("statistics", {})
+    ]
+    return sum(shares) / len(shares) if shares else None
+
+
+def _ends(references: Collection[AssetRef], fetcher: Fetcher) -> dict[str, datetime | None]:
+    """Say when what is used to read ends, as far as it can be told without asking anyone."""
+    locations = fetcher.locations
+    ends: dict[str, datetime | None] = {}
+    if any(is_s3(each.href) for each in references):
+        ends["AWS credentials"] = locations.signer.credentials.get().expires_at
+    if any(each.renewable for each in references):
+        signed = [locations.held(each) for each in references if each.renewable]
+        known = [end for end in signed if end is not None]
+        if known:
+            ends["signed URLs (renewed when read)"] = min(known)
+        try:
+            credential = locations.auth.credential
+        except ConstellrError:
+            return ends
+        if isinstance(credential, Password):
+            token = token_of(locations.auth.base_url, credential).held
+            if token is not None:
+                ends["token (renewed with the password)"] = token.expires_at
+        elif isinstance(credential, Token):
+            ends["token"] = credential.expires_at
+        elif isinstance(credential, ApiKey):
+            ends["API key"] = None
+    return ends
+
+
+def _remaining(end: datetime) -> str:
+    left = end - utc_now()
+    if left < timedelta(0):
+        return f"ended at {end:%Y-%m-%d %H:%M:%S} UTC"
+    return f"ends in {timedelta(seconds=round(left.total_seconds()))}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:  # noqa: PLR2004 - the step between units
+            return f"{count:.3g} {unit}"
+        count /= 1024
+    return f"{count:.3g} TiB"

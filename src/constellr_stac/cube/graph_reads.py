@@ -1,0 +1,121 @@
+"""What a cube's graph is going to read, told off its tasks: nothing is computed.
+
+Both engines open files in tasks of their own and read windows of them in others; which is which
+shows in what a task is made of.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from dask.core import flatten, get_dependencies
+from dask.optimization import cull
+from odc.geo.geobox import GeoboxTiles
+from odc.loader import RasterLoadParams, RasterSource
+
+from constellr_stac.reading.asset_ref import AssetRef
+from constellr_stac.reading.odc import OdcDriver
+from constellr_stac.reading.prefetch import Fetcher
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["Reads", "reads_of"]
+
+
+@dataclass(frozen=True)
+class Reads:
+    """What is read, and how."""
+
+    windows: Mapping[AssetRef, int] = field(default_factory=dict)
+    """The assets, and how many windows of each are read."""
+    fetcher: Fetcher | None = None
+    """What brings their bytes; ``None`` for a cube that ``load`` did not make."""
+    tasks: int = 0
+    """In how many tasks pixels are read."""
+    bytes_per_chunk: int = 0
+    """Memory of the largest chunk as it is read, before it is cut or reduced."""
+
+
+def reads_of(cube: xr.Dataset) -> Reads:
+    """Find what the tasks of a cube's graph read, and what they read it with."""
+    graph = cube.__dask_graph__()
+    if graph is None:
+        return Reads()
+    wanted = set(flatten(cube.__dask_keys__()))
+    # By layers first, which makes no tasks of what is not needed; that leaves some over.
+    tasks, _ = cull(graph.cull(wanted).to_dict(), list(wanted))
+    users: defaultdict[Any, list[Any]] = defaultdict(list)
+    for key in tasks:
+        for needed in get_dependencies(tasks, key):
+            users[needed].append(key)
+
+    windows: Counter[AssetRef] = Counter()
+    scenes: Counter[Any] = Counter()
+    fetcher: Fetcher | None = None
+    for key, task in tasks.items():
+        for part in _parts(task):
+            files = _files(part)
+            if files:
+                # stackstac makes the readers of a table in one task, and reads in the next ones.
+                direct = isinstance(part, RasterSource)
+                reading = users[key] if direct else [k for user in users[key] for k in users[user]]
+                windows.update(dict.fromkeys(files, max(1, len(reading))))
+                scenes.update(dict.fromkeys(reading, len(files)))
+            elif isinstance(part, Fetcher):
+                fetcher = part
+            elif isinstance(part, OdcDriver):
+                fetcher = part.fetcher
+    sizes = (count * _scene_bytes(tasks, window) for window, count in scenes.items())
+    return Reads(windows, fetcher, len(scenes), max(sizes, default=0))
+
+
+def _files(part: Any) -> list[AssetRef]:
+    """Return the assets that a part of a task names: a source of odc-loader, or stackstac's table.
+
+    Args:
+        part: Anything.
+    """
+    if isinstance(part, RasterSource):
+        return [AssetRef.parse(part.driver_data[0] if part.driver_data else part.uri)]
+    if isinstance(part, np.ndarray) and "url" in (part.dtype.names or ()):
+        return [AssetRef.parse(url) for url in part["url"].flat if url]
+    return []
+
+
+def _scene_bytes(tasks: Mapping[Any, Any], window: Any) -> int:
+    """Return what one scene takes in the chunk that a task reads."""
+    near = [window, *get_dependencies(tasks, window)]
+    area, itemsize = 0, 0
+    spans: list[slice] = []
+    for part in (part for key in near for part in _parts(tasks[key])):
+        if isinstance(part, GeoboxTiles):
+            area = int(np.prod(part.chunk_shape((0, 0))))
+        elif isinstance(part, slice):
+            spans.append(part)
+        elif isinstance(part, RasterLoadParams):
+            itemsize = np.dtype(part.dtype).itemsize
+        elif isinstance(part, np.dtype):
+            itemsize = part.itemsize
+    area = area or int(np.prod([span.stop - span.start for span in spans[:2]]))
+    return area * itemsize
+
+
+def _parts(task: Any) -> Iterator[Any]:
+    """Yield what a task is made of: its arguments, and theirs."""
+    if isinstance(task, list | tuple):
+        inner: Any = task
+    elif isinstance(task, Mapping):
+        inner = task.values()
+    else:
+        yield task
+        keywords = getattr(task, "kwargs", None) or getattr(task, "keywords", None) or {}
+        value = getattr(task, "value", None)
+        inner = [*(getattr(task, "args", None) or ()), *keywords.values(), value]
+        inner = [part for part in inner if part is not None and not isinstance(part, str)]
+    for part in inner:
+        yield from _parts(part)

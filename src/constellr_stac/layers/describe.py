@@ -1,0 +1,189 @@
+"""Items made whole, so that any STAC tool reads them right.
+
+What an item states is never changed; what it leaves out is added: from its metadata document
+or a file's header where those are handed in from above, and from the provider's documents.
+Nothing here makes a request.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pystac
+
+from .item_grid import add_grids, grid_groups, item_grid
+from .metadata import add_metadata
+from .report import Description
+from .stac_fields import add_fields
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .header import Header
+
+__all__ = ["complete_items", "headers_needed", "items_in"]
+
+T = TypeVar("T")
+
+
+def complete_items(
+    items: T,
+    *,
+    copy: bool = True,
+    headers: Callable[[pystac.Item, str], Header | None]
+    | Mapping[tuple[str, str], Header]
+    | None = None,
+    metadata: Callable[[pystac.Item], Mapping[str, Any] | None]
+    | Mapping[str, Mapping[str, Any]]
+    | None = None,
+) -> Description[T]:
+    """Complete items: what their bands mean, and where their pixels are.
+
+    Written are STAC 1.1 ``bands`` with ``raster:bands`` and ``eo:bands`` beside them, media
+    types, roles and pixel sizes; ``proj:code``, ``proj:epsg``, ``proj:shape`` and
+    ``proj:transform`` as far as they are known; and from the metadata document
+    ``eo:cloud_cover``, ``view:*`` and ``platform``. Plain odc-stac, stackstac and pystac then
+    find types, scales and grids. An item's own words stay as they are.
+
+    Args:
+        items: A pystac Item or ItemCollection, a STAC dict of either, or a list of items.
+
+    Keyword Args:
+        copy: Whether to leave ``items`` as they are and return completed copies.
+        headers: Headers of files, by item id and asset key, or a function of item and asset
+            key. :func:`constellr_stac.layers.headers_needed` lists the files whose headers
+            would add something.
+        metadata: Metadata documents by item id, or a function of the item.
+
+    Returns:
+        The items, in the form in which they came, and a report of what was added.
+
+    Raises:
+        TypeError: ``items`` is none of these.
+
+    Example:
+        >>> item = {"type": "Feature", "stac_version": "1.1.0", "id": "a", "geometry": None,
+        ...         "properties": {"datetime": "2026-06-01T12:00:00Z"}, "links": [],
+        ...         "assets": {"lst": {"href": "s3://b/lst.tiff", "type": "image/tiff"}}}
+        >>> whole = complete_items(item).items
+        >>> whole["assets"]["lst"]["bands"][0]["raster:scale"]
+        0.01
+    """
+    header_of = _by_item_and_key(headers) if isinstance(headers, Mapping) else headers
+    document_of = _by_item(metadata) if isinstance(metadata, Mapping) else metadata
+    added: Counter[tuple[str | None, str, str]] = Counter()
+    count = without_grid = 0
+
+    def note(where: str | None, name: str, source: str) -> None:
+        added[where, name, source] += 1
+
+    def complete(item: pystac.Item) -> None:
+        nonlocal count, without_grid
+        document = None if document_of is None else document_of(item)
+        add_fields(item, note)
+        add_metadata(item, document, note)
+        count += 1
+        without_grid += not add_grids(item, note, document=document, header_of=header_of)
+
+    with _without_collection():
+        described = _each(items, complete, copy=copy)
+    return Description(described, count, added, without_grid)
+
+
+def headers_needed(items: Any) -> list[tuple[pystac.Item, str]]:
+    """List the files whose headers tell what items leave out: one per item and pixel size.
+
+    Args:
+        items: As for :func:`constellr_stac.describe`.
+
+    Returns:
+        Pairs of item and asset key; fetch them all at once and hand them to
+        :func:`constellr_stac.describe`.
+    """
+    return [
+        (item, missing[0])
+        for item in items_in(items)
+        for keys in grid_groups(item)
+        if (missing := [key for key in keys if item_grid(item, key) is None])
+    ]
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Let Python look for garbage afterwards, if it does so at all.
+
+    Thousands of items are hundreds of thousands of new objects and no garbage; to go through all
+    there are again and again as they grow takes as long as the work itself.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
+def _each(items: Any, complete: Callable[[pystac.Item], None], *, copy: bool) -> Any:
+    """Complete every item in ``items``, and return them in the form in which they came."""
+    if isinstance(items, pystac.Item):
+        described = items.clone() if copy else items
+        complete(described)
+        return described
+    if isinstance(items, dict):
+        return _each_dict(items, complete, copy=copy)
+    if not isinstance(items, Iterable) or isinstance(items, str | bytes):
+        msg = f"An item, an ItemCollection, a STAC dict or a list is needed, not {items!r}."
+        raise TypeError(msg)
+    whole = [_each(item, complete, copy=copy) for item in items]
+    if not isinstance(items, pystac.ItemCollection):
+        return whole
+    if not copy:
+        return items
+    return pystac.ItemCollection(whole, deepcopy(items.extra_fields), clone_items=False)
+
+
+def _each_dict(
+    stac: dict[str, Any], complete: Callable[[pystac.Item], None], *, copy: bool
+) -> dict[str, Any]:
+    if stac.get("type") == "FeatureCollection":
+        features = _each(stac["features"], complete, copy=copy)
+        return {**stac, "features": features} if copy else stac
+    item = _from_dict(stac)
+    complete(item)
+    whole = item.to_dict(include_self_link=True, transform_hrefs=False)
+    if copy:
+        return whole
+    stac.clear()
+    stac.update(whole)
+    return stac
+
+
+def items_in(items: Any) -> list[pystac.Item]:
+    """Return the items in whatever :func:`describe` takes, as pystac has them."""
+    if isinstance(items, dict) and items.get("type") == "FeatureCollection":
+        items = items["features"]
+    several = [items] if isinstance(items, pystac.Item | dict) else items
+    return [_from_dict(item) if isinstance(item, dict) else item for item in several]
+
+
+def _from_dict(item: dict[str, Any]) -> pystac.Item:
+    # Without migration: it would take proj:epsg away.
+    return pystac.Item.from_dict(item, migrate=False)
+
+
+def _by_item(
+    documents: Mapping[str, Mapping[str, Any]],
+) -> Callable[[pystac.Item], Mapping[str, Any] | None]:
+    return lambda item: documents.get(item.id)
+
+
+def _by_item_and_key(
+    headers: Mapping[tuple[str, str], Header],
+) -> Callable[[pystac.Item, str], Header | None]:
+    return lambda item, key: headers.get((item.id, key))

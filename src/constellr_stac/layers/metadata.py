@@ -1,0 +1,94 @@
+"""What a scene's metadata document says that STAC has a field for.
+
+The document comes with each scene as the asset ``metadata``; it is handed in from above.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .stac_extensions import EO, VIEW, declare
+from .table import layer_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pystac
+
+    from .report import Note
+
+__all__ = ["add_metadata", "metadata_asset"]
+
+_VIEW = {
+    "view:sun_elevation": ("solar_angles", "view:sun_elevation", -90.0, 90.0),
+    "view:sun_azimuth": ("solar_angles", "view:sun_azimuth", 0.0, 360.0),
+    "view:off_nadir": ("viewing_angles", "view:off_nadir", 0.0, 90.0),
+    "view:incidence_angle": ("viewing_angles", "view:incident_angle", 0.0, 90.0),
+    "view:azimuth": ("viewing_angles", "view:azimuth", 0.0, 360.0),
+}
+"""STAC field: group and name in the document's ``geometric``, least and greatest value."""
+
+
+def metadata_asset(item: pystac.Item) -> str | None:
+    """Return the key of an item's metadata document, if it has one.
+
+    Args:
+        item: The item.
+    """
+    for key, asset in item.assets.items():
+        layer = layer_of(key, asset.href)
+        if layer is not None and layer.kind == "metadata":
+            return key
+    return None
+
+
+def add_metadata(item: pystac.Item, document: Mapping[str, Any] | None, note: Note) -> None:
+    """Write cloud cover, angles and platform, where the document has them and the item not.
+
+    Angles out of STAC's range are left out; azimuths are brought into 0 to 360 degrees.
+
+    Args:
+        item: The item, which is changed.
+        document: The content of the metadata document, or ``None``.
+        note: Told each field that is written, and its source.
+    """
+    found: dict[str, Any] = {}
+    if document is not None:
+        found = {
+            "eo:cloud_cover": _cloud_cover(document),
+            **_angles(document.get("geometric") or {}),
+            "platform": document.get("platform"),
+        }
+    for name, value in found.items():
+        if value is not None and item.properties.get(name) is None:
+            item.properties[name] = value
+            note(None, name, "metadata")
+    if any(name.startswith("view:") for name in item.properties):
+        declare(item, VIEW)
+    if "eo:cloud_cover" in item.properties:
+        declare(item, EO)
+
+
+def _cloud_cover(document: Mapping[str, Any]) -> float | None:
+    if document.get("cloud_cover_computed") is False:
+        return None
+    return _within(document.get("aoi_cloud_cover"), 0.0, 100.0)
+
+
+def _angles(geometric: Mapping[str, Any]) -> dict[str, float | None]:
+    angles: dict[str, float | None] = {}
+    for field, (group, name, least, greatest) in _VIEW.items():
+        # The documentation prints the names with spaces around the colon.
+        group_of = {key.replace(" ", ""): v for key, v in (geometric.get(group) or {}).items()}
+        angle = group_of.get(name)
+        if field.endswith("azimuth") and isinstance(angle, int | float):
+            angle %= 360.0
+        angles[field] = _within(angle, least, greatest)
+    return angles
+
+
+def _within(value: Any, least: float, greatest: float) -> float | None:
+    """Return a number within its limits; anything else tells nothing."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if least <= value <= greatest else None

@@ -1,0 +1,164 @@
+"""The STAC fields that say what an asset's bands are, written where an item leaves them out.
+
+In three forms, for three generations of tools: STAC 1.1 ``bands`` with ``raster:*``, ``eo:*``
+and ``classification:classes`` (the standard), ``raster:bands`` (stackstac's scale and offset),
+and ``eo:bands`` (odc-stac's names of bands).
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from .item_bands import asset_bands, is_unknown
+from .stac_extensions import CLASSIFICATION, EO, RASTER, declare
+from .table import layer_of
+
+if TYPE_CHECKING:
+    import pystac
+
+    from .band import Band
+    from .report import Note
+    from .table import Layer
+
+__all__ = ["add_fields"]
+
+_CLASSES = "classification:classes"
+_LESS_THAN_COG = ("image/tiff", "image/tiff; application=geotiff")
+_PICTURES = {"png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg"}
+_V1_COMMON_NAMES = {"rededge071": "rededge", "rededge075": "rededge", "rededge078": "rededge"}
+"""The names of eo 2.0 that eo 1.1 does not have."""
+
+
+def add_fields(item: pystac.Item, note: Note) -> None:
+    """Write what an item leaves out about its assets: bands, types, roles, pixel sizes.
+
+    Args:
+        item: The item, which is changed.
+        note: Told each field that is written, and its source.
+    """
+    extensions: set[str] = set()
+    for key, asset in item.assets.items():
+        layer = layer_of(key, asset.href)
+        if layer is not None:
+            _add_kind(key, asset, layer, note)
+        bands = asset_bands(item, key)
+        if not bands or is_unknown(item, key):
+            continue
+        source = "item" if layer is None else "documents"
+        forms = _forms(bands)
+        for name, form in forms.items():
+            if _complete(asset.extra_fields, name, form):
+                note(key, name, source)
+        extensions |= {RASTER} | ({EO} if "eo:bands" in forms else set())
+        if any(band.is_mask for band in bands):
+            extensions.add(CLASSIFICATION)
+    for extension in sorted(extensions):
+        declare(item, extension)
+
+
+def _add_kind(key: str, asset: pystac.Asset, layer: Layer, note: Note) -> None:
+    media_type = _media_type(layer, asset.href)
+    if asset.media_type is None or (
+        asset.media_type in _LESS_THAN_COG and media_type.startswith("image/tiff;")
+    ):
+        asset.media_type = media_type
+        note(key, "type", "documents")
+    if not asset.roles:
+        asset.roles = list(layer.roles)
+        note(key, "roles", "documents")
+    if layer.gsd is not None and asset.extra_fields.get("gsd") is None:
+        asset.extra_fields["gsd"] = layer.gsd
+        note(key, "gsd", "documents")
+
+
+def _media_type(layer: Layer, href: str) -> str:
+    """Return the documented type, unless a picture's name says that it is of another."""
+    if layer.kind not in ("overview", "thumbnail"):
+        return layer.media_type
+    suffix = href.partition("?")[0].rpartition(".")[2].lower()
+    return _PICTURES.get(suffix, layer.media_type)
+
+
+@lru_cache(maxsize=256)
+def _forms(bands: tuple[Band, ...]) -> dict[str, list[dict[str, Any]]]:
+    """Render the forms of an asset's bands, by field; they are for copying only."""
+    forms = {
+        "bands": [_band(band) for band in bands],
+        "raster:bands": [_raster_band(band) for band in bands],
+        "eo:bands": [_eo_band(band) for band in bands],
+    }
+    if len(bands) == 1 and bands[0].common_name is None:
+        del forms["eo:bands"]  # it would only repeat the asset's name
+    return {name: form for name, form in forms.items() if any(form)}
+
+
+def _complete(fields: dict[str, Any], name: str, form: list[dict[str, Any]]) -> bool:
+    """Add to a list of bands what it does not say; tell whether there was anything."""
+    stated = fields.get(name)
+    if not stated:
+        fields[name] = [_copy(band) for band in form]
+        return True
+    if all(more.keys() <= words.keys() for words, more in zip(stated, form, strict=False)):
+        return False
+    whole = [{**_copy(more), **words} for words, more in zip(stated, form, strict=False)]
+    fields[name] = whole + stated[len(whole) :]
+    return True
+
+
+def _copy(band: dict[str, Any]) -> dict[str, Any]:
+    """Copy a band, so that no two assets share anything; only its classes are nested."""
+    copied = band.copy()
+    if _CLASSES in band:
+        copied[_CLASSES] = [each.copy() for each in band[_CLASSES]]
+    return copied
+
+
+def _band(band: Band) -> dict[str, Any]:
+    return _stated(
+        {
+            "name": band.name,
+            "description": band.long_name,
+            **_coding(band, "raster:"),
+            "eo:common_name": band.common_name,
+            "eo:center_wavelength": band.center_wavelength,
+            "eo:full_width_half_max": band.full_width_half_max,
+            _CLASSES: [
+                {"value": value, "name": meaning}
+                for value, meaning in zip(band.flag_values, band.flag_meanings, strict=True)
+            ]
+            or None,
+        }
+    )
+
+
+def _raster_band(band: Band) -> dict[str, Any]:
+    return _stated(_coding(band, ""))
+
+
+def _eo_band(band: Band) -> dict[str, Any]:
+    return _stated(
+        {
+            "name": band.name,
+            "common_name": _V1_COMMON_NAMES.get(band.common_name or "", band.common_name),
+            "center_wavelength": band.center_wavelength,
+            "full_width_half_max": band.full_width_half_max,
+        }
+    )
+
+
+def _coding(band: Band, prefix: str) -> dict[str, Any]:
+    nodata = band.nodata
+    return {
+        "data_type": band.dtype,
+        # STAC writes what JSON cannot hold as a word: nan, inf, -inf.
+        "nodata": nodata if nodata is None or math.isfinite(nodata) else str(nodata),
+        "unit": band.unit,
+        f"{prefix}scale": band.scale if band.is_coded else None,
+        f"{prefix}offset": band.offset if band.is_coded else None,
+    }
+
+
+def _stated(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}

@@ -1,0 +1,189 @@
+"""Where an object is: its ``s3://`` href, its https URL, and what a signature in that says.
+
+Text only: nothing here holds a credential or opens a connection.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple, Self
+from urllib.parse import unquote
+
+from constellr_stac.errors import SigningError
+
+if TYPE_CHECKING:
+    from constellr_stac.config import StorageSettings
+
+__all__ = ["ObjectAddress", "SignedObject", "base_url", "is_s3", "own_object", "signature_expiry"]
+
+_S3 = "s3://"
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
+_DNS_LABEL = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
+_UNADDRESSABLE = re.compile(r"(?:^|/)(?:\.{0,2})(?:/|$)|[\x00-\x1f\x7f\ud800-\udfff]")
+_DATE = re.compile(r"[?&]X-Amz-Date=(\d{8}T\d{6}Z)(?:&|$)")
+_EXPIRES = re.compile(r"[?&]X-Amz-Expires=(\d{1,9})(?:&|$)")
+_PLAIN_GET = {
+    "X-Amz-Algorithm",
+    "X-Amz-Credential",
+    "X-Amz-Date",
+    "X-Amz-Expires",
+    "X-Amz-Security-Token",
+    "X-Amz-Signature",
+    "X-Amz-SignedHeaders",
+}
+
+
+def is_s3(href: str) -> bool:
+    """Say whether ``href`` begins with ``s3://``.
+
+    Example:
+        >>> is_s3("s3://bucket/lst.tiff"), is_s3("https://bucket/lst.tiff")
+        (True, False)
+    """
+    return href.startswith(_S3) or href[:5].lower() == _S3
+
+
+def signature_expiry(url: str) -> datetime | None:
+    """Return when a pre-signed URL ends, or ``None`` if it carries no such signature.
+
+    That is ``X-Amz-Date`` plus ``X-Amz-Expires`` (AWS Signature Version 4 in a query string),
+    whoever signed it.
+
+    Example:
+        >>> signature_expiry("https://host/lst?X-Amz-Date=20260824T100000Z&X-Amz-Expires=60")
+        datetime.datetime(2026, 8, 24, 10, 1, tzinfo=datetime.timezone.utc)
+    """
+    date, expires = _DATE.search(url), _EXPIRES.search(url)
+    if date is None or expires is None:
+        return None
+    try:
+        return datetime.fromisoformat(date[1]) + timedelta(seconds=int(expires[1]))
+    except (ValueError, OverflowError):
+        return None
+
+
+class ObjectAddress(NamedTuple):
+    """A bucket and a key in it, as S3 counts them: a key is any text, never percent-encoded."""
+
+    bucket: str
+    key: str
+
+    @classmethod
+    def of(cls, href: str) -> Self:
+        """Read an ``s3://`` href; everything after the bucket is the key, ``?`` and ``#`` too.
+
+        Raises:
+            SigningError: It names no object, or one that a URL cannot name unambiguously.
+
+        Example:
+            >>> ObjectAddress.of("s3://bucket/LA harbor+port/lst.tiff")
+            ObjectAddress(bucket='bucket', key='LA harbor+port/lst.tiff')
+        """
+        bucket, _, key = href[len(_S3) :].partition("/")
+        if not _BUCKET.fullmatch(bucket) or not key:
+            raise SigningError(f"{href!r} names no object: s3://bucket/key is expected.")
+        if _UNADDRESSABLE.search(key):
+            # RFC 3986 lets clients fold such paths, and then another object would be asked for.
+            raise SigningError(
+                f"{href!r} cannot be signed: its key has a leading, trailing or doubled slash, a "
+                "'.' or '..' step, or a control character."
+            )
+        return cls(bucket, key)
+
+
+@dataclass(frozen=True)
+class SignedObject:
+    """What a pre-signed URL at one of our own addresses says about itself."""
+
+    address: ObjectAddress
+    access_key_id: str
+    """Whose signature it is."""
+    signed_at: datetime
+    expires_at: datetime
+
+    def fresh(self, now: datetime) -> bool:
+        """Say whether at least half of its life is left."""
+        return now <= self.signed_at + (self.expires_at - self.signed_at) / 2
+
+
+def base_url(bucket: str, settings: StorageSettings) -> str:
+    """Return the URL that keys of ``bucket`` are appended to, without a trailing slash.
+
+    The bucket is part of the host on AWS, as AWS wants it, but for names that cannot be a host
+    or would break its certificate (dots); everywhere else it is part of the path.
+
+    Example:
+        >>> from constellr_stac.settings import StorageSettings
+        >>> base_url("scenes", StorageSettings())
+        'https://scenes.s3.eu-central-1.amazonaws.com'
+        >>> base_url("scenes.v2", StorageSettings())
+        'https://s3.eu-central-1.amazonaws.com/scenes.v2'
+        >>> base_url("scenes", StorageSettings(endpoint="http://127.0.0.1:9000"))
+        'http://127.0.0.1:9000/scenes'
+    """
+    if settings.endpoint is None and _DNS_LABEL.fullmatch(bucket):
+        return f"https://{bucket}.{_aws_host(settings.region)}"
+    return f"{settings.endpoint or 'https://' + _aws_host(settings.region)}/{bucket}"
+
+
+def own_object(url: str, settings: StorageSettings) -> SignedObject | None:
+    """Read a pre-signed URL back, if it is for a plain GET of an object at our own addresses.
+
+    Args:
+        url: Any href.
+        settings: Where our objects are.
+
+    Returns:
+        ``None`` for everything that we would not have written: other hosts and regions, no
+        signature, a signature of another kind or one that covers more than the object.
+    """
+    path, mark, query = url.partition("?")
+    if not mark or "X-Amz-Signature=" not in query or "#" in query:
+        return None
+    address = _address(path, settings)
+    if address is None:
+        return None
+    parts = query.split("&")
+    named = dict(part.partition("=")[::2] for part in parts)
+    if len(named) != len(parts) or named.keys() - _PLAIN_GET:
+        return None
+    expires_at = signature_expiry(url)
+    if expires_at is None or named.get("X-Amz-SignedHeaders") != "host":
+        return None
+    access_key_id, *scope = unquote(named.get("X-Amz-Credential", "")).rsplit("/", 4)
+    if scope[1:] != [settings.region, "s3", "aws4_request"]:
+        return None
+    signed_at = datetime.fromisoformat(named["X-Amz-Date"])
+    return SignedObject(address, access_key_id, signed_at, expires_at)
+
+
+def _address(url: str, settings: StorageSettings) -> ObjectAddress | None:
+    """Read the bucket and key of an URL without its query."""
+    if settings.endpoint is not None:
+        shared, rest = settings.endpoint + "/", None
+    else:
+        shared, rest = f"https://{_aws_host(settings.region)}/", _virtual_hosted(url, settings)
+    if rest is None:
+        if not url.startswith(shared):
+            return None
+        rest = url[len(shared) :]
+    bucket, _, quoted = rest.partition("/")
+    try:
+        key = unquote(quoted, errors="strict")
+        return ObjectAddress.of(f"{_S3}{bucket}/{key}")
+    except (UnicodeDecodeError, SigningError):
+        return None
+
+
+def _virtual_hosted(url: str, settings: StorageSettings) -> str | None:
+    """Return ``bucket/key`` of ``https://bucket.s3.region.amazonaws.com/key``."""
+    host, _, key = url.removeprefix("https://").partition("/")
+    bucket, dot, domain = host.partition(".")
+    ours = dot and domain == _aws_host(settings.region) and _DNS_LABEL.fullmatch(bucket)
+    return f"{bucket}/{key}" if ours else None
+
+
+def _aws_host(region: str) -> str:
+    return f"s3.{region}.amazonaws.com"

@@ -1,0 +1,1 @@
+"""pystac-client on this API: the client, its I/O, and the repairs that the documents need."""

@@ -1,0 +1,282 @@
+"""How pystac-client's requests reach the API: the credential, the patience, the errors."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pystac
+import requests
+from pystac_client.exceptions import APIError as PystacAPIError
+from pystac_client.stac_api_io import StacApiIO
+from urllib3.exceptions import HTTPError
+
+from constellr_stac._text import redact_url
+from constellr_stac.auth.requests_auth import ConstellrAuth, api_session
+from constellr_stac.auth.session import cause_of, without_frames
+from constellr_stac.errors import (
+    APIConnectionError,
+    APIError,
+    AuthenticationError,
+    ConstellrError,
+    NotFoundError,
+)
+
+from .fixups import Fixups
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from pystac_client.stac_api_io import Timeout
+
+__all__ = ["ConstellrIO"]
+
+E = TypeVar("E", bound=ConstellrError)
+
+_log = logging.getLogger(__name__)
+
+_WITH_BODY = ("POST", "PUT", "PATCH")
+
+
+class ConstellrIO(StacApiIO):
+    """Reads the API for pystac-client, and nothing but the API.
+
+    Requests carry the credential of ``auth``, wait no longer than its session does, and are tried
+    again where they only read: GETs and searches. Failures are errors of this package which
+    pystac-client knows as its own, and documents are completed (:mod:`.documents`). It pickles
+    without a secret.
+
+    Args:
+        auth: Adds the credential.
+
+    Keyword Args:
+        headers: Sent with each request.
+        parameters: Sent in the query of each request.
+        request_modifier: Changes each request, or returns another, before the credential is added.
+        timeout: Seconds to wait, as ``requests`` counts them; default as for all requests.
+    """
+
+    def __init__(
+        self,
+        auth: ConstellrAuth,
+        *,
+        headers: dict[str, str] | None = None,
+        parameters: dict[str, Any] | None = None,
+        request_modifier: Callable[[requests.Request], requests.Request | None] | None = None,
+        timeout: Timeout | None = None,
+    ) -> None:
+        self._req_modifier: Callable[[requests.Request], requests.Request | None] | None = None
+        self._headers: dict[str, str] = {}
+        self._parameters: dict[str, Any] = {}
+        super().__init__(max_retries=None)
+        self.auth = auth
+        self.documents = Fixups(f"{auth.base_url}/stac")
+        self.session = api_session(auth, retry_posts_to=[self.documents.search_url])
+        self.update(headers, parameters, request_modifier, timeout)
+
+    def update(
+        self,
+        headers: dict[str, str] | None = None,
+        parameters: dict[str, Any] | None = None,
+        request_modifier: Callable[[requests.Request], requests.Request | None] | None = None,
+        timeout: Timeout | None = None,
+    ) -> None:
+        """Change what is given, where pystac-client's own forgets what is not."""
+        self._headers.update(headers or {})
+        self._parameters.update(parameters or {})
+        super().update(
+            self._headers,
+            self._parameters,
+            request_modifier or self._req_modifier,
+            self.timeout if timeout is None else timeout,
+        )
+
+    def request(
+        self,
+        href: str,
+        method: str | None = None,
+        headers: dict[str, str] | None = None,
+        parameters: dict[str, Any] | None = None,
+    ) -> str:
+        """Send a request to the API, and return what it answered.
+
+        Raises:
+            APIError: The API said no. It is pystac-client's ``APIError`` too.
+            APIConnectionError: It did not answer. It is pystac-client's ``APIError`` too.
+            AuthenticationError: The credential was refused.
+            CredentialsNotFoundError: There is no credential.
+            ConstellrError: ``href`` is not the API's; nothing was sent.
+        """
+        method = (method or "GET").upper()
+        if not self.documents.covers(href):
+            raise for_pystac(
+                ConstellrError(
+                    f"{method} {redact_url(href)} was not sent: it is not below "
+                    f"{self.documents.stac_url}, and this client asks nobody but the API.",
+                    request_url=href,
+                )
+            )
+        content = {"json" if method in _WITH_BODY else "params": parameters}
+        request = requests.Request(method, href, headers=headers, **content)
+        if self._req_modifier is not None:
+            request = self._req_modifier(request) or request
+        try:
+            prepared = self.session.prepare_request(request)
+            _log.debug("%s %s", method, redact_url(href))
+            how = self.session.merge_environment_settings(prepared.url, {}, None, None, None)
+            response = self.session.send(prepared, timeout=self.timeout, **how)
+        except (AuthenticationError, NotFoundError):
+            # Not for those who catch what the API says of items; and where there are no tokens,
+            # pystac-client would say that there is no such item.
+            raise
+        except (APIError, APIConnectionError) as error:  # from where tokens are had
+            raise for_pystac(error) from error.__cause__
+        except ConstellrError:
+            raise
+        # requests' own are OSErrors; a redirect that leads nowhere is a ValueError of urllib's.
+        except (OSError, ValueError, HTTPError) as error:
+            raise for_pystac(
+                APIConnectionError(
+                    f"{method} {redact_url(href)} was not answered ({cause_of(error)}). Check the "
+                    "network, and that CONSTELLR_API_URL is right.",
+                    request_url=href,
+                )
+            ) from without_frames(error)
+        if not 200 <= response.status_code < 300:  # noqa: PLR2004 - what HTTP calls a success
+            raise for_pystac(APIError.from_response(response))
+        return response.content.decode()
+
+    def read_json(self, source: pystac.link.HREF, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Read a document of the API, and complete it.
+
+        Raises:
+            APIError: What came back is no such document; else as for :meth:`request`.
+        """
+        try:
+            text = self.read_text(source, *args, **kwargs)
+        except UnicodeDecodeError as error:
+            raise self._unusable(source, "no JSON") from error
+        try:
+            document = self.json_loads(text)
+        # Beside what is no JSON: numbers of thousands of digits, brackets of thousands of levels.
+        except (ValueError, RecursionError) as error:
+            raise self._unusable(source, "no JSON") from error
+        url, body = _asked(source, kwargs)
+        if not self.documents.covers(url):
+            return document  # a file
+        kind = {
+            self.documents.search_url: "features",
+            self.documents.collections_url: "collections",
+        }
+        members = kind.get(url.partition("?")[0].rstrip("/"))
+        if not isinstance(document, dict):
+            raise self._unusable(source, "no JSON object")
+        if members is not None and not isinstance(document.get(members), list):
+            raise self._unusable(source, f"JSON without {members}")
+        document = self.documents.completed(document, url, self._conformance)
+        if any(_asked(pystac.Link.from_dict(link), {}) == (url, body) for link in _next(document)):
+            raise self._unusable(source, "a page whose next page is itself")
+        return document
+
+    def get_pages(
+        self,
+        url: str,
+        method: str | None = None,
+        parameters: dict[str, Any] | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the pages of a search or of the collections.
+
+        The API lists items in answer to ``POST /stac/search`` only, so that a collection's
+        ``get_items()``, a GET in pystac-client, becomes that.
+
+        Raises:
+            ValueError: The GET asks for more than ids and collections.
+        """
+        searches = url == self.documents.search_url or self.documents.is_items_url(url)
+        if searches and (method or "GET").upper() == "GET":
+            url, method, parameters = self.documents.search_url, "POST", _body(parameters or {})
+        yield from super().get_pages(url, method, parameters)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            "auth": self.auth,
+            "headers": self._headers,
+            "parameters": self._parameters,
+            "request_modifier": self._req_modifier,
+            "timeout": self.timeout,
+            "documents": self.documents,
+        }
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        given = {**state}
+        auth, documents = given.pop("auth"), given.pop("documents")
+        self.__init__(auth, **given)  # type: ignore[misc] # once more, in another process
+        self.documents = documents
+
+    def _conformance(self) -> list[str]:
+        try:
+            page = self.read_json(f"{self.documents.stac_url}/conformance")
+            return list(page["conformsTo"] or ())
+        except (NotFoundError, KeyError):
+            return []
+
+    def _unusable(self, source: pystac.link.HREF, what: str) -> APIError:
+        url = redact_url(_asked(source, {})[0])
+        return for_pystac(
+            APIError(f"{url} answered with {what}. Is this the API's URL?", request_url=url)
+        )
+
+
+def for_pystac(error: E) -> E:
+    """Return ``error`` as one that pystac-client's ``except APIError`` catches as well."""
+    plain: Any = type(error)
+    kind: Any = _caught_by_pystac(plain)
+    twin: E = kind.__new__(kind, *error.args)
+    twin.__dict__.update(error.__dict__)
+    twin.args = error.args
+    return twin
+
+
+@functools.cache
+def _caught_by_pystac(kind: type[ConstellrError]) -> type[ConstellrError]:
+    def reduce(self: ConstellrError) -> tuple[Any, ...]:
+        plain = kind.__new__(kind, *self.args)
+        plain.__dict__.update(self.__dict__)
+        plain.args = self.args
+        return for_pystac, (plain,)
+
+    names = {"__module__": kind.__module__, "__doc__": kind.__doc__, "__reduce__": reduce}
+    return type(kind.__name__, (kind, PystacAPIError), names)
+
+
+def _asked(
+    source: pystac.link.HREF, kwargs: Mapping[str, Any]
+) -> tuple[str, dict[str, Any] | None]:
+    """Return the URL and the body that are sent when ``source`` is read."""
+    if isinstance(source, pystac.Link):
+        url, fields = source.get_href(transform_href=False) or "", source.extra_fields
+        with_body = fields.get("method") in _WITH_BODY
+        return url, fields.get("body") or {} if with_body else None
+    parameters = kwargs.get("parameters")
+    if (kwargs.get("method") or "GET").upper() in _WITH_BODY:
+        return str(source), parameters or {}
+    return requests.Request("GET", str(source), params=parameters).prepare().url or "", None
+
+
+def _next(document: dict[str, Any]) -> list[dict[str, Any]]:
+    return [link for link in document["links"] if link.get("rel") == "next"]
+
+
+def _body(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn what pystac-client writes into a URL back into the body of a search."""
+    body: dict[str, Any] = {}
+    for name, value in parameters.items():
+        if name in ("ids", "collections"):
+            body[name] = value.split(",")
+        elif name == "limit":
+            body[name] = int(value)
+        else:
+            msg = f"The API has no search by GET, so {name}= cannot be asked for. Use POST."
+            raise ValueError(msg)
+    return body

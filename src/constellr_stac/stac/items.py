@@ -1,0 +1,114 @@
+"""Items out of whatever holds some: the one place that knows the accepted forms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pystac
+from pystac_client import ItemSearch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Items", "item_from_dict", "items_of", "members_of", "sorted_items", "time_of"]
+
+Items: TypeAlias = (
+    ItemSearch
+    | pystac.ItemCollection
+    | pystac.Catalog
+    | pystac.Item
+    | Iterable["Items"]
+    | dict[str, Any]
+)
+"""The accepted forms: a search, an ItemCollection, a catalogue, an item, the dict of an item or
+ItemCollection, or an iterable of these."""
+
+
+def items_of(items: Items) -> list[pystac.Item]:
+    """Return the items in ``items``, in their order.
+
+    Args:
+        items: Any of the forms in :data:`Items`. A search is carried out; a catalogue or
+            collection gives its items, those of its children too.
+
+    Raises:
+        TypeError: It holds something else.
+    """
+    if isinstance(items, pystac.Item):
+        return [items]
+    if isinstance(items, pystac.Catalog):
+        return list(items.get_items(recursive=True))
+    if isinstance(items, dict) and items.get("type") == "Feature":
+        return [item_from_dict(items)]
+    members = members_of(items)
+    if members is None:
+        raise TypeError(_expected(items))
+    return [item for member in members for item in items_of(member)]
+
+
+def members_of(obj: Any) -> Sequence[Any] | None:
+    """Return what a container of STAC objects holds, or ``None`` if it is not a container.
+
+    Args:
+        obj: A search, an ItemCollection, the dict of a page of items or collections, or any
+            iterable but a string.
+    """
+    if isinstance(obj, ItemSearch):
+        return list(obj.items())
+    if isinstance(obj, pystac.ItemCollection):
+        return obj.items
+    if isinstance(obj, dict):
+        for name in ("features", "collections"):
+            members = obj.get(name)
+            if isinstance(members, list):
+                return members
+        return None
+    if isinstance(obj, Iterable) and not isinstance(obj, str | bytes | pystac.Asset):
+        return list(obj)
+    return None
+
+
+def item_from_dict(item: dict[str, Any]) -> pystac.Item:
+    """Return the item of a STAC dict, without pystac's migration, which drops ``proj:epsg``."""
+    return pystac.Item.from_dict(item, migrate=False)
+
+
+def sorted_items(items: Items) -> list[pystac.Item]:
+    """Return the items in ``items``, sorted by time and id.
+
+    Raises:
+        TypeError: It holds something else than items.
+        ValueError: There are no items, or one has no time.
+    """
+    found = items_of(items)
+    if not found:
+        msg = (
+            "The search found no items, so there is nothing to load. Check the spelling of the "
+            "collections, widen bbox, datetime or filter, or check whether the order has been "
+            "delivered."
+        )
+        raise ValueError(msg)
+    return sorted(found, key=lambda item: (time_of(item), item.id))
+
+
+def time_of(item: pystac.Item) -> datetime:
+    """Return an item's time, aware: its ``datetime``, else the start of its range.
+
+    Raises:
+        ValueError: It has none.
+    """
+    common = item.common_metadata
+    time = item.datetime or common.start_datetime or common.end_datetime
+    if time is None:
+        raise ValueError(f"Item {item.id!r} has no datetime, so it cannot be placed in a cube.")
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _expected(other: object) -> str:
+    kind = f"dict of type {other.get('type')!r}" if isinstance(other, dict) else None
+    return (
+        "Expected a search, an ItemCollection, a catalog, items or their dicts, not "
+        f"a {kind or type(other).__name__}."
+    )

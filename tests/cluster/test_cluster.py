@@ -1,0 +1,805 @@
+"""Dask clusters of real processes: what they are lent, what they ask for, and what they show."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, quote_plus
+
+import cloudpickle
+import dask
+import numpy as np
+import pytest
+import rasterio
+import requests
+import stackstac
+import xarray as xr
+from distributed import Client, LocalCluster, wait
+from distributed.protocol.serialize import Serialize
+
+import constellr_stac
+from constellr_stac import (
+    ApiKey,
+    AssetReadError,
+    ConstellrAuth,
+    Password,
+    Signer,
+    Token,
+    WorkerError,
+    check_workers,
+    share_credentials,
+)
+from constellr_stac import config as settings
+from constellr_stac.cluster import (
+    CredentialsNotSharedWarning,
+    UnencryptedClusterWarning,
+    WorkerRow,
+    WorkerTable,
+    WorkerVersionWarning,
+)
+from constellr_stac.cluster import share as sharing
+from constellr_stac.cluster.check import _versions, _warn_of_versions
+from constellr_stac.cluster.messages import PushMessage, encoded
+from constellr_stac.cluster.share import _warn_if_unencrypted
+from constellr_stac.errors import CredentialsNotFoundError
+from constellr_stac.sandbox import Fault, Sandbox
+from on_workers import (
+    LOGS,
+    environment,
+    found,
+    log_everything,
+    plugins,
+    process,
+    slowly,
+    tokens_held,
+)
+from real_scenes import SCENES, truth
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import pystac
+    from numpy.typing import NDArray
+
+    from object_store import Swift
+
+pytestmark = pytest.mark.slow
+
+WORKERS = 2
+FREE = "127.0.0.1:0"  # for the scheduler's pages
+SMALL = {"n_workers": 2, "threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": FREE}
+PRESIGNED = pytest.mark.parametrize("presigned", [False, True], ids=["s3", "presigned"])
+
+
+@dataclass
+class User:
+    """Somebody with an account of a sandbox, who gives credentials in code only."""
+
+    sandbox: Sandbox
+
+    @cached_property
+    def auth(self) -> ConstellrAuth:
+        """The account's password."""
+        password = Password(self.sandbox.username, self.sandbox.password)
+        return ConstellrAuth(password, base_url=self.sandbox.api_url)
+
+    @property
+    def signer(self) -> Signer:
+        """The session of now, which stays in this process."""
+        return Signer(
+            credentials=self.sandbox.aws,
+            endpoint=self.sandbox.s3_url,
+            expires_in=timedelta(seconds=2),
+        )
+
+    def keys(self) -> dict[str, Any]:
+        """Return the session of now, which is to be asked for again in a few seconds."""
+        return {**self.sandbox.aws, "expires_at": datetime.now(UTC) + timedelta(seconds=6)}
+
+    @cached_property
+    def items(self) -> list[pystac.Item]:
+        """The scenes, by time."""
+        api = constellr_stac.open_client(f"{self.sandbox.api_url}/stac", auth=self.auth)
+        return sorted(api.search().items(), key=lambda item: item.id)
+
+    def cube(self, scenes: int = 15, **arguments: Any) -> xr.DataArray:
+        """Temperatures, a chunk for each scene."""
+        arguments = {"chunks": {"time": 1}, "auth": self.auth, "signer": self.signer, **arguments}
+        cube: xr.DataArray = constellr_stac.load(self.items[:scenes], "lst", **arguments).lst
+        return cube
+
+    def requests(self, path: str) -> int:
+        """Count the requests to a path."""
+        return sum(exchange.path.startswith(path) for exchange in self.sandbox.requests)
+
+    @property
+    def secrets(self) -> set[bytes]:
+        """All that nobody may find anywhere: what was given, issued, sent and signed so far."""
+        plain = {self.sandbox.password, self.sandbox.api_key}
+        plain.add(self.sandbox.password.partition(":")[2])  # the rest has several encodings
+        plain |= {str(self.sandbox.aws[name]) for name in ("secret_access_key", "token")}
+        for exchange in self.sandbox.requests:
+            plain.add(exchange.headers.get("authorization", "").removeprefix("Bearer "))
+            query = parse_qs(exchange.query)
+            for name in ("X-Amz-Signature", "X-Amz-Security-Token"):
+                plain |= set(query.get(name, ()))
+        return {secret.encode() for secret in plain if secret}
+
+
+@contextmanager
+def user(**options: Any) -> Iterator[User]:
+    """Run a sandbox for one user."""
+    with Sandbox(**options) as sandbox:
+        yield User(sandbox)
+
+
+@pytest.fixture(scope="module")
+def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where everything is written that workers, scheduler and client log, at DEBUG."""
+    return tmp_path_factory.mktemp("logs")
+
+
+@pytest.fixture(scope="module")
+def cluster(logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
+    """Two workers, processes of their own with nothing of ours in their environment."""
+    handler = log_everything(logs / "client-and-scheduler.log")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith(("CONSTELLR_", "AWS_")):
+                patch.delenv(name)
+        patch.setenv(LOGS, str(logs))
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("worker-home")))
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        patch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+        with (
+            # Or a worker that is restarted twice within 15 s is taken for lost.
+            dask.config.set({"distributed.deploy.lost-worker-timeout": "1h"}),
+            LocalCluster(
+                n_workers=WORKERS,
+                threads_per_worker=2,
+                processes=True,
+                dashboard_address=FREE,
+                preload=["on_workers"],
+                silence_logs=False,
+                local_directory=str(tmp_path_factory.mktemp("dask")),
+            ) as cluster,
+        ):
+            yield cluster
+    handler.close()
+    for name in ("", "distributed"):
+        logging.getLogger(name).removeHandler(handler)
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+@pytest.fixture
+def client(cluster: Any) -> Iterator[Client]:
+    """A client of the two workers; what a test has added is gone afterwards."""
+    with Client(cluster) as client:
+        yield client
+        cluster.scale(WORKERS)
+
+
+def expected(items: list[pystac.Item]) -> NDArray[Any]:
+    """Return what the files hold, read by rasterio alone: float32, dims (time, y, x)."""
+    return np.stack([truth(item.id).kelvin for item in items])
+
+
+def slow(cube: xr.DataArray, seconds: float) -> xr.DataArray:
+    """Let each chunk take its time, so that a compute outlasts what it began with."""
+    return cube.copy(data=cube.data.map_blocks(slowly, seconds=seconds, dtype=cube.dtype))
+
+
+def read_on_each(client: Client, me: User) -> None:
+    """Read something else on each worker, so that no worker has it from another."""
+    workers = client.scheduler_info(n_workers=-1)["workers"]
+    cubes = [me.cube(2 + number) for number in range(len(workers))]
+    reads = [
+        client.compute(cube, workers=[worker], allow_other_workers=False)
+        for cube, worker in zip(cubes, workers, strict=True)
+    ]
+    for cube, read in zip(cubes, client.gather(reads), strict=True):
+        np.testing.assert_array_equal(read, expected(me.items[: cube.sizes["time"]]))
+
+
+def until(condition: Callable[[], object], *, seconds: float = 20) -> None:
+    """Wait until something is so; it is an error if it never is."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.005)
+
+
+# Lent and renewed
+
+
+@PRESIGNED
+def test_a_compute_outlasts_tokens_urls_and_sessions(client: Client, *, presigned: bool) -> None:
+    """Workers with nothing of their own read on; only the client asks for tokens."""
+    life = timedelta(seconds=2)
+    with user(presigned=presigned, token_lifetime=life, url_lifetime=life) as me:
+        cube = slow(me.cube(), 0.6)
+        before = me.requests("/token")
+        with share_credentials(client, me.auth, me.keys) as shared:
+            values = cube.compute()
+            numbers = {kind: offer.parcel.number for kind, offer in shared._lender.offers.items()}
+            tokens = me.requests("/token") - before
+        np.testing.assert_array_equal(values, expected(me.items))
+        reads = [e.when for e in me.sandbox.requests if e.server == "store"]
+        assert max(reads) - min(reads) > life
+        assert tokens <= numbers["api"] <= tokens + 1  # the first may be older than the loan
+        assert numbers["api"] >= 2
+        assert presigned or numbers["s3"] >= 2
+
+
+def test_a_revoked_token_is_replaced_once_for_all_workers(client: Client) -> None:
+    """Each worker reports the refusal; one new token serves them all."""
+    with user(presigned=True) as me, share_credentials(client, me.auth):
+        cube = me.cube()
+        me.sandbox.revoke_tokens()
+        me.sandbox.clear_requests()
+        np.testing.assert_array_equal(cube.compute(), expected(me.items))
+        assert me.requests("/token") == 1
+        assert {e.status for e in me.sandbox.requests if e.server == "store"} == {206}
+
+
+def test_a_token_of_which_there_is_no_other(client: Client) -> None:
+    """Workers do not wait for what will not come: the compute ends with what was refused."""
+    with user(presigned=True) as me:
+        cube = me.cube(4)
+        alone = ConstellrAuth(me.auth.token(), base_url=me.sandbox.api_url)
+        with share_credentials(client, alone):
+            me.sandbox.revoke_tokens()
+            began = time.monotonic()
+            with pytest.raises(AssetReadError, match=r"\(lent by the dask client.*was refused"):
+                cube.compute()
+            assert time.monotonic() - began < 20
+
+
+def test_workers_wait_while_the_api_gives_no_tokens(client: Client) -> None:
+    """A token service that is down for some seconds is no reason to give up."""
+    with user(presigned=True) as me, share_credentials(client, me.auth) as shared:
+        cube = me.cube(4)
+        me.sandbox.fail(Fault("/token", status=503, times=5))  # all tries of one renewal
+        me.sandbox.revoke_tokens()
+        np.testing.assert_array_equal(cube.compute(), expected(me.items[:4]))
+        assert shared._lender.offers["api"].parcel.trouble == ""
+
+
+def test_why_the_client_has_no_other(client: Client) -> None:
+    """The worker's error gives the client's reason."""
+    with user(presigned=True) as me, share_credentials(client, me.auth):
+        cube = me.cube(4)
+        me.sandbox.fail(Fault("/token", status=401, times=None))
+        me.sandbox.revoke_tokens()
+        reason = r"the client has no other: POST http://127\.0\.0\.1:\d+/token answered 401"
+        with pytest.raises(AssetReadError, match=reason):
+            cube.compute()
+
+
+def test_ended_sessions_are_replaced_by_the_client(client: Client) -> None:
+    """AWS credentials that are ended early are asked for again, where they came from."""
+    with user() as me, share_credentials(client, me.auth, lambda: me.sandbox.aws) as shared:
+        np.testing.assert_array_equal(me.cube(4).compute(), expected(me.items[:4]))
+        me.sandbox.rotate_aws()
+        np.testing.assert_array_equal(me.cube(8).compute(), expected(me.items[:8]))
+        assert {e.status for e in me.sandbox.requests if e.server == "store"} > {206}
+        assert shared._lender.offers["s3"].parcel.number == 2
+
+
+def test_the_environment_of_the_client_is_lent(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``share_credentials(client)`` is enough where the three lines work on one machine."""
+    with user() as me:
+        for name, value in me.sandbox.environment().items():
+            monkeypatch.setenv(name, value)
+        with share_credentials(client) as shared:
+            cube = constellr_stac.load(me.items[:4], "lst", chunks={"time": 1})
+            np.testing.assert_array_equal(cube.lst.compute(), expected(me.items[:4]))
+            assert shared.lent == (f"Token for {me.sandbox.api_url}", "AWS credentials")
+
+
+def test_swift_is_read_with_sessions_that_are_renewed(client: Client, swift: Swift) -> None:
+    """An S3 that really checks signatures and their expiry accepts what workers sign."""
+    given: list[datetime] = []
+
+    def keys() -> dict[str, Any]:
+        given.append(datetime.now(UTC) + timedelta(seconds=6))
+        return {
+            "access_key_id": swift.access_key,
+            "secret_access_key": swift.secret_key,
+            "token": "a session",
+            "expires_at": given[-1],
+        }
+
+    with user() as me:
+        items = me.items[:8]
+        for item in items:
+            file = SCENES / item.id / "lst.tiff"
+            item.assets["lst"].href = swift.put("cluster", f"{item.id}.tiff", file.read_bytes())
+            item.assets = {"lst": item.assets["lst"]}
+        signer = Signer(credentials=keys(), endpoint=swift.endpoint)
+        cube = constellr_stac.load(
+            items, "lst", chunks={"time": 1}, auth=me.auth, signer=signer
+        ).lst
+        with share_credentials(client, False, keys):  # noqa: FBT003 - no credential for the API
+            began = datetime.now(UTC)
+            np.testing.assert_array_equal(slow(cube, 1.5).compute(), expected(items))
+    assert max(given) > began + timedelta(seconds=8)
+
+
+# How often whom
+
+
+def test_a_token_for_each_process_and_not_for_each_task(client: Client) -> None:
+    """Workers with a password of their own ask once each; items are asked for once a worker."""
+    with user(presigned=True) as me:
+        owner = me.sandbox.accounts["owner"]
+        client.run(
+            environment, CONSTELLR_USERNAME=owner.username, CONSTELLR_PASSWORD=owner.password
+        )
+        try:
+            cube = me.cube(chunks={"time": 1, "y": 100})
+            me.sandbox.clear_requests()
+            np.testing.assert_array_equal(cube.compute(), expected(me.items))
+        finally:
+            client.run(environment, CONSTELLR_USERNAME=None, CONSTELLR_PASSWORD=None)
+        assert 1 <= me.requests("/token") <= WORKERS
+        assert len(me.items) <= me.requests("/stac/collections") <= WORKERS * len(me.items)
+
+
+def test_no_token_request_with_tokens_from_the_client(client: Client) -> None:
+    """However many workers and tasks there are, workers ask for items and objects only."""
+    with user(presigned=True) as me, share_credentials(client, me.auth):
+        cube = me.cube(chunks={"time": 1, "y": 100})
+        me.sandbox.clear_requests()
+        np.testing.assert_array_equal(cube.compute(), expected(me.items))
+        assert me.requests("/token") == 0
+        assert len(me.items) <= me.requests("/stac/collections") <= WORKERS * len(me.items)
+
+
+# The credential itself
+
+
+def test_the_credential_itself_outlives_the_client(cluster: Any, client: Client) -> None:
+    """With ``send_credential`` workers renew by themselves, those that come later too."""
+    with user(presigned=True) as me:
+        with Client(cluster, set_as_default=False) as other:
+            shared = share_credentials(other, me.auth, send_credential=True)
+        try:
+            cluster.scale(WORKERS + 1)
+            client.wait_for_workers(WORKERS + 1, timeout=60)
+            me.sandbox.revoke_tokens()
+            me.sandbox.clear_requests()
+            read_on_each(client, me)
+            assert me.requests("/token") == 1 + WORKERS + 1  # mine, and each worker's
+            assert set(client.run(tokens_held, me.sandbox.api_url).values()) == {1}
+        finally:
+            client.unregister_worker_plugin(shared.name)
+        assert client.get_metadata([shared.name]) is None  # nobody else was there to take it back
+        assert set(client.run(tokens_held, me.sandbox.api_url).values()) == {0}
+        with pytest.raises(CredentialsNotFoundError):
+            client.run(found, me.sandbox.api_url)
+
+
+def test_an_api_key_is_sent_only_when_that_is_said(client: Client) -> None:
+    """A key is the credential itself; no token can be had for it."""
+    with user(presigned=True, api_key_mode=True) as me:
+        me.auth = ConstellrAuth(ApiKey(me.sandbox.api_key), base_url=me.sandbox.api_url)
+        with pytest.raises(ValueError, match="send_credential=True"):
+            share_credentials(client, me.auth)
+        with share_credentials(client, me.auth, send_credential=True):
+            np.testing.assert_array_equal(me.cube(4).compute(), expected(me.items[:4]))
+        assert me.requests("/token") == 0
+
+
+def test_asynchronous_code_waits_in_a_thread(cluster: Any) -> None:
+    """On the client's own event loop it is an error, beside it all works."""
+
+    async def called(me: User) -> None:
+        async with Client(cluster.scheduler_address, asynchronous=True) as client:
+            with pytest.raises(TypeError, match=r"to_thread\(share_credentials"):
+                share_credentials(client, me.auth)
+            with pytest.raises(TypeError, match=r"to_thread\(check_workers"):
+                check_workers(client)
+            shared = await asyncio.to_thread(share_credentials, client, me.auth)
+            table = await asyncio.to_thread(check_workers, client, me.items, auth=me.auth)
+            assert len(table) == WORKERS
+            with pytest.raises(TypeError, match=r"to_thread\(SharedCredentials\.close"):
+                shared.close()
+            await asyncio.to_thread(shared.close)
+            with pytest.raises(CredentialsNotFoundError):
+                await client.run(found, me.sandbox.api_url)
+
+    with user(presigned=True) as me:
+        me.items  # noqa: B018 - searched before the event loop runs
+        asyncio.run(called(me))
+
+
+def test_keys_that_do_not_end_stay_here(
+    client: Client, swift: Swift, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found ones are left out with a warning, given ones are an error; unless it is said."""
+    with user() as me:
+        keys = {"access_key_id": swift.access_key, "secret_access_key": swift.secret_key}
+        with pytest.raises(ValueError, match="do not end by themselves"):
+            share_credentials(client, me.auth, keys)
+        for name, value in swift.environment().items():
+            monkeypatch.setenv(name, value)
+        with (
+            pytest.warns(CredentialsNotSharedWarning, match="AWS_ACCESS_KEY_ID"),
+            share_credentials(client, me.auth) as shared,
+        ):
+            assert shared.lent == (f"Token for {me.sandbox.api_url}",)
+        with share_credentials(client, me.auth, send_credential=True) as shared:
+            assert shared.lent == (f"Password for {me.sandbox.api_url}", "AWS credentials")
+
+
+# What happens to workers
+
+
+def test_a_worker_killed_and_a_worker_added(cluster: Any, client: Client) -> None:
+    """Whatever process a task ends up in, it reads."""
+    with user(presigned=True) as me, share_credentials(client, me.auth):
+        result = client.compute(slow(me.cube(), 0.2))
+        until(lambda: me.requests("/constellr-sandbox"))
+        processes = client.run(process)
+        os.kill(next(iter(processes.values())), signal.SIGKILL)
+        cluster.scale(WORKERS + 1)
+        np.testing.assert_array_equal(result.result(), expected(me.items))
+        until(lambda: len(set(client.run(process).values()) - set(processes.values())) == 2)
+        sources = client.run(found, me.sandbox.api_url)
+        assert len(sources) == WORKERS + 1
+        assert all("lent by the dask client" in source for source in sources.values())
+        me.sandbox.clear_requests()
+        read_on_each(client, me)
+        assert me.requests("/token") == 0
+
+
+def test_restarted_workers_are_lent_again(client: Client) -> None:
+    """``client.restart()`` makes the scheduler forget what it kept; the workers ask for it."""
+    with user(presigned=True) as me, share_credentials(client, me.auth):
+        client.restart()
+        np.testing.assert_array_equal(me.cube(4).compute(), expected(me.items[:4]))
+
+
+def test_taken_off_when_the_block_ends(client: Client) -> None:
+    """Afterwards neither the workers nor the scheduler have anything."""
+    with user(presigned=True) as me:
+        worker = [next(iter(client.scheduler_info()["workers"]))]
+        with share_credentials(client, me.auth) as shared:
+            client.compute(me.cube(1), workers=worker).result()
+            assert all("Token" in text for text in client.run(found, me.sandbox.api_url).values())
+            assert client.get_metadata([shared.name]) is not None
+        with pytest.raises(CredentialsNotFoundError):
+            client.run(found, me.sandbox.api_url)
+        with pytest.raises(AssetReadError, match="share_credentials: nothing"):
+            client.compute(me.cube(1), workers=worker).result()  # no signed URL is left either
+        assert client.get_metadata([shared.name]) is None
+        assert repr(shared).endswith(": closed>")
+        shared.close()
+
+
+def test_taken_off_by_the_plugins_name(client: Client) -> None:
+    """``client.unregister_worker_plugin`` is enough: the client stops, the scheduler forgets."""
+    with user(presigned=True) as me:
+        shared = share_credentials(client, me.auth)
+        client.unregister_worker_plugin(shared.name)
+        with pytest.raises(CredentialsNotFoundError):
+            client.run(found, me.sandbox.api_url)
+        until(lambda: client.get_metadata([shared.name]) is None)
+        until(lambda: not shared._lender._thread.is_alive())
+        shared.close()
+
+
+def test_taken_off_after_the_client_is_closed(cluster: Any, client: Client) -> None:
+    """The end of the block is the end of the loan, whatever was closed before."""
+    with user(presigned=True) as me:
+        other = Client(cluster.scheduler_address, set_as_default=False)
+        with share_credentials(other, me.auth) as shared:
+            other.close()
+            assert client.get_metadata([shared.name]) is not None
+        assert client.get_metadata([shared.name]) is None
+        with pytest.raises(CredentialsNotFoundError):
+            client.run(found, me.sandbox.api_url)
+
+
+# What people do with cubes
+
+
+def test_what_is_done_with_cubes(client: Client, tmp_path: Path) -> None:
+    """``persist``, ``rechunk``, ``map_blocks`` and ``to_zarr`` give the files' values."""
+    with user(presigned=True) as me, share_credentials(client, me.auth):
+        cube, values = me.cube(), expected(me.items)
+        kept = cube.persist()
+        wait(kept)
+        np.testing.assert_array_equal(kept, values)
+        by_pixel = cube.chunk({"time": -1, "y": 100, "x": 100})
+        np.testing.assert_array_equal(by_pixel.max("time"), np.nanmax(values, axis=0))
+        warmer = cube.data.map_blocks(np.add, 1, dtype=cube.dtype)
+        np.testing.assert_array_equal(warmer.compute(), values + 1)
+        cube.to_dataset().to_zarr(tmp_path / "cube.zarr", zarr_format=2)
+        stored = xr.open_zarr(tmp_path / "cube.zarr").lst
+        np.testing.assert_array_equal(stored, values)
+
+
+@PRESIGNED
+def test_plain_stackstac_reads_where_the_client_does(
+    client: Client, monkeypatch: pytest.MonkeyPatch, *, presigned: bool
+) -> None:
+    """A reader that is made on the worker finds the client's API and store; later no more."""
+    with user(presigned=presigned) as me:
+        for name, value in me.sandbox.environment().items():
+            monkeypatch.setenv(name, value)
+        bounds = tuple(me.cube(1).odc.geobox.boundingbox)
+        stacked = stackstac.stack(
+            constellr_stac.stable(me.items[:4]),
+            ["lst"],
+            epsg=32611,
+            resolution=30,
+            bounds=bounds,
+            snap_bounds=False,
+            reader=constellr_stac.StackstacReader,
+        )
+        with share_credentials(client):
+            values = stacked[:, 0].compute()
+        np.testing.assert_array_equal(values.astype("float32"), expected(me.items[:4]))
+        assert set(client.run(settings.api_url).values()) == {settings.DEFAULT_API_URL}
+
+
+@pytest.mark.parametrize("scheduler", ["threads", "processes", "synchronous"])
+@PRESIGNED
+def test_schedulers_without_a_cluster(
+    scheduler: str, *, presigned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the environment holds is found in dask's own threads and processes."""
+    with user(presigned=presigned) as me:
+        for name, value in me.sandbox.environment().items():
+            monkeypatch.setenv(name, value)
+        cube = constellr_stac.load(me.items[:4], "lst", chunks={"time": 1}).lst
+        me.sandbox.clear_requests()
+        with dask.config.set(scheduler=scheduler, num_workers=2):
+            np.testing.assert_array_equal(cube.compute(), expected(me.items[:4]))
+        processes = 2 if scheduler == "processes" else 0
+        assert me.requests("/token") <= processes * presigned
+        # Dask may open in one process and read in the other; its own, between them, reads nothing.
+        assert me.requests("/constellr-sandbox") <= 4 * max(processes, 1)
+
+
+def test_workers_in_the_process_of_the_client() -> None:
+    """``processes=False``: the client goes on with its own credential and lends no loan."""
+    with (
+        user(presigned=True, token_lifetime=timedelta(seconds=2)) as me,
+        LocalCluster(processes=False, protocol="tcp", **SMALL) as cluster,
+        Client(cluster) as client,
+        share_credentials(client, me.auth) as shared,
+    ):
+        until(lambda: shared._lender.offers["api"].parcel.number >= 3)
+        np.testing.assert_array_equal(me.cube(4).compute(), expected(me.items[:4]))
+        until(lambda: shared._lender.offers["api"].parcel.number >= 4)
+
+
+# Secrets
+
+
+def test_no_secret_is_left_anywhere(
+    cluster: Any, client: Client, logs: Path, tmp_path: Path
+) -> None:
+    """Not in the graph, the scheduler's tasks, its state, its events, nor in any log at DEBUG."""
+    life = timedelta(seconds=2)
+    for presigned in (False, True):
+        with user(presigned=presigned, token_lifetime=life) as me:
+            for send in (False, True):
+                with share_credentials(client, me.auth, me.keys, send_credential=send) as shared:
+                    cube = me.cube()
+                    graph = cloudpickle.dumps(cube.data.dask) + cloudpickle.dumps(cube)
+                    graph += repr(cube).encode() + repr(dict(cube.data.dask)).encode()
+                    kept = cube.persist()
+                    wait(kept)
+                    me.sandbox.revoke_tokens()
+                    me.cube(3).compute()
+                    client.dump_cluster_state(str(tmp_path / "state"))
+                    told = {
+                        "graph": graph,
+                        "tasks": _stored_tasks(cluster),
+                        "state": gzip.decompress((tmp_path / "state.msgpack.gz").read_bytes()),
+                        "events": repr(client.get_events()).encode(),
+                        "plugins": repr(cluster.scheduler.worker_plugins).encode(),
+                        "value": repr(shared).encode() + repr(vars(shared)).encode(),
+                        "worker logs": repr(client.get_worker_logs()).encode(),
+                        "scheduler logs": repr(client.get_scheduler_logs()).encode(),
+                        "pages": _pages(cluster),
+                    }
+                    del kept
+                told |= {file.name: file.read_bytes() for file in logs.iterdir()}
+                assert len(me.secrets) > 8
+                assert [
+                    (where, text[max(text.find(secret) - 200, 0) : text.find(secret)])
+                    for where, text in told.items()
+                    for secret in me.secrets
+                    if secret in text
+                ] == []
+    written = b"".join(file.read_bytes() for file in logs.iterdir())
+    assert b"Starting Worker plugin constellr-credentials" in written
+    assert b"'op': 'set_metadata'" in written or b"set_metadata" in written
+    assert b"GET /stac/collections" in written
+
+
+def test_a_parcel_does_not_show_itself() -> None:
+    """Where a transport hands objects over as they are, a logged message shows none either."""
+    parcel = encoded({"api": PushMessage(Token("t0ken"), 1)})
+    assert parcel.find(b"t0ken") > 0
+    assert "t0ken" not in f"{parcel} {parcel!r} { {'value': Serialize(parcel)} }"
+
+
+def _pages(cluster: Any) -> bytes:
+    """Return what the scheduler shows to a browser."""
+    address = f"http://127.0.0.1:{cluster.scheduler.http_server.port}"
+    worker = quote_plus(next(iter(cluster.scheduler.workers)))
+    pages = ["main/workers", f"worker/{worker}", "main/logs", f"logs/{worker}"]
+    texts = [requests.get(f"{address}/info/{page}.html", timeout=10) for page in pages]
+    assert [answer.status_code for answer in texts] == [200] * len(pages)
+    return b"".join(answer.content for answer in texts)
+
+
+def _stored_tasks(cluster: Any) -> bytes:
+    tasks = cluster.scheduler.tasks.values()
+    assert len(tasks) >= 15
+    return b"".join(cloudpickle.dumps(task.run_spec) + repr(task).encode() for task in tasks)
+
+
+@pytest.mark.parametrize(
+    ("address", "private"),
+    [
+        ("tcp://127.0.0.1:8786", True),
+        ("tcp://[::1]:8786", True),
+        ("inproc://10.0.0.5/1/2", True),
+        ("tls://10.0.0.5:8786", True),
+        ("gateway://gateway.example.com:443/cluster", True),
+        ("tcp://10.0.0.5:8786", False),
+        ("ws://scheduler.example.com:80", False),
+    ],
+)
+def test_an_unencrypted_connection_is_warned_about(address: str, *, private: bool) -> None:
+    """To another machine it has to be TLS; the scheduler's and the workers' connections count."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        _warn_if_unencrypted(["tcp://127.0.0.1:1", address])
+    assert [w.category for w in caught] == ([] if private else [UnencryptedClusterWarning])
+    assert private or address in str(caught[0].message)
+
+
+def test_lending_warns_where_others_may_listen(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The warning comes before anything is sent, and points at the line that shares."""
+    monkeypatch.setattr(sharing, "is_loopback", lambda host: host != "127.0.0.1")
+    with user() as me:
+        with pytest.warns(UnencryptedClusterWarning, match="tcp://127") as warned:
+            share_credentials(client, me.auth).close()
+        assert warned[0].filename == __file__
+        names = set(client.run(plugins).popitem()[1])
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UnencryptedClusterWarning)
+            with pytest.raises(UnencryptedClusterWarning):
+                share_credentials(client, me.auth)
+        assert set(client.run(plugins).popitem()[1]) == names
+
+
+def test_what_cannot_be_shared(cluster: Any, client: Client) -> None:
+    """A wrong argument is an error at once, and nothing is left on the cluster."""
+    with user() as me:
+        with pytest.raises(TypeError, match=r"distributed\.Client, not a LocalCluster"):
+            share_credentials(cluster, me.auth)
+        with pytest.raises(ValueError, match="nothing to lend"):
+            share_credentials(client, False)  # noqa: FBT003 - no credential for the API
+        wrong = ConstellrAuth(Password("nobody", "wrong"), base_url=me.sandbox.api_url)
+        with pytest.raises(constellr_stac.AuthenticationError):
+            share_credentials(client, wrong)
+
+
+# Checking
+
+
+@PRESIGNED
+def test_every_worker_proves_that_it_can_read(client: Client, *, presigned: bool) -> None:
+    """A row for each: versions, where its credential came from, and a kilobyte read."""
+    with user(presigned=presigned) as me, share_credentials(client, me.auth, me.keys):
+        me.sandbox.clear_requests()
+        table = check_workers(client, me.items, auth=me.auth, signer=me.signer)
+        assert [row.worker for row in table] == sorted(client.scheduler_info()["workers"])
+        assert {row.read for row in table} == {1024}
+        assert {row.credential for row in table} == {"lent by the dask client, share_credentials"}
+        assert {row.gdal for row in table} == {rasterio.__gdal_version__}
+        reads = [e for e in me.sandbox.requests if e.server == "store"]
+        assert {e.headers["range"] for e in reads} == {"bytes=0-1023"}
+        assert me.requests("/token") == 0
+        for text in (repr(table), table._repr_html_()):
+            assert all(row.worker in text for row in table)
+        assert len(repr(table).splitlines()) == 1 + WORKERS
+
+
+def test_workers_that_cannot_are_named(client: Client) -> None:
+    """One error names each worker, why, and what to do: no credential, no key for the bucket."""
+    with user() as me:
+        workers = client.scheduler_info()["workers"]
+        with pytest.raises(WorkerError) as caught:
+            check_workers(client, me.items, auth=me.auth, signer=me.signer)
+        assert all(worker in str(caught.value) for worker in workers)
+        assert "CONSTELLR_API_KEY: not set" in str(caught.value)
+        assert "share_credentials(client)" in str(caught.value)
+        assert len(caught.value.table) == WORKERS
+        with (
+            share_credentials(client, me.auth, aws=False),
+            pytest.raises(WorkerError, match=r"(?s)No AWS credentials .*share_credentials\(client"),
+        ):
+            check_workers(client, me.items, auth=me.auth, signer=me.signer)
+        alone = ConstellrAuth(me.auth.token(), base_url=me.sandbox.api_url)
+        with share_credentials(client, alone, aws=False):
+            me.sandbox.revoke_tokens()
+            with pytest.raises(WorkerError, match=r"AuthenticationError: GET http.* answered 401"):
+                check_workers(client, auth=me.auth)
+        with share_credentials(client, me.auth, me.keys):
+            me.sandbox.delete(me.items[0].assets["lst"].href.partition("sandbox/")[2])
+            with pytest.raises(WorkerError, match="404"):
+                check_workers(client, me.items, auth=me.auth, signer=me.signer)
+
+
+def test_a_worker_without_the_package_is_named(cluster: Any, client: Client) -> None:
+    """What is not installed cannot say so itself; the error does, with what to install."""
+    program = "from distributed.cli.dask_worker import main; main()"
+    options = ["--no-nanny", "--no-dashboard", "--preload", "without_constellr", "--name", "bare"]
+    with (
+        user() as me,
+        subprocess.Popen(
+            [sys.executable, "-c", program, cluster.scheduler_address, *options],
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        ) as worker,
+    ):
+        try:
+            client.wait_for_workers(WORKERS + 1, timeout=60)
+            workers = client.scheduler_info(n_workers=-1)["workers"]
+            (bare,) = (address for address, facts in workers.items() if facts["name"] == "bare")
+            with pytest.raises(WorkerError) as caught:
+                check_workers(client, auth=me.auth)
+            assert f"{bare}: constellr_stac is not installed there" in str(caught.value)
+            with pytest.raises(WorkerError, match="does not take the credentials"):
+                share_credentials(client, me.auth)
+        finally:
+            worker.terminate()
+            worker.wait()
+            until(lambda: len(client.scheduler_info(n_workers=-1)["workers"]) == WORKERS)
+
+
+def test_other_versions_are_warned_about() -> None:
+    """Results may differ between versions of GDAL; whose they are is said."""
+    ours = _versions()
+    here = WorkerRow("tcp://10.0.0.1:1", ours["constellr_stac"], ours["gdal"], ours["obstore"])
+    other = replace(here, worker="tcp://10.0.0.2:1", gdal="3.4.1")
+    with pytest.warns(WorkerVersionWarning, match=r"tcp://10\.0\.0\.2:1 has gdal 3\.4\.1"):
+        _warn_of_versions(WorkerTable([here, other]))
+    _warn_of_versions(WorkerTable([here]))
+
+
+def test_no_workers_to_check() -> None:
+    """A cluster that has not started is no proof of anything."""
+    with (
+        user() as me,
+        LocalCluster(processes=False, protocol="tcp", **{**SMALL, "n_workers": 0}) as cluster,
+        Client(cluster) as client,
+        pytest.raises(WorkerError, match="no workers yet"),
+    ):
+        check_workers(client, me.items, auth=me.auth)

@@ -1,0 +1,390 @@
+"""Cubes where maps are difficult, and what other tools make of a cube's grid, on both engines."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pystac
+import pytest
+import rasterio
+import rioxarray
+import shapely
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from odc.geo.geobox import GeoBox
+from pyproj import Transformer
+from rasterio.transform import from_origin
+
+import constellr_stac
+from constellr_stac.errors import ResamplingWarning
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from constellr_stac.sandbox import Sandbox
+
+ENGINES = pytest.mark.parametrize("engine", ["odc", "stackstac"])
+SIDE = 40
+FILL = 65535
+
+
+def numbers(shape: tuple[int, int] = (SIDE, SIDE)) -> NDArray[Any]:
+    """Stored temperatures that are different everywhere, the fill value in one corner."""
+    stored = (28000 + np.arange(shape[0] * shape[1]).reshape(shape)).astype("uint16")
+    stored[0, 0] = FILL
+    return stored
+
+
+def kelvin(stored: NDArray[Any]) -> NDArray[Any]:
+    """What these numbers mean."""
+    return np.where(stored == FILL, np.nan, stored * 0.01).astype("float32")
+
+
+def scene(
+    folder: Path,
+    crs: int,
+    corner: tuple[float, float],
+    *,
+    name: str = "scene",
+    time: str = "2026-07-01T12:00:00Z",
+    **fields: Any,
+) -> pystac.Item:
+    """Write 1,200 m x 1,200 m at this corner, and an item that says no more than the contract's."""
+    path = folder / f"{name}.tiff"
+    grid = GeoBox((SIDE, SIDE), from_origin(*corner, 30, 30), f"EPSG:{crs}")
+    with rasterio.open(
+        path, "w", driver="COG", height=SIDE, width=SIDE, count=1, dtype="uint16",
+        crs=f"EPSG:{crs}", transform=grid.affine, nodata=FILL,
+    ) as file:  # fmt: skip
+        file.write(numbers(), 1)
+    place = grid.geographic_extent
+    stac: dict[str, Any] = {
+        "type": "Feature",
+        "stac_version": "1.1.0",
+        "id": name,
+        "collection": "lstprecision",
+        "geometry": place.json,
+        "bbox": list(place.boundingbox),
+        "properties": {"datetime": time, "gsd": 30},
+        "links": [],
+        "assets": {"lst": {"href": str(path), "type": "image/tiff"}},
+    }
+    return pystac.Item.from_dict(stac | fields)
+
+
+@ENGINES
+@pytest.mark.parametrize("chunks", ["auto", {"time": 1, "y": 16, "x": 16}], ids=["one", "many"])
+@pytest.mark.parametrize(
+    ("crs", "corner", "is_day"),
+    [
+        (5041, (2000000.0 - 600, 2000000.0 + 600), True),
+        (5042, (2010000.0, 1990000.0), False),
+        (3031, (-600.0, 600.0), False),
+        (32633, (500000.0, 9328000.0), True),
+        (32733, (500000.0, 1120000.0), False),
+    ],
+    ids=["north pole", "beside the south pole", "south pole", "84 degrees north", "80 south"],
+)
+def test_a_scene_near_a_pole_keeps_its_grid(
+    tmp_path: Path,
+    crs: int,
+    corner: tuple[float, float],
+    chunks: Any,
+    engine: str,
+    *,
+    is_day: bool,
+) -> None:
+    """Every pixel where it was, also with the pole in the scene; in July the north has day."""
+    item = scene(tmp_path, crs, corner)
+    cube = constellr_stac.load(item, ["lst"], chunks=chunks, engine=engine)
+    assert cube.odc.geobox == GeoBox((SIDE, SIDE), from_origin(*corner, 30, 30), f"EPSG:{crs}")
+    np.testing.assert_array_equal(cube.lst[0], kelvin(numbers()))
+    assert cube.daytime.values.tolist() == [is_day]
+    given = constellr_stac.load(item, ["lst"], chunks=chunks, engine=engine, like=cube)
+    np.testing.assert_array_equal(given.lst[0], kelvin(numbers()))
+
+
+@ENGINES
+def test_scenes_of_two_projections_meet_near_the_pole(tmp_path: Path, engine: str) -> None:
+    """UTM ends where the polar grids begin; the scene that is resampled is named."""
+    corner = Transformer.from_crs(32633, 5041).transform(500000.0, 9328000.0)
+    assert len(corner) == 2
+    items = [
+        scene(tmp_path, 32633, (500000.0, 9328000.0), name="a"),
+        scene(tmp_path, 32633, (500000.0, 9328000.0), name="b", time="2026-07-02T12:00:00Z"),
+        scene(tmp_path, 5041, corner, name="c", time="2026-07-03T12:00:00Z"),
+    ]
+    with pytest.warns(ResamplingWarning, match="1 in EPSG:5041"):
+        cube = constellr_stac.load(items, ["lst"], engine=engine).compute()
+    assert cube.odc.geobox.crs.epsg == 32633
+    for step in range(3):
+        assert int(cube.lst[step].count()) == pytest.approx(SIDE**2, rel=0.05)
+        assert 280 <= float(cube.lst[step].min()) < float(cube.lst[step].max()) < 296
+
+
+DATE_LINE = (180300.0, 8096460.0)
+"""The corner of a scene in UTM zone 1 south that the antimeridian divides."""
+
+
+def _ring() -> NDArray[Any]:
+    """Longitudes and latitudes of that scene's corners, from -180 to 180 degrees."""
+    x, y = DATE_LINE
+    corners = np.array([(x, y), (x + 1200, y), (x + 1200, y - 1200), (x, y - 1200), (x, y)])
+    places = Transformer.from_crs(32701, 4326, always_xy=True).transform(*corners.T)
+    return np.column_stack(places)
+
+
+def _as_items_say() -> dict[str, dict[str, Any]]:
+    """The forms in which an item may say that it lies across the antimeridian."""
+    ring = _ring()
+    beyond = np.column_stack([ring[:, 0] % 360, ring[:, 1]])
+    west, south, east, north = shapely.Polygon(beyond).bounds
+    halves = shapely.MultiPolygon(
+        [shapely.box(west, south, 180, north), shapely.box(-180, south, east - 360, north)]
+    )
+    box = [west, south, east - 360, north]
+    return {
+        "a ring that leaps": {"geometry": shapely.Polygon(ring), "bbox": box},
+        "a ring beyond 180": {"geometry": shapely.Polygon(beyond), "bbox": box},
+        "two halves": {"geometry": halves, "bbox": box},
+        "a box": {"geometry": None, "bbox": box},
+        "a box with heights": {"geometry": None, "bbox": [*box[:2], 0, *box[2:], 9]},
+    }
+
+
+@ENGINES
+@pytest.mark.parametrize("form", list(_as_items_say()))
+def test_a_scene_across_the_antimeridian_is_small(tmp_path: Path, form: str, engine: str) -> None:
+    """It does not go round the world, however its item says where it is."""
+    words = _as_items_say()[form]
+    shape = words["geometry"]
+    words = words | {"geometry": shape and shapely.geometry.mapping(shape)}
+    item = scene(tmp_path, 32701, DATE_LINE, **words)
+    asked: tuple[dict[str, Any], ...] = (
+        {},
+        {"crs": "EPSG:32701", "resolution": 30},
+        {"bbox": words["bbox"][:2] + words["bbox"][-3 if len(words["bbox"]) == 6 else -2 :][:2]},
+    )
+    for arguments in asked:
+        cube = constellr_stac.load(item, ["lst"], engine=engine, **arguments)
+        assert max(cube.odc.geobox.shape) <= SIDE + 4
+        values = cube.lst[0].values
+        assert np.isfinite(values).sum() == SIDE**2 - 1
+        np.testing.assert_array_equal(
+            np.sort(values[np.isfinite(values)]), np.sort(kelvin(numbers()).ravel())[: SIDE**2 - 1]
+        )
+
+
+@ENGINES
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"resolution": 0}, "resolution= is a positive number"),
+        ({"resolution": float("nan")}, "resolution= is a positive number"),
+        ({"resolution": "30m"}, "resolution= is a positive number .* not '30m'"),
+        ({"bbox": (0.0, 0.0, 1.0, 1.0)}, "bbox= touches none of the scenes"),
+    ],
+    ids=str,
+)
+def test_cubes_of_nothing_are_refused(
+    sandbox: Sandbox, arguments: dict[str, Any], said: str, engine: str
+) -> None:
+    """A box that lies elsewhere, and pixels without a size, are told."""
+    with pytest.raises(ValueError, match=said):
+        constellr_stac.load(sandbox.items[0], ["lst"], engine=engine, **arguments)
+
+
+def test_the_day_is_that_of_the_place_across_the_antimeridian(tmp_path: Path) -> None:
+    """Noon in Greenwich is midnight there; the cube's hours say so too."""
+    noon = scene(tmp_path, 32701, DATE_LINE, name="a")
+    midnight = scene(tmp_path, 32701, DATE_LINE, name="b", time="2026-07-01T23:30:00Z")
+    cube = constellr_stac.load([noon, midnight], ["lst"])
+    assert cube.daytime.values.tolist() == [False, True]
+    hours = cube.constellr.solar_hour.values
+    assert min(hours[0], 24 - hours[0]) == pytest.approx(0, abs=0.01)
+    assert hours[1] == pytest.approx(11.5, abs=0.01)
+
+
+def test_a_solar_day_is_that_of_the_place_across_the_antimeridian(tmp_path: Path) -> None:
+    """An hour before and an hour after noon in Greenwich are two days there."""
+    before = scene(tmp_path, 32701, DATE_LINE, name="a", time="2026-07-01T11:00:00Z")
+    after = scene(tmp_path, 32701, DATE_LINE, name="b", time="2026-07-01T13:00:00Z")
+    cube = constellr_stac.load([before, after], ["lst"], groupby="solar_day")
+    assert cube.sizes["time"] == 2
+
+
+@ENGINES
+def test_scenes_beside_the_grid_leave_their_steps_empty(tmp_path: Path, engine: str) -> None:
+    """One of two, or all of them: the steps are there, and hold nothing."""
+    here = scene(tmp_path, 32633, (500000.0, 5300000.0), name="a")
+    far = scene(tmp_path, 32633, (510000.0, 5300000.0), name="b", time="2026-07-02T12:00:00Z")
+    grid = GeoBox((SIDE, SIDE), from_origin(500000.0, 5300000.0, 30, 30), "EPSG:32633")
+    cube = constellr_stac.load([here, far], ["lst"], geobox=grid, engine=engine).compute()
+    np.testing.assert_array_equal(cube.lst[0], kelvin(numbers()))
+    assert cube.lst[1].isnull().all()
+    alone = constellr_stac.load(far, ["lst"], geobox=grid, engine=engine).compute()
+    assert alone.lst.shape == (1, SIDE, SIDE)
+    assert alone.lst.isnull().all()
+
+
+@pytest.mark.parametrize(
+    ("asked", "unit"),
+    [
+        ({"crs": "EPSG:4326"}, "degrees"),
+        ({"crs": "EPSG:4326", "resolution": 30}, "degrees"),
+        ({"resolution": 0.005}, "metres"),
+        ({"crs": "utm", "resolution": 0.005}, "metres"),
+    ],
+)
+def test_metres_are_not_taken_for_degrees(tmp_path: Path, asked: dict[str, Any], unit: str) -> None:
+    """A pixel size that was meant in the other unit is an error, not one pixel or a trillion."""
+    item = scene(tmp_path, 32611, (380000, 3740000))
+    with pytest.raises(ValueError, match=rf"resolution= in {unit}"):
+        constellr_stac.load(item, **asked)
+    assert constellr_stac.load(item, crs="EPSG:4326", resolution=0.0003).lst.size > SIDE
+
+
+def test_a_crs_that_there_is_not_says_so(tmp_path: Path) -> None:
+    """Not in the words of a library below."""
+    with pytest.raises(ValueError, match="crs='EPSG:99999' is no CRS; one is 'EPSG:32611'"):
+        constellr_stac.load(scene(tmp_path, 32611, (380000, 3740000)), crs="EPSG:99999")
+
+
+@pytest.mark.parametrize(
+    "box", [(33.74, -118.29, 33.86, -118.15), (-118.29, 33.74, 0, -118.15, 33.86, 9), (1, 2)]
+)
+def test_a_box_of_latitudes_and_longitudes_says_so(tmp_path: Path, box: tuple[float, ...]) -> None:
+    """A box whose latitudes are no latitudes, or one with heights, is told as one."""
+    item = scene(tmp_path, 32611, (380000, 3740000))
+    with pytest.raises(ValueError, match="bbox= is west, south, east, north in degrees"):
+        constellr_stac.load(item, bbox=box)
+
+
+def test_a_scene_that_is_nowhere_says_so(tmp_path: Path) -> None:
+    """Its file tells the grid; without the file's, there is none to be had."""
+    item = scene(tmp_path, 32633, (500000.0, 9328000.0), geometry=None)
+    item.bbox = None
+    assert constellr_stac.load(item, ["lst"]).odc.geobox.shape == (SIDE, SIDE)
+    with pytest.raises(ValueError, match="'scene' does not say where it is: give geobox="):
+        constellr_stac.load(item, ["lst"], crs="EPSG:32633", resolution=30)
+
+
+# Other tools on the cube
+
+
+@ENGINES
+def test_rioxarray_and_odc_know_where_a_cube_is(tmp_path: Path, engine: str) -> None:
+    """CRS, transform and fill, without a word from the user; also of a part of it."""
+    corner = (381060.0, 3746640.0)
+    cube = constellr_stac.load(scene(tmp_path, 32611, corner), ["lst"], engine=engine)
+    part = cube.isel(y=slice(4, 30), x=slice(3, None))
+    for each, (x, y) in ((cube, corner), (part, (corner[0] + 90, corner[1] - 120))):
+        assert each.rio.crs.to_epsg() == each.odc.crs.epsg == 32611
+        assert each.lst.rio.crs.to_epsg() == each.lst.odc.crs.epsg == 32611
+        assert each.lst.rio.transform() == each.lst.odc.transform == from_origin(x, y, 30, 30)
+        assert np.isnan(each.lst.rio.nodata)
+    assert cube.constellr.celsius.lst.rio.crs.to_epsg() == 32611
+
+
+@ENGINES
+def test_a_cube_survives_a_file_of_rioxarrays(tmp_path: Path, engine: str) -> None:
+    """Written as a GeoTIFF and read again by rasterio alone: values, place and fill."""
+    corner = (381060.0, 3746640.0)
+    cube = constellr_stac.load(scene(tmp_path, 32611, corner), ["lst"], engine=engine)
+    cube.lst[0].rio.to_raster(tmp_path / "out.tif")
+    with rasterio.open(tmp_path / "out.tif") as file:
+        assert (file.crs.to_epsg(), file.transform) == (32611, from_origin(*corner, 30, 30))
+        assert np.isnan(file.nodata)
+        np.testing.assert_array_equal(file.read(1), kelvin(numbers()))
+    again = rioxarray.open_rasterio(tmp_path / "out.tif", masked=True)
+    assert isinstance(again, xr.DataArray)
+    with again:
+        np.testing.assert_array_equal(again[0], cube.lst[0])
+
+
+@ENGINES
+def test_a_cube_is_clipped_and_reprojected_by_either_accessor(tmp_path: Path, engine: str) -> None:
+    """What lies in a box is what is left of it; both accessors reproject to the same values."""
+    corner = (381060.0, 3746640.0)
+    cube = constellr_stac.load(scene(tmp_path, 32611, corner), ["lst"], engine=engine).compute()
+    field = shapely.box(381060 + 300, 3746640 - 600, 381060 + 600, 3746640 - 150)
+    clipped = cube.rio.clip([field])
+    np.testing.assert_array_equal(clipped.lst[0], kelvin(numbers())[5:20, 10:20])
+    cropped = cube.odc.crop(constellr_geometry(field))
+    np.testing.assert_array_equal(cropped.lst[0], kelvin(numbers())[5:20, 10:20])
+    target = GeoBox.from_bbox((-118.29, 33.84, -118.28, 33.85), "EPSG:4326", resolution=0.0005)
+    one = cube.odc.reproject(target)
+    other = cube.lst[0].rio.reproject(
+        "EPSG:4326", transform=target.affine, shape=target.shape, nodata=np.nan
+    )
+    assert other.rio.crs.to_epsg() == one.odc.crs.epsg == 4326
+    assert int(one.lst.count()) > 100
+    np.testing.assert_array_equal(one.lst[0], other)
+
+
+def constellr_geometry(shape: shapely.Geometry) -> Any:
+    """The same place, as odc-geo has it."""
+    from odc.geo.geom import Geometry
+
+    return Geometry(shape, "EPSG:32611")
+
+
+# Both engines against rasterio
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    dtype=st.sampled_from(["uint8", "uint16", "int16", "float32"]),
+    scale=st.sampled_from([1.0, 0.01, 0.0001]),
+    offset=st.sampled_from([0.0, -0.1]),
+    nodata=st.sampled_from([None, 0, 7, 200]),
+    size=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    shift=st.tuples(st.integers(-6, 6), st.integers(-6, 6)),
+    window=st.tuples(st.integers(1, 12), st.integers(1, 12)),
+    place=st.sampled_from([(32611, 381060.0, 3746640.0, 30.0), (5041, 2e6, 2e6, 10.0),
+                           (32701, 180300.0, 8096460.0, 20.0)]),
+    seed=st.integers(0, 2**16),
+)  # fmt: skip
+def test_cubes_of_both_engines_are_what_rasterio_reads(
+    *,
+    dtype: str,
+    scale: float,
+    offset: float,
+    nodata: int | None,
+    size: tuple[int, int],
+    shift: tuple[int, int],
+    window: tuple[int, int],
+    place: tuple[int, float, float, float],
+    seed: int,
+) -> None:
+    """Any type, coding, fill, grid and window of it: pixel by pixel, NaN where there is none."""
+    crs, x, y, pixel = place
+    stored = np.random.default_rng(seed).integers(0, 256, size).astype(dtype)
+    grid = GeoBox(size, from_origin(x, y, pixel, pixel), f"EPSG:{crs}")
+    wanted = GeoBox(window, grid.affine, grid.crs).translate_pix(*shift)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "values.tiff"
+        with rasterio.open(
+            path, "w", driver="GTiff", height=size[0], width=size[1], count=1, dtype=dtype,
+            crs=f"EPSG:{crs}", transform=grid.affine, nodata=nodata,
+        ) as file:  # fmt: skip
+            file.write(stored, 1)
+        item = scene(Path(folder), crs, (x, y))
+        coding = {"data_type": dtype, "scale": scale, "offset": offset}
+        coding |= {} if nodata is None else {"nodata": nodata}
+        item.assets = {"values": pystac.Asset(str(path), media_type="image/tiff")}
+        item.assets["values"].extra_fields = {"raster:bands": [coding]}
+        with rasterio.open(path) as file:
+            whole = np.pad(file.read(1).astype("float64"), 24, constant_values=np.nan)
+        column, row = (24 + pixels for pixels in shift)
+        inside = whole[row : row + window[0], column : column + window[1]]
+        expected = (inside * scale + offset).astype("float32")
+        if nodata is not None:
+            expected[inside == nodata] = np.nan
+        for engine in ("odc", "stackstac"):
+            cube = constellr_stac.load(item, ["values"], geobox=wanted, engine=engine)
+            np.testing.assert_array_equal(cube["values"][0], expected, engine)

@@ -1,0 +1,541 @@
+"""Items made whole: valid, faithful to what they said, and read right by other tools."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import json
+import time
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import odc.stac
+import pystac
+import pytest
+import rasterio
+import rioxarray
+import stackstac
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+from pystac.validation.stac_validator import JsonSchemaSTACValidator
+
+from constellr_stac.layers.describe import complete_items
+from constellr_stac.layers.describe import headers_needed
+from constellr_stac.layers.header import Header
+from constellr_stac.layers.item_bands import asset_bands
+from constellr_stac.layers.metadata import metadata_asset
+from layer_files import DAY, DOCUMENTED, EPSG, NIGHT, ORIGIN, SIDE, bare_item, written_item
+from scene_cubes import SCENES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SCHEMAS = Path(__file__).parents[1] / "schemas"
+SITE = "https://stac-extensions.github.io"
+
+
+@pytest.fixture(scope="module")
+def validate() -> Callable[[dict[str, Any]], None]:
+    """Pystac's validator, with every schema it may ask for at hand."""
+    validator = JsonSchemaSTACValidator()
+    for path in SCHEMAS.glob("*.json"):
+        name, _, version = path.stem.rpartition("-")
+        schema = json.loads(path.read_text("utf-8"))
+        validator.schema_cache[f"{SITE}/{name}/{version}/schema.json"] = schema
+    two = json.dumps(validator.schema_cache[f"{SITE}/projection/v2.0.0/schema.json"])
+    one = json.loads(two.replace("v2.0.0", "v1.2.0"))
+    one["definitions"]["fields"]["properties"]["proj:epsg"] = {"type": ["integer", "null"]}
+    validator.schema_cache[f"{SITE}/projection/v1.2.0/schema.json"] = one
+
+    def check(item: dict[str, Any]) -> None:
+        item = json.loads(json.dumps(item, allow_nan=False))
+        core, *_ = (uri for uri in validator.schema_cache if uri.endswith("/item.json"))
+        for uri in (core, *item["stac_extensions"]):
+            assert uri in validator.schema_cache, uri
+            validator._validate_from_uri(item, pystac.STACObjectType.ITEM, uri)
+
+    return check
+
+
+def header_at(metres: float) -> Header:
+    """Where a file of this pixel size lies."""
+    side = round(SIDE / metres)
+    x, y = ORIGIN
+    return Header(f"EPSG:{EPSG}", (side, side), (metres, 0.0, x, 0.0, -metres, y))
+
+
+def header_of(item: pystac.Item, key: str) -> Header:
+    """Read the header of a file on disk, as the reading side does."""
+    with rasterio.open(item.assets[key].href) as file:
+        return Header.of(file)
+
+
+METADATA = {
+    "aoi_cloud_cover": 9.35,
+    "platform": "SBA01",
+    "cloud_cover_computed": True,
+    "geometric": {
+        "solar_angles": {"view:sun_elevation": -12.5, "view : sun_azimuth": -20.0},
+        "viewing_angles": {
+            "view:off_nadir": 14.0,
+            "view:incident_angle": 15.5,
+            "view:azimuth": 101.0,
+        },
+    },
+}
+
+
+def test_a_described_item_passes_the_schemas(validate: Callable[[dict[str, Any]], None]) -> None:
+    """The bare item of the contract, with everything added that can be."""
+    item = bare_item([*DAY, "lst_std", "quicklook", "thumbnail", "metadata", "emissivity"])
+    headers = {("scene", key): header_at(asset.metres) for key, asset in DOCUMENTED.items()}
+    whole = complete_items(item, headers=headers, metadata={"scene": METADATA}).items.to_dict()
+    assert {uri.split("/")[3] for uri in whole["stac_extensions"]} == {
+        "classification", "eo", "projection", "raster", "view",
+    }  # fmt: skip
+    validate(whole)
+    validate(complete_items(item).items.to_dict())
+
+
+def test_the_validation_can_fail(validate: Callable[[dict[str, Any]], None]) -> None:
+    """A wrong field in each extension is found: the schemas are really looked at."""
+    headers = {("scene", "lst"): header_at(30)}
+    item = complete_items(bare_item(NIGHT), headers=headers, metadata={"scene": METADATA}).items
+    for where, field, value in [
+        ("properties", "proj:code", 5),
+        ("properties", "eo:cloud_cover", 101),
+        ("properties", "view:azimuth", -1),
+        ("lst", "raster:scale", 0.01),
+        ("lst", "raster:bands", [{"data_type": "short"}]),
+        ("lst", "classification:classes", [{"value": "a"}]),
+    ]:
+        broken = item.to_dict()
+        place = broken["properties"] if where == "properties" else broken["assets"][where]
+        place[field] = value
+        with pytest.raises(pystac.STACValidationError):
+            validate(broken)
+
+
+def test_newer_declared_versions_stay_valid(validate: Callable[[dict[str, Any]], None]) -> None:
+    """An item in raster 2, eo 2 and projection 2 keeps its words, in a form all tools read."""
+    item = bare_item(["lst", "vnir04"])
+    item.stac_extensions = [
+        f"{SITE}/{name}/v2.0.0/schema.json" for name in ("raster", "eo", "projection")
+    ]
+    item.properties |= {"proj:code": "EPSG:32611"}
+    item.assets["lst"].extra_fields |= {"raster:scale": 0.02, "nodata": 0}
+    item.assets["vnir04"].extra_fields |= {"eo:common_name": "red", "raster:offset": -0.2}
+    before = {key: asset_bands(item, key) for key in item.assets}
+    whole = complete_items(item).items
+    validate(whole.to_dict())
+    assert {key: asset_bands(whole, key) for key in item.assets} == before
+    [lst], [red] = asset_bands(whole, "lst"), asset_bands(whole, "vnir04")
+    assert (lst.scale, lst.nodata, red.offset) == (0.02, 0, -0.2)
+    assert whole.properties["proj:epsg"] == 32611
+
+
+def test_what_the_item_said_is_still_there() -> None:
+    """Type, roles, bands and grid of its own are not touched, whatever the documents say."""
+    item = bare_item(["lst", "scl_mask_30m", "quicklook"])
+    asset = item.assets["lst"]
+    asset.media_type, asset.roles = "image/vnd.stac.geotiff", ["data", "own"]
+    asset.extra_fields |= {
+        "gsd": 29,
+        "bands": [{"name": "T", "nodata": 1, "raster:scale": 0.5, "own": True}],
+        "proj:shape": [5, 6],
+        "proj:transform": [30, 0, 0, 0, -30, 0, 0, 0, 1],
+        "proj:code": "EPSG:32612",
+    }
+    before = asset.to_dict()
+    after = complete_items(item, headers=lambda *_: header_at(30)).items.assets["lst"].to_dict()
+    assert before["bands"][0].items() <= after.pop("bands")[0].items()
+    del before["bands"]
+    assert before.items() <= after.items()
+    assert after["raster:bands"][0]["scale"] == 0.5
+    assert after["proj:epsg"] == 32612
+
+
+def test_the_given_items_are_left_alone_unless_asked() -> None:
+    """``copy=True`` returns copies; ``copy=False`` completes what was given, and returns it."""
+    item = bare_item(DAY)
+    before = copy.deepcopy(item.to_dict())
+    assert complete_items(item).items is not item
+    assert item.to_dict() == before
+    assert complete_items(item, copy=False).items is item
+    assert item.assets["lst"].extra_fields["bands"][0]["raster:scale"] == 0.01
+
+
+@pytest.mark.parametrize("copied", ["copy", "in place"])
+@pytest.mark.parametrize("form", ["item", "collection", "list", "dict", "features", "dicts"])
+def test_items_come_back_in_the_form_they_came_in(form: str, copied: str) -> None:
+    """A pystac object gives a pystac object, a dict a dict, a list a list."""
+    item = bare_item(NIGHT)
+    collection = pystac.ItemCollection([item], extra_fields={"numberMatched": 1})
+    given: Any = {
+        "item": item,
+        "collection": collection,
+        "list": [item],
+        "dict": item.to_dict(),
+        "features": collection.to_dict(),
+        "dicts": [item.to_dict()],
+    }[form]
+    before = copy.deepcopy(given if isinstance(given, dict) else None)
+    described = complete_items(given, copy=copied == "copy", headers=lambda *_: header_at(30))
+    assert type(described.items) is type(given)
+    assert described.count == 1
+    plain = json.dumps(described.items if "dict" in form or form == "features" else [
+        each.to_dict() for each in ([described.items] if form == "item" else described.items)
+    ])  # fmt: skip
+    assert plain.count('"raster:scale": 0.01') == 1
+    if form in ("collection", "features"):
+        assert "numberMatched" in str(
+            described.items.to_dict() if form == "collection" else described.items
+        )
+    if before is not None and copied == "copy":
+        assert given == before
+    assert not complete_items(described.items).added
+    if form in ("item", "collection", "dict", "features"):
+        assert (described.items is given) == (copied == "in place")
+
+
+def test_what_is_no_item_is_refused() -> None:
+    """A sentence that says what is needed."""
+    with pytest.raises(TypeError, match="An item, an ItemCollection, a STAC dict or a list"):
+        complete_items(5)
+
+
+names = st.lists(st.sampled_from([*DOCUMENTED, "quicklook", "metadata", "other"]), unique=True)
+stated = st.fixed_dictionaries(
+    {},
+    optional={
+        "bands": st.lists(st.fixed_dictionaries({}, optional={
+            "name": st.sampled_from(["lst", "cloud_mask", "b1"]),
+            "nodata": st.sampled_from([0, -1, "nan"]),
+            "raster:scale": st.floats(0.1, 2),
+        }), max_size=5),
+        "raster:bands": st.lists(st.fixed_dictionaries({}, optional={
+            "data_type": st.sampled_from(["uint8", "float32"]),
+            "offset": st.floats(-1, 1),
+        }), max_size=5),
+        "eo:bands": st.lists(st.just({"name": "x", "common_name": "red"}), max_size=2),
+        "unit": st.sampled_from(["K", "degC"]),
+    },
+)  # fmt: skip
+
+
+@given(names=names, words=st.lists(stated, max_size=3), grid=st.booleans())
+def test_describing_twice_adds_nothing_and_changes_no_meaning(
+    names: list[str],
+    words: list[dict[str, Any]],
+    grid: bool,  # noqa: FBT001 - hypothesis gives it
+) -> None:
+    """Idempotent, and bands mean after it what they meant before, whatever items state."""
+    item = bare_item(names)
+    for asset, more in zip(item.assets.values(), words, strict=False):
+        asset.extra_fields |= copy.deepcopy(more)
+    headers = (lambda *_: header_at(30)) if grid else None
+    once = complete_items(item, headers=headers, metadata=lambda _: METADATA)
+    twice = complete_items(once.items, headers=headers, metadata=lambda _: METADATA)
+    assert twice.items.to_dict() == once.items.to_dict()
+    assert not twice.added
+    for key in names:
+        assert str(asset_bands(once.items, key)) == str(asset_bands(item, key))
+
+
+@pytest.mark.parametrize(
+    ("file", "media_type"),
+    [
+        ("thumbnail.png", "image/png"),
+        ("thumbnail.jpeg", "image/jpeg"),
+        ("quicklook.PNG?X-Amz-Signature=a.b", "image/png"),
+        ("rgb_quicklook.tiff", "image/tiff; application=geotiff; profile=cloud-optimized"),
+    ],
+)
+def test_a_picture_is_of_the_type_that_its_name_says(file: str, media_type: str) -> None:
+    """A browser shows a PNG that is called one."""
+    item = bare_item([])
+    key = file.partition(".")[0]
+    item.add_asset(key, pystac.Asset(f"https://bucket.example/a/{file}"))
+    assert complete_items(item).items.assets[key].media_type == media_type
+
+
+def test_the_grid_comes_from_the_header_once_per_pixel_size() -> None:
+    """Three pixel sizes, three headers; files of one size share a grid."""
+    asked: list[str] = []
+
+    def answer(item: pystac.Item, key: str) -> Header:
+        asked.append(key)
+        return header_at(DOCUMENTED[key].metres)
+
+    item = bare_item([*DAY, "quicklook"])
+    whole = complete_items(item, headers=answer).items
+    assert sorted(DOCUMENTED[key].metres for key in asked) == [10, 20, 30]
+    for key, documented in DOCUMENTED.items():
+        if key in whole.assets:
+            fields = whole.assets[key].extra_fields
+            assert fields["proj:shape"] == [SIDE // documented.metres] * 2
+            assert fields["proj:transform"] == list(header_at(documented.metres).transform)
+    assert whole.properties["proj:epsg"] == EPSG
+    assert "proj:shape" not in whole.assets["quicklook"].extra_fields
+    assert [(i.id, key) for i, key in headers_needed(item)] == [("scene", key) for key in asked]
+    assert headers_needed(whole) == []
+    assert headers_needed([whole.to_dict(), item.to_dict()])[0][0].id == "scene"
+
+
+def test_a_grid_the_item_states_is_not_asked_for() -> None:
+    """Stated for the item: taken for the files of that pixel size, asked for the others."""
+    item = bare_item(["lst", "scl_mask_30m", "vnir04"])
+    grid = header_at(30)
+    item.properties |= {
+        "proj:epsg": EPSG, "proj:shape": list(grid.shape), "proj:transform": list(grid.transform)
+    }  # fmt: skip
+    assert [key for _, key in headers_needed(item)] == ["vnir04"]
+    assert headers_needed(bare_item([])) == []
+    only = bare_item(["lst", "scl_mask_30m"])
+    only.properties |= item.properties
+    assert headers_needed(only) == []
+    assert complete_items(only).items.properties["proj:code"] == f"EPSG:{EPSG}"
+
+
+FUSION = {
+    "utm_crs": "EPSG:32611",
+    "bbox_utm": [381060.0, 3746280.0, 381420.0, 3746640.0],
+    "resolutions": [30, 30],
+    "resolution_unit": "m",
+}
+
+
+@pytest.mark.parametrize("change", [{}, {"utm_crs": 32611}, {"resolutions": 30},
+    {"bbox_utm": [381060.0, 3746280.0, 0.0, 381420.0, 3746640.0, 9.0]}])  # fmt: skip
+def test_the_grid_comes_from_a_fusion_document(change: dict[str, Any]) -> None:
+    """UTM zone, box and resolution make a grid without a request; a box may have heights."""
+    key = "lst_20260601T12Z"
+    description = complete_items(bare_item([key]), metadata={"scene": FUSION | change})
+    fields = description.items.assets[key].extra_fields
+    assert fields["proj:shape"] == list(header_at(30).shape)
+    assert fields["proj:transform"] == list(header_at(30).transform)
+    assert description.added[key, "proj:shape", "metadata"] == 1
+
+
+@pytest.mark.parametrize("change", [{"bbox_utm": [0, 0, 361, 360]}, {"utm_crs": None},
+    {"resolutions": []}, {"bbox_utm": None}, {"resolutions": {"lst": 30}},
+    {"resolutions": "30 m"}, {"resolutions": [0, 0]}, {"bbox_utm": {"left": 381060.0}},
+    {"bbox_utm": [381060.0, 3746280.0]}, {"resolutions": [10, 10]}])  # fmt: skip
+def test_a_fusion_document_that_makes_no_grid_is_not_used(change: dict[str, Any]) -> None:
+    """No whole number of pixels, a part missing, another form or pixel: the header is asked."""
+    description = complete_items(
+        bare_item(["lst_20260601T12Z"]),
+        metadata={"scene": FUSION | change},
+        headers=lambda *_: header_at(30),
+    )
+    assert description.added["lst_20260601T12Z", "proj:shape", "header"] == 1
+    assert complete_items(bare_item(["lst"]), metadata={"scene": FUSION | change}).without_grid == 1
+
+
+def test_a_crs_without_a_number_is_written_as_wkt(
+    validate: Callable[[dict[str, Any]], None],
+) -> None:
+    """Nothing is invented for a CRS that EPSG does not know."""
+    wkt = rasterio.CRS.from_proj4("+proj=laea +lat_0=10 +lon_0=3 +units=m").to_wkt()
+    grid = header_at(30)
+    whole = complete_items(bare_item(["lst"]), headers=lambda *_: Header(wkt, grid.shape, grid.transform))
+    assert whole.items.properties["proj:wkt2"] == wkt
+    assert not {"proj:epsg", "proj:code"} & whole.items.properties.keys()
+    validate(whole.items.to_dict())
+    assert whole.without_grid == 0
+
+
+def test_clouds_and_angles_come_from_the_metadata_document() -> None:
+    """Names as documented, with or without spaces; azimuths from 0 to 360."""
+    item = complete_items(bare_item(["lst"]), metadata={"scene": METADATA}).items
+    assert {k: v for k, v in item.properties.items() if k not in ("gsd", "datetime")} == {
+        "eo:cloud_cover": 9.35,
+        "platform": "SBA01",
+        "view:sun_elevation": -12.5,
+        "view:sun_azimuth": 340.0,
+        "view:off_nadir": 14.0,
+        "view:incidence_angle": 15.5,
+        "view:azimuth": 101.0,
+    }
+
+
+@pytest.mark.parametrize("document", [
+    {"aoi_cloud_cover": 9.35, "cloud_cover_computed": False},
+    {"aoi_cloud_cover": 101.0},
+    {"aoi_cloud_cover": "NA"},
+    {"aoi_cloud_cover": True},
+    {"geometric": {"viewing_angles": {"view:off_nadir": 91.0}, "solar_angles": None}},
+    {},
+])  # fmt: skip
+def test_what_a_document_does_not_know_is_not_written(document: dict[str, Any]) -> None:
+    """A value that was not computed, or cannot be, is left out."""
+    item = bare_item(["lst"])
+    assert complete_items(item, metadata=lambda _: document).items.properties == item.properties
+
+
+def test_the_items_own_cloud_cover_wins() -> None:
+    """A document does not overrule the item."""
+    item = bare_item(["lst"])
+    item.properties["eo:cloud_cover"] = 50
+    assert complete_items(item, metadata={"scene": METADATA}).items.properties["eo:cloud_cover"] == 50
+
+
+def test_the_metadata_document_is_found_under_any_key() -> None:
+    """By key or by file name, with or without scene and hour."""
+    assert metadata_asset(bare_item(["lst"])) is None
+    assert metadata_asset(bare_item(["lst", "metadata_20260601T12Z"])) == "metadata_20260601T12Z"
+
+
+def test_the_report_says_what_was_added_and_from_where() -> None:
+    """One line for each place and source; how many items, where not all."""
+    items = [bare_item(NIGHT, item_id=str(n)) for n in range(3)]
+    text = str(complete_items(items, headers={("1", "lst"): header_at(30)}))
+    assert text.startswith("3 items described\n")
+    assert "  lst: type, roles, gsd, bands, raster:bands; from the provider's documentation" in text
+    assert "  item: proj:code (1), proj:epsg (1); from the header of a file" in text
+    assert text.endswith("2 items still lack the grid of some of their data")
+    whole = complete_items(items, headers=lambda *_: header_at(30)).items
+    assert str(complete_items(whole)) == "3 items described: nothing was missing"
+
+
+def test_a_thousand_items_take_less_than_a_second() -> None:
+    """Without requests: all twenty files of 1,000 scenes by day, copied. The best of three counts.
+
+    In processor time, so that what else the machine does does not count.
+    """
+    items = [bare_item(DAY, item_id=str(n)) for n in range(1000)]
+
+    def seconds() -> float:
+        start = time.process_time()
+        assert complete_items(items).count == 1000
+        return time.process_time() - start
+
+    assert len(DAY) >= 20
+    assert any(seconds() < 1 for _ in range(3))
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_the_garbage_collector_is_left_as_it_was(*, collects: bool) -> None:
+    """On or off, and also after an error."""
+    (gc.enable if collects else gc.disable)()
+    try:
+        complete_items([bare_item(NIGHT)])
+        assert gc.isenabled() is collects
+        with pytest.raises(TypeError):
+            complete_items(5)
+        assert gc.isenabled() is collects
+    finally:
+        gc.enable()
+
+
+def test_no_two_assets_share_what_was_written() -> None:
+    """What one item's band is given later does not show in another's."""
+    one, other = complete_items([bare_item(DAY), bare_item(DAY)]).items
+    before = copy.deepcopy(other.to_dict())
+    for asset in one.assets.values():
+        for form in ("bands", "raster:bands", "eo:bands"):
+            for band in asset.extra_fields.get(form, ()):
+                for each in band.get("classification:classes", ()):
+                    each["name"] = "changed"
+                band["name"] = "changed"
+    assert other.to_dict() == before
+    assert complete_items(bare_item(DAY)).items.to_dict() == before
+
+
+def test_odc_stac_opens_a_described_item_with_types_grids_and_names(tmp_path: Path) -> None:
+    """Plain odc-stac, by common name, mask name and asset: the numbers rasterio reads."""
+    item = complete_items(written_item(tmp_path), headers=header_of).items
+    for bands, metres in ((["lst", "scl_mask_30m"], 30), (["red", "vnir08"], 10), (["vnir05"], 20)):
+        cube = odc.stac.load([item], bands=bands)
+        assert cube.odc.geobox.shape == (SIDE // metres,) * 2
+        assert cube.odc.geobox.affine[:6] == header_at(metres).transform
+        assert cube.odc.geobox.crs.epsg == EPSG
+    cube = odc.stac.load([item], bands=["red", "cloud_mask", "vnir04_saturated"], resolution=10)
+    for name, key, index in (("red", "vnir04", 1), ("vnir04_saturated", "vnir04_qa", 2)):
+        with rasterio.open(item.assets[key].href) as file:
+            stored = file.read(index)
+        assert cube[name].dtype == stored.dtype == DOCUMENTED[key].dtype
+        np.testing.assert_array_equal(cube[name].values[0], stored)
+    assert cube["red"].attrs["nodata"] == 65535
+    kelvin = odc.stac.load([item], bands=["lst"])["lst"]
+    band = item.assets["lst"].extra_fields["bands"][0]
+    expected = asset_bands(item, "lst")[0].decode(kelvin.values)
+    scaled = kelvin.where(kelvin != kelvin.nodata) * band["raster:scale"] + band["raster:offset"]
+    np.testing.assert_allclose(scaled.values, expected, rtol=1e-6, atol=1e-7)
+
+
+def test_stackstac_stacks_a_described_item_scaled_and_on_its_grid(tmp_path: Path) -> None:
+    """Plain stackstac: kelvin and reflectance, NaN for the fill, without an argument."""
+    item = complete_items(written_item(tmp_path), headers=header_of).items
+    for key in ("lst", "vnir04"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # stackstac's own, on newer pandas and xarray
+            cube = stackstac.stack([item], assets=[key]).compute()
+        with rasterio.open(item.assets[key].href) as file:
+            expected = asset_bands(item, key)[0].decode(file.read(1))
+            assert cube.attrs["transform"][:6] == tuple(file.transform)[:6]
+        np.testing.assert_allclose(cube.values[0, 0], expected, rtol=1e-6, atol=1e-7)
+        assert int(cube.epsg) == EPSG
+
+
+def test_stackstac_refuses_a_mask_of_several_bands_before_reading() -> None:
+    """It cannot read one; the described item makes it say so at once."""
+    item = complete_items(bare_item(NIGHT), headers=lambda *_: header_at(30)).items
+    with pytest.raises(ValueError, match="Multi-band rasters are not currently supported"):
+        stackstac.stack([item], assets=["scl_mask_30m"])
+
+
+def decoded(path: str, **options: Any) -> xr.DataArray:
+    """Open a file in plain rioxarray."""
+    array = rioxarray.open_rasterio(path, **options)
+    assert isinstance(array, xr.DataArray)
+    return array
+
+
+@pytest.mark.parametrize("tags", ["no tags", "tags"])
+@pytest.mark.parametrize("key", ["lst", "vnir05", "lst_sharpened_10m"])
+def test_rioxarray_and_a_described_item_agree(key: str, tags: str, tmp_path: Path) -> None:
+    """A file's own scale, and the item's, give the same values; each is applied once."""
+    item = complete_items(written_item(tmp_path, [key], tags=tags == "tags"), headers=header_of).items
+    band = item.assets[key].extra_fields["bands"][0]
+    expected = asset_bands(item, key)[0]
+    raw = decoded(item.assets[key].href)
+    values = raw.where(raw != band["nodata"]) * band["raster:scale"] + band["raster:offset"]
+    np.testing.assert_allclose(values.values, expected.decode(raw.values), rtol=1e-6, atol=1e-7)
+    if tags == "tags":
+        scaled = decoded(item.assets[key].href, mask_and_scale=True)
+        np.testing.assert_allclose(scaled.values, expected.decode(raw.values), rtol=1e-6, atol=1e-7)
+
+
+def test_a_described_item_survives_a_file(tmp_path: Path) -> None:
+    """Saved and read again by pystac, its bands mean the same."""
+    item = complete_items(bare_item(DAY), headers=lambda _, k: header_at(DOCUMENTED[k].metres)).items
+    pystac.ItemCollection([item]).save_object(str(tmp_path / "items.json"))
+    [again] = pystac.ItemCollection.from_file(str(tmp_path / "items.json"))
+    for key in DAY:
+        assert asset_bands(again, key) == asset_bands(item, key)
+    assert headers_needed(again) == []
+    assert complete_items(again).items.properties["proj:epsg"] == EPSG
+
+
+def test_the_real_scenes_described_have_their_documented_medians() -> None:
+    """From bare items and the shipped files to kelvin, with plain odc-stac and the item's words."""
+    scenes = sorted(path for path in SCENES.iterdir() if path.is_dir())[:4]
+    documents = {path.name: json.loads((path / "metadata.json").read_text()) for path in scenes}
+    items = [
+        bare_item([*NIGHT, "metadata"], item_id=path.name, href=f"{path}/{{}}") for path in scenes
+    ]
+    described = complete_items(items, headers=header_of, metadata=documents)
+    assert described.without_grid == 0
+    for item in described.items:
+        document = documents[item.id]
+        assert item.properties["eo:cloud_cover"] == document["aoi_cloud_cover"]
+        assert item.properties["platform"] == "ECO01"
+        band = item.assets["lst"].extra_fields["bands"][0]
+        stored = odc.stac.load([item], bands=["lst"])["lst"].values
+        valid = stored[stored != band["nodata"]]
+        median = np.median(valid) * band["raster:scale"] + band["raster:offset"]
+        assert median == pytest.approx(document["expected"]["median_lst"], abs=0.01)

@@ -1,0 +1,140 @@
+"""Items made whole with what only their files tell."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import odc.stac
+import pystac
+import pytest
+import rasterio
+import requests
+import rioxarray
+import stackstac
+import xarray as xr
+
+import constellr_stac
+from constellr_stac import AssetReadError, Signer
+from layer_files import bare_item, write_file
+from real_scenes import found, truth
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from constellr_stac.sandbox import Sandbox
+
+
+def gets(sandbox: Sandbox) -> list[str]:
+    """The files that were asked for."""
+    return [exchange.path.rpartition("/")[2] for exchange in sandbox.requests]
+
+
+def test_headers_and_documents_are_fetched_once_each(sandbox: Sandbox) -> None:
+    """One header and one document for a scene tell grid, cloud cover and platform."""
+    items = found(sandbox)
+    sandbox.clear_requests()
+    whole = constellr_stac.describe(items).items
+    assert sorted(gets(sandbox)) == sorted(["lst.tiff", "metadata.json"] * 15)
+    first = whole[0]
+    assert first.properties["proj:code"] == "EPSG:32611"
+    assert first.assets["lst"].extra_fields["proj:shape"] == [400, 400]
+    assert first.assets["scl_mask_30m"].extra_fields["proj:transform"][:6] == [
+        30, 0, 381060, 0, -30, 3746640,
+    ]  # fmt: skip
+    assert first.properties["platform"] == "ECO01"
+    assert "eo:cloud_cover" in first.properties
+    assert "proj:code" not in items[0].properties
+    sandbox.clear_requests()
+    constellr_stac.describe(whole)
+    assert gets(sandbox) == []
+
+
+def test_a_search_is_described_as_what_it_finds(sandbox: Sandbox) -> None:
+    """As in ``load`` and ``sign``, nobody has to ask for its items first."""
+    search = constellr_stac.open_client().search(collections=["lstprecision"])
+    whole = constellr_stac.describe(search, metadata=False)
+    assert len(whole.items) == whole.count == len(found(sandbox))
+    assert {item.properties["proj:code"] for item in whole.items} == {"EPSG:32611"}
+
+
+def test_a_cloud_cover_of_null_is_none(sandbox: Sandbox) -> None:
+    """An item that has the field and says nothing in it is told it by its document."""
+    (item, *_) = found(sandbox)
+    item.properties["eo:cloud_cover"] = None
+    assert constellr_stac.describe(item).items.properties["eo:cloud_cover"] is not None
+
+
+def test_items_that_come_one_by_one_are_described(sandbox: Sandbox) -> None:
+    """An iterator, such as a search's ``items()``, can be gone through only once."""
+    search = constellr_stac.open_client().search(collections=["lstprecision"], max_items=3)
+    whole = constellr_stac.describe(search.items())
+    described = list(whole.items)
+    assert len(described) == whole.count == 3
+    assert {item.properties["proj:code"] for item in described} == {"EPSG:32611"}
+    assert all("eo:cloud_cover" in item.properties for item in described)
+
+
+def test_what_is_not_wanted_is_not_fetched(sandbox: Sandbox) -> None:
+    """Without headers and documents nothing is asked of anybody."""
+    items = found(sandbox)
+    sandbox.clear_requests()
+    constellr_stac.describe(items, headers=False, metadata=False, copy=False)
+    assert gets(sandbox) == []
+    assert items[0].assets["lst"].extra_fields["bands"][0]["raster:scale"] == 0.01
+
+
+def test_items_of_one_id_in_two_collections_are_told_apart(tmp_path: Path) -> None:
+    """STAC wants an id to be unique within its collection only."""
+    items, truths = [], []
+    for number, collection in enumerate(["lstprecision", "lstfusion"]):
+        folder = tmp_path / collection
+        folder.mkdir()
+        write_file(folder / "lst.tiff", "lst")
+        item = bare_item(["lst", "metadata"], href=f"{folder}/{{}}")
+        item.collection_id = collection
+        place = rasterio.Affine(30, 0, 381060 + 3000 * number, 0, -30, 3746640)
+        with rasterio.open(folder / "lst.tiff", "r+") as file:
+            file.transform = place
+        document = {"aoi_cloud_cover": 10.0 * number}
+        (folder / "metadata.json").write_text(json.dumps(document), encoding="utf-8")
+        items.append(item)
+        truths.append((list(place)[:6], 10.0 * number))
+    whole = constellr_stac.describe(items).items
+    assert truths == [
+        (item.assets["lst"].extra_fields["proj:transform"], item.properties["eo:cloud_cover"])
+        for item in whole
+    ]
+
+
+def test_described_items_open_scaled_in_plain_tools(sandbox: Sandbox, tmp_path: Path) -> None:
+    """odc-stac, stackstac and rioxarray find grid, scale and fill by themselves."""
+    items = found(sandbox)[:2]
+    whole = constellr_stac.describe(pystac.ItemCollection(items)).items
+    signed = Signer().sign(whole)
+    expected = truth(items[0].id).kelvin
+    stored = odc.stac.load(signed, ["lst"], chunks={}).lst[0].compute()
+    kelvin = (stored.values * 0.01).astype("float32")
+    np.testing.assert_array_equal(kelvin[stored.values != 65535], expected[np.isfinite(expected)])
+    stacked = stackstac.stack(
+        [item.to_dict(transform_hrefs=False) for item in signed], assets=["lst"], epsg=32611
+    )
+    np.testing.assert_array_equal(stacked[0, 0].astype("float32"), expected)
+    file = tmp_path / "lst.tiff"
+    file.write_bytes(requests.get(signed[0].assets["lst"].href, timeout=10).content)
+    decoded = rioxarray.open_rasterio(file, mask_and_scale=True)
+    assert isinstance(decoded, xr.DataArray)
+    with decoded:
+        np.testing.assert_allclose(decoded[0], expected, atol=1e-3)
+
+
+def test_a_file_that_is_none_is_named(sandbox: Sandbox) -> None:
+    """An item whose file or document is damaged says which one."""
+    (item, *_) = found(sandbox)
+    sandbox.put(f"LA harbor+port/{item.id}/metadata.json", b"{")
+    with pytest.raises(AssetReadError, match=r"'metadata'.*JSON"):
+        constellr_stac.describe(item)
+    sandbox.put(f"LA harbor+port/{item.id}/lst.tiff", b"GIF89a")
+    with pytest.raises(AssetReadError, match=r"'lst'.*not a readable GeoTIFF"):
+        constellr_stac.describe(item, metadata=False)

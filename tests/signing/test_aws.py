@@ -1,0 +1,393 @@
+"""AWS credentials are found where the AWS tools find them, and renewed before they end."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+import threading
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import obstore
+import pytest
+from boto3.session import Session
+
+from constellr_stac.config import storage_settings
+from constellr_stac.errors import InsecureURLError, SigningError
+from constellr_stac.signing.aws import CredentialSource, bucket_store
+from constellr_stac.signing.aws_credentials import StorageCredentials
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from object_store import Swift
+
+SECRETS = ("sEcReT/+=", "tOkEn/+=")
+
+
+def keys(name: str = "GIVEN", **more: Any) -> dict[str, Any]:
+    """Return credentials as obstore's providers give them."""
+    return {
+        "access_key_id": f"ASIA{name}",
+        "secret_access_key": SECRETS[0],
+        "token": SECRETS[1],
+        "expires_at": None,
+        **more,
+    }
+
+
+def set_keys(monkeypatch: pytest.MonkeyPatch, name: str, **more: str) -> None:
+    """Put credentials into the environment."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", f"AKIA{name}")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRETS[0])
+    for variable, value in more.items():
+        monkeypatch.setenv(variable, value)
+
+
+@pytest.fixture
+def aws_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Profiles of three kinds: keys, keys with a session token, and a program that renews."""
+    program = tmp_path / "give.py"
+    program.write_text(f"""
+import json, pathlib
+count = pathlib.Path({str(tmp_path / "count")!r})
+given = count.read_text() if count.exists() else ""
+count.write_text(given + "1")
+ends = pathlib.Path({str(tmp_path / "ends")!r})
+answer = {{"Version": 1, "AccessKeyId": f"ASIAPROGRAM{{len(given) + 1}}",
+    "SecretAccessKey": {SECRETS[0]!r}, "SessionToken": {SECRETS[1]!r}}}
+if ends.exists():
+    answer["Expiration"] = ends.read_text()
+print(json.dumps(answer))
+""")
+    config = tmp_path / "config"
+    config.write_text(f"[profile program]\ncredential_process = {sys.executable} {program}\n")
+    shared = tmp_path / "credentials"
+    shared.write_text(
+        "".join(
+            f"[{name}]\naws_access_key_id = AKIA{name.upper()}\naws_secret_access_key = "
+            f"{SECRETS[0]}\n{more}"
+            for name, more in (("default", ""), ("work", f"aws_session_token = {SECRETS[1]}\n"))
+        )
+    )
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(shared))
+    return tmp_path
+
+
+# Where
+
+
+@pytest.mark.parametrize("profile", [None, "work", "program"])
+@pytest.mark.parametrize("named", [None, "work", "default"])
+@pytest.mark.parametrize("in_environment", [False, True])
+def test_order_is_that_of_boto3(
+    monkeypatch: pytest.MonkeyPatch,
+    aws_files: Path,
+    profile: str | None,
+    named: str | None,
+    in_environment: bool,  # noqa: FBT001 - a parameter of the law
+) -> None:
+    """A profile named in code, the environment, AWS_PROFILE, the files: as boto3 has it."""
+    if named is not None:
+        monkeypatch.setenv("AWS_PROFILE", named)
+    if in_environment:
+        set_keys(monkeypatch, "ENVIRONMENT", AWS_SESSION_TOKEN=SECRETS[1])
+    expected = Session(profile_name=profile).get_credentials().get_frozen_credentials()
+    (aws_files / "count").unlink(missing_ok=True)
+    found = CredentialSource(profile=profile).get().for_obstore()
+    assert (found["access_key_id"], found["secret_access_key"], found["token"]) == tuple(expected)[
+        :3
+    ]
+
+
+def test_end_of_a_session_is_known(aws_files: Path) -> None:
+    """When botocore knows the end of a session, so do we; else there is none."""
+    ends = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
+    (aws_files / "ends").write_text(ends.isoformat())
+    assert CredentialSource(profile="program").get().expires_at == ends
+    assert CredentialSource(profile="work").get().expires_at is None
+
+
+def test_environment_says_when_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AWS_CREDENTIAL_EXPIRATION is heeded: ended keys are an error, and so is half a time."""
+    source = CredentialSource()
+    set_keys(monkeypatch, "HOUR", AWS_CREDENTIAL_EXPIRATION="2100-01-01T00:00:00Z")
+    assert source.get().expires_at == datetime(2100, 1, 1, tzinfo=UTC)
+    monkeypatch.setenv("AWS_CREDENTIAL_EXPIRATION", "2020-01-01T00:00:00Z")
+    with pytest.raises(SigningError, match=r"AWS_ACCESS_KEY_ID\) ended at 2020-01-01"):
+        source.get()
+    for wrong in ("tomorrow", "2100-01-01T00:00:00"):
+        monkeypatch.setenv("AWS_CREDENTIAL_EXPIRATION", wrong)
+        with pytest.raises(SigningError, match="a time with its zone is expected"):
+            source.get()
+
+
+def test_half_an_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key without its secret is an error of its own, not a reason to look further."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAHALF")
+    with pytest.raises(SigningError, match="no AWS_SECRET_ACCESS_KEY"):
+        CredentialSource().get()
+
+
+def test_rotated_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment is read each time, so that new keys are used as soon as they are there."""
+    source = CredentialSource()
+    for name in ("ONE", "TWO"):
+        set_keys(monkeypatch, name)
+        assert source.get().access_key_id == f"AKIA{name}"
+
+
+def test_nothing_found(aws_files: Path) -> None:
+    """The error lists what was looked at: variables, profiles with the files they are in, roles."""
+    (aws_files / "credentials").write_text("[empty]\nregion = eu-central-1\n")
+    with pytest.raises(SigningError) as caught:
+        CredentialSource().get()
+    message = str(caught.value)
+    for place in ("AWS_ACCESS_KEY_ID: not set", "AWS_PROFILE: not set", "program, empty", "roles"):
+        assert place in message
+    assert str(aws_files / "credentials") in message
+
+
+def test_profile_that_is_not_there(aws_files: Path) -> None:
+    """A profile that nobody wrote is named in the error."""
+    with pytest.raises(SigningError, match="profile 'home'"):
+        CredentialSource(profile="home").get()
+
+
+def test_program_that_fails(aws_files: Path) -> None:
+    """A profile that cannot give credentials is an error of this package."""
+    (aws_files / "give.py").write_text("raise SystemExit('no network')")
+    with pytest.raises(SigningError, match=r"profile 'program'.*no network"):
+        CredentialSource(profile="program").get()
+
+
+def test_program_that_answers_something_else(aws_files: Path) -> None:
+    """What a program wrote is not shown, for it may hold the secret; that it makes no sense is."""
+    (aws_files / "give.py").write_text(f"print('secret: {SECRETS[0]}')")
+    with pytest.raises(SigningError, match=r"profile 'program'.*JSON") as caught:
+        CredentialSource(profile="program").get()
+    trace = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    assert SECRETS[0] not in "".join(trace.format())
+
+
+def test_program_that_is_not_there(aws_files: Path) -> None:
+    """A program that was moved is named in the error."""
+    (aws_files / "config").write_text("[profile program]\ncredential_process = /nowhere/give\n")
+    with pytest.raises(SigningError, match=r"profile 'program'.*/nowhere/give"):
+        CredentialSource(profile="program").get()
+
+
+def test_without_botocore() -> None:
+    """Without the extra, the environment works, and the error says how to get at profiles."""
+    code = """
+import sys
+sys.modules["botocore"] = None
+sys.modules["boto3"] = None
+import os
+from constellr_stac.signing import Signer
+from constellr_stac.errors import SigningError
+try:
+    Signer().sign("s3://scenes/lst.tiff")
+except SigningError as error:
+    print(error)
+os.environ.update(AWS_ACCESS_KEY_ID="AKIA", AWS_SECRET_ACCESS_KEY="secret")
+print(Signer().sign("s3://scenes/lst.tiff")[:20])
+"""
+    out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert "pip install 'constellr-stac[aws]'" in out.stdout
+    assert "https://scenes.s3.eu" in out.stdout
+
+
+# Given in code
+
+
+def test_given_credentials_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is given in code is used, as a value, a dict or a callable that gives either."""
+    set_keys(monkeypatch, "ENVIRONMENT")
+    value = StorageCredentials.of(keys())
+    for given in (value, keys(), lambda: value, keys):
+        assert CredentialSource(given).get() == value
+
+
+def test_both_given() -> None:
+    """Credentials and a profile at once is a question, not an order of precedence."""
+    with pytest.raises(ValueError, match="not both"):
+        CredentialSource(keys(), profile="work")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (keys(expires_at=datetime(2100, 1, 1)), "time zone"),  # noqa: DTZ001 - the point
+        (keys(secret_access_key=""), "one is empty"),
+        ({"access_key_id": "ASIA"}, "lack secret_access_key"),
+    ],
+)
+def test_incomplete_credentials(wrong: dict[str, Any], said: str) -> None:
+    """Half credentials and naive times are refused where they are given."""
+    with pytest.raises(ValueError, match=said):
+        CredentialSource(wrong)
+    with pytest.raises(SigningError, match=said):
+        CredentialSource(lambda: wrong).get()
+
+
+def test_failing_callable_quotes_no_secret() -> None:
+    """A callable that fails is an error of this package, which does not repeat what it said."""
+
+    def fail() -> dict[str, Any]:
+        raise RuntimeError(SECRETS[0])
+
+    async def later() -> dict[str, Any]:
+        return keys()
+
+    with pytest.raises(SigningError, match="failed with RuntimeError") as caught:
+        CredentialSource(fail).get()
+    assert SECRETS[0] not in str(caught.value)
+    with pytest.raises(SigningError, match="asynchronous"):
+        CredentialSource(later).get()  # type: ignore[arg-type] # the mistake that is meant
+
+
+def test_callable_is_asked_before_the_end() -> None:
+    """New credentials are there before the old ones end, and a failure keeps the old ones."""
+    now = datetime.now(UTC)
+    ends = [now + timedelta(hours=1), now + timedelta(hours=2)]
+    asked: list[int] = []
+
+    def ask() -> dict[str, Any]:
+        asked.append(1)
+        if len(asked) == 2:
+            raise OSError
+        return keys(str(len(asked)), expires_at=ends[len(asked) > 1])
+
+    time = [now]
+    source = CredentialSource(ask, clock=lambda: time[0])
+    first = source.get()
+    time[0] = now + timedelta(minutes=30)
+    assert source.get() is first
+    assert len(asked) == 1
+    time[0] = now + timedelta(minutes=58)
+    assert source.get() is first, "the second answer is a failure"
+    assert len(asked) == 2
+    time[0] = now + timedelta(minutes=59, seconds=55)
+    assert source.get().access_key_id == "ASIA3"
+
+
+def test_one_renewal_for_all_threads() -> None:
+    """However many threads need credentials, they are asked for once."""
+    asked: list[int] = []
+    waiting = threading.Barrier(17)
+
+    def ask() -> dict[str, Any]:
+        asked.append(1)
+        threading.Event().wait(0.05)  # long enough for the others to come
+        return keys()
+
+    source = CredentialSource(ask)
+
+    def get() -> StorageCredentials:
+        waiting.wait()
+        return source.get()
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = [pool.submit(get) for _ in range(16)]
+        waiting.wait()
+        assert {answer.result().access_key_id for answer in answers} == {"ASIAGIVEN"}
+    assert len(asked) == 1
+
+
+def test_keys_without_an_end_are_looked_up_again(aws_files: Path) -> None:
+    """A profile's keys may be replaced by other tools, and are noticed within a quarter hour."""
+    now = [datetime.now(UTC)]
+    source = CredentialSource(profile="program", clock=lambda: now[0])
+    assert source.get().access_key_id == "ASIAPROGRAM1"
+    now[0] += timedelta(minutes=5)
+    assert source.get().access_key_id == "ASIAPROGRAM1"
+    now[0] += timedelta(minutes=11)
+    assert source.get().access_key_id == "ASIAPROGRAM2"
+
+
+# Secrets
+
+
+def test_no_secret_shows_or_travels() -> None:
+    """Neither a repr nor a pickle of a source or a store holds a key."""
+    source = CredentialSource(keys())
+    store = bucket_store("scenes", storage_settings(), source)
+    shown = [repr(source), repr(source.get()), repr(store), repr(store.config)]
+    shown += [repr(pickle.dumps(thing)) for thing in (source, store)]
+    for text in shown:
+        assert not any(secret in text for secret in (*SECRETS, "ASIAGIVEN")), text
+    with pytest.raises(TypeError, match="share_credentials"):
+        pickle.dumps(source.get())
+
+
+# Stores
+
+
+STRAY = {
+    "AWS_SKIP_SIGNATURE": "true",
+    "AWS_ENDPOINT": "http://127.0.0.1:1",
+    "AWS_ENDPOINT_URL": "http://127.0.0.1:2",
+    "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:3",
+    "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": "true",
+    "AWS_S3_EXPRESS": "true",
+    "AWS_REQUEST_PAYER": "requester",
+    "AWS_BUCKET": "other",
+    "AWS_SESSION_TOKEN": "stray",
+    "AWS_ALLOW_HTTP": "false",
+}
+
+
+def test_store_reads_whatever_is_in_the_environment(
+    swift: Swift, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Variables meant for other tools change neither where a store reads nor who signs."""
+    href = swift.put("storage", "LA harbor+port/ü=1.tiff", b"pixels")
+    for name, value in STRAY.items():
+        monkeypatch.setenv(name, value)
+    given = {"access_key_id": swift.access_key, "secret_access_key": swift.secret_key}
+    settings = storage_settings(endpoint=swift.endpoint, region=swift.region)
+    store = bucket_store("storage", settings, CredentialSource(given))
+    key = href.removeprefix("s3://storage/")
+    assert bytes(obstore.get(store, key).bytes()) == b"pixels"
+    assert bytes(obstore.get_range(store, key, start=1, end=3)) == b"ix"
+    assert "http://127.0.0.1:1" not in json.dumps(store.config)
+
+
+def test_store_uses_new_credentials(swift: Swift, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that was refused reads as soon as the credentials are right."""
+    swift.put("storage", "lst.tiff", b"pixels")
+    for name, value in swift.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    store = bucket_store("storage", storage_settings(), CredentialSource())
+    with pytest.raises(obstore.exceptions.PermissionDeniedError):
+        obstore.get(store, "lst.tiff")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", swift.secret_key)
+    read = b""
+    ends = datetime.now(UTC) + timedelta(seconds=5)
+    while not read:  # obstore asks for credentials again after a tenth of a second
+        assert datetime.now(UTC) < ends
+        try:
+            read = bytes(obstore.get(store, "lst.tiff").bytes())
+        except obstore.exceptions.PermissionDeniedError:
+            continue
+    assert read == b"pixels"
+
+
+def test_store_says_what_is_missing() -> None:
+    """A store without credentials fails with the places that were looked at."""
+    store = bucket_store("scenes", storage_settings(), CredentialSource())
+    with pytest.raises(obstore.exceptions.UnauthenticatedError, match="AWS_ACCESS_KEY_ID"):
+        obstore.get(store, "lst.tiff")
+
+
+def test_http_is_for_this_machine() -> None:
+    """A plain http endpoint elsewhere is refused before a store is decoded."""
+    with pytest.raises(InsecureURLError):
+        storage_settings(endpoint="http://minio.example.com")
