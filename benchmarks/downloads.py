@@ -33,9 +33,7 @@ from rich.console import Console
 from rich.table import Table
 
 import constellr_stac
-from constellr_stac.config import storage_settings
 from constellr_stac.sandbox import Sandbox
-from constellr_stac.signing.aws import CredentialSource, bucket_store
 from constellr_stac.signing.s3_url import ObjectAddress
 
 if TYPE_CHECKING:
@@ -224,7 +222,15 @@ def _path(folder: Path, item: pystac.Item, asset: pystac.Asset) -> Path:
 
 
 def _store(bucket: str) -> S3Store:
-    return bucket_store(bucket, storage_settings(), CredentialSource())
+    from obstore.store import S3Store
+
+    return S3Store(
+        bucket,
+        endpoint=os.environ["AWS_ENDPOINT_URL_S3"],
+        region=os.environ["AWS_REGION"],
+        virtual_hosted_style_request=False,
+        client_options={"allow_http": True},
+    )
 
 
 def _write_scenes(folder: Path, case: Case) -> None:

@@ -29,9 +29,9 @@ from rich.console import Console
 from rich.table import Table
 
 from constellr_stac import ConstellrAuth, Password, Token
+from constellr_stac._process import STATE
 from constellr_stac._pushed import PushedValue
-from constellr_stac.auth.credentials import PUSHED, Credential
-from constellr_stac.auth.requests_auth import api_session
+from constellr_stac.auth.session import api_session
 from constellr_stac.config import origin
 from constellr_stac.reading.asset_ref import AssetRef
 from constellr_stac.reading.prefetch import Fetcher
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from multiprocessing.connection import Connection
     from multiprocessing.synchronize import Barrier
+
+    from constellr_stac.auth.credentials import Credential
 
 HOUR, DAY = 3600.0, 86400.0
 _LONGEST_LEAD = 300.0
@@ -109,15 +111,15 @@ def work(job: Job, start: Barrier, told: Connection) -> None:
     auth = ConstellrAuth(password, base_url=job.api_url)
     if job.lent:
         loan: PushedValue[Credential] = PushedValue(lambda _number: None)
-        PUSHED.add(origin(job.api_url), loan)
+        STATE.add_pushed(("api", origin(job.api_url)), loan)
         threading.Thread(target=_borrow, args=(loan, told), daemon=True).start()
-    locations = AssetResolver(auth)
-    fetcher = Fetcher(locations)
+    resolver = AssetResolver(auth)
+    fetcher = Fetcher(resolver)
     references = [AssetRef.parse(uri) for uri in job.references]
     start.wait()
     try:
         if job.duration:
-            _use(auth, locations, references, job.duration)
+            _use(auth, resolver, references, job.duration)
         else:
             auth.token()
             for reference in references:
@@ -129,7 +131,7 @@ def work(job: Job, start: Barrier, told: Connection) -> None:
 
 
 def _use(
-    auth: ConstellrAuth, locations: AssetResolver, references: list[AssetRef], duration: float
+    auth: ConstellrAuth, resolver: AssetResolver, references: list[AssetRef], duration: float
 ) -> None:
     """Need a token, and URLs for ``references``, for a while; ask the API every other second."""
     began = time.monotonic()
@@ -138,7 +140,7 @@ def _use(
         while time.monotonic() < began + duration:
             auth.token()
             for reference in references:
-                locations.url(reference)
+                resolver.url(reference)
             if not references and time.monotonic() >= ask_at:
                 session.get(f"{auth.base_url}/stac").raise_for_status()
                 ask_at += 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,23 @@ hypothesis.settings.register_profile("here", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("ci" if "CI" in os.environ else "here")
 
+_SMOKE = 9  # every ninth test
 _OURS = ("CONSTELLR_", "AWS_", "GDAL_", "CPL_", "VSI_", "NETRC")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--smoke``: about a tenth of the quick tests, the same ones each time, of all areas."""
+    parser.addoption("--smoke", action="store_true", help="run about a tenth of the quick tests")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep what ``--smoke`` asks for."""
+    if config.getoption("--smoke"):
+        items[:] = [
+            item
+            for item in items
+            if "slow" not in item.keywords and zlib.crc32(item.nodeid.encode()) % _SMOKE == 0
+        ]
 
 
 @pytest.fixture(autouse=True)

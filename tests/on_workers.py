@@ -59,9 +59,10 @@ def found(base_url: str) -> str:
 
 def tokens_held(base_url: str) -> int:
     """Count the tokens that this worker's process got for itself and still holds."""
-    from constellr_stac.auth import token as tokens
+    from constellr_stac._process import STATE
 
-    return sum(url == base_url for url, _ in tokens._tokens)
+    held: Any = STATE._values.get("token", {})
+    return sum(url == base_url for url, _ in held)
 
 
 def process() -> int:

@@ -154,8 +154,8 @@ def test_imports_are_declared(name: str) -> None:
     later = {inner for node in ast.walk(tree) if lazy(node) for inner in ast.walk(node)}
     for node in ast.walk(tree):
         allowed = AT_ALL if node in later or package(name) in EXTRA_ROOMS else ALWAYS
-        for package in foreign(node) - IF_THERE:
-            assert allowed & {canonicalize_name(home) for home in HOMES[package]}, package
+        for other in foreign(node) - IF_THERE:
+            assert allowed & {canonicalize_name(home) for home in HOMES[other]}, other
 
 
 def lazy(node: ast.AST) -> bool:

@@ -18,17 +18,18 @@ from constellr_stac import (
     Token,
     default_credential,
 )
-from constellr_stac._pushed import PushedValue, PushedValues
-from constellr_stac.auth.credentials import PUSHED, Credential
+from constellr_stac._process import STATE, ProcessState
+from constellr_stac._pushed import PushedValue
 from constellr_stac.auth.requests_auth import ConstellrAuth
 from constellr_stac.cluster.pusher import CredentialFeed
 from constellr_stac.config import origin
 from constellr_stac.signing.aws import CredentialSource
-from constellr_stac.signing.aws_credentials import PURPOSE, StorageCredentials
-from constellr_stac.signing.aws_credentials import PUSHED as PUSHED_S3
+from constellr_stac.signing.aws_credentials import PUSHED, StorageCredentials
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from constellr_stac.auth.credentials import Credential
 
 API = "https://api.example.com"
 
@@ -115,10 +116,10 @@ def test_an_offer_is_looked_at_again_later() -> None:
     offer = CredentialFeed(lambda: keys(next(found)), lambda _refused: None, none_holds=0.1)
     offer.refused(1)
     offer.refused(1)  # another worker's report
-    assert (offer.parcel.number, offer.parcel.last) == (1, 1)
+    assert (offer.message.number, offer.message.last) == (1, 1)
     time.sleep(0.1)
     offer.refused(1)
-    assert (offer.parcel.number, offer.parcel.value) == (2, keys("NEXT"))
+    assert (offer.message.number, offer.message.value) == (2, keys("NEXT"))
 
 
 def test_an_offer_of_another_number_is_looked_at_at_once() -> None:
@@ -128,7 +129,7 @@ def test_an_offer_of_another_number_is_looked_at_at_once() -> None:
     offer.refused(1)
     assert offer.renewed()
     offer.refused(2)
-    assert (offer.parcel.number, offer.parcel.value) == (3, keys("THIRD"))
+    assert (offer.message.number, offer.message.value) == (3, keys("THIRD"))
 
 
 def test_a_silent_lender_is_waited_for_once() -> None:
@@ -149,29 +150,29 @@ def test_a_silent_lender_is_waited_for_once() -> None:
 def test_the_end_of_a_loan_lets_nobody_wait() -> None:
     """A plugin that is taken off a worker does not leave its threads hanging."""
     lender = CredentialPusher(patience=60)
-    loans: PushedValues[str] = PushedValues()
-    loans.add("api", lender.loan)
+    loans = ProcessState()
+    loans.add_pushed("api", lender.loan)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(lender.loan.get)
         while not lender.asked:
             time.sleep(0.001)
-        loans.remove("api", lender.loan)
+        loans.remove_pushed("api", lender.loan)
         assert waiting.result(5) is None
     lender.loan.put(1, "too late")
     assert lender.loan.held is None
-    assert loans.of("api") is None
+    assert loans.pushed("api") is None
 
 
 def test_of_two_loans_the_newest_counts_until_it_ends() -> None:
     """Two clients may lend to one cluster; each takes back only what it lent."""
-    loans: PushedValues[str] = PushedValues()
+    loans = ProcessState()
     first, second = CredentialPusher().loan, CredentialPusher().loan
-    loans.add("api", first)
-    loans.add("api", second)
-    assert loans.of("api") is second
-    loans.remove("api", second)
-    assert loans.of("api") is first
-    assert loans.of("another") is None
+    loans.add_pushed("api", first)
+    loans.add_pushed("api", second)
+    assert loans.pushed("api") is second
+    loans.remove_pushed("api", second)
+    assert loans.pushed("api") is first
+    assert loans.pushed("another") is None
 
 
 @pytest.fixture
@@ -179,9 +180,9 @@ def lent() -> Iterator[PushedValue[Credential]]:
     """A token lent to this process for the one API."""
     loan: PushedValue[Credential] = PushedValue(lambda _number: None, patience=0.1)
     loan.put(1, Token("lent", source="lent"))
-    PUSHED.add(origin(API), loan)
+    STATE.add_pushed(("api", origin(API)), loan)
     yield loan
-    PUSHED.remove(origin(API), loan)
+    STATE.remove_pushed(("api", origin(API)), loan)
 
 
 @pytest.fixture
@@ -191,9 +192,9 @@ def keys_lent() -> Iterator[PushedValue[StorageCredentials]]:
         lambda number: threading.Timer(0.05, loan.put, (number + 1, keys("NEXT"))).start()
     )
     loan.put(1, keys("PUSHED"))
-    PUSHED_S3.add(PURPOSE, loan)
+    STATE.add_pushed(PUSHED, loan)
     yield loan
-    PUSHED_S3.remove(PURPOSE, loan)
+    STATE.remove_pushed(PUSHED, loan)
 
 
 def keys(name: str, *, ends: datetime | None = None) -> StorageCredentials:
@@ -230,12 +231,12 @@ def test_a_replaced_loan_is_seen_by_the_next_request(lent: PushedValue[Credentia
 def test_a_lender_that_is_silent_is_among_the_places() -> None:
     """The error says that there is a loan, and that nobody answers."""
     silent: PushedValue[Credential] = PushedValue(lambda _number: None, patience=0.01)
-    PUSHED.add(origin(API), silent)
+    STATE.add_pushed(("api", origin(API)), silent)
     try:
         with pytest.raises(CredentialsNotFoundError, match="client does not answer"):
             default_credential(base_url=API)
     finally:
-        PUSHED.remove(origin(API), silent)
+        STATE.remove_pushed(("api", origin(API)), silent)
 
 
 @pytest.mark.usefixtures("lent")

@@ -60,7 +60,7 @@ def test_a_value_is_renewed_before_its_end() -> None:
     assert renewing.get().number == 2
 
 
-def test_many_processes_do_not_renew_at_the_same_moment() -> None:
+def test_many_processes_do_not_refresh_at_the_same_moment() -> None:
     """Renewals of values that began together are spread, those of day-long values too."""
     for life in (timedelta(minutes=1), timedelta(days=1)):
         ends = START + life
@@ -73,7 +73,7 @@ def test_many_processes_do_not_renew_at_the_same_moment() -> None:
             )._held
             for _ in range(200)
         ]
-        early = [ends - one.renew_at for one in held if one is not None]
+        early = [ends - one.refresh_at for one in held if one is not None]
         longest = min(life / 5, timedelta(minutes=5))
         assert longest / 2 <= min(early) < longest * 0.6
         assert longest * 0.9 < max(early) <= longest

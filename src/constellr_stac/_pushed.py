@@ -1,7 +1,7 @@
-"""What another process lends to this one, and replaces before it ends.
+"""Values pushed by the dask client, which replaces them before they expire.
 
-A dask worker is lent credentials by the client (:mod:`constellr_stac.cluster`). What is lent
-here is not known here, nor how the lender is reached.
+:mod:`constellr_stac.cluster` pushes credentials to workers. What a value is, and how the client
+is reached, is not known here.
 """
 
 from __future__ import annotations
@@ -12,39 +12,39 @@ import time
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable
 
-__all__ = ["PushedValue", "PushedValues", "push_hint"]
+__all__ = ["PushedValue", "push_hint"]
 
 T = TypeVar("T")
 
 _PATIENCE = 30.0
-_ASK_AGAIN = 5.0  # seconds after which a question counts as lost
-_NO_HOLDS = 60.0  # seconds; the lender may have another later
+_ASK_AGAIN = 5.0  # seconds until the client is asked again
+_NO_HOLDS = 60.0  # seconds; the client may have another later
 
 
 class PushedValue(Generic[T]):
-    """A value that its lender replaces; safe to share between threads.
+    """A value that the client replaces; thread-safe.
 
-    Values are numbered from 1 by the lender. Whoever finds a value refused waits for the next
-    one, and the lender is asked for it once, not by every thread. A lender that did not answer
-    in time is not waited for again until it does.
+    The client numbers values from 1. A thread whose value was refused waits for the next one, and
+    the client is asked for it once, not by every thread. A client that did not answer in time is
+    not waited for again until it does.
 
     Args:
-        ask: Tells the lender the number of the value that was refused, 0 if there is none yet.
-            It must not block, and its answer comes through :meth:`put`.
+        ask: Tells the client the number of the refused value, 0 if there is none yet. It must not
+            block; the answer comes through :meth:`put`.
 
     Keyword Args:
-        patience: How many seconds to wait for an answer.
-        no_holds: How many seconds to take the lender's word that it has no other.
+        patience: Seconds to wait for an answer.
+        no_holds: Seconds for which the client's answer that it has no other value is believed.
 
     Example:
-        >>> loan = PushedValue(print)
-        >>> loan.put(1, "first")
-        >>> loan.get()
+        >>> pushed = PushedValue(print)
+        >>> pushed.put(1, "first")
+        >>> pushed.get()
         'first'
-        >>> loan.put(2, "second")
-        >>> loan.other_than("first")
+        >>> pushed.put(2, "second")
+        >>> pushed.other_than("first")
         'second'
     """
 
@@ -68,14 +68,14 @@ class PushedValue(Generic[T]):
         self._ended = False
 
     def put(self, number: int, value: T, *, last: int = 0) -> None:
-        """Take what the lender sends.
+        """Take a value that the client sends.
 
         Args:
-            number: The value's number; one that was overtaken by a later one is dropped.
+            number: The value's number; an older one than the current is dropped.
             value: The value.
 
         Keyword Args:
-            last: The number of a value of which the lender says that it has no other.
+            last: The number of a value that the client cannot replace.
         """
         with self._news:
             if self._ended or number < self._number:
@@ -90,14 +90,14 @@ class PushedValue(Generic[T]):
             self._news.notify_all()
 
     def get(self) -> T | None:
-        """Return the value of now; ``None`` if the lender never sent one."""
+        """Return the current value; waits for the first. ``None`` if the client never sent one."""
         with self._news:
             if self._value is None:
                 self._wait()
             return self._value
 
     def other_than(self, refused: T) -> T | None:
-        """Return a value that takes the place of ``refused``; ``None`` if there is none."""
+        """Return a value other than ``refused``; ``None`` if there is none."""
         with self._news:
             if self._value == refused:
                 self._wait()
@@ -105,18 +105,18 @@ class PushedValue(Generic[T]):
 
     @property
     def held(self) -> T | None:
-        """The value of now, without waiting for the first."""
+        """The current value, without waiting."""
         return self._value
 
     def end(self) -> None:
-        """Let nobody wait any more, and keep no value."""
+        """Drop the value and release all who wait."""
         with self._news:
             self._ended = True
             self._value = None
             self._news.notify_all()
 
     def _wait(self) -> None:
-        """Wait for a value after this one, or for word that there is none."""
+        """Wait for a newer value, or for the answer that there is none."""
         refused, deadline = self._number, time.monotonic() + self._patience
         while self._number == refused and not self._ended:
             now = time.monotonic()
@@ -133,33 +133,8 @@ class PushedValue(Generic[T]):
             self._news.wait(min(deadline - now, _ASK_AGAIN))
 
 
-class PushedValues(Generic[T]):
-    """The loans of this process by what they are good for; of several the newest counts."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._loans: dict[Hashable, tuple[PushedValue[T], ...]] = {}
-
-    def add(self, purpose: Hashable, loan: PushedValue[T]) -> None:
-        """Use this loan from now on."""
-        with self._lock:
-            self._loans[purpose] = (*self._loans.get(purpose, ()), loan)
-
-    def remove(self, purpose: Hashable, loan: PushedValue[T]) -> None:
-        """End a loan; the one before it counts again."""
-        with self._lock:
-            left = tuple(other for other in self._loans.get(purpose, ()) if other is not loan)
-            self._loans[purpose] = left
-        loan.end()
-
-    def of(self, purpose: Hashable) -> PushedValue[T] | None:
-        """Return the loan that counts, if there is one."""
-        loans = self._loans.get(purpose, ())
-        return loans[-1] if loans else None
-
-
 def push_hint() -> str:
-    """Return what to do where credentials are missing on a worker; nothing without a cluster."""
+    """Return advice for missing credentials on a dask worker; empty without distributed."""
     if "distributed" not in sys.modules:
         return ""
-    return " Dask workers are lent yours by constellr_stac.share_credentials(client)."
+    return " On dask workers, call constellr_stac.share_credentials(client) on the client."

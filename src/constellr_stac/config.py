@@ -13,13 +13,12 @@ import os
 from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
-from ._pushed import PushedValues
+from ._process import STATE
 from .errors import InsecureURLError
 
 __all__ = [
     "DEFAULT_API_URL",
     "DEFAULT_REGION",
-    "PUSHED",
     "StorageSettings",
     "api_url",
     "checked_url",
@@ -33,9 +32,6 @@ DEFAULT_API_URL = "https://api.constellr.com"
 
 DEFAULT_REGION = "eu-central-1"
 """Where the provider's bucket is."""
-
-PUSHED: PushedValues[str] = PushedValues()
-"""The client's settings on a dask worker that was lent credentials, by their variables' names."""
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -156,7 +152,7 @@ def storage_settings(*, region: str | None = None, endpoint: str | None = None) 
 
 
 def _variable(*names: str) -> str | None:
-    """Return the first of these variables that the environment has, else the dask client."""
-    loans = [PUSHED.of(name) for name in names]
-    values = [os.environ.get(name) for name in names] + [loan and loan.held for loan in loans]
+    """Return the first of these variables that is set here, else on the dask client."""
+    pushed = [STATE.pushed(("variable", name)) for name in names]
+    values = [os.environ.get(name) for name in names] + [each and each.held for each in pushed]
     return next((value for value in values if value), None)

@@ -33,7 +33,7 @@ from constellr_stac import (
     make_request_modifier,
 )
 from constellr_stac.auth.credentials import Secret
-from constellr_stac.auth.requests_auth import api_session
+from constellr_stac.auth.session import api_session
 from constellr_stac.auth.token import _timed
 from constellr_stac.sandbox import Exchange, Fault, Sandbox
 

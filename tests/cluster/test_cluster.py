@@ -234,7 +234,7 @@ def test_a_compute_outlasts_tokens_urls_and_sessions(client: Client, *, presigne
         before = me.requests("/token")
         with share_credentials(client, me.auth, me.keys) as shared:
             values = cube.compute()
-            numbers = {kind: offer.parcel.number for kind, offer in shared._lender.offers.items()}
+            numbers = {kind: offer.message.number for kind, offer in shared._pusher.feeds.items()}
             tokens = me.requests("/token") - before
         np.testing.assert_array_equal(values, expected(me.items))
         reads = [e.when for e in me.sandbox.requests if e.server == "store"]
@@ -263,7 +263,7 @@ def test_a_token_of_which_there_is_no_other(client: Client) -> None:
         with share_credentials(client, alone):
             me.sandbox.revoke_tokens()
             began = time.monotonic()
-            with pytest.raises(AssetReadError, match=r"\(lent by the dask client.*was refused"):
+            with pytest.raises(AssetReadError, match=r"\(pushed by the dask client.*was refused"):
                 cube.compute()
             assert time.monotonic() - began < 20
 
@@ -275,7 +275,7 @@ def test_workers_wait_while_the_api_gives_no_tokens(client: Client) -> None:
         me.sandbox.fail(Fault("/token", status=503, times=5))  # all tries of one renewal
         me.sandbox.revoke_tokens()
         np.testing.assert_array_equal(cube.compute(), expected(me.items[:4]))
-        assert shared._lender.offers["api"].parcel.trouble == ""
+        assert shared._pusher.feeds["api"].message.trouble == ""
 
 
 def test_why_the_client_has_no_other(client: Client) -> None:
@@ -296,7 +296,7 @@ def test_ended_sessions_are_replaced_by_the_client(client: Client) -> None:
         me.sandbox.rotate_aws()
         np.testing.assert_array_equal(me.cube(8).compute(), expected(me.items[:8]))
         assert {e.status for e in me.sandbox.requests if e.server == "store"} > {206}
-        assert shared._lender.offers["s3"].parcel.number == 2
+        assert shared._pusher.feeds["s3"].message.number == 2
 
 
 def test_the_environment_of_the_client_is_lent(
@@ -463,7 +463,7 @@ def test_a_worker_killed_and_a_worker_added(cluster: Any, client: Client) -> Non
         until(lambda: len(set(client.run(process).values()) - set(processes.values())) == 2)
         sources = client.run(found, me.sandbox.api_url)
         assert len(sources) == WORKERS + 1
-        assert all("lent by the dask client" in source for source in sources.values())
+        assert all("pushed by the dask client" in source for source in sources.values())
         me.sandbox.clear_requests()
         read_on_each(client, me)
         assert me.requests("/token") == 0
@@ -501,7 +501,7 @@ def test_taken_off_by_the_plugins_name(client: Client) -> None:
         with pytest.raises(CredentialsNotFoundError):
             client.run(found, me.sandbox.api_url)
         until(lambda: client.get_metadata([shared.name]) is None)
-        until(lambda: not shared._lender._thread.is_alive())
+        until(lambda: not shared._pusher._thread.is_alive())
         shared.close()
 
 
@@ -587,9 +587,9 @@ def test_workers_in_the_process_of_the_client() -> None:
         Client(cluster) as client,
         share_credentials(client, me.auth) as shared,
     ):
-        until(lambda: shared._lender.offers["api"].parcel.number >= 3)
+        until(lambda: shared._pusher.feeds["api"].message.number >= 3)
         np.testing.assert_array_equal(me.cube(4).compute(), expected(me.items[:4]))
-        until(lambda: shared._lender.offers["api"].parcel.number >= 4)
+        until(lambda: shared._pusher.feeds["api"].message.number >= 4)
 
 
 # Secrets
@@ -722,7 +722,7 @@ def test_every_worker_proves_that_it_can_read(client: Client, *, presigned: bool
         table = check_workers(client, me.items, auth=me.auth, signer=me.signer)
         assert [row.worker for row in table] == sorted(client.scheduler_info()["workers"])
         assert {row.read for row in table} == {1024}
-        assert {row.credential for row in table} == {"lent by the dask client, share_credentials"}
+        assert {row.credential for row in table} == {"pushed by the dask client, share_credentials"}
         assert {row.gdal for row in table} == {rasterio.__gdal_version__}
         reads = [e for e in me.sandbox.requests if e.server == "store"]
         assert {e.headers["range"] for e in reads} == {"bytes=0-1023"}
@@ -787,7 +787,7 @@ def test_a_worker_without_the_package_is_named(cluster: Any, client: Client) -> 
 def test_other_versions_are_warned_about() -> None:
     """Results may differ between versions of GDAL; whose they are is said."""
     ours = _versions()
-    here = WorkerRow("tcp://10.0.0.1:1", ours["constellr_stac"], ours["gdal"], ours["obstore"])
+    here = WorkerRow("tcp://10.0.0.1:1", ours["constellr_stac"], ours["gdal"])
     other = replace(here, worker="tcp://10.0.0.2:1", gdal="3.4.1")
     with pytest.warns(WorkerVersionWarning, match=r"tcp://10\.0\.0\.2:1 has gdal 3\.4\.1"):
         _warn_of_versions(WorkerTable([here, other]))

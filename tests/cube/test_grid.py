@@ -94,7 +94,7 @@ def test_a_scene_near_a_pole_keeps_its_grid(
     crs: int,
     corner: tuple[float, float],
     chunks: Any,
-    engine: str,
+    engine: Any,
     *,
     is_day: bool,
 ) -> None:
@@ -109,7 +109,7 @@ def test_a_scene_near_a_pole_keeps_its_grid(
 
 
 @ENGINES
-def test_scenes_of_two_projections_meet_near_the_pole(tmp_path: Path, engine: str) -> None:
+def test_scenes_of_two_projections_meet_near_the_pole(tmp_path: Path, engine: Any) -> None:
     """UTM ends where the polar grids begin; the scene that is resampled is named."""
     corner = Transformer.from_crs(32633, 5041).transform(500000.0, 9328000.0)
     assert len(corner) == 2
@@ -158,7 +158,7 @@ def _as_items_say() -> dict[str, dict[str, Any]]:
 
 @ENGINES
 @pytest.mark.parametrize("form", list(_as_items_say()))
-def test_a_scene_across_the_antimeridian_is_small(tmp_path: Path, form: str, engine: str) -> None:
+def test_a_scene_across_the_antimeridian_is_small(tmp_path: Path, form: str, engine: Any) -> None:
     """It does not go round the world, however its item says where it is."""
     words = _as_items_say()[form]
     shape = words["geometry"]
@@ -191,7 +191,7 @@ def test_a_scene_across_the_antimeridian_is_small(tmp_path: Path, form: str, eng
     ids=str,
 )
 def test_cubes_of_nothing_are_refused(
-    sandbox: Sandbox, arguments: dict[str, Any], said: str, engine: str
+    sandbox: Sandbox, arguments: dict[str, Any], said: str, engine: Any
 ) -> None:
     """A box that lies elsewhere, and pixels without a size, are told."""
     with pytest.raises(ValueError, match=said):
@@ -218,7 +218,7 @@ def test_a_solar_day_is_that_of_the_place_across_the_antimeridian(tmp_path: Path
 
 
 @ENGINES
-def test_scenes_beside_the_grid_leave_their_steps_empty(tmp_path: Path, engine: str) -> None:
+def test_scenes_beside_the_grid_leave_their_steps_empty(tmp_path: Path, engine: Any) -> None:
     """One of two, or all of them: the steps are there, and hold nothing."""
     here = scene(tmp_path, 32633, (500000.0, 5300000.0), name="a")
     far = scene(tmp_path, 32633, (510000.0, 5300000.0), name="b", time="2026-07-02T12:00:00Z")
@@ -277,7 +277,7 @@ def test_a_scene_that_is_nowhere_says_so(tmp_path: Path) -> None:
 
 
 @ENGINES
-def test_rioxarray_and_odc_know_where_a_cube_is(tmp_path: Path, engine: str) -> None:
+def test_rioxarray_and_odc_know_where_a_cube_is(tmp_path: Path, engine: Any) -> None:
     """CRS, transform and fill, without a word from the user; also of a part of it."""
     corner = (381060.0, 3746640.0)
     cube = constellr_stac.load(scene(tmp_path, 32611, corner), ["lst"], engine=engine)
@@ -291,7 +291,7 @@ def test_rioxarray_and_odc_know_where_a_cube_is(tmp_path: Path, engine: str) -> 
 
 
 @ENGINES
-def test_a_cube_survives_a_file_of_rioxarrays(tmp_path: Path, engine: str) -> None:
+def test_a_cube_survives_a_file_of_rioxarrays(tmp_path: Path, engine: Any) -> None:
     """Written as a GeoTIFF and read again by rasterio alone: values, place and fill."""
     corner = (381060.0, 3746640.0)
     cube = constellr_stac.load(scene(tmp_path, 32611, corner), ["lst"], engine=engine)
@@ -307,7 +307,7 @@ def test_a_cube_survives_a_file_of_rioxarrays(tmp_path: Path, engine: str) -> No
 
 
 @ENGINES
-def test_a_cube_is_clipped_and_reprojected_by_either_accessor(tmp_path: Path, engine: str) -> None:
+def test_a_cube_is_clipped_and_reprojected_by_either_accessor(tmp_path: Path, engine: Any) -> None:
     """What lies in a box is what is left of it; both accessors reproject to the same values."""
     corner = (381060.0, 3746640.0)
     cube = constellr_stac.load(scene(tmp_path, 32611, corner), ["lst"], engine=engine).compute()

@@ -55,7 +55,7 @@ def physical(name: str, band: int = 0, seed: int = 0) -> Any:
 
 @ENGINES
 @pytest.mark.parametrize("tags", [False, True], ids=["bare", "the file states its scale"])
-def test_every_layer_has_its_values(tmp_path: Path, engine: str, *, tags: bool) -> None:
+def test_every_layer_has_its_values(tmp_path: Path, engine: Any, *, tags: bool) -> None:
     """Pixel by pixel what rasterio reads, scaled once, whoever states the scale."""
     item = written_item(tmp_path, [*DAY, "lst_std"], tags=tags)
     names = [*DAY, "lst_std"]
@@ -99,7 +99,7 @@ def test_a_statement_of_the_item_goes_before_the_table(tmp_path: Path) -> None:
 @ENGINES
 @pytest.mark.parametrize("described", [False, True])
 def test_the_file_is_believed_before_the_table_and_the_item_before_the_file(
-    tmp_path: Path, engine: str, *, described: bool
+    tmp_path: Path, engine: Any, *, described: bool
 ) -> None:
     """Scale, offset and fill that the GeoTIFF states itself; once, on its grid and on another."""
     item = written_item(tmp_path, ["lst"])
@@ -158,7 +158,7 @@ def test_an_item_described_before_is_not_scaled_twice(tmp_path: Path) -> None:
 
 
 @ENGINES
-def test_a_fill_value_is_no_value_where_nothing_else_is_coded(tmp_path: Path, engine: str) -> None:
+def test_a_fill_value_is_no_value_where_nothing_else_is_coded(tmp_path: Path, engine: Any) -> None:
     """Plain integers, scale 1 and offset 0: their fill is NaN, whether resampled or not."""
     item = written_item(tmp_path, ["lst"])
     item.assets["count"] = item.assets.pop("lst")
@@ -190,7 +190,7 @@ def test_a_file_of_floats_is_taken_as_it_is(tmp_path: Path) -> None:
 
 
 @ENGINES
-def test_bands_of_three_resolutions_land_on_the_finest_grid(tmp_path: Path, engine: str) -> None:
+def test_bands_of_three_resolutions_land_on_the_finest_grid(tmp_path: Path, engine: Any) -> None:
     """Values by interpolation, classes by nearest neighbour, slightly negative ones kept."""
     item = written_item(tmp_path, DAY)
     with pytest.warns(ResamplingWarning, match="30 x 30, 1 in EPSG:32611 at 20 x 20"):
@@ -205,7 +205,7 @@ def test_bands_of_three_resolutions_land_on_the_finest_grid(tmp_path: Path, engi
 
 
 @ENGINES
-def test_classes_are_never_averaged(tmp_path: Path, engine: str) -> None:
+def test_classes_are_never_averaged(tmp_path: Path, engine: Any) -> None:
     """Not on a grid shifted by half a pixel, not when asked for, not by who reads with the driver.
 
     Half of nothing and thick cloud would be another class; here 0 and 2 must not make a 1.
@@ -229,7 +229,7 @@ def test_classes_are_never_averaged(tmp_path: Path, engine: str) -> None:
 
 
 @ENGINES
-def test_nights_do_not_break_a_series(tmp_path: Path, engine: str) -> None:
+def test_nights_do_not_break_a_series(tmp_path: Path, engine: Any) -> None:
     """Scenes without reflectance are empty there and whole elsewhere."""
     scenes: list[pystac.Item] = []
     for number, layers in enumerate((DAY, NIGHT)):
@@ -253,7 +253,7 @@ def test_nights_do_not_break_a_series(tmp_path: Path, engine: str) -> None:
 
 
 @ENGINES
-def test_a_nights_mask_has_the_grid_of_its_own_file(tmp_path: Path, engine: str) -> None:
+def test_a_nights_mask_has_the_grid_of_its_own_file(tmp_path: Path, engine: Any) -> None:
     """Days give the mask of 10 m, nights that of 30 m: it is named as resampled beforehand."""
     scenes = []
     for number, names in enumerate((["lst", "vnir04", "scl_mask_10m"], NIGHT)):
@@ -282,7 +282,7 @@ def test_a_nights_mask_has_the_grid_of_its_own_file(tmp_path: Path, engine: str)
     ids=["a mask of fewer bands", "nowhere on Earth"],
 )
 def test_a_file_that_lacks_what_is_read_of_it_is_an_unreadable_scene(
-    tmp_path: Path, engine: str, profile: dict[str, Any], words: str, side: int
+    tmp_path: Path, engine: Any, profile: dict[str, Any], words: str, side: int
 ) -> None:
     """It is named, and left empty on request, as any other scene that cannot be read."""
     item = bare_item(["scl_mask_30m"], href=f"{tmp_path}/{{}}")
@@ -303,7 +303,7 @@ def test_a_file_that_lacks_what_is_read_of_it_is_an_unreadable_scene(
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 @ENGINES
-def test_the_grid_is_found_behind_a_long_table_of_blocks(tmp_path: Path, engine: str) -> None:
+def test_the_grid_is_found_behind_a_long_table_of_blocks(tmp_path: Path, engine: Any) -> None:
     """A file that is no COG may have so many that its CRS comes after the bytes read at first."""
     item = bare_item(["lst"], href=f"{tmp_path}/{{}}")
     blocks = 6000

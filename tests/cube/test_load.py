@@ -68,7 +68,7 @@ def gets(sandbox: Sandbox) -> list[str]:
 
 
 @ENGINES
-def test_the_documented_items_load_as_they_are(any_sandbox: Sandbox, engine: str) -> None:
+def test_the_documented_items_load_as_they_are(any_sandbox: Sandbox, engine: Any) -> None:
     """Kelvin equal to the files', pixel by pixel, on the files' own grid; masks stay classes."""
     items = found(any_sandbox)
     cube = constellr_stac.load(items, ["lst", "cloud_mask"], engine=engine)
@@ -142,7 +142,7 @@ def test_masks_take_out_what_they_name(plain: Sandbox) -> None:
 
 
 @ENGINES
-def test_units_and_stored_numbers(plain: Sandbox, engine: str) -> None:
+def test_units_and_stored_numbers(plain: Sandbox, engine: Any) -> None:
     """Degrees Celsius on request; raw integers on request, with what decodes them."""
     items = found(plain)[:2]
     kelvin = constellr_stac.load(items, ["lst"], engine=engine).compute()
@@ -175,7 +175,7 @@ def test_building_reads_one_header_at_the_most(plain: Sandbox) -> None:
 
 @ENGINES
 def test_the_same_search_gives_the_same_graph(
-    both: dict[str, Sandbox], monkeypatch: pytest.MonkeyPatch, engine: str
+    both: dict[str, Sandbox], monkeypatch: pytest.MonkeyPatch, engine: Any
 ) -> None:
     """However the server signed its URLs, dask's keys are equal, and no secret is in the graph."""
     sandbox = _used(both["presigned"], monkeypatch)
@@ -195,7 +195,7 @@ def test_the_same_search_gives_the_same_graph(
 
 
 @pytest.mark.parametrize("engine", ["odc", "stackstac", "plain odc-stac"])
-def test_what_is_coded_differently_is_another_task(any_sandbox: Sandbox, engine: str) -> None:
+def test_what_is_coded_differently_is_another_task(any_sandbox: Sandbox, engine: Any) -> None:
     """Computed together, two readings of one file do not pass for each other; nor do policies."""
     items = found(any_sandbox)[:2]
     grid = constellr_stac.load(items, ["lst"]).odc.geobox
@@ -290,7 +290,7 @@ def made_up(
 
 
 @ENGINES
-def test_scenes_of_two_utm_zones_make_one_cube(tmp_path: Path, engine: str) -> None:
+def test_scenes_of_two_utm_zones_make_one_cube(tmp_path: Path, engine: Any) -> None:
     """The zone of most scenes is taken, and a warning says what was resampled."""
     here = [made_up(tmp_path, f"here{n}", time=f"2023-07-0{n}T00:00:00Z") for n in (1, 2)]
     there = made_up(
@@ -324,7 +324,7 @@ def test_tiles_that_fit_together_are_not_resampled(tmp_path: Path) -> None:
 
 @ENGINES
 def test_a_grid_shifted_by_half_a_pixel_is_resampled_and_said_so(
-    tmp_path: Path, engine: str
+    tmp_path: Path, engine: Any
 ) -> None:
     """What does not fit is named, not silently moved."""
     scenes = [made_up(tmp_path, f"a{n}", time=f"2023-07-0{n}T00:00:00Z") for n in (1, 2)]
@@ -347,7 +347,7 @@ def test_a_grid_shifted_by_half_a_pixel_is_resampled_and_said_so(
     ],
 )
 def test_a_scene_that_only_shares_its_area_is_not_moved_in_silence(
-    tmp_path: Path, engine: str, other: dict[str, Any], words: str
+    tmp_path: Path, engine: Any, other: dict[str, Any], words: str
 ) -> None:
     """One header was read for all; a file that is on another grid says so when it is read."""
     scenes = [made_up(tmp_path, "a"), made_up(tmp_path, "b", time="2023-07-02T00:00:00Z", **other)]
@@ -368,7 +368,7 @@ def test_a_scene_that_only_shares_its_area_is_not_moved_in_silence(
 
 
 @ENGINES
-def test_a_scene_that_lacks_an_asset_is_empty_there(tmp_path: Path, engine: str) -> None:
+def test_a_scene_that_lacks_an_asset_is_empty_there(tmp_path: Path, engine: Any) -> None:
     """A mask that a scene does not have reads as "unknown", never as "clear"."""
     items = [made_up(tmp_path, f"s{n}", time=f"2023-07-0{n}T00:00:00Z") for n in (1, 2)]
     mask = tmp_path / "scl_mask_30m.tiff"
@@ -387,7 +387,7 @@ def test_a_scene_that_lacks_an_asset_is_empty_there(tmp_path: Path, engine: str)
 
 
 @ENGINES
-def test_the_first_scene_of_a_step_lies_on_top(tmp_path: Path, engine: str) -> None:
+def test_the_first_scene_of_a_step_lies_on_top(tmp_path: Path, engine: Any) -> None:
     """Scenes of the same second are joined, those of one solar day on request."""
     items = [
         made_up(tmp_path, "a", time="2023-07-01T05:00:00Z", value=30000),

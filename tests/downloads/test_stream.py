@@ -164,7 +164,7 @@ def test_a_signature_that_ends_on_the_way_is_renewed() -> None:
                     sandbox.fail(Fault("lst.tiff", server="store", kind="truncate"))
                 return super().ask(collection, item)
 
-        locations = Breaking(ConstellrAuth(password, base_url=sandbox.api_url))
+        resolver = Breaking(ConstellrAuth(password, base_url=sandbox.api_url))
         reference = AssetRef(
             sandbox.s3_url + path.replace(" ", "%20").replace("+", "%2B"),
             item["collection"],
@@ -179,7 +179,7 @@ def test_a_signature_that_ends_on_the_way_is_renewed() -> None:
                 super().take(piece)
 
         kept = Slow()
-        Transfer(locations, 1).stream(reference, kept)
+        Transfer(resolver, 1).stream(reference, kept)
         assert kept.content == CONTENT
         assert [asked.status for asked in store(sandbox)] == [200, 403, 206, 403, 206]
         assert len(kept.begun) == 1

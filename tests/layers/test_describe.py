@@ -22,8 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pystac.validation.stac_validator import JsonSchemaSTACValidator
 
-from constellr_stac.layers.describe import complete_items
-from constellr_stac.layers.describe import headers_needed
+from constellr_stac.layers.describe import complete_items, headers_needed
 from constellr_stac.layers.header import Header
 from constellr_stac.layers.item_bands import asset_bands
 from constellr_stac.layers.metadata import metadata_asset
@@ -341,7 +340,9 @@ def test_a_crs_without_a_number_is_written_as_wkt(
     """Nothing is invented for a CRS that EPSG does not know."""
     wkt = rasterio.CRS.from_proj4("+proj=laea +lat_0=10 +lon_0=3 +units=m").to_wkt()
     grid = header_at(30)
-    whole = complete_items(bare_item(["lst"]), headers=lambda *_: Header(wkt, grid.shape, grid.transform))
+    whole = complete_items(
+        bare_item(["lst"]), headers=lambda *_: Header(wkt, grid.shape, grid.transform)
+    )
     assert whole.items.properties["proj:wkt2"] == wkt
     assert not {"proj:epsg", "proj:code"} & whole.items.properties.keys()
     validate(whole.items.to_dict())
@@ -380,7 +381,9 @@ def test_the_items_own_cloud_cover_wins() -> None:
     """A document does not overrule the item."""
     item = bare_item(["lst"])
     item.properties["eo:cloud_cover"] = 50
-    assert complete_items(item, metadata={"scene": METADATA}).items.properties["eo:cloud_cover"] == 50
+    assert (
+        complete_items(item, metadata={"scene": METADATA}).items.properties["eo:cloud_cover"] == 50
+    )
 
 
 def test_the_metadata_document_is_found_under_any_key() -> None:
@@ -499,7 +502,9 @@ def decoded(path: str, **options: Any) -> xr.DataArray:
 @pytest.mark.parametrize("key", ["lst", "vnir05", "lst_sharpened_10m"])
 def test_rioxarray_and_a_described_item_agree(key: str, tags: str, tmp_path: Path) -> None:
     """A file's own scale, and the item's, give the same values; each is applied once."""
-    item = complete_items(written_item(tmp_path, [key], tags=tags == "tags"), headers=header_of).items
+    item = complete_items(
+        written_item(tmp_path, [key], tags=tags == "tags"), headers=header_of
+    ).items
     band = item.assets[key].extra_fields["bands"][0]
     expected = asset_bands(item, key)[0]
     raw = decoded(item.assets[key].href)
@@ -512,7 +517,9 @@ def test_rioxarray_and_a_described_item_agree(key: str, tags: str, tmp_path: Pat
 
 def test_a_described_item_survives_a_file(tmp_path: Path) -> None:
     """Saved and read again by pystac, its bands mean the same."""
-    item = complete_items(bare_item(DAY), headers=lambda _, k: header_at(DOCUMENTED[k].metres)).items
+    item = complete_items(
+        bare_item(DAY), headers=lambda _, k: header_at(DOCUMENTED[k].metres)
+    ).items
     pystac.ItemCollection([item]).save_object(str(tmp_path / "items.json"))
     [again] = pystac.ItemCollection.from_file(str(tmp_path / "items.json"))
     for key in DAY:

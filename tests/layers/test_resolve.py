@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from constellr_stac.errors import UnknownLayerWarning
-from constellr_stac.layers import describe
+from constellr_stac.layers.describe import complete_items
 from constellr_stac.layers.resolve import available_bands, resolve_bands
 from layer_files import DAY, DOCUMENTED, NIGHT, VNIR_METRES, bare_item
 
@@ -276,5 +276,5 @@ def test_every_name_there_is_finds_a_band_and_describing_changes_no_answer(
             assert place is None or place[0] in scene
     for sources in found.values():
         assert any(sources)
-    assert resolved(describe(items).items, *names) == found
+    assert resolved(complete_items(items).items, *names) == found
     assert {re.sub(r"\W.*", "", name) for name in found} <= set(available_bands(items))

@@ -19,6 +19,7 @@ import shapely
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
+from area_files import KINDS
 from constellr_stac import (
     APIConnectionError,
     APIError,
@@ -51,7 +52,6 @@ from constellr_stac.orders import (
 from constellr_stac.orders.geometry import geojson_of
 from constellr_stac.sandbox import Fault
 from ordering import FIELD, TODAY, batches_sent, client_of, new_name, open_sandbox, wish
-from test_orders_files import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

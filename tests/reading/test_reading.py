@@ -29,9 +29,10 @@ from stackstac.raster_spec import RasterSpec
 
 import constellr_stac
 from constellr_stac import AssetReadError, Signer, StackstacReader
+from constellr_stac._process import STATE
 from constellr_stac.errors import SceneLeftEmptyWarning
 from constellr_stac.reading.asset_ref import AssetRef
-from constellr_stac.reading.prefetch import HEAD_BYTES, Fetcher, forget_fetchers
+from constellr_stac.reading.prefetch import HEAD_BYTES, Fetcher
 from constellr_stac.reading.resolver import AssetResolver
 from constellr_stac.sandbox import Fault, Sandbox
 from real_scenes import found, signed_in, truth
@@ -95,7 +96,7 @@ def test_a_scene_under_a_mebibyte_is_one_request(sandbox: Sandbox) -> None:
 
 @ENGINES
 def test_the_scenes_of_a_chunk_are_fetched_together(
-    make: Callable[..., Sandbox], engine: str
+    make: Callable[..., Sandbox], engine: Any
 ) -> None:
     """On one thread, 15 scenes take about as long as one."""
     sandbox = make(latency=1)
@@ -189,7 +190,7 @@ def test_a_reader_does_not_wait_for_a_place_in_the_line(sandbox: Sandbox) -> Non
 @ENGINES
 @pytest.mark.parametrize("presigned", [False, True], ids=["s3", "presigned"])
 def test_a_cube_outlives_its_urls(
-    make: Callable[..., Sandbox], engine: str, *, presigned: bool
+    make: Callable[..., Sandbox], engine: Any, *, presigned: bool
 ) -> None:
     """URLs that live two seconds serve a compute that lasts longer, and one long after."""
     sandbox = make(presigned=presigned, url_lifetime=timedelta(seconds=2))
@@ -251,7 +252,7 @@ def test_what_a_search_signed_is_used_by_every_cube(make: Callable[..., Sandbox]
 
 
 @ENGINES
-def test_items_that_were_signed_here_are_signed_again(sandbox: Sandbox, engine: str) -> None:
+def test_items_that_were_signed_here_are_signed_again(sandbox: Sandbox, engine: Any) -> None:
     """Where the API answers with ``s3://`` hrefs, what ``sign`` made of them outlives itself."""
     items = Signer(expires_in=timedelta(minutes=1)).sign(found(sandbox)[:2])
     cube = constellr_stac.load(items, ["lst"], geobox=GRID, chunks={"time": 1}, engine=engine)
@@ -261,7 +262,7 @@ def test_items_that_were_signed_here_are_signed_again(sandbox: Sandbox, engine: 
     sandbox.clear_requests()
     assert_true(cube.compute())
     assert sum("/items/" in each.path for each in sandbox.requests) == 2
-    forget_fetchers()  # as in another process
+    STATE.clear("fetcher")  # as in another process
     assert_true(cloudpickle.loads(packed).compute())
 
 
@@ -291,7 +292,7 @@ def test_an_older_search_does_not_bring_back_what_has_ended(make: Callable[..., 
 
 @ENGINES
 def test_plain_engines_hold_no_signature_and_outlive_them(
-    make: Callable[..., Sandbox], engine: str
+    make: Callable[..., Sandbox], engine: Any
 ) -> None:
     """With ``stable()``, plain graphs have no signature, equal keys, and read when it has ended."""
     sandbox = make(presigned=True, url_lifetime=timedelta(seconds=2))
@@ -368,7 +369,7 @@ def test_credentials_that_rotate_between_chunks_are_noticed(
 
 @ENGINES
 def test_a_token_revoked_in_the_middle_is_renewed(
-    make: Callable[..., Sandbox], engine: str
+    make: Callable[..., Sandbox], engine: Any
 ) -> None:
     """The items that are left can still be asked for, with one new token."""
     sandbox = make(presigned=True)
@@ -442,7 +443,7 @@ def test_a_pause_may_be_asked_for_as_a_date(sandbox: Sandbox) -> None:
 )  # fmt: skip
 @ENGINES
 def test_a_lasting_failure_names_item_asset_and_cause(
-    sandbox: Sandbox, fault: Fault, words: str, engine: str
+    sandbox: Sandbox, fault: Fault, words: str, engine: Any
 ) -> None:
     """Tried a bounded number of times, then an error without a signature."""
     cube = cube_of(sandbox, 1, engine=engine)
@@ -457,7 +458,7 @@ def test_a_lasting_failure_names_item_asset_and_cause(
 
 @ENGINES
 def test_a_scene_that_cannot_be_read_is_left_empty_on_request(
-    sandbox: Sandbox, engine: str
+    sandbox: Sandbox, engine: Any
 ) -> None:
     """The others are whole, and one warning names it."""
     bad = found(sandbox)[1].id
@@ -472,7 +473,7 @@ def test_a_scene_that_cannot_be_read_is_left_empty_on_request(
 
 @ENGINES
 def test_a_scene_that_cannot_be_read_does_not_have_to_tell_the_grid(
-    sandbox: Sandbox, engine: str
+    sandbox: Sandbox, engine: Any
 ) -> None:
     """Left empty on request, it is another scene of the area whose header is read."""
     items = found(sandbox)[:3]
@@ -492,7 +493,7 @@ def test_a_scene_that_cannot_be_read_does_not_have_to_tell_the_grid(
 
 
 @ENGINES
-def test_each_cube_warns_of_its_own_empty_scenes(sandbox: Sandbox, engine: str) -> None:
+def test_each_cube_warns_of_its_own_empty_scenes(sandbox: Sandbox, engine: Any) -> None:
     """What was told of one cube is told of the next, too."""
     items = found(sandbox)[:2]
     sandbox.delete(f"LA harbor+port/{items[1].id}/lst.tiff")
@@ -589,7 +590,7 @@ def test_a_credential_will_do_to_read_with(
     assert constellr_stac.describe(items, auth=me).without_grid == 0
     assert len(constellr_stac.download(items, tmp_path, assets="lst", auth=me).written) == 1
     with pytest.raises(TypeError, match="not a str"):
-        constellr_stac.load(items, ["lst"], geobox=GRID, auth="k3y")
+        constellr_stac.load(items, ["lst"], geobox=GRID, auth="k3y")  # type: ignore[call-overload]
 
 
 def test_the_scheme_of_an_href_may_be_in_capitals(sandbox: Sandbox) -> None:
@@ -650,7 +651,7 @@ def long_item(sandbox: Sandbox, content: bytes) -> pystac.Item:
 
 @ENGINES
 def test_a_long_file_whole_is_two_requests(
-    sandbox: Sandbox, long_file: tuple[bytes, Any], engine: str
+    sandbox: Sandbox, long_file: tuple[bytes, Any], engine: Any
 ) -> None:
     """Its beginning, and the rest at once."""
     content, kelvin = long_file
@@ -691,7 +692,7 @@ def test_parts_of_a_long_file_are_fetched_side_by_side(
 
 @ENGINES
 def test_a_window_of_a_long_file_reads_its_blocks(
-    sandbox: Sandbox, long_file: tuple[bytes, Any], engine: str
+    sandbox: Sandbox, long_file: tuple[bytes, Any], engine: Any
 ) -> None:
     """A chunk far inside costs the beginning and the blocks it touches."""
     content, kelvin = long_file
@@ -708,7 +709,7 @@ def test_a_window_of_a_long_file_reads_its_blocks(
 
 @ENGINES
 def test_chunks_of_whole_blocks_read_each_block_once(
-    sandbox: Sandbox, long_file: tuple[bytes, Any], engine: str
+    sandbox: Sandbox, long_file: tuple[bytes, Any], engine: Any
 ) -> None:
     """Where nothing is resampled, no neighbour of a window is read: the file comes once in all."""
     content, kelvin = long_file
@@ -726,7 +727,7 @@ def test_chunks_of_whole_blocks_read_each_block_once(
 
 
 @pytest.mark.parametrize("resampling", ["lanczos", "average"])
-def test_a_kernel_reaches_as_far_as_it_needs(tmp_path: Path, resampling: str) -> None:
+def test_a_kernel_reaches_as_far_as_it_needs(tmp_path: Path, resampling: Any) -> None:
     """A coarse cube of a long file without overviews is the same in small chunks as in one."""
     path = tmp_path / "lst.tiff"
     numbers = np.random.default_rng(2).integers(27000, 33000, (1536, 1536), dtype="uint16")
@@ -879,19 +880,19 @@ def test_a_part_of_another_place_is_not_taken_for_pixels(
 
 def test_urls_that_have_ended_are_not_kept_for_ever() -> None:
     """A process that searches for days keeps what it can still use."""
-    locations = AssetResolver()
+    resolver = AssetResolver()
 
     def remember(number: int, signed_at: Any) -> None:
         href = f"https://b.example/{number}?X-Amz-Signature=1f&X-Amz-Expires=60&X-Amz-Date="
         item = pystac.Item(str(number), None, None, signed_at, {}, collection="c")
         item.add_asset("lst", pystac.Asset(f"{href}{signed_at:%Y%m%dT%H%M%SZ}"))
-        locations.remember(item)
+        resolver.remember(item)
 
     now = datetime.now(UTC)
     for number in range(5000):
         remember(number, now if number % 10 == 0 else now - timedelta(hours=1))
-    assert {("c", str(number)) for number in range(0, 5000, 10)} <= locations._items.keys()
-    assert len(locations._items) < 2000
+    assert {("c", str(number)) for number in range(0, 5000, 10)} <= resolver._items.keys()
+    assert len(resolver._items) < 2000
 
 
 def test_a_failed_fetch_is_not_kept(sandbox: Sandbox) -> None:
@@ -924,7 +925,7 @@ def test_a_fetcher_is_shared_by_a_process_and_not_with_its_children(sandbox: San
 @ENGINES
 @pytest.mark.parametrize("presigned", [False, True])
 def test_a_cube_is_read_on_in_a_forked_child(
-    make: Callable[..., Sandbox], engine: str, *, presigned: bool
+    make: Callable[..., Sandbox], engine: Any, *, presigned: bool
 ) -> None:
     """The threads and connections of the parent, which has read already, are not waited for."""
     cube = cube_of(make(presigned=presigned), 3, engine=engine)

@@ -100,7 +100,9 @@ def test_wrong_secret_is_refused(swift: Swift) -> None:
 def test_server_ends_with_its_owner(tmp_path: Path) -> None:
     """A test run that is killed leaves no server behind."""
     owner = subprocess.Popen(
-        [sys.executable, "-c", OWNER, tmp_path], stdout=subprocess.PIPE, cwd=Path(__file__).parents[1]
+        [sys.executable, "-c", OWNER, tmp_path],
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[1],
     )
     with owner:
         assert owner.stdout is not None

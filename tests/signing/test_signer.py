@@ -325,7 +325,7 @@ def test_half_of_the_life_is_left(steps: list[int], asked: int) -> None:
     for step in steps:
         clock.go(seconds=step)
         signer.sign(HREF)
-        (now_issued,) = signer._signatures._issued.values()
+        (now_issued,) = signer._presigner._issued.values()
         if now_issued is not issued:
             assert issued is None or clock.now - signed_at >= timedelta(seconds=asked // 2 - 1)
             issued, signed_at = now_issued, clock.now
@@ -503,7 +503,7 @@ def test_memory_is_bounded() -> None:
     hrefs = [f"s3://scenes/{number}" for number in range(50_100)]
     urls = signer.sign(hrefs)
     assert len(set(urls)) == len(hrefs)
-    assert len(signer._signatures._issued) == 50_000
+    assert len(signer._presigner._issued) == 50_000
     assert signer.sign(hrefs[-1]) == urls[-1]
 
 

@@ -14,16 +14,19 @@ import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 from urllib.parse import urlsplit
 
 from constellr_stac import config as settings
-from constellr_stac._pushed import PushedValues, push_hint
+from constellr_stac._process import STATE
+from constellr_stac._pushed import push_hint
 from constellr_stac._secret import Secret
 from constellr_stac.errors import AuthenticationError, CredentialsNotFoundError, MissingExtraError
 
+if TYPE_CHECKING:
+    from constellr_stac._pushed import PushedValue
+
 __all__ = [
-    "PUSHED",
     "VARIABLES",
     "ApiKey",
     "Credential",
@@ -33,6 +36,7 @@ __all__ = [
     "default_credential",
     "forget_credential",
     "own_credential",
+    "pushed_credential",
     "store_credential",
 ]
 
@@ -131,10 +135,6 @@ class Token(Credential):
         return _jwt_time(Secret(self.value), "iat")
 
 
-PUSHED: PushedValues[Credential] = PushedValues()
-"""What :func:`constellr_stac.share_credentials` lends this process, by the API's origin."""
-
-
 VARIABLES = ("CONSTELLR_API_KEY", "CONSTELLR_USERNAME", "CONSTELLR_PASSWORD", "CONSTELLR_TOKEN")
 """The environment variables that a credential is found in."""
 
@@ -162,8 +162,13 @@ def default_credential(
     """
     if explicit is not None:
         return explicit
-    loan = PUSHED.of(settings.origin(settings.api_url(base_url)))
-    return (None if loan is None else loan.get()) or own_credential(base_url=base_url)
+    pushed = pushed_credential(settings.api_url(base_url))
+    return (None if pushed is None else pushed.get()) or own_credential(base_url=base_url)
+
+
+def pushed_credential(base_url: str) -> PushedValue[Credential] | None:
+    """Return what :func:`constellr_stac.share_credentials` pushes to this process for an API."""
+    return STATE.pushed(("api", settings.origin(base_url)))
 
 
 def own_credential(*, base_url: str | None = None, left_behind: bool = False) -> Credential:
@@ -176,9 +181,9 @@ def own_credential(*, base_url: str | None = None, left_behind: bool = False) ->
         CredentialsNotFoundError: There is none; the message lists every place looked at.
     """
     url = settings.api_url(base_url)
-    lent = "the client does not answer" if PUSHED.of(settings.origin(url)) else "nothing"
+    pushed = "the client does not answer" if pushed_credential(url) else "nothing"
     looked = ["given in code: it does not travel between processes"] * left_behind
-    looked.append(f"lent by constellr_stac.share_credentials: {lent}")
+    looked.append(f"pushed by constellr_stac.share_credentials: {pushed}")
     for find in (_from_environment, _from_netrc, _from_keyring):
         found = find(url, looked)
         if found is not None:

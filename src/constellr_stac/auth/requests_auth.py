@@ -1,12 +1,10 @@
-"""The credential enters a request here, and only a request to the API's own origin.
+"""The one place where a credential is added to a request, and only to the API's own origin.
 
-:class:`ConstellrAuth` adds it, renews it and answers a 401; the request modifier and the
-session hand requests to it. Nothing else in the package touches a token.
+:class:`ConstellrAuth` adds it, renews it and answers a 401; request modifiers and sessions use it.
 """
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias, cast
@@ -16,36 +14,44 @@ import requests
 from requests.auth import AuthBase
 from requests.utils import rewind_body
 
+from constellr_stac._process import STATE
 from constellr_stac._refresh import utc_now
 from constellr_stac._secret import Secret
 from constellr_stac.config import api_url, origin
 from constellr_stac.errors import APIError, AuthenticationError
 
-from .credentials import PUSHED, VARIABLES, ApiKey, Credential, Password, Token, own_credential
-from .session import TIMEOUT, retrying
+from .credentials import (
+    VARIABLES,
+    ApiKey,
+    Credential,
+    Password,
+    Token,
+    own_credential,
+    pushed_credential,
+)
+from .session import CREDENTIAL_HEADERS
 from .token import token_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from constellr_stac._pushed import PushedValue
 
     RequestModifier: TypeAlias = Callable[[requests.Request], requests.Request | None]
 
-__all__ = ["ConstellrAuth", "api_session", "make_request_modifier", "request_modifier"]
+__all__ = ["ConstellrAuth", "as_auth", "make_request_modifier", "request_modifier"]
 
 _UNAUTHORIZED = 401
-_HEADERS = ("Authorization", "X-Api-Key")
 
 
 class ConstellrAuth(AuthBase):
-    """Adds the credential to requests that go to the API, and to no others.
+    """Adds the credential to requests to the API, and to no others.
 
-    Plugs into everything that takes a ``requests`` auth object. A password is exchanged for a
-    token at ``POST /token``, once for the whole process however many threads ask; the token is
-    renewed before it ends. A 401 renews it and sends the request a second time, never a third.
+    Works wherever a ``requests`` auth object does. A password is exchanged for a token at
+    ``POST /token``, once for the whole process however many threads ask; the token is renewed
+    before it expires. A 401 renews it and re-sends the request once.
 
-    It pickles without the credential: where it is unpickled, a credential is looked for again.
+    It pickles without the credential; one is looked up again where it is unpickled.
 
     Args:
         credential: An :class:`ApiKey`, :class:`Password` or :class:`Token`; by default what
@@ -100,10 +106,10 @@ class ConstellrAuth(AuthBase):
         Raises:
             CredentialsNotFoundError: There is none.
         """
-        loan = self._loan()
-        lent = None if loan is None else loan.get()  # each time: its lender replaces it
-        if lent is not None:
-            return lent
+        pushed = self._pushed()
+        value = None if pushed is None else pushed.get()  # each time: the client replaces it
+        if value is not None:
+            return value
         if self._found is None:
             self._found = own_credential(base_url=self.base_url, left_behind=self._left_behind)
         return self._found
@@ -142,16 +148,16 @@ class ConstellrAuth(AuthBase):
     def discard(self, refused: Token) -> bool:
         """Drop a token that was refused, and say whether there can be another.
 
-        One that was lent to this process is replaced by its lender, which may take a moment.
+        A pushed one is replaced by the dask client, which may take a moment.
         """
-        loan, credential = self._loan(), self.credential
+        pushed, credential = self._pushed(), self.credential
         if isinstance(credential, Password):
             token_of(self.base_url, credential).discard(refused)
             return True
-        return loan is not None and loan.other_than(refused) is not None
+        return pushed is not None and pushed.other_than(refused) is not None
 
     def own(self) -> Self:
-        """Return the same with a credential that was not lent to this process: to lend it on.
+        """Return the same with this process's own credential, to share it with workers.
 
         Raises:
             CredentialsNotFoundError: There is none.
@@ -185,8 +191,8 @@ class ConstellrAuth(AuthBase):
         self._explicit = self._found = None
         self._left_behind = state["left_behind"]
 
-    def _loan(self) -> PushedValue[Credential] | None:
-        return PUSHED.of(origin(self.base_url)) if self._explicit is None else None
+    def _pushed(self) -> PushedValue[Credential] | None:
+        return pushed_credential(self.base_url) if self._explicit is None else None
 
     def _header(self) -> _Header:
         token = self.token()
@@ -211,7 +217,7 @@ class ConstellrAuth(AuthBase):
         where = response.headers.get("Location", "")
         if response.is_redirect and not self.covers(urljoin(response.url, where)):
             # requests takes Authorization off here, X-Api-Key not.
-            for name in _HEADERS:
+            for name in CREDENTIAL_HEADERS:
                 request.headers.pop(name, None)
         if response.status_code != _UNAUTHORIZED or not self.covers(request.url or ""):
             return response
@@ -249,6 +255,30 @@ class ConstellrAuth(AuthBase):
         return cast("AuthenticationError", error)
 
 
+def as_auth(
+    auth: ConstellrAuth | Credential | None = None, *, base_url: str | None = None
+) -> ConstellrAuth:
+    """Return ``auth`` as a :class:`ConstellrAuth`.
+
+    Args:
+        auth: One, or a credential for one; by default the credential that
+            :func:`default_credential` finds.
+
+    Keyword Args:
+        base_url: The API; default ``auth``'s, else ``CONSTELLR_API_URL``.
+
+    Raises:
+        TypeError: ``auth`` is neither.
+        ValueError: ``auth`` is for another API than ``base_url``.
+    """
+    if not isinstance(auth, ConstellrAuth):
+        return ConstellrAuth(auth, base_url=base_url)
+    if base_url is not None and api_url(base_url) != auth.base_url:
+        msg = f"auth is for {auth.base_url}, and its credential is not sent to {base_url}."
+        raise ValueError(msg)
+    return auth
+
+
 def request_modifier(request: requests.Request) -> requests.Request | None:
     """Add the credential to a request: for ``pystac_client.Client.open(request_modifier=...)``.
 
@@ -257,7 +287,9 @@ def request_modifier(request: requests.Request) -> requests.Request | None:
     are read each time, so that a corrected password or another account is noticed.
     """
     variables = tuple(Secret(os.environ.get(name, "")) for name in VARIABLES)
-    return make_request_modifier(_default_auth(api_url(), variables))(request)
+    url = api_url()
+    auth = STATE.shared("auth", (url, variables), lambda: ConstellrAuth(base_url=url))
+    return make_request_modifier(auth)(request)
 
 
 def make_request_modifier(auth: ConstellrAuth) -> RequestModifier:
@@ -275,52 +307,6 @@ def make_request_modifier(auth: ConstellrAuth) -> RequestModifier:
         return request
 
     return modify
-
-
-def api_session(auth: ConstellrAuth, *, retry_posts_to: Iterable[str] = ()) -> requests.Session:
-    """Return a session for the API: authenticated, with timeouts, patient with reads.
-
-    GETs are tried again, with growing pauses and honouring ``Retry-After`` up to a minute, when
-    the connection drops or the answer is 429, 502, 503 or 504. Nothing else is, but for POSTs
-    to URLs that begin with one of ``retry_posts_to`` (searches only read).
-
-    Args:
-        auth: Adds the credential to what goes to the API.
-
-    Keyword Args:
-        retry_posts_to: URL prefixes whose POSTs change nothing on the server.
-    """
-    return _ApiSession(auth, retry_posts_to)
-
-
-class _ApiSession(requests.Session):
-    """A session whose credential never crosses a redirect to another origin."""
-
-    def __init__(self, auth: ConstellrAuth, retry_posts_to: Iterable[str]) -> None:
-        super().__init__()
-        self.auth = auth
-        self._covers = auth.covers
-        reads = retrying("GET", "HEAD", "OPTIONS")
-        self.mount("https://", reads)
-        self.mount("http://", reads)
-        for prefix in retry_posts_to:
-            self.mount(prefix, retrying("GET", "HEAD", "OPTIONS", "POST"))
-
-    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
-        """Send with a timeout, where none is given: a server that hangs is an error."""
-        if kwargs.get("timeout") is None:
-            kwargs["timeout"] = TIMEOUT
-        return super().send(request, **kwargs)
-
-    def rebuild_auth(
-        self,
-        prepared_request: requests.PreparedRequest,
-        response: requests.Response,  # noqa: ARG002
-    ) -> None:
-        """Keep the credential on the API's origin; ``.netrc`` has no say in it."""
-        if not self._covers(prepared_request.url or ""):
-            for name in _HEADERS:
-                prepared_request.headers.pop(name, None)
 
 
 class _Look:
@@ -344,8 +330,3 @@ class _Header(NamedTuple):
     name: str
     value: Secret
     token: Token | None
-
-
-@functools.lru_cache(maxsize=16)
-def _default_auth(base_url: str, _variables: tuple[Secret, ...]) -> ConstellrAuth:
-    return ConstellrAuth(base_url=base_url)

@@ -1,35 +1,100 @@
-"""How requests reach the API: how long to wait, and what to try again."""
+"""How requests reach the API: timeouts, retries, and one mapping of failures to our errors."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import requests
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import InvalidHeader
+from urllib3.exceptions import HTTPError, InvalidHeader
 from urllib3.util import Retry
 
+from constellr_stac._text import redact_url
+from constellr_stac.errors import APIConnectionError, APIError, ConstellrError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from urllib3.response import BaseHTTPResponse
 
-__all__ = ["TIMEOUT", "cause_of", "retrying", "without_frames"]
+    from .requests_auth import ConstellrAuth
+
+__all__ = [
+    "CREDENTIAL_HEADERS",
+    "TIMEOUT",
+    "api_session",
+    "cause_of",
+    "checked",
+    "connection_errors",
+    "retrying",
+    "without_frames",
+]
 
 E = TypeVar("E", bound=BaseException)
 
 TIMEOUT = (10.0, 60.0)
-"""Seconds to wait for a connection, and between two bytes of an answer."""
+"""Seconds to wait for a connection, and between two bytes of a response."""
+
+CREDENTIAL_HEADERS = ("Authorization", "X-Api-Key")
+"""The headers that hold a credential."""
 
 _LONGEST_PAUSE = 60.0
 _DEEPEST = 10
 
 
-def retrying(*methods: str) -> HTTPAdapter:
-    """Return an adapter that tries ``methods`` again, up to four times with growing pauses.
+def api_session(auth: ConstellrAuth, *, retry_posts_to: Iterable[str] = ()) -> requests.Session:
+    """Return an authenticated session for the API, with timeouts and retries.
 
-    That is after a dropped connection, and after 429, 502, 503 and 504, honouring
-    ``Retry-After`` up to a minute. A connection that could not be made is tried again whatever
-    the method: nothing was sent.
+    GETs are retried, with growing pauses and honouring ``Retry-After`` up to a minute, after a
+    dropped connection and after 429, 502, 503 and 504. POSTs are not, except to URLs that begin
+    with one of ``retry_posts_to`` (a search only reads).
+
+    Args:
+        auth: Adds the credential to requests to the API.
+
+    Keyword Args:
+        retry_posts_to: URL prefixes whose POSTs change nothing on the server.
+    """
+    return _ApiSession(auth, retry_posts_to)
+
+
+class _ApiSession(requests.Session):
+    """A session whose credential never crosses a redirect to another origin."""
+
+    def __init__(self, auth: ConstellrAuth, retry_posts_to: Iterable[str]) -> None:
+        super().__init__()
+        self.auth = auth
+        self._covers = auth.covers
+        reads = retrying("GET", "HEAD", "OPTIONS")
+        self.mount("https://", reads)
+        self.mount("http://", reads)
+        for prefix in retry_posts_to:
+            self.mount(prefix, retrying("GET", "HEAD", "OPTIONS", "POST"))
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        """Send with a default timeout, so that a server that hangs is an error."""
+        if kwargs.get("timeout") is None:
+            kwargs["timeout"] = TIMEOUT
+        return super().send(request, **kwargs)
+
+    def rebuild_auth(
+        self,
+        prepared_request: requests.PreparedRequest,
+        response: requests.Response,  # noqa: ARG002
+    ) -> None:
+        """Remove the credential from a redirect to another origin; ignore ``.netrc``."""
+        if not self._covers(prepared_request.url or ""):
+            for name in CREDENTIAL_HEADERS:
+                prepared_request.headers.pop(name, None)
+
+
+def retrying(*methods: str) -> HTTPAdapter:
+    """Return an adapter that retries ``methods`` up to four times with growing pauses.
+
+    That is after a dropped connection and after 429, 502, 503 and 504, honouring ``Retry-After``
+    up to a minute. A connection that could not be made is retried for all methods, since nothing
+    was sent.
     """
     return HTTPAdapter(
         max_retries=_CappedRetry(
@@ -44,8 +109,47 @@ def retrying(*methods: str) -> HTTPAdapter:
     )
 
 
+@contextmanager
+def connection_errors(method: str, url: str, consequence: str = "") -> Iterator[None]:
+    """Raise :class:`APIConnectionError` for whatever keeps a request from being answered.
+
+    Args:
+        method: The request's method, for the message.
+        url: The requested URL.
+        consequence: What the failure means, to be added to the message.
+
+    Raises:
+        APIConnectionError: The request was not answered. Its cause holds no frames, since those
+            of urllib3 hold headers and bodies.
+    """
+    try:
+        yield
+    except ConstellrError:
+        raise
+    # requests' errors are OSErrors; a redirect to an invalid URL is a ValueError of urllib's.
+    except (OSError, ValueError, HTTPError) as error:
+        if isinstance(error, requests.RequestException):
+            error.request = None  # its body may hold the password, and errors are pickled
+        raise APIConnectionError(
+            f"{method} {redact_url(url)} was not answered ({cause_of(error)}){consequence}. Check "
+            "the network, and that CONSTELLR_API_URL is right.",
+            request_url=url,
+        ) from without_frames(error)
+
+
+def checked(response: requests.Response, *, hint: str | None = None) -> requests.Response:
+    """Return a response with a success status.
+
+    Raises:
+        APIError: The status is another.
+    """
+    if not 200 <= response.status_code < 300:  # noqa: PLR2004 - the success statuses
+        raise APIError.from_response(response, hint=hint)
+    return response
+
+
 def cause_of(error: BaseException) -> str:
-    """Say why there was no answer: the innermost of the errors that requests and urllib3 wrap.
+    """Return the innermost reason of a failure: requests and urllib3 wrap it several times.
 
     Example:
         >>> from requests import ConnectionError
@@ -62,10 +166,10 @@ def cause_of(error: BaseException) -> str:
 
 
 def without_frames(error: E) -> E:
-    """Take the frames out of ``error`` and out of all that it wraps, and return it.
+    """Remove the frames of ``error`` and of all errors it wraps, and return it.
 
-    Those of urllib3 and ``http.client`` hold the header and the body that were being sent, and
-    there are tools that show, or send away, the variables of a traceback.
+    Frames of urllib3 and ``http.client`` hold the headers and the body that were being sent, and
+    some tools show or transmit the variables of a traceback.
     """
     left: list[BaseException] = [error]
     seen: set[int] = set()
@@ -85,11 +189,11 @@ def _wrapped_in(error: BaseException) -> Iterator[BaseException]:
 
 
 class _CappedRetry(Retry):
-    """A server may ask for a pause, but not for an afternoon."""
+    """A retry whose ``Retry-After`` is limited to a minute."""
 
     def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
         try:
             seconds = super().get_retry_after(response)
-        except InvalidHeader:  # fractions of a second, say; what was answered counts all the same
+        except InvalidHeader:  # such as fractions of a second
             return None
         return None if seconds is None else min(seconds, _LONGEST_PAUSE)

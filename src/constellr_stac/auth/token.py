@@ -1,23 +1,23 @@
-"""A password becomes a token at ``POST /token``, once for the whole process.
+"""Exchange a password for a token at ``POST /token``, once for the whole process.
 
-The password leaves the process here and nowhere else.
+The password is sent here and nowhere else.
 """
 
 from __future__ import annotations
 
 import copy
-import threading
 from dataclasses import replace
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 import requests
 
+from constellr_stac._process import STATE
 from constellr_stac._refresh import Refreshing, utc_now
-from constellr_stac.errors import APIConnectionError, APIError, AuthenticationError
+from constellr_stac.errors import APIError, AuthenticationError
 
 from .credentials import Password, Token
-from .session import TIMEOUT, cause_of, retrying, without_frames
+from .session import TIMEOUT, connection_errors, retrying
 
 __all__ = ["forget_token", "token_of"]
 
@@ -27,34 +27,30 @@ _NOTABLE_SKEW = timedelta(seconds=30)
 _UNAUTHORIZED = 401
 _NO_SUCH_PATH = (404, 405)
 
-_tokens: dict[tuple[str, Password], Refreshing[Token]] = {}
-_tokens_lock = threading.Lock()
-
 
 def token_of(base_url: str, password: Password) -> Refreshing[Token]:
-    """Return the token that this process holds for an account: one, whoever asks.
+    """Return this process's token for an account, shared by all who ask.
 
     Args:
         base_url: The API.
         password: The account.
     """
-    key = (base_url, password)
-    with _tokens_lock:
-        if key not in _tokens:
-            _tokens[key] = Refreshing(_Exchange(base_url, password), lambda token: token.expires_at)
-        return _tokens[key]
+
+    def start() -> Refreshing[Token]:
+        return Refreshing(_Exchange(base_url, password), lambda token: token.expires_at)
+
+    return STATE.shared("token", (base_url, password), start)
 
 
 def forget_token(base_url: str, password: Password) -> None:
-    """Keep neither the account's token nor its password in this process."""
-    with _tokens_lock:
-        _tokens.pop((base_url, password), None)
+    """Drop the account's token and password from this process."""
+    STATE.forget("token", (base_url, password))
 
 
 class _Exchange:
-    """``POST /token``: a password becomes a token.
+    """Exchanges a password for a token.
 
-    A refused password is not tried again for half a minute: many tasks with a wrong password
+    A refused password is not tried again for half a minute, since many tasks with a wrong password
     would lock the account.
     """
 
@@ -76,7 +72,7 @@ class _Exchange:
         with requests.Session() as session:
             session.mount("https://", retrying("POST"))
             session.mount("http://", retrying("POST"))
-            try:
+            with connection_errors("POST", self._url):
                 response = session.post(
                     self._url,
                     data={"username": self._password.username, "password": self._password.password},
@@ -85,13 +81,6 @@ class _Exchange:
                     allow_redirects=False,  # or a redirect would carry the password away
                     timeout=TIMEOUT,
                 )
-            except requests.RequestException as error:
-                error.request = None  # its body holds the password, and errors get pickled
-                raise APIConnectionError(
-                    f"POST {self._url} was not answered ({cause_of(error)}). Check the network, "
-                    "and that CONSTELLR_API_URL is right.",
-                    request_url=self._url,
-                ) from without_frames(error)
         return self._token(response)
 
     def _token(self, response: requests.Response) -> Token:
@@ -120,7 +109,7 @@ class _Exchange:
 
 
 def _timed(token: Token, date: str | None) -> Token:
-    """Return ``token`` with its end on this machine's clock, which may be wrong."""
+    """Return ``token`` with its expiry by this machine's clock, which may be wrong."""
     now = utc_now()
     if token.expires_at is None:
         return replace(token, expires_at=now + _TOKEN_LIFE)

@@ -21,7 +21,7 @@ from constellr_stac.cube.load import load
 from constellr_stac.delivery import follow
 from constellr_stac.orders import Order, OrdersClient
 from constellr_stac.plot import demo_figure
-from constellr_stac.reading.asset_ref import reference
+from constellr_stac.reading.asset_ref import asset_ref
 from constellr_stac.reading.http import Transfer
 from constellr_stac.reading.resolver import AssetResolver
 from constellr_stac.sandbox import Sandbox
@@ -170,11 +170,11 @@ def _outlive(items: Iterable[pystac.Item]) -> None:
     time.sleep(max(0.0, (last - utc_now()).total_seconds()))
 
 
-def _expected(items: Iterable[pystac.Item], locations: AssetResolver) -> list[float]:
+def _expected(items: Iterable[pystac.Item], resolver: AssetResolver) -> list[float]:
     """Return the medians that the scenes' metadata state, in the order of time."""
-    transfer = Transfer(locations, 1)
+    transfer = Transfer(resolver, 1)
     documents: list[Any] = []
     for item in sorted(items, key=lambda item: str(item.datetime)):
-        content, _ = transfer.get(reference(item, "metadata"), 0, _LONGEST_DOCUMENT)
+        content, _ = transfer.get(asset_ref(item, "metadata"), 0, _LONGEST_DOCUMENT)
         documents.append(json.loads(content))
     return [float(document["expected"]["median_lst"]) for document in documents]

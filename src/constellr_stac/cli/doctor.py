@@ -41,7 +41,7 @@ _EXTRAS = {
     "files": "zarr",
     "sandbox": "starlette",
 }
-_PACKAGES = ("pystac-client", "odc-stac", "xarray", "dask", "rasterio", "obstore")
+_PACKAGES = ("pystac-client", "odc-stac", "xarray", "dask", "rasterio")
 _NOTABLE_SKEW, _FATAL_SKEW = 30, 900  # seconds; S3 refuses what is signed 15 minutes off
 _ASKS_FOR_A_CREDENTIAL = (401, 403)
 _HEAD = 1024
@@ -155,7 +155,7 @@ def _storage() -> tuple[State, str]:
 
 def _asset() -> tuple[State, str]:
     from constellr_stac.layers.table import layer_of
-    from constellr_stac.reading.asset_ref import reference
+    from constellr_stac.reading.asset_ref import asset_ref
     from constellr_stac.reading.http import Transfer
     from constellr_stac.reading.resolver import AssetResolver
     from constellr_stac.stac.client import open_client
@@ -167,9 +167,9 @@ def _asset() -> tuple[State, str]:
     layers = {key: layer_of(key, asset.href) for key, asset in item.assets.items()}
     data = [key for key, layer in layers.items() if layer is not None and layer.bands]
     key = next(iter([*data, *item.assets]))
-    locations = AssetResolver(auth)
-    locations.remember(item)
-    read, size = Transfer(locations, 1).get(reference(item, key), 0, _HEAD)
+    resolver = AssetResolver(auth)
+    resolver.remember(item)
+    read, size = Transfer(resolver, 1).get(asset_ref(item, key), 0, _HEAD)
     where = redact_url(item.assets[key].href)
     return "ok", f"{len(read):,} of {size:,} bytes of {where} were read"
 

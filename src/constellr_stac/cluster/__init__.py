@@ -1,9 +1,8 @@
 """Dask clusters without secrets in the graph.
 
-:func:`share_credentials` lends credentials to the workers (:mod:`.lending` on the client,
-:mod:`.borrowing` on a worker, :mod:`.parcels` on the way), and :func:`check_workers` proves that
-every worker can read. How a worker's process uses what it was lent is the business of
-:mod:`constellr_stac.auth` and :mod:`constellr_stac.signing.aws`.
+:func:`share_credentials` pushes credentials to the workers (:mod:`.pusher` on the client,
+:mod:`.worker_plugin` on a worker, :mod:`.messages` in between), and :func:`check_workers` tests that
+every worker can read. Both need the extra ``cluster``.
 """
 
 from __future__ import annotations

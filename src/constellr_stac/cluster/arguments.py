@@ -1,28 +1,18 @@
-"""What both functions of this package take: a dask client, and whose credential it is."""
+"""The check of the dask client that both functions take."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
-from constellr_stac.auth.requests_auth import ConstellrAuth
+from constellr_stac.errors import MissingExtraError
 
-if TYPE_CHECKING:
-    from constellr_stac.auth.credentials import Credential
-
-__all__ = ["as_auth", "checked_client"]
-
-
-def as_auth(auth: ConstellrAuth | Credential | Literal[False] | None) -> ConstellrAuth:
-    """Return ``auth`` as an auth object; where there is none, one with a credential found here."""
-    if isinstance(auth, ConstellrAuth):
-        return auth
-    return ConstellrAuth(auth or None)
+__all__ = ["checked_client"]
 
 
 def checked_client(client: Any, function: str) -> Any:
-    """Return ``client`` if it is one whose answers can be waited for here.
+    """Return ``client`` if it is a client that this thread can wait for.
 
-    Its type is ``Any``, since distributed states the types of a part of its methods.
+    Typed ``Any``, since distributed annotates only some of its methods.
 
     Args:
         client: What the user gave.
@@ -31,8 +21,10 @@ def checked_client(client: Any, function: str) -> Any:
     Raises:
         TypeError: It is no client, or this is its event loop.
     """
-    from distributed import Client
-
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise MissingExtraError(function, "cluster") from error
     if not isinstance(client, Client):
         msg = f"Give a distributed.Client, not a {type(client).__name__}."
         raise TypeError(msg)

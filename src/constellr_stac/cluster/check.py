@@ -11,18 +11,17 @@ from dataclasses import dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Literal
 
-import requests
-
 from constellr_stac._text import redact
-from constellr_stac.auth.requests_auth import api_session
-from constellr_stac.cube.plan import as_items
-from constellr_stac.errors import APIError, ConstellrError, WorkerError, WorkerVersionWarning
+from constellr_stac.auth.requests_auth import as_auth
+from constellr_stac.auth.session import api_session, checked, connection_errors
+from constellr_stac.errors import ConstellrError, WorkerError, WorkerVersionWarning
 from constellr_stac.layers.item_bands import asset_bands
-from constellr_stac.reading.asset_ref import AssetRef, reference
+from constellr_stac.reading.asset_ref import AssetRef, asset_ref
 from constellr_stac.reading.prefetch import shared_fetcher
 from constellr_stac.reading.resolver import AssetResolver
+from constellr_stac.stac.items import sorted_items
 
-from .arguments import as_auth, checked_client
+from .arguments import checked_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -39,7 +38,7 @@ __all__ = ["WorkerRow", "WorkerTable", "check_workers"]
 
 _FIRST = 1024  # bytes
 _NOT_THERE = re.compile("(ModuleNotFound|Import|Attribute)Error|No module named")
-_VERSIONS = ("constellr_stac", "gdal", "obstore")
+_VERSIONS = ("constellr_stac", "gdal")
 
 
 @dataclass(frozen=True)
@@ -52,8 +51,6 @@ class WorkerRow:
     """The version of this package; ``None`` where nothing could be run."""
     gdal: str | None = None
     """The version of GDAL that rasterio brings; ``None`` if there is none."""
-    obstore: str | None = None
-    """The version of obstore; ``None`` if there is none."""
     credential: str = ""
     """Where the worker found its credential for the API."""
     read: int = 0
@@ -121,13 +118,13 @@ def check_workers(
 
     Example:
         >>> constellr_stac.check_workers(client, items)  # doctest: +SKIP
-        worker                 constellr_stac  gdal    obstore  credential  ...
-        tcp://10.0.0.7:41155   0.1.0           3.10.3  0.8.2    lent by the dask client  ...
+        worker                 constellr_stac  gdal    credential  ...
+        tcp://10.0.0.7:41155   0.1.0           3.10.3  pushed by the dask client  ...
     """
     waiting = checked_client(client, "check_workers")
-    locations = AssetResolver(as_auth(auth), signer)
-    wanted = None if items is None else _asset(as_items(items))
-    found = waiting.run(probe, locations, wanted, authenticate=auth is not False, on_error="return")
+    resolver = AssetResolver(as_auth(auth or None), signer)
+    wanted = None if items is None else _asset(sorted_items(items))
+    found = waiting.run(probe, resolver, wanted, authenticate=auth is not False, on_error="return")
     table = WorkerTable(_row(worker, found[worker]) for worker in sorted(found))
     if not table:
         raise WorkerError("The cluster has no workers yet: call client.wait_for_workers(1) before.")
@@ -137,26 +134,26 @@ def check_workers(
 
 
 async def probe(
-    locations: AssetResolver, wanted: str | None, *, authenticate: bool
+    resolver: AssetResolver, wanted: str | None, *, authenticate: bool
 ) -> dict[str, Any]:
     """Try on a worker what its tasks will do; waits beside its event loop.
 
     Returns plain values, since another version of this package may be on the other side.
     """
-    return await asyncio.to_thread(_tried, locations, wanted, authenticate=authenticate)
+    return await asyncio.to_thread(_tried, resolver, wanted, authenticate=authenticate)
 
 
-def _tried(locations: AssetResolver, wanted: str | None, *, authenticate: bool) -> dict[str, Any]:
+def _tried(resolver: AssetResolver, wanted: str | None, *, authenticate: bool) -> dict[str, Any]:
     row: dict[str, Any] = _versions()
     began = time.monotonic()
     try:
         if authenticate:
-            row["credential"] = locations.auth.credential.source
-            _ask(locations.auth)
+            row["credential"] = resolver.auth.credential.source
+            _ask(resolver.auth)
         if wanted is not None:
-            file = shared_fetcher(locations).header(AssetRef.parse(wanted), _FIRST)
+            file = shared_fetcher(resolver).header(AssetRef.parse(wanted), _FIRST)
             row["read"] = len(file.head)
-    except (ConstellrError, requests.RequestException) as error:
+    except ConstellrError as error:
         row["problem"] = redact(f"{type(error).__name__}: {error}")
     row["seconds"] = time.monotonic() - began
     return row
@@ -164,17 +161,15 @@ def _tried(locations: AssetResolver, wanted: str | None, *, authenticate: bool) 
 
 def _ask(auth: ConstellrAuth) -> None:
     """Ask the API for its landing page, which takes a valid credential."""
-    with api_session(auth) as session:
-        answer = session.get(f"{auth.base_url}/stac")
-    if not answer.ok:
-        raise APIError.from_response(answer)
+    url = f"{auth.base_url}/stac"
+    with api_session(auth) as session, connection_errors("GET", url):
+        checked(session.get(url))
 
 
 def _versions() -> dict[str, str | None]:
     return {
         "constellr_stac": _version("constellr-stac"),
         "gdal": _gdal(),
-        "obstore": _version("obstore"),
     }
 
 
@@ -198,7 +193,7 @@ def _asset(items: list[pystac.Item]) -> str:
     for item in items:
         for key in item.assets:
             if asset_bands(item, key):
-                return str(reference(item, key))
+                return str(asset_ref(item, key))
     raise ValueError("None of these items has an asset with data: there is nothing to try.")
 
 

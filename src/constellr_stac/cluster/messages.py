@@ -1,7 +1,7 @@
-"""What travels from client to workers: credentials as bytes, masked wherever they are printed.
+"""Credentials on their way from client to workers: bytes that are masked wherever they are printed.
 
-This is the only place that serializes a secret. A parcel goes through the scheduler as data that
-it neither unpacks nor prints, and never into a graph, a plugin or an event.
+This is the only place that serializes a secret. The scheduler stores a message as data that it
+neither unpacks nor prints; it is never part of a graph, a plugin or an event.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from constellr_stac.auth.credentials import ApiKey, Credential, Password, Secret, Token
+from constellr_stac._secret import Secret
+from constellr_stac.auth.credentials import ApiKey, Credential, Password, Token
 from constellr_stac.signing.aws_credentials import StorageCredentials
 
 if TYPE_CHECKING:
@@ -20,15 +21,15 @@ if TYPE_CHECKING:
 __all__ = ["API", "S3", "MaskedBytes", "PushMessage", "Pushable", "decoded", "encoded"]
 
 API, S3 = "api", "s3"
-"""What credentials are for."""
+"""The purposes of credentials."""
 
 Pushable: TypeAlias = Credential | StorageCredentials
 
-_SOURCE = "lent by the dask client, share_credentials"
+_SOURCE = "pushed by the dask client, share_credentials"
 
 
 class MaskedBytes(bytes):
-    """Bytes whose repr is masked, in case a message that holds them is logged."""
+    """Bytes that mask themselves in repr and ``str()``, in case a message is logged."""
 
     __slots__ = ()
 
@@ -40,83 +41,80 @@ class MaskedBytes(bytes):
 
 @dataclass(frozen=True)
 class PushMessage:
-    """One credential on its way, and what a borrower has to know about it."""
+    """One credential, and what a worker has to know about it."""
 
     value: Pushable
     number: int
     """Counts up with each new value, from 1."""
     last: int = 0
-    """The number of a value that was refused without there being another."""
+    """The number of a refused value that could not be replaced."""
     trouble: str = field(default="", compare=False)
-    """Why there is no other, in words for the borrower's message."""
+    """Why it could not be replaced, for the worker's error message."""
 
 
-def encoded(parcels: Mapping[str, PushMessage]) -> MaskedBytes:
-    """Write parcels as bytes, by what they are for."""
+def encoded(messages: Mapping[str, PushMessage]) -> MaskedBytes:
+    """Return messages as bytes, by purpose."""
     written = {
         purpose: {
-            "number": parcel.number,
-            "last": parcel.last,
-            "trouble": parcel.trouble,
-            "value": _written(parcel.value),
+            "number": message.number,
+            "last": message.last,
+            "trouble": message.trouble,
+            "value": _to_json(message.value),
         }
-        for purpose, parcel in parcels.items()
+        for purpose, message in messages.items()
     }
     return MaskedBytes(json.dumps(written).encode())
 
 
 def decoded(content: bytes) -> dict[str, PushMessage]:
-    """Read what :func:`encoded` wrote; the values name the client as their source."""
+    """Return the messages in what :func:`encoded` wrote; their values name the client as source."""
     return {
         purpose: PushMessage(
-            _read(part["value"], part["trouble"]), part["number"], part["last"], part["trouble"]
+            _from_json(part["value"], part["trouble"]),
+            part["number"],
+            part["last"],
+            part["trouble"],
         )
         for purpose, part in json.loads(content).items()
     }
 
 
-def _written(value: Pushable) -> dict[str, Any]:
+def _to_json(value: Pushable) -> dict[str, Any]:
     match value:
         case StorageCredentials():
             return {
                 "access_key_id": value.access_key_id,
                 "secret_access_key": Secret(value.secret_access_key).reveal(),
                 "token": Secret(value.token).reveal() if value.token else None,
-                "expires_at": _time_written(value.expires_at),
+                "expires_at": _iso(value.expires_at),
             }
         case Token():
-            return {
-                "bearer": Secret(value.value).reveal(),
-                "expires_at": _time_written(value.expires_at),
-            }
+            return {"bearer": Secret(value.value).reveal(), "expires_at": _iso(value.expires_at)}
         case ApiKey():
             return {"api_key": Secret(value.key).reveal()}
         case Password():
-            return {
-                "username": value.username,
-                "password": Secret(value.password).reveal(),
-            }
-    msg = f"{type(value).__name__} is not a credential that can be lent."
+            return {"username": value.username, "password": Secret(value.password).reveal()}
+    msg = f"{type(value).__name__} is not a credential that can be shared."
     raise TypeError(msg)
 
 
-def _read(written: dict[str, Any], trouble: str) -> Pushable:
+def _from_json(written: dict[str, Any], trouble: str) -> Pushable:
     source = f"{_SOURCE}; the client has no other: {trouble}" if trouble else _SOURCE
     match written:
         case {"access_key_id": key, "secret_access_key": secret, "token": token}:
-            ends = _time_read(written["expires_at"])
+            ends = _time(written["expires_at"])
             return StorageCredentials(key, secret, token, ends, source=source)
         case {"bearer": bearer, "expires_at": ends}:
-            return Token(bearer, _time_read(ends), source=source)
+            return Token(bearer, _time(ends), source=source)
         case {"api_key": key}:
             return ApiKey(key, source=source)
         case _:
             return Password(written["username"], written["password"], source=source)
 
 
-def _time_written(time: datetime | None) -> str | None:
+def _iso(time: datetime | None) -> str | None:
     return None if time is None else time.isoformat()
 
 
-def _time_read(text: str | None) -> datetime | None:
+def _time(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)

@@ -1,4 +1,4 @@
-"""``share_credentials``: what is lent to a cluster, and for how long."""
+"""``share_credentials``: push credentials to the workers of a dask cluster."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from constellr_stac.auth.credentials import ApiKey
+from constellr_stac.auth.requests_auth import as_auth
 from constellr_stac.config import is_loopback, storage_settings
 from constellr_stac.errors import (
     CredentialsNotSharedWarning,
@@ -19,7 +20,7 @@ from constellr_stac.errors import (
 from constellr_stac.signing.aws import CredentialSource
 from constellr_stac.signing.signer import Signer
 
-from .arguments import as_auth, checked_client
+from .arguments import checked_client
 from .messages import API, S3
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ _ENCRYPTED = {"tls", "wss", "inproc", "gateway"}  # dask-gateway's own protocol 
 
 
 class SharedCredentials:
-    """Credentials that are lent to a cluster, until :meth:`close` or the end of a ``with``."""
+    """Credentials shared with a cluster, until :meth:`close` or the end of a ``with``."""
 
     def __init__(
         self,
@@ -54,23 +55,23 @@ class SharedCredentials:
         name: str,
         api: str | None,
         lent: tuple[str, ...],
-        lender: CredentialPusher,
+        pusher: CredentialPusher,
     ) -> None:
         self.name = name
         """The name of the workers' plugin, for ``client.unregister_worker_plugin``."""
         self.api = api
-        """The API that there is a credential for, or ``None``."""
+        """The API of the credential, or ``None``."""
         self.lent = lent
-        """What the workers have now, in words."""
+        """What the workers have, as text."""
         self._client: Any = client  # whose types are known in part
         self._scheduler: str = cast("Any", client).scheduler.address
-        self._lender = lender
+        self._pusher = pusher
         self._closed = False
 
     def close(self) -> None:
-        """Take the credentials off the workers and the scheduler; twice is fine.
+        """Remove the credentials from workers and scheduler; may be called twice.
 
-        Workers that cannot be reached keep what they have until it ends. In asynchronous code:
+        Workers that cannot be reached keep what they have until it expires. In asynchronous code:
         ``await asyncio.to_thread(shared.close)``.
 
         Raises:
@@ -80,28 +81,28 @@ class SharedCredentials:
             return
         checked_client(self._client, "SharedCredentials.close")
         self._closed = True
-        self._lender.stop()
+        self._pusher.stop()
         if self._client.status not in _GONE:
-            self._take_off(self._client)
+            self._remove_from(self._client)
         elif not self._cluster_ended:
             with contextlib.suppress(OSError, TimeoutError), self._another_client() as client:
                 client.set_metadata([self.name], None)
-                self._take_off(client)
+                self._remove_from(client)
 
     @property
     def _cluster_ended(self) -> bool:
-        """Whether the cluster is known to be gone, with all that it was lent."""
+        """Whether the cluster is known to be closed."""
         from distributed import Status
 
         return getattr(self._client.cluster, "status", None) == Status.closed
 
-    def _take_off(self, client: Any) -> None:
+    def _remove_from(self, client: Any) -> None:
         try:
             client.unregister_worker_plugin(self.name)
         except (ValueError, KeyError):
-            pass  # it was taken off by its name before, or a worker never took it
+            pass  # it was removed by its name before, or a worker never had it
         except (OSError, TimeoutError):
-            # One worker cannot be reached: do not leave out the others.
+            # One worker cannot be reached: reach the others.
             message = {"op": "plugin-remove", "name": self.name}
             client.sync(
                 client.scheduler.broadcast,
@@ -112,7 +113,7 @@ class SharedCredentials:
             )
 
     def _another_client(self) -> Any:
-        """Return a client for the last errand of one that was closed too early."""
+        """Return another client, since this one was closed before :meth:`close`."""
         from distributed import Client
 
         return Client(
@@ -145,38 +146,39 @@ def share_credentials(
     *,
     send_credential: bool = False,
 ) -> SharedCredentials:
-    """Lend credentials to every worker of a dask cluster, those that come later too.
+    """Share credentials with all workers of a dask cluster, also with those that join later.
 
     Workers get bearer tokens and temporary AWS session credentials, which this process replaces
-    before they end, as long as it lives; a password never leaves it. On a worker they come
-    before what the worker's own environment holds. No secret is in a graph, in a task, in what
-    the scheduler shows or dumps, or in a log.
+    before they expire, as long as it lives; a password never leaves it. On a worker they take
+    precedence over its own environment. No secret is in a graph, in a task, in a log, or in what
+    the scheduler shows or dumps.
 
     Args:
         client: A :class:`distributed.Client`. In asynchronous code:
             ``await asyncio.to_thread(share_credentials, client)``.
         auth: Whose token it is: a :class:`ConstellrAuth`, or a credential; by default the
-            credential that :func:`default_credential` finds here. ``False`` lends none.
+            credential that :func:`default_credential` finds here. ``False`` shares none.
         aws: AWS credentials for ``s3://`` hrefs: a :class:`Signer` that has them, or what its
             ``credentials=`` takes. By default what ``AWS_ACCESS_KEY_ID`` or ``AWS_PROFILE``
             name in this environment, if they are set and the credentials are temporary; a
-            machine's own role is not lent to others unasked. ``False`` lends none.
+            machine's own role is not shared unasked. ``False`` shares none.
 
     Keyword Args:
-        send_credential: Send the password or API key itself, and AWS keys that do not end. The
-            workers then renew their tokens themselves, also when this process is gone. Whoever
-            may use the scheduler can read them. An API key can be lent in no other way.
+        send_credential: Send the password or API key itself, and AWS keys that do not expire. The
+            workers then renew their tokens themselves, also when this process has ended. Whoever
+            may use the scheduler can read them. An API key cannot be shared otherwise.
 
     Returns:
-        A value to close, or to use in a ``with``, when the workers need the credentials no more.
+        An object to close, or to use in a ``with``, when the workers no longer need them.
 
     Raises:
         AuthenticationError: The password was refused.
         CredentialsNotFoundError: There is no credential for the API.
         SigningError: The AWS credentials asked for cannot be had.
         TypeError: ``client`` is not a client that can wait.
-        ValueError: There is nothing to lend, or only what takes ``send_credential=True``.
-        WorkerError: The workers do not take it.
+        ValueError: There is nothing to share, or only what needs ``send_credential=True``.
+        WorkerError: The workers do not accept them.
+        MissingExtraError: dask.distributed is not installed.
 
     Example:
         >>> import constellr_stac
@@ -189,36 +191,38 @@ def share_credentials(
     from .worker_plugin import CredentialPlugin
 
     _warn_if_unencrypted([waiting.scheduler.address, *waiting.scheduler_info()["workers"]])
-    offers: dict[str, CredentialFeed] = {}
-    lent: list[str] = []
+    feeds: dict[str, CredentialFeed] = {}
+    shared_names: list[str] = []
     api = None
     if auth is not False:
-        own = as_auth(auth).own()
+        own = as_auth(auth or None).own()
         api = own.base_url
-        offers[API] = _api_offer(own, send_credential=send_credential)
-        lent.append(f"{type(offers[API].parcel.value).__name__} for {api}")
-    s3 = _s3_offer(aws, send_credential=send_credential)
-    where = {} if api is None else {"CONSTELLR_API_URL": api}
+        feeds[API] = _api_feed(own, send_credential=send_credential)
+        shared_names.append(f"{type(feeds[API].message.value).__name__} for {api}")
+    s3 = _s3_feed(aws, send_credential=send_credential)
+    variables = {} if api is None else {"CONSTELLR_API_URL": api}
     if s3 is not None:
-        offers[S3] = s3
-        lent.append("AWS credentials")
+        feeds[S3] = s3
+        shared_names.append("AWS credentials")
         store = aws.settings if isinstance(aws, Signer) else storage_settings()
-        where |= {"AWS_REGION": store.region, "AWS_ENDPOINT_URL_S3": store.endpoint or ""}
-    if not offers:
-        raise ValueError("There is nothing to lend: auth=False, and no AWS credentials.")
+        variables |= {"AWS_REGION": store.region, "AWS_ENDPOINT_URL_S3": store.endpoint or ""}
+    if not feeds:
+        raise ValueError("There is nothing to share: auth=False, and no AWS credentials.")
     name = f"constellr-credentials-{uuid.uuid4().hex[:8]}"
-    lender = CredentialPusher(client, name, offers)
-    shared = SharedCredentials(client, name, api, tuple(lent), lender)
+    pusher = CredentialPusher(client, name, feeds)
+    shared = SharedCredentials(client, name, api, tuple(shared_names), pusher)
     try:
-        lender.start()
-        waiting.register_plugin(CredentialPlugin(name, api=api, s3=S3 in offers, where=where))
+        pusher.start()
+        waiting.register_plugin(
+            CredentialPlugin(name, api=api, s3=S3 in feeds, variables=variables)
+        )
     except BaseException as error:
         shared.close()
         if not isinstance(error, Exception):
             raise
         raise WorkerError(
-            f"The cluster does not take the credentials: {type(error).__name__}: {error}. "
-            "constellr_stac.check_workers(client) says which of them lack what."
+            f"The cluster does not accept the credentials: {type(error).__name__}: {error}. "
+            "constellr_stac.check_workers(client) says which workers lack what."
         ) from error
     return shared
 
@@ -227,32 +231,32 @@ def _warn_if_unencrypted(addresses: Iterable[str]) -> None:
     bare = [address for address in addresses if not _is_private(address)]
     if bare:
         warnings.warn(
-            f"The connection to {bare[0]} is not encrypted: whoever can listen to it will be able "
-            "to read the credentials that are lent. Give the cluster TLS "
-            "(distributed.security.Security), or keep it in a network of its own.",
+            f"The connection to {bare[0]} is not encrypted: whoever can listen to it can "
+            "read the credentials. Give the cluster TLS "
+            "(distributed.security.Security), or keep it in a private network.",
             UnencryptedClusterWarning,
             stacklevel=3,
         )
 
 
 def _is_private(address: str) -> bool:
-    """Say whether nobody can listen to a connection with this address."""
+    """Whether a connection to this address is encrypted or stays on this machine."""
     from distributed.comm.addressing import get_address_host
 
     protocol = address.partition("://")[0]
     return protocol in _ENCRYPTED or is_loopback(get_address_host(address))
 
 
-def _api_offer(own: ConstellrAuth, *, send_credential: bool) -> CredentialFeed:
+def _api_feed(own: ConstellrAuth, *, send_credential: bool) -> CredentialFeed:
     from .pusher import CredentialFeed
 
     if send_credential:
         return CredentialFeed(lambda: own.credential)
     if isinstance(own.credential, ApiKey):
         raise ValueError(  # noqa: TRY004 - the type is right, the choice is not
-            f"An API key ({own.credential.source}) is the credential itself: no token that ends "
-            "can be had for it. share_credentials(client, send_credential=True) sends the key to "
-            "the workers; a user name and password stay here; auth=False lends neither."
+            f"An API key ({own.credential.source}) is the credential itself: there is no "
+            "token for it. share_credentials(client, send_credential=True) sends the key to the "
+            "workers; a user name and password stay here; auth=False shares neither."
         )
 
     def token() -> Token:
@@ -261,7 +265,7 @@ def _api_offer(own: ConstellrAuth, *, send_credential: bool) -> CredentialFeed:
     return CredentialFeed(token, own.discard)
 
 
-def _s3_offer(
+def _s3_feed(
     aws: Signer | Explicit | Literal[False] | None, *, send_credential: bool
 ) -> CredentialFeed | None:
     from .pusher import CredentialFeed
@@ -277,7 +281,7 @@ def _s3_offer(
         found = source.get()
         if found.token is None and not send_credential:
             raise _LongLivedError(
-                f"The AWS credentials ({found.source}) do not end by themselves and stay on this "
+                f"The AWS credentials ({found.source}) do not expire and stay on this "
                 "machine. Give temporary ones (of a role, or of `aws sts get-session-token`), or "
                 "choose send_credential=True; aws=False says that none are needed."
             )
@@ -293,12 +297,9 @@ def _s3_offer(
 
 
 class _LongLivedError(ValueError):
-    """AWS credentials that are good until somebody revokes them."""
+    """AWS credentials that do not expire."""
 
 
 def _source(aws: Signer | Explicit | None) -> CredentialSource:
-    if isinstance(aws, Signer):
-        aws = aws.credentials
-    if not isinstance(aws, CredentialSource):
-        aws = CredentialSource(aws)
-    return aws.own()
+    source = aws.credentials if isinstance(aws, Signer) else CredentialSource(aws)
+    return source.own()

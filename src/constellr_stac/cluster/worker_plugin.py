@@ -1,8 +1,8 @@
-"""The worker's side: a plugin that borrows credentials for the worker's process.
+"""The worker's side: a plugin that receives credentials for the worker's process.
 
-It holds no secret, so that the scheduler may keep it for workers that come later. The
-credentials come from the scheduler when the worker starts and whenever the client says that
-there are new ones. One that is refused is reported as an event: its number, and nothing else.
+It holds no secret, so that the scheduler may keep it for workers that join later. The credentials
+come from the scheduler, when the worker starts and whenever the client announces new ones. A
+refused one is reported by an event that holds its number only.
 """
 
 from __future__ import annotations
@@ -13,19 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 from distributed import Status, WorkerPlugin
 
-from constellr_stac import config as settings
+from constellr_stac._process import STATE
 from constellr_stac._pushed import PushedValue
-from constellr_stac.auth.credentials import PUSHED as PUSHED_API
-from constellr_stac.auth.credentials import Credential, Password
+from constellr_stac.auth.credentials import Password
 from constellr_stac.auth.token import forget_token
-from constellr_stac.reading.prefetch import forget_fetchers
-from constellr_stac.signing.aws_credentials import PURPOSE, StorageCredentials
-from constellr_stac.signing.aws_credentials import PUSHED as PUSHED_S3
+from constellr_stac.config import origin
+from constellr_stac.signing.aws_credentials import PUSHED
 
 from .messages import API, S3, decoded
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Hashable, Mapping
 
     from distributed import Worker
 
@@ -37,41 +35,40 @@ _AT_WORK = (Status.running, Status.paused)
 
 
 class CredentialPlugin(WorkerPlugin):
-    """Keeps the loans of one worker.
+    """Keeps the pushed values of one worker.
 
     Args:
-        name: The plugin's name; also that of the message that says there are new values, of
-            the topic of its events, and of what the scheduler keeps.
+        name: The plugin's name; also that of the announcement of new values, of the topic of its
+            events, and of the entry in the scheduler's metadata.
 
     Keyword Args:
-        api: The API that there is a credential for, if there is one.
+        api: The API of the credential, if there is one.
         s3: Whether there are AWS credentials.
-        where: Where the client finds the API and the store, as variables.
+        variables: Where the client finds the API and the store, as environment variables.
     """
 
-    def __init__(self, name: str, *, api: str | None, s3: bool, where: Mapping[str, str]) -> None:
+    def __init__(
+        self, name: str, *, api: str | None, s3: bool, variables: Mapping[str, str]
+    ) -> None:
         self.name = name
         self._api = api
         self._s3 = s3
-        self._where = where
-        self._where_loans: dict[str, PushedValue[str]] = {}
+        self._variables = variables
         self._worker: Worker | None = None
-        self._api_loan: PushedValue[Credential] | None = None
-        self._s3_loan: PushedValue[StorageCredentials] | None = None
+        self._values: dict[Hashable, PushedValue[Any]] = {}
 
     async def setup(self, worker: Worker) -> None:
-        """Borrow, before the worker gets its first task."""
+        """Receive the credentials before the worker gets its first task."""
         self._worker = worker
-        for name, value in self._where.items():
-            loan = self._where_loans[name] = PushedValue[str](lambda _number: None)
-            loan.put(1, value)
-            settings.PUSHED.add(name, loan)
+        for name, value in self._variables.items():
+            self._values["variable", name] = pushed = PushedValue[str](lambda _number: None)
+            pushed.put(1, value)
         if self._api is not None:
-            self._api_loan = PushedValue(_Report(worker, self.name, API))
-            PUSHED_API.add(settings.origin(self._api), self._api_loan)
+            self._values[self._api_key] = PushedValue(_Report(worker, self.name, API))
         if self._s3:
-            self._s3_loan = PushedValue(_Report(worker, self.name, S3))
-            PUSHED_S3.add(PURPOSE, self._s3_loan)
+            self._values[PUSHED] = PushedValue(_Report(worker, self.name, S3))
+        for purpose, value in self._values.items():
+            STATE.add_pushed(purpose, value)
         worker.handlers[self.name] = self.look
         try:
             await self.look()
@@ -80,45 +77,42 @@ class CredentialPlugin(WorkerPlugin):
             _log.warning("The scheduler gave no credentials (%s).", type(error).__name__)
 
     async def teardown(self, worker: Worker) -> None:
-        """Take the credentials off this process, and what was made with them."""
+        """Remove the credentials from this process, and what was made with them."""
         worker.handlers.pop(self.name, None)
         self._worker = None
-        for name, loan in self._where_loans.items():
-            settings.PUSHED.remove(name, loan)
-        if self._api is not None and self._api_loan is not None:
-            held = self._api_loan.held
-            PUSHED_API.remove(settings.origin(self._api), self._api_loan)
-            if isinstance(held, Password):
-                forget_token(self._api, held)
-        if self._s3_loan is not None:
-            PUSHED_S3.remove(PURPOSE, self._s3_loan)
-        forget_fetchers()
-        if worker.status in _AT_WORK:  # so it is the plugin that goes, not the worker
+        api = self._values.get(self._api_key)
+        held = None if api is None else api.held
+        for purpose, value in self._values.items():
+            STATE.remove_pushed(purpose, value)
+        if self._api is not None and isinstance(held, Password):
+            forget_token(self._api, held)
+        STATE.clear("fetcher")
+        if worker.status in _AT_WORK:  # the plugin is removed, not the worker closed
             worker.log_event(self.name, {"removed": True})
             with contextlib.suppress(OSError, TimeoutError):
-                # The client may be gone, and with it the one who would do this.
+                # The client may be gone, which would do this.
                 await worker.scheduler.set_metadata(keys=[self.name], value=None)
 
     async def look(self) -> str:
-        """Take what the scheduler keeps for its workers now."""
+        """Take the values that the scheduler has for its workers now."""
         if self._worker is None:
             return "gone"
         kept: dict[str, Any] | None = await self._worker.scheduler.get_metadata(
             keys=[self.name], default=None
         )
-        parcels = decoded(bytes(kept["encoded"])) if kept else {}
-        for parcel in parcels.values():
-            if isinstance(parcel.value, StorageCredentials):
-                loan: Any = self._s3_loan
-            else:
-                loan = self._api_loan
-            if loan is not None:
-                loan.put(parcel.number, parcel.value, last=parcel.last)
+        for purpose, message in (decoded(bytes(kept["encoded"])) if kept else {}).items():
+            value = self._values.get(PUSHED if purpose == S3 else self._api_key)
+            if value is not None:
+                value.put(message.number, message.value, last=message.last)
         return "OK"
+
+    @property
+    def _api_key(self) -> Hashable:
+        return "api", origin(self._api or "")
 
 
 class _Report:
-    """Tells the client which value was refused: an event, from any thread."""
+    """Tells the client which value was refused, by an event; callable from any thread."""
 
     def __init__(self, worker: Worker, topic: str, purpose: str) -> None:
         self._worker, self._topic, self._purpose = worker, topic, purpose

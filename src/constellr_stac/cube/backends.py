@@ -1,4 +1,4 @@
-"""A plan carried out: by odc-stac, or by stackstac. Both give the same variables."""
+"""Build a plan's variables with odc-loader or stackstac; both give the same values."""
 
 from __future__ import annotations
 
@@ -19,43 +19,52 @@ from odc.loader import (
 )
 
 from constellr_stac.errors import MissingExtraError
-from constellr_stac.reading.asset_ref import reference
 from constellr_stac.reading.odc import OdcDriver, band_metadata, coding_of
-from constellr_stac.reading.raster import fill_of, output_dtype
 from constellr_stac.reading.stackstac import StackstacReader
 
-from .mosaic import uppermost
-from .plan import Plan, time_of
+from .mosaic import first_valid
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Mapping, Sequence
 
     from odc.geo.geobox import GeoBox
     from odc.geo.geom import BoundingBox
 
     from constellr_stac.layers.band import Band
-    from constellr_stac.layers.resolve import BandSelection
 
-__all__ = ["ENGINES"]
+    from .arguments import Engine
+    from .plan import Plan, Variable
+    from .scene import Scene
+
+__all__ = ["build"]
+
+
+def build(plan: Plan) -> xr.Dataset:
+    """Return the plan's variables, lazy, with dims (time, y, x).
+
+    Raises:
+        MissingExtraError: The engine is not installed.
+        ValueError: The engine cannot use the grid.
+    """
+    return _BACKENDS[plan.engine](plan)
 
 
 def _odc_cube(plan: Plan) -> xr.Dataset:
-    """Build the variables with odc-loader, which odc-stac is made of.
-
-    What odc-stac would add, finding out what items mean, the plan has done already.
-    """
+    """Build the variables with odc-loader, the part of odc-stac below its parsing of items."""
     metadata = {
-        name: band_metadata(selection.band, raw=plan.raw)
-        for name, selection in plan.selections.items()
+        name: band_metadata(variable.band, raw=plan.raw)
+        for name, variable in plan.variables.items()
     }
-    locations = plan.fetcher.locations
-    driver = OdcDriver(auth=locations.auth, signer=locations.signer, errors=plan.errors)
+    resampling = {name: variable.resampling for name, variable in plan.variables.items()}
+    resolver = plan.fetcher.resolver
+    driver = OdcDriver(auth=resolver.auth, signer=resolver.signer, errors=plan.errors)
+    driver.cube = plan.token
     tiles = GeoboxTiles(plan.geobox, (plan.chunks["y"], plan.chunks["x"]))
     return chunked_load(
-        resolve_load_cfg(metadata, dict(plan.resampling)),
+        resolve_load_cfg(metadata, resampling),
         RasterGroupMetadata({(name, 1): band for name, band in metadata.items()}),
-        [_sources(plan, number, metadata) for number in range(len(plan.items))],
-        _tiles_of_steps(plan, tiles),
+        [_sources(scene, metadata) for scene in plan.scenes],
+        _scenes_by_tile(plan, tiles),
         tiles,
         [time.item() for time in np.array(plan.times, "datetime64[us]")],
         driver.capture_env() | {"coding": _coding(plan)},
@@ -65,56 +74,48 @@ def _odc_cube(plan: Plan) -> xr.Dataset:
 
 
 def _coding(plan: Plan) -> str:
-    """Return what tells two readings of the same files apart: part of each task's key."""
-    return str(
-        tokenize(
-            [
-                [None if source is None else coding_of(source.band) for source in selection.sources]
-                for selection in plan.selections.values()
-            ]
-        )
-    )
+    """Return what distinguishes two readings of the same files, as a part of each task's key."""
+    codings = [
+        [
+            coding_of(scene.bands[name].band) if name in scene.bands else None
+            for name in plan.variables
+        ]
+        for scene in plan.scenes
+    ]
+    return str(tokenize(codings))
 
 
-def _sources(
-    plan: Plan, number: int, metadata: Mapping[str, RasterBandMetadata]
-) -> dict[str, RasterSource]:
+def _sources(scene: Scene, metadata: Mapping[str, RasterBandMetadata]) -> dict[str, RasterSource]:
     """Return what is read of a scene, by variable."""
-    sources = {}
-    for name, selection in plan.selections.items():
-        source = selection.sources[number]
-        if source is not None:
-            uri = str(reference(plan.items[number], source.asset_key))
-            sources[name] = RasterSource(
-                uri,
-                source.band.index,
-                meta=metadata[name],
-                driver_data=(uri, source.band, plan.presumed_grid(number, name)),
-            )
-    return sources
+    return {
+        name: RasterSource(
+            uri := str(own.ref),
+            own.band.index,
+            meta=metadata[name],
+            driver_data=(uri, own.band, own.presumed_grid),
+        )
+        for name, own in scene.bands.items()
+    }
 
 
-def _tiles_of_steps(plan: Plan, tiles: GeoboxTiles) -> dict[tuple[int, int, int], list[int]]:
-    """Say which scenes each chunk needs: by step, row and column."""
+def _scenes_by_tile(plan: Plan, tiles: GeoboxTiles) -> dict[tuple[int, int, int], list[int]]:
+    """Return which scenes each chunk needs, by step, row and column."""
     touched: dict[Hashable, list[tuple[int, int]]] = {}
     needed: dict[tuple[int, int, int], list[int]] = {}
-    for step, numbers in enumerate(plan.steps):
-        for number in numbers:
-            place = plan.place(number)
+    number = 0
+    for step, scenes in enumerate(plan.steps):
+        for scene in scenes:
+            place = scene.place
             if place not in touched:
-                touched[place] = list(tiles.tiles(plan.outline(number)))
+                touched[place] = list(tiles.tiles(scene.outline(plan.geobox)))
             for row, column in touched[place]:
                 needed.setdefault((step, row, column), []).append(number)
+            number += 1
     return needed
 
 
 def _stackstac_cube(plan: Plan) -> xr.Dataset:
-    """Build the variables with stackstac, one virtual single-band asset each.
-
-    Raises:
-        MissingExtraError: The extra ``stackstac`` is not installed.
-        ValueError: The grid is one that stackstac cannot describe.
-    """
+    """Build the variables with stackstac, one virtual single-band asset each."""
     try:
         import stackstac as library
     except ImportError as error:
@@ -125,10 +126,11 @@ def _stackstac_cube(plan: Plan) -> xr.Dataset:
     if epsg is None or not geobox.axis_aligned or geobox.resolution.y > 0:
         msg = "stackstac needs a north-up grid with an EPSG code; use engine='odc' for this one."
         raise ValueError(msg)
-    plan.fetcher.report_anew()
+    plan.fetcher.reset_warnings()
+    boxes = _boxes(plan)
     variables = {
-        name: _stacked(library, plan, name, selection, epsg)
-        for name, selection in plan.selections.items()
+        name: _stacked(library, plan, variable, boxes, epsg)
+        for name, variable in plan.variables.items()
     }
     coordinates = xr_coords(geobox)
     coordinates["time"] = xr.DataArray(np.array(plan.times, "datetime64[ns]"), dims=("time",))
@@ -140,30 +142,35 @@ def _stackstac_cube(plan: Plan) -> xr.Dataset:
 
 
 def _stacked(
-    library: Any, plan: Plan, name: str, selection: BandSelection, epsg: int
+    library: Any,
+    plan: Plan,
+    variable: Variable,
+    boxes: Mapping[Hashable, BoundingBox],
+    epsg: int,
 ) -> tuple[tuple[str, ...], Any, dict[str, Any]]:
     """Return dims, data and attributes of one variable."""
     from rasterio.enums import Resampling
 
-    dtype = np.dtype(output_dtype(selection.band, raw=plan.raw))
-    fill = dtype.type(fill_of(selection.band, raw=plan.raw))
-    box, boxes = plan.geobox.boundingbox, _boxes(plan)
-    present: list[int] = []
+    dtype, fill = variable.dtype, variable.dtype.type(variable.fill)
+    grid_box = plan.geobox.boundingbox
+    lengths: list[int] = []
     items: list[dict[str, Any]] = []
     bands: dict[str, Band] = {}
     presumed: dict[str, GeoBox] = {}
-    for number in (number for step in plan.steps for number in step):
-        source = selection.sources[number]
-        if source is None or not _touch(boxes[number], box):
-            continue  # stackstac would drop the scene, and with it the time step
-        href = str(reference(plan.items[number], source.asset_key))
-        present.append(number)
-        items.append(_stackstac_item(plan, number, boxes[number], href, epsg))
-        if source.band != selection.band:
-            bands[href] = source.band
-        if (grid := plan.presumed_grid(number, name)) is not None:
-            presumed[href] = grid
-    metadata = band_metadata(selection.band, raw=plan.raw)
+    for step in plan.steps:
+        count = len(items)
+        for scene in step:
+            own, box = scene.bands.get(variable.name), boxes[scene.place]
+            if own is None or not _touch(box, grid_box):
+                continue  # stackstac would drop the scene, and with it the time step
+            href = str(own.ref)
+            items.append(_stackstac_item(scene, box, href, epsg))
+            if own.band != variable.band:
+                bands[href] = own.band
+            if own.presumed_grid is not None:
+                presumed[href] = own.presumed_grid
+        lengths.append(len(items) - count)
+    metadata = band_metadata(variable.band, raw=plan.raw)
     attributes = {**metadata.attrs, "nodata": metadata.nodata}
     dims = ("time", *plan.geobox.dimensions)
     if not items:
@@ -173,9 +180,9 @@ def _stacked(
         assets=["file"],
         epsg=epsg,
         resolution=(abs(plan.geobox.resolution.x), abs(plan.geobox.resolution.y)),
-        bounds=tuple(box),
+        bounds=tuple(grid_box),
         snap_bounds=False,
-        resampling=Resampling[plan.resampling[name]],
+        resampling=Resampling[variable.resampling],
         chunksize=(plan.chunks["time"], 1, plan.chunks["y"], plan.chunks["x"]),
         dtype=dtype,
         fill_value=fill,
@@ -187,24 +194,22 @@ def _stacked(
         reader=functools.partial(
             StackstacReader,
             fetcher=plan.fetcher,
-            band=selection.band,
+            band=variable.band,
             bands=bands,
             presumed=presumed,
             errors=plan.errors,
+            cube=plan.token,
         ),
     )
-    return dims, _in_steps(stacked.data[:, 0], present, plan, fill), attributes
+    return dims, _in_steps(stacked.data[:, 0], lengths, plan, fill), attributes
 
 
-def _boxes(plan: Plan) -> list[BoundingBox]:
-    """Return where each scene is, in the grid's CRS."""
-    known: dict[Hashable, BoundingBox] = {}
-    boxes = []
-    for number in range(len(plan.items)):
-        place = plan.place(number)
-        if place not in known:
-            known[place] = plan.outline(number).boundingbox
-        boxes.append(known[place])
+def _boxes(plan: Plan) -> dict[Hashable, BoundingBox]:
+    """Return where the scenes of each place are, in the grid's CRS."""
+    boxes: dict[Hashable, BoundingBox] = {}
+    for scene in plan.scenes:
+        if scene.place not in boxes:
+            boxes[scene.place] = scene.outline(plan.geobox).boundingbox
     return boxes
 
 
@@ -218,26 +223,23 @@ def _touch(one: BoundingBox, other: BoundingBox) -> bool:
 
 
 def _empty(plan: Plan, dtype: np.dtype[Any], fill: Any) -> Any:
-    """Return a variable none of whose scenes lie on the grid: dims (time, y, x)."""
+    """Return a variable none of whose scenes lie on the grid, dims (time, y, x)."""
     import dask.array as da
 
     chunks = tuple(plan.chunks[name] for name in ("time", "y", "x"))
     return da.full((len(plan.steps), *plan.geobox.shape), fill, dtype=dtype, chunks=chunks)
 
 
-def _stackstac_item(
-    plan: Plan, number: int, box: BoundingBox, href: str, epsg: int
-) -> dict[str, Any]:
-    """Describe one file of a scene in the words that stackstac reads."""
-    item = plan.items[number]
+def _stackstac_item(scene: Scene, box: BoundingBox, href: str, epsg: int) -> dict[str, Any]:
+    """Return one file of a scene as the item that stackstac reads."""
     return {
-        "id": item.id,
+        "id": scene.item.id,
         "type": "Feature",
         "stac_version": "1.0.0",
         "collection": "cube",
         "bbox": [-180.0, -90.0, 180.0, 90.0],
         "geometry": None,
-        "properties": {"datetime": time_of(item).isoformat()},
+        "properties": {"datetime": scene.time.isoformat()},
         "links": [],
         "assets": {
             "file": {"href": href, "type": "image/tiff", "proj:epsg": epsg, "proj:bbox": list(box)}
@@ -245,27 +247,28 @@ def _stackstac_item(
     }
 
 
-def _in_steps(layers: Any, present: Sequence[int], plan: Plan, fill: Any) -> Any:
-    """Put scenes into their time steps, the first one uppermost, as odc-stac does.
+def _in_steps(layers: Any, lengths: Sequence[int], plan: Plan, fill: Any) -> Any:
+    """Join scenes to their time steps, the first one uppermost, as odc-stac does.
 
     Args:
         layers: The scenes that have the variable, dims (scene, y, x), step by step.
-        present: Their numbers in the plan.
-        plan: Knows the steps.
-        fill: What stands where there is no scene.
+        lengths: How many of them each step has.
+        plan: Knows the chunks.
+        fill: The value where there is no scene.
     """
     import dask.array as da
 
-    if plan.steps == tuple((number,) for number in present):
+    if all(length == 1 for length in lengths):
         return layers
-    there = set(present)
-    lengths = np.array([len(there.intersection(step)) for step in plan.steps])
-    if not all(lengths):
+    counts = np.array(lengths)
+    if not all(counts):
         nothing = da.full_like(layers[:1], fill)
-        places = np.insert(np.arange(len(layers)), np.cumsum(lengths)[lengths == 0], len(layers))
-        layers, lengths = da.concatenate([layers, nothing])[places], np.maximum(lengths, 1)
-    return uppermost(layers, lengths.tolist(), fill, plan.chunks["time"])
+        places = np.insert(np.arange(len(layers)), np.cumsum(counts)[counts == 0], len(layers))
+        layers, counts = da.concatenate([layers, nothing])[places], np.maximum(counts, 1)
+    return first_valid(layers, counts.tolist(), fill, plan.chunks["time"])
 
 
-ENGINES = {"odc": _odc_cube, "stackstac": _stackstac_cube}
-"""The engines by name: each takes a plan and gives its variables."""
+_BACKENDS: dict[Engine, Callable[[Plan], xr.Dataset]] = {
+    "odc": _odc_cube,
+    "stackstac": _stackstac_cube,
+}

@@ -10,7 +10,7 @@ import html
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 import xarray as xr
@@ -24,11 +24,14 @@ from constellr_stac.auth.token import token_of
 from constellr_stac.errors import ConstellrError
 from constellr_stac.layers.table import layer_of
 from constellr_stac.reading.prefetch import HEAD_BYTES, MAX_BYTES, Fetcher
+from constellr_stac.reading.raster import name_of
 from constellr_stac.signing.s3_url import is_s3
 
 from .graph_reads import reads_of
-from .grid import fits, name_of, native_grids
-from .load import make_recipe
+from .grid import fits
+from .load import cube_of
+from .own_grids import with_own_grids
+from .plan import make_plan
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
     from constellr_stac.reading.asset_ref import AssetRef
     from constellr_stac.stac.items import Items
 
-    from .grid import Grids
+    from .arguments import LoadArguments
     from .plan import Plan
 
 __all__ = ["Explanation", "explain"]
@@ -118,7 +121,7 @@ class Explanation:
 def explain(
     items_or_cube: Items | xr.Dataset | xr.DataArray,
     bands: str | Sequence[str] | None = None,
-    **arguments: Any,
+    **arguments: Unpack[LoadArguments],
 ) -> Explanation:
     """Tell what computing a cube costs, before it is computed.
 
@@ -147,11 +150,11 @@ def explain(
             msg = "A cube has been loaded already: bands and arguments go with items."
             raise TypeError(msg)
         return _explained(items_or_cube, None)
-    if arguments.pop("group_by_resolution", False):
+    if arguments.pop("group_by_resolution", False):  # type: ignore[typeddict-item]
         msg = "group_by_resolution=True makes several cubes: load them, and explain each."
         raise ValueError(msg)
-    recipe = make_recipe(items_or_cube, bands, **arguments)
-    return _explained(recipe.cube(), recipe.plan)
+    plan = make_plan(items_or_cube, bands, **arguments)
+    return _explained(cube_of(plan), plan)
 
 
 def _explained(cube: xr.Dataset, plan: Plan | None) -> Explanation:
@@ -190,10 +193,10 @@ def _sizes(
 ) -> tuple[dict[AssetRef, int], bool]:
     """Return the size of each file, and whether all are stated rather than like one that is."""
     stated: dict[tuple[str, str, str], int] = {}
-    for item in plan.items if plan else ():
-        for key, asset in item.assets.items():
+    for scene in plan.scenes if plan else ():
+        for key, asset in scene.item.assets.items():
             if (size := asset.extra_fields.get("file:size")) is not None:
-                stated[item.collection_id or "", item.id, key] = int(size)
+                stated[scene.item.collection_id or "", scene.item.id, key] = int(size)
     sizes: dict[AssetRef, int] = {}
     unknown: defaultdict[str, list[AssetRef]] = defaultdict(list)
     for each in sorted(references, key=str):
@@ -232,19 +235,14 @@ def _grids(plan: Plan | None) -> dict[str, tuple[int, bool]]:
     """Count the files on each native grid, and say whether it fits the cube's."""
     if plan is None:
         return {}
-    files = {
-        (number, source.asset_key): (number, name)
-        for name, selection in plan.selections.items()
-        for number, source in enumerate(selection.sources)
-        if source is not None
-    }
-    own: Sequence[Grids] = plan.grids
-    if any(name not in own[number] for number, name in files.values()):
-        lenient = plan.errors == "nan"
-        own, _ = native_grids(plan.items, plan.selections, plan.fetcher, lenient=lenient)
+    scenes = list(plan.scenes)
+    if any(band.grid is None for scene in scenes for band in scene.bands.values()):
+        scenes = with_own_grids(scenes, plan.fetcher, lenient=plan.errors == "nan")
+    files = {band.ref: band.grid for scene in scenes for band in scene.bands.values()}
     grids: dict[str, tuple[int, bool]] = {}
-    for number, variable in files.values():
-        grid = own[number][variable]
+    for grid in files.values():
+        if grid is None:
+            continue
         fitting = fits(grid, plan.geobox)
         name = name_of(grid)
         name += "" if fitting else ", which does not fit the cube's"
@@ -256,8 +254,8 @@ def _valid_share(plan: Plan | None) -> float | None:
     """Return the mean of ``statistics.valid_percent`` where bands state it."""
     shares = [
         band["statistics"]["valid_percent"] / 100
-        for item in (plan.items if plan else ())
-        for asset in item.assets.values()
+        for scene in (plan.scenes if plan else ())
+        for asset in scene.item.assets.values()
         for band in asset.extra_fields.get("bands") or asset.extra_fields.get("raster:bands") or ()
         if "valid_percent" in band.get("statistics", {})
     ]
@@ -266,21 +264,21 @@ def _valid_share(plan: Plan | None) -> float | None:
 
 def _ends(references: Collection[AssetRef], fetcher: Fetcher) -> dict[str, datetime | None]:
     """Say when what is used to read ends, as far as it can be told without asking anyone."""
-    locations = fetcher.locations
+    resolver = fetcher.resolver
     ends: dict[str, datetime | None] = {}
     if any(is_s3(each.href) for each in references):
-        ends["AWS credentials"] = locations.signer.credentials.get().expires_at
+        ends["AWS credentials"] = resolver.signer.credentials.get().expires_at
     if any(each.renewable for each in references):
-        signed = [locations.held(each) for each in references if each.renewable]
+        signed = [resolver.held(each) for each in references if each.renewable]
         known = [end for end in signed if end is not None]
         if known:
             ends["signed URLs (renewed when read)"] = min(known)
         try:
-            credential = locations.auth.credential
+            credential = resolver.auth.credential
         except ConstellrError:
             return ends
         if isinstance(credential, Password):
-            token = token_of(locations.auth.base_url, credential).held
+            token = token_of(resolver.auth.base_url, credential).held
             if token is not None:
                 ends["token (renewed with the password)"] = token.expires_at
         elif isinstance(credential, Token):

@@ -1,4 +1,4 @@
-"""Scenes that make up one time step become one: the first lies uppermost.
+"""Scenes that make up one time step become one: the first lies first_valid.
 
 Clouds are taken out of each scene by its own mask, before another scene is seen through it.
 """
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-__all__ = ["mask_and_join", "uppermost"]
+__all__ = ["first_valid", "mask_and_join"]
 
 _TOGETHER = 4  # scenes are joined in one task, at least; fewer would make more tasks
 
 
-def uppermost(scenes: Any, lengths: Sequence[int], fill: Any, chunk: int) -> Any:
+def first_valid(scenes: Any, lengths: Sequence[int], fill: Any, chunk: int) -> Any:
     """Return, for each step and pixel, the first of the step's scenes that holds something.
 
     A chunk of scenes is joined when it is there, and what comes of it with that of others, so
@@ -102,8 +102,8 @@ def mask_and_join(
     for name, variable in scenes.data_vars.items():
         seen = taken_out(variable, keep)
         fill = np.nan if seen.dtype.kind == "f" else seen.attrs["nodata"]
-        data = uppermost(seen.data, lengths, fill, chunk)
+        data = first_valid(seen.data, lengths, fill, chunk)
         if "flag_values" in variable.attrs:
-            data = da.where(data == fill, uppermost(variable.data, lengths, fill, chunk), data)
+            data = da.where(data == fill, first_valid(variable.data, lengths, fill, chunk), data)
         joined[name] = (seen.dims, data, seen.attrs, seen.encoding)
     return joined

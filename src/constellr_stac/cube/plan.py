@@ -1,275 +1,260 @@
-"""What a cube will be, before any pixel is read: scenes, variables, grid, steps and chunks.
+"""The decisions about a cube, before any pixel is read: scenes, variables, grid, steps, chunks.
 
-:func:`constellr_stac.load` builds it and :func:`constellr_stac.explain` tells about it; the
-engines only carry it out.
+:func:`constellr_stac.load` builds what is planned here, and :func:`constellr_stac.explain` tells
+what it will cost.
 """
 
 from __future__ import annotations
 
+import hashlib
+import sys
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Unpack, get_args
 
 import numpy as np
-from odc.geo.geom import Geometry, unary_union
 from odc.loader import resolve_chunk_shape
-from rasterio.enums import Resampling
+from rasterio.enums import Resampling as RasterioResampling
 
 from constellr_stac.layers.resolve import resolve_bands
-from constellr_stac.reading.asset_ref import reference
 from constellr_stac.reading.prefetch import Fetcher, shared_fetcher
-from constellr_stac.reading.raster import output_dtype
+from constellr_stac.reading.raster import fill_of, output_dtype
 from constellr_stac.reading.resolver import AssetResolver
 from constellr_stac.signing.s3_url import is_s3
-from constellr_stac.stac.items import items_of
+from constellr_stac.stac.items import sorted_items
 
+from .arguments import Bands, Engine, Errors, Units
 from .chunks import apart_chunks, auto_chunks
-from .footprint import box_of, centre_of, footprint
-from .grid import GRID_ARGUMENTS, Grids, cube_grid, native_grids, needs_native_grids
+from .footprint import centre_of
+from .grid import cube_grid, needs_own_grids
+from .mask import CLASSES, classes_of
+from .own_grids import with_own_grids
+from .scene import Scene, scenes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    import pystac
     from odc.geo.geobox import GeoBox
 
     from constellr_stac.auth.credentials import Credential
     from constellr_stac.auth.requests_auth import ConstellrAuth
+    from constellr_stac.layers.band import Band
     from constellr_stac.layers.resolve import BandSelection
-    from constellr_stac.reading.band_source import Errors
     from constellr_stac.signing.signer import Signer
     from constellr_stac.stac.items import Items
 
-__all__ = ["Plan", "as_items", "make_plan"]
+    from .arguments import Chunks, GridArguments, GroupBy, Mask, Resampling
 
-GroupBy = str | None
-Chunks = Literal["auto"] | dict[str, Any] | None
+__all__ = ["Plan", "Variable", "make_plan", "with_mask_bands"]
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One variable of a cube."""
+
+    name: str
+    band: Band
+    """What its numbers mean, as the first scene that has it states it."""
+    resampling: str
+    """How it is brought onto the cube's grid where it does not fit."""
+    dtype: np.dtype[Any]
+    """Of the variable in the cube."""
+    fill: float
+    """The value where there is no data."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A cube to be."""
+    """A cube that is decided on."""
 
-    items: tuple[pystac.Item, ...]
-    """The scenes, in the order of time."""
-    selections: Mapping[str, BandSelection]
-    """The variables, and where each scene keeps them (in the order of ``items``)."""
+    steps: tuple[tuple[Scene, ...], ...]
+    """The time steps, in order, and the scenes of each: the first is uppermost."""
+    variables: Mapping[str, Variable]
     geobox: GeoBox
     """The grid."""
-    grids: tuple[Grids, ...]
-    """The scenes' own grids by variable, as far as they are known."""
-    presumed: frozenset[tuple[int, str]]
-    """Of which scene and variable the grid is that of another scene of the same area."""
-    steps: tuple[tuple[int, ...], ...]
-    """The time steps: the numbers of the scenes that make up each."""
     chunks: Mapping[str, Any]
     """Chunk sizes along time, y and x."""
-    resampling: Mapping[str, str]
-    """How each variable is brought onto the grid, where it does not fit."""
     fetcher: Fetcher
+    engine: Engine
+    classes: tuple[str, ...]
+    """The classes to mask out."""
+    units: Units
     errors: Errors
     raw: bool
 
-    def presumed_grid(self, number: int, name: str) -> GeoBox | None:
-        """Return the grid that a scene's variable was taken to have, if nothing of it said so."""
-        return self.grids[number][name] if (number, name) in self.presumed else None
-
-    def outline(self, number: int) -> Geometry:
-        """Return where a scene is, in the grid's CRS; the whole grid where nothing says it.
-
-        A pixel of margin makes up for corners that items round.
-        """
-        crs, item = self.geobox.crs, self.items[number]
-        shape = item.geometry or _box(item)
-        if crs is None or not (self.grids[number] or shape):
-            return self.geobox.extent
-        # The files' own extents come first: what an item states may be the area asked for.
-        extents = [grid.extent for grid in set(self.grids[number].values())]
-        own = extents or [Geometry(shape, "EPSG:4326")]
-        place = unary_union([each.to_crs(crs, check_and_fix=True) for each in own])
-        if place is None:
-            return self.geobox.extent
-        return place.buffer(max(abs(self.geobox.resolution.x), abs(self.geobox.resolution.y)))
-
-    def place(self, number: int) -> Hashable:
-        """Return what :meth:`outline` depends on; scenes of one area have the same."""
-        return frozenset(self.grids[number].values()) or footprint(self.items[number])
+    @property
+    def scenes(self) -> Iterator[Scene]:
+        """All scenes, step by step."""
+        return (scene for step in self.steps for scene in step)
 
     @property
     def joins(self) -> bool:
-        """Whether a time step is made up of several scenes."""
-        return len(self.steps) < len(self.items)
-
-    def apart(self) -> Plan:
-        """Return the plan of the same cube with a time step for each scene, joined ones together.
-
-        The scenes of a step follow each other, whatever the time between them.
-        """
-        steps = tuple((number,) for step in self.steps for number in step)
-        chunks = apart_chunks(self.chunks, len(steps), len(self.steps), self.itemsize)
-        return replace(self, steps=steps, chunks=chunks)
+        """Whether a time step is made of several scenes."""
+        return any(len(step) > 1 for step in self.steps)
 
     @property
     def itemsize(self) -> int:
-        """Bytes of one pixel, at most."""
-        return _itemsize(self.selections, raw=self.raw)
+        """Bytes of the largest pixel."""
+        return max(variable.dtype.itemsize for variable in self.variables.values())
 
     @property
     def times(self) -> list[np.datetime64]:
         """The time of each step: that of its first scene, UTC."""
-        return [
-            np.datetime64(time_of(self.items[step[0]]).replace(tzinfo=None), "ns")
-            for step in self.steps
-        ]
+        return [step[0].time64 for step in self.steps]
+
+    @property
+    def token(self) -> str:
+        """A name for the cube's sources: equal for equal searches."""
+        digest = hashlib.sha256(repr(self.geobox).encode())
+        for scene in self.scenes:
+            for band in scene.bands.values():
+                digest.update(str(band.ref).encode())
+        return digest.hexdigest()[:16]
+
+    def apart(self) -> Plan:
+        """Return the plan of the same cube with a time step for each scene, in the same order."""
+        steps = tuple((scene,) for scene in self.scenes)
+        chunks = apart_chunks(self.chunks, len(steps), len(self.steps), self.itemsize)
+        return replace(self, steps=steps, chunks=chunks)
 
 
 def make_plan(
     items: Items,
-    bands: str | Sequence[str] | None,
+    bands: Bands = None,
     *,
+    engine: Engine = "odc",
     chunks: Chunks = "auto",
+    mask: Mask = None,
+    units: Units = "K",
+    raw: bool = False,
     groupby: GroupBy = "time",
-    resampling: str | Mapping[str, str] | None = None,
+    resampling: Resampling = None,
+    errors: Errors = "raise",
     auth: ConstellrAuth | Credential | None = None,
     signer: Signer | None = None,
-    errors: Errors = "raise",
-    raw: bool = False,
-    **grid_arguments: Any,
+    **grid: Unpack[GridArguments],
 ) -> Plan:
-    """Decide everything about a cube; see :func:`constellr_stac.load` for the parameters.
-
-    Raises:
-        AssetReadError: The grid had to be read from a file, and could not be.
-        SigningError: There are ``s3://`` hrefs, and no credentials for them on this machine.
-        TypeError: An unknown argument.
-        ValueError: There are no items, no such band, or no such property to group by.
-    """
-    unknown = grid_arguments.keys() - set(GRID_ARGUMENTS)
-    if unknown:
-        raise TypeError(
-            f"load() has no argument {', '.join(sorted(unknown))}; the grid is chosen with "
-            f"{', '.join(GRID_ARGUMENTS)}."
-        )
-    if errors not in ("raise", "nan"):
-        raise ValueError(f'errors= is "raise" or "nan", not {errors!r}.')
-    scenes = as_items(items)
+    """Decide everything about a cube; parameters and errors are those of :func:`load`."""
+    _check_choices(engine, units, errors, raw=raw)
+    classes = classes_of(mask)
+    found = sorted_items(items)
     selections = resolve_bands(
-        scenes, bands, resolution=_metres(grid_arguments.get("resolution")), stacklevel=5
+        found,
+        with_mask_bands(bands, classes),
+        resolution=_metres(grid.get("resolution")),
+        stacklevel=4,
     )
+    variables = _variables(selections, resampling, raw=raw)
     fetcher = shared_fetcher(AssetResolver(auth, signer))
-    for item in scenes:
-        fetcher.locations.remember(item)
-    _check_credentials(scenes, selections, fetcher.locations)
-    open_question = needs_native_grids(**grid_arguments)
-    grids, presumed = native_grids(
-        scenes, selections, fetcher if open_question else None, lenient=errors == "nan"
+    for item in found:
+        fetcher.resolver.remember(item)
+    scenes = scenes_of(found, selections)
+    _check_credentials(scenes, fetcher.resolver)
+    scenes = with_own_grids(
+        scenes, fetcher if needs_own_grids(**grid) else None, lenient=errors == "nan"
     )
-    geobox = cube_grid(scenes, grids, **grid_arguments)
+    geobox = cube_grid(scenes, **grid)
     steps = _steps(scenes, groupby, geobox)
+    itemsize = max(variable.dtype.itemsize for variable in variables.values())
     return Plan(
-        items=tuple(scenes),
-        selections=selections,
-        geobox=geobox,
-        grids=tuple(grids),
-        presumed=presumed,
         steps=steps,
-        chunks=_chunks(chunks, len(steps), geobox, selections, raw=raw),
-        resampling=_resampling(resampling, selections),
+        variables=variables,
+        geobox=geobox,
+        chunks=_chunks(chunks, len(steps), geobox, itemsize),
         fetcher=fetcher,
+        engine=engine,
+        classes=classes,
+        units=units,
         errors=errors,
         raw=raw,
     )
 
 
-def as_items(items: Items) -> list[pystac.Item]:
-    """Return items in the order of time, from whatever holds some.
+def with_mask_bands(bands: Bands, classes: Sequence[str]) -> Bands:
+    """Return ``bands`` with the masks that tell about these classes."""
+    if bands is None or not classes:
+        return bands
+    asked = [bands] if isinstance(bands, str) else list(bands)
+    return list(dict.fromkeys([*asked, *(CLASSES[name] for name in classes)]))
 
-    Args:
-        items: A search, an ItemCollection, an item, a list of items or the dict of one of these.
 
-    Raises:
-        TypeError: It holds something else.
-        ValueError: It holds none, or one without a time.
-    """
-    scenes = items_of(items)
-    if not scenes:
-        msg = (
-            "The search found no items, so there is nothing to load. Look whether the collections "
-            "are spelled right, widen bbox, datetime or filter, or see whether the order has been "
-            "delivered."
-        )
+def _check_choices(engine: str, units: str, errors: str, *, raw: bool) -> None:
+    for name, value, choices in (
+        ("engine", engine, get_args(Engine)),
+        ("units", units, get_args(Units)),
+        ("errors", errors, get_args(Errors)),
+    ):
+        if value not in choices:
+            either = " or ".join(f'"{choice}"' for choice in choices)
+            raise ValueError(f"{name}= is {either}, not {value!r}.")
+    if raw and units != "K":
+        msg = "raw=True gives stored numbers, which have no unit: leave out units=."
         raise ValueError(msg)
-    return sorted(scenes, key=lambda item: (time_of(item), item.id))
 
 
-def time_of(item: pystac.Item) -> datetime:
-    """Return an item's time, aware: its ``datetime``, else the start of its range.
-
-    Raises:
-        ValueError: It has none.
-    """
-    words = item.common_metadata
-    time = item.datetime or words.start_datetime or words.end_datetime
-    if time is None:
-        raise ValueError(f"Item {item.id!r} has no datetime, so it has no place in a cube.")
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
+def _variables(
+    selections: Mapping[str, BandSelection], asked: Resampling, *, raw: bool
+) -> dict[str, Variable]:
+    named = asked if isinstance(asked, Mapping) else {} if asked is None else {"*": asked}
+    if unknown := named.keys() - selections.keys() - {"*"}:
+        raise ValueError(
+            f"resampling= names {', '.join(map(repr, sorted(unknown)))}, which is not loaded; "
+            f"there are {', '.join(selections)}, and '*' for the others."
+        )
+    for method in named.values():
+        if method not in RasterioResampling.__members__:
+            choices = ", ".join(RasterioResampling.__members__)
+            raise ValueError(f"There is no resampling {method!r}; choose {choices}.")
+    return {
+        name: Variable(
+            name,
+            band := selection.band,
+            "nearest" if band.is_mask else named.get(name, named.get("*", band.resampling)),
+            np.dtype(output_dtype(band, raw=raw)),
+            fill_of(band, raw=raw),
+        )
+        for name, selection in selections.items()
+    }
 
 
 def _steps(
-    items: Sequence[pystac.Item], groupby: GroupBy, geobox: GeoBox
-) -> tuple[tuple[int, ...], ...]:
-    """Group the scenes, which are in the order of time, into time steps."""
+    scenes: Sequence[Scene], groupby: GroupBy, geobox: GeoBox
+) -> tuple[tuple[Scene, ...], ...]:
+    """Group the scenes, which are sorted by time, into time steps."""
     key = _group_key(groupby, geobox)
-    groups: dict[Any, list[int]] = {}
-    for number, item in enumerate(items):
-        groups.setdefault(number if groupby in (None, "id") else key(item), []).append(number)
+    groups: dict[Any, list[Scene]] = {}
+    for number, scene in enumerate(scenes):
+        groups.setdefault(number if groupby in (None, "id") else key(scene), []).append(scene)
     return tuple(tuple(group) for group in groups.values())
 
 
-def _box(item: pystac.Item) -> dict[str, Any] | None:
-    """Return an item's bbox as a polygon."""
-    if item.bbox is None:
-        return None
-    west, south, east, north = box_of(item)
-    ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
-    return {"type": "Polygon", "coordinates": [ring]}
-
-
-def _group_key(groupby: GroupBy, geobox: GeoBox) -> Callable[[pystac.Item], Any]:
+def _group_key(groupby: GroupBy, geobox: GeoBox) -> Callable[[Scene], Any]:
     if groupby == "time":
-        return time_of
+        return lambda scene: scene.time
     if groupby == "solar_day":
         centre, _ = centre_of(geobox)
-        # As odc-stac counts: local mean time at the cube's centre, in whole hours.
+        # As odc-stac does: local mean time at the cube's centre, in whole hours.
         shift = timedelta(seconds=int(round(centre / 15) * 3600))
-        return lambda item: (time_of(item) + shift).date()
+        return lambda scene: (scene.time + shift).date()
 
-    def stated(item: pystac.Item) -> Any:
+    def stated(scene: Scene) -> Any:
         try:
-            value = item.properties[str(groupby)]
+            value = scene.item.properties[str(groupby)]
             return value if isinstance(value, Hashable) else repr(value)  # such as a list
         except KeyError:
             msg = (
-                f"Item {item.id!r} has no property {groupby!r} to group scenes by: groupby= is "
-                '"time", "solar_day", "id" or a property that all items have.'
+                f"Item {scene.item.id!r} has no property {groupby!r} to group scenes by: groupby= "
+                'is "time", "solar_day", "id" or a property that all items have.'
             )
             raise ValueError(msg) from None
 
     return stated
 
 
-def _chunks(
-    chunks: Chunks,
-    times: int,
-    geobox: GeoBox,
-    selections: Mapping[str, BandSelection],
-    *,
-    raw: bool,
-) -> Mapping[str, Any]:
-    """Resolve chunk sizes; y and x may go by the names that the grid has for them."""
+def _chunks(chunks: Chunks, times: int, geobox: GeoBox, itemsize: int) -> Mapping[str, Any]:
+    """Resolve chunk sizes; y and x may have the names that the grid gives them."""
     rows, columns = geobox.shape
-    itemsize = _itemsize(selections, raw=raw)
     if chunks == "auto":
         return auto_chunks(times, rows, columns, itemsize)
     if not isinstance(chunks, Mapping | None):
@@ -280,62 +265,28 @@ def _chunks(
     if given.keys() - whole.keys():
         raise ValueError(f"chunks= takes time, y and x, not {sorted(given.keys() - whole.keys())}.")
     if 0 in given.values():
-        raise ValueError(f"A chunk has to hold something: chunks= is {chunks!r}.")
+        raise ValueError(f"chunks= needs sizes of at least 1, not {chunks!r}.")
     sizes = resolve_chunk_shape(times, geobox, whole | given, dtype=f"V{itemsize}")
     return dict(zip(("time", "y", "x"), sizes, strict=True))
-
-
-def _itemsize(selections: Mapping[str, BandSelection], *, raw: bool) -> int:
-    """Return the bytes of the largest pixel."""
-    dtypes = (np.dtype(output_dtype(each.band, raw=raw)) for each in selections.values())
-    return max(dtype.itemsize for dtype in dtypes)
-
-
-def _resampling(
-    asked: str | Mapping[str, str] | None, selections: Mapping[str, BandSelection]
-) -> Mapping[str, str]:
-    named = asked if isinstance(asked, Mapping) else {} if asked is None else {"*": asked}
-    if unknown := named.keys() - selections.keys() - {"*"}:
-        raise ValueError(
-            f"resampling= names {', '.join(map(repr, sorted(unknown)))}, which is not loaded; "
-            f"there are {', '.join(selections)}, and '*' for the others."
-        )
-    for method in named.values():
-        if method not in Resampling.__members__:
-            raise ValueError(
-                f"There is no resampling {method!r}; choose {', '.join(Resampling.__members__)}."
-            )
-    return {
-        name: "nearest"
-        if selection.band.is_mask
-        else named.get(name, named.get("*", selection.band.resampling))
-        for name, selection in selections.items()
-    }
 
 
 def _metres(resolution: Any) -> float | None:
     return float(resolution) if isinstance(resolution, int | float) and resolution >= 1 else None
 
 
-def _check_credentials(
-    items: Sequence[pystac.Item], selections: Mapping[str, BandSelection], locations: AssetResolver
-) -> None:
-    """Find out now that an ``s3://`` href cannot be signed, unless other machines will do it."""
-    if _on_a_cluster():
+def _check_credentials(scenes: Sequence[Scene], resolver: AssetResolver) -> None:
+    """Find out now that an ``s3://`` href cannot be signed, unless dask workers will do it."""
+    if _has_dask_client():
         return
-    for selection in selections.values():
-        for item, source in zip(items, selection.sources, strict=True):
-            if source is not None:
-                named = reference(item, source.asset_key)
-                if is_s3(named.href):
-                    locations.url(named)
-                    return
+    for scene in scenes:
+        for band in scene.bands.values():
+            if is_s3(band.ref.href):
+                resolver.url(band.ref)
+                return
 
 
-def _on_a_cluster() -> bool:
-    """Say whether a dask.distributed client is active, whose workers have their own credentials."""
-    import sys
-
+def _has_dask_client() -> bool:
+    """Whether a dask.distributed client is active, whose workers have credentials of their own."""
     distributed = sys.modules.get("distributed")
     if distributed is None:
         return False

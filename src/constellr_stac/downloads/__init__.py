@@ -108,10 +108,10 @@ def download(
     found = wanted(items, assets, layout)
     if not found.items:
         return Downloaded(folder)
-    locations = AssetResolver(auth, signer)
+    resolver = AssetResolver(auth, signer)
     for one in found.items:
-        locations.remember(one.item)
-    _check_hrefs(found, locations)
+        resolver.remember(one.item)
+    _check_hrefs(found, resolver)
     files = len(found.files)
     try:
         with open_manifest(folder, layout if isinstance(layout, str) else "callable") as manifest:
@@ -119,7 +119,7 @@ def download(
                 found,
                 folder,
                 manifest,
-                Transfer(locations, max_workers),
+                Transfer(resolver, max_workers),
                 display_for(files, wanted=progress),
                 overwrite=overwrite,
                 verify=verify,
@@ -129,6 +129,6 @@ def download(
         raise disk_error(error, Path(error.filename or folder)) from error
 
 
-def _check_hrefs(found: Wanted, locations: AssetResolver) -> None:
+def _check_hrefs(found: Wanted, resolver: AssetResolver) -> None:
     """Sign what is to be signed, and find out before anything is written that it cannot be."""
-    locations.signer.sign_hrefs([file.reference.href for file in found.files])
+    resolver.signer.sign_hrefs([file.reference.href for file in found.files])

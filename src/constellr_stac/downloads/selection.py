@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from constellr_stac.errors import DownloadError
 from constellr_stac.layers.table import layer_of
-from constellr_stac.reading.asset_ref import reference
+from constellr_stac.reading.asset_ref import asset_ref
 from constellr_stac.stac.items import items_of
 
 from .naming import checked, destination, item_document
@@ -162,7 +162,7 @@ def _wanted_item(item: pystac.Item, keys: Sequence[str], layout: Layout) -> Want
     files: dict[tuple[PurePosixPath, AssetRef], list[str]] = {}
     named: dict[str, AssetRef] = {}
     for key in keys:
-        ref = named.setdefault(item.assets[key].href, reference(item, key))
+        ref = named.setdefault(item.assets[key].href, asset_ref(item, key))
         files.setdefault((destination(item, key, layout), ref), []).append(key)
     return WantedItem(
         item,

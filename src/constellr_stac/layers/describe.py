@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pystac
+
+from constellr_stac.stac.items import item_from_dict, items_of, members_of, not_items
 
 from .item_grid import add_grids, grid_groups, item_grid
 from .metadata import add_metadata
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
     from .header import Header
 
-__all__ = ["complete_items", "headers_needed", "items_in"]
+__all__ = ["complete_items", "headers_needed"]
 
 T = TypeVar("T")
 
@@ -107,7 +109,7 @@ def headers_needed(items: Any) -> list[tuple[pystac.Item, str]]:
     """
     return [
         (item, missing[0])
-        for item in items_in(items)
+        for item in items_of(items)
         for keys in grid_groups(item)
         if (missing := [key for key in keys if item_grid(item, key) is None])
     ]
@@ -137,10 +139,10 @@ def _each(items: Any, complete: Callable[[pystac.Item], None], *, copy: bool) ->
         return described
     if isinstance(items, dict):
         return _each_dict(items, complete, copy=copy)
-    if not isinstance(items, Iterable) or isinstance(items, str | bytes):
-        msg = f"An item, an ItemCollection, a STAC dict or a list is needed, not {items!r}."
-        raise TypeError(msg)
-    whole = [_each(item, complete, copy=copy) for item in items]
+    members = items_of(items) if isinstance(items, pystac.Catalog) else members_of(items)
+    if members is None:
+        raise not_items(items)
+    whole = [_each(item, complete, copy=copy) for item in members]
     if not isinstance(items, pystac.ItemCollection):
         return whole
     if not copy:
@@ -151,10 +153,12 @@ def _each(items: Any, complete: Callable[[pystac.Item], None], *, copy: bool) ->
 def _each_dict(
     stac: dict[str, Any], complete: Callable[[pystac.Item], None], *, copy: bool
 ) -> dict[str, Any]:
-    if stac.get("type") == "FeatureCollection":
+    if stac.get("type") not in ("Feature", "FeatureCollection"):
+        raise not_items(stac)
+    if stac["type"] == "FeatureCollection":
         features = _each(stac["features"], complete, copy=copy)
         return {**stac, "features": features} if copy else stac
-    item = _from_dict(stac)
+    item = item_from_dict(stac)
     complete(item)
     whole = item.to_dict(include_self_link=True, transform_hrefs=False)
     if copy:
@@ -162,19 +166,6 @@ def _each_dict(
     stac.clear()
     stac.update(whole)
     return stac
-
-
-def items_in(items: Any) -> list[pystac.Item]:
-    """Return the items in whatever :func:`describe` takes, as pystac has them."""
-    if isinstance(items, dict) and items.get("type") == "FeatureCollection":
-        items = items["features"]
-    several = [items] if isinstance(items, pystac.Item | dict) else items
-    return [_from_dict(item) if isinstance(item, dict) else item for item in several]
-
-
-def _from_dict(item: dict[str, Any]) -> pystac.Item:
-    # Without migration: it would take proj:epsg away.
-    return pystac.Item.from_dict(item, migrate=False)
 
 
 def _by_item(

@@ -13,13 +13,11 @@ from urllib.parse import quote
 
 from pydantic import ValidationError
 from requests.adapters import HTTPAdapter
-from urllib3 import exceptions as urllib3_errors
 
 from constellr_stac._text import redact_url
-from constellr_stac.auth.requests_auth import ConstellrAuth, api_session
-from constellr_stac.auth.session import TIMEOUT, cause_of, without_frames
-from constellr_stac.config import api_url
-from constellr_stac.errors import APIConnectionError, APIError, ConstellrError
+from constellr_stac.auth.requests_auth import as_auth
+from constellr_stac.auth.session import TIMEOUT, api_session, checked, connection_errors
+from constellr_stac.errors import APIError
 
 from .payloads import AreaOfInterest, Order, Record
 
@@ -29,6 +27,8 @@ if TYPE_CHECKING:
     import requests
 
     from constellr_stac.auth.credentials import Credential
+    from constellr_stac.auth.requests_auth import ConstellrAuth
+    from constellr_stac.errors import ConstellrError
 
     R = TypeVar("R", bound=Record)
     V = TypeVar("V")
@@ -44,7 +44,6 @@ __all__ = [
     "path_of",
 ]
 
-_OK = range(200, 300)
 _NO_HINTS: Mapping[int, str] = MappingProxyType({})
 
 
@@ -79,13 +78,8 @@ class ApiClient:
         session: requests.Session | None = None,
         timeout: tuple[float, float] = TIMEOUT,
     ) -> None:
-        if not isinstance(auth, ConstellrAuth):
-            auth = ConstellrAuth(auth, base_url=base_url)
-        elif base_url is not None and api_url(base_url) != auth.base_url:
-            msg = f"The auth is for {auth.base_url}, not for {base_url}."
-            raise ValueError(msg)
-        self.auth = auth
-        self.base_url = auth.base_url
+        self.auth = as_auth(auth, base_url=base_url)
+        self.base_url = self.auth.base_url
         self._timeout = timeout
         self._owned = session is None
         self.session = self._opened() if session is None else self._accepted(session)
@@ -133,17 +127,8 @@ class ApiClient:
         """
         url = self.base_url + path
         kwargs = {"auth": self.auth, "timeout": self._timeout, **kwargs}
-        try:
+        with connection_errors(method, url):
             return self.session.request(method, url, **kwargs)
-        except ConstellrError:
-            raise
-        # requests' own are OSErrors; a redirect that leads nowhere is a ValueError of urllib's.
-        except (OSError, ValueError, urllib3_errors.HTTPError) as error:
-            raise APIConnectionError(
-                f"{method} {url} was not answered ({cause_of(error)}). Check the network, and that "
-                "the API's URL is right.",
-                request_url=url,
-            ) from without_frames(error)
 
     def _told(
         self,
@@ -170,8 +155,7 @@ class ApiClient:
             APIConnectionError: There was none.
         """
         response = self._ask(method, path, **kwargs)
-        if response.status_code not in _OK:
-            raise APIError.from_response(response, hint=hints.get(response.status_code))
+        checked(response, hint=hints.get(response.status_code))
         with about(method, response.url, response.status_code):
             return read(content_of(response) if response.content else None)
 

@@ -1,8 +1,8 @@
-"""What a graph holds instead of a signed URL: a reference, which does not expire.
+"""Stable names of assets, which a graph holds instead of signed URLs.
 
 A reference is an href without its signature, followed by the ids of the collection and the item
-and the key of the asset. It is a string, so that it travels wherever an href does: through
-odc-stac, stackstac and dask. :mod:`constellr_stac.reading.resolver` turns it into a URL that can be read.
+and the key of the asset. As a string it passes through odc-stac, stackstac and dask like an href.
+:mod:`.resolver` turns it into a URL that can be read.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from constellr_stac._text import redact_url
 if TYPE_CHECKING:
     import pystac
 
-__all__ = ["AssetRef", "is_signed", "reference"]
+__all__ = ["AssetRef", "asset_ref", "is_signed"]
 
 _MARK = "#constellr/"
 _SIGNATURES = {"x-amz-signature", "signature", "sig"}
@@ -83,7 +83,7 @@ class AssetRef:
         return f"{self.href}{_MARK}{'/'.join(names)}"
 
 
-def reference(item: pystac.Item, key: str) -> AssetRef:
+def asset_ref(item: pystac.Item, key: str) -> AssetRef:
     """Return the reference of one asset of an item.
 
     The signature of a pre-signed https URL is left out, since the API gives a new one for the

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from rasterio.errors import RasterioError
 
+from constellr_stac._process import STATE
 from constellr_stac.errors import AssetReadError, ResamplingWarning
 
 from .raster import Pixels, name_of, read_pixels
@@ -45,7 +46,8 @@ class BandSource:
         reference: The asset.
         band: Which band of it, and what its numbers mean.
         errors: What to do when it cannot be read.
-        presumed: The grid it was taken to have, where its own header was not read.
+        presumed: The grid it was assumed to have, if its own header was not read.
+        cube: The cube's name; a read starts the fetches of its own cube only.
     """
 
     def __init__(
@@ -53,14 +55,17 @@ class BandSource:
         fetcher: Fetcher,
         reference: AssetRef,
         band: Band,
+        *,
         errors: Errors = "raise",
         presumed: GeoBox | None = None,
+        cube: str = "",
     ) -> None:
         self._fetcher = fetcher.here()
         self._reference = reference
         self._band = band
         self._errors = errors
         self._presumed = presumed
+        self._cube = cube
         self._fetch: Fetch | None = self._fetcher.start(reference)
 
     def begin(self) -> Fetch:
@@ -90,7 +95,7 @@ class BandSource:
         return pixels
 
     def _read(self, geobox: GeoBox, params: RasterLoadParams) -> Pixels:
-        for other in _arrived_here():
+        for other in _arrived(self._cube):
             other.begin()  # so that the scenes of a chunk come together
         fetch = self.begin()
         try:
@@ -111,22 +116,32 @@ class BandSource:
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         vars(self).update(state)
-        with _arriving:
-            _arrived.add(self)
+        STATE.shared("arrived", self._cube, _Arrived).add(self)
 
 
-_arriving = threading.Lock()
-_arrived: weakref.WeakSet[BandSource] = weakref.WeakSet()
+class _Arrived:
+    """The sources of a cube that came from another process and have not begun to fetch."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sources: weakref.WeakSet[BandSource] = weakref.WeakSet()
+
+    def add(self, source: BandSource) -> None:
+        with self._lock:
+            self._sources.add(source)
+
+    def take(self) -> list[BandSource]:
+        """Return all of them, once."""
+        if not self._sources:
+            return []
+        with self._lock:
+            sources = list(self._sources)
+            self._sources.clear()
+        return sources
 
 
-def _arrived_here() -> list[BandSource]:
-    """Return the sources that came from another process, are still needed and were not told."""
-    if not _arrived:
-        return []
-    with _arriving:
-        sources = list(_arrived)
-        _arrived.clear()
-    return sources
+def _arrived(cube: str) -> list[BandSource]:
+    return STATE.shared("arrived", cube, _Arrived).take()
 
 
 def _warn_of_another_grid(own: GeoBox, presumed: GeoBox) -> None:

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from pystac_client import ItemSearch
 
 from constellr_stac.errors import AssetReadError
-from constellr_stac.layers.describe import complete_items
-from constellr_stac.layers.describe import headers_needed, items_in
+from constellr_stac.layers.describe import complete_items, headers_needed
 from constellr_stac.layers.metadata import metadata_asset
+from constellr_stac.stac.items import items_of
 
-from .asset_ref import reference
+from .asset_ref import asset_ref
 from .prefetch import MAX_REQUESTS, shared_fetcher
 from .raster import header_of
 from .resolver import AssetResolver
@@ -110,7 +110,7 @@ def describe(
     elif isinstance(items, Iterator):
         items = list(items)  # they are gone through more than once
     fetcher = shared_fetcher(AssetResolver(auth, signer))
-    documents = _documents(items_in(items), fetcher) if metadata else {}
+    documents = _documents(items_of(items), fetcher) if metadata else {}
 
     def document_of(item: pystac.Item) -> dict[str, Any] | None:
         return documents.get(_name(item))
@@ -149,8 +149,8 @@ def _documents(
 
 
 def _document(item: pystac.Item, key: str, fetcher: Fetcher) -> dict[str, Any]:
-    fetcher.locations.remember(item)
-    named = reference(item, key)
+    fetcher.resolver.remember(item)
+    named = asset_ref(item, key)
     try:
         document = json.loads(fetcher.header(named, _DOCUMENT_BYTES).head)
     except ValueError as error:
@@ -159,8 +159,8 @@ def _document(item: pystac.Item, key: str, fetcher: Fetcher) -> dict[str, Any]:
 
 
 def _header(item: pystac.Item, key: str, fetcher: Fetcher) -> Header:
-    fetcher.locations.remember(item)
-    return header_of(fetcher.header(reference(item, key), _HEADER_BYTES))
+    fetcher.resolver.remember(item)
+    return header_of(fetcher.header(asset_ref(item, key), _HEADER_BYTES))
 
 
 def _together(

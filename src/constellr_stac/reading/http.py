@@ -92,12 +92,12 @@ class Transfer:
     """Brings bytes of assets, over http(s) or from disk. Shared by all threads.
 
     Args:
-        locations: Turns references into URLs, and gets new ones.
+        resolver: Turns references into URLs, and gets new ones.
         connections: How many connections to a host are kept.
     """
 
-    def __init__(self, locations: AssetResolver, connections: int) -> None:
-        self._locations = locations
+    def __init__(self, resolver: AssetResolver, connections: int) -> None:
+        self._locations = resolver
         self._most = connections
         self._connections = Connections(connections)
 

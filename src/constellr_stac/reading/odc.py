@@ -16,7 +16,7 @@ from odc.loader import RasterBandMetadata, RasterGroupMetadata
 from constellr_stac.layers.band import Band
 from constellr_stac.layers.item_bands import asset_bands
 
-from .asset_ref import AssetRef, reference
+from .asset_ref import AssetRef, asset_ref
 from .band_source import BandSource, Errors
 from .prefetch import shared_fetcher
 from .raster import fill_of, output_dtype
@@ -72,14 +72,16 @@ class OdcDriver:
         if errors not in ("raise", "nan"):
             raise ValueError(f'errors= is "raise" or "nan", not {errors!r}.')
         self.fetcher = shared_fetcher(AssetResolver(auth, signer))
-        self.fetcher.report_anew()
+        self.fetcher.reset_warnings()
         self.errors = errors
         self.raw = raw
+        self.cube = ""
+        """The name of the cube that is read; a read starts the fetches of its own cube only."""
 
     @property
     def md_parser(self) -> MDParser:
         """Tells odc-stac what the assets of items are."""
-        return _LayerParser(self.fetcher.locations, raw=self.raw)
+        return _LayerParser(self.fetcher.resolver, raw=self.raw)
 
     @property
     def dask_reader(self) -> None:
@@ -110,7 +112,11 @@ class OdcDriver:
     def open(self, src: RasterSource, ctx: None) -> RasterReader:  # noqa: ARG002 - likewise
         """Begin to fetch a source; does not wait for it."""
         uri, band, *presumed = src.driver_data or (src.uri, Band(src.band, "", "float32"))
-        return _Reader(BandSource(self.fetcher, AssetRef.parse(uri), band, self.errors, *presumed))
+        grid = presumed[0] if presumed else None
+        ref = AssetRef.parse(uri)
+        return _Reader(
+            BandSource(self.fetcher, ref, band, errors=self.errors, presumed=grid, cube=self.cube)
+        )
 
 
 class _Reader:
@@ -171,8 +177,8 @@ def coding_of(band: Band) -> str:
 class _LayerParser:
     """Tells odc-stac what the assets of an item are."""
 
-    def __init__(self, locations: AssetResolver, *, raw: bool) -> None:
-        self._locations = locations
+    def __init__(self, resolver: AssetResolver, *, raw: bool) -> None:
+        self._locations = resolver
         self._raw = raw
 
     def extract(self, md: pystac.Item) -> RasterGroupMetadata:
@@ -195,7 +201,7 @@ class _LayerParser:
         """Return what travels with a source: its reference, and what its numbers mean."""
         key, index = band_key
         self._locations.remember(md)
-        return str(reference(md, key)), asset_bands(md, key)[index - 1]
+        return str(asset_ref(md, key)), asset_bands(md, key)[index - 1]
 
 
 _: type[ReaderDriver] = OdcDriver

@@ -19,6 +19,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from constellr_stac._process import STATE
 from constellr_stac.errors import SceneLeftEmptyWarning
 
 from .http import Transfer
@@ -36,7 +37,6 @@ __all__ = [
     "AssetFile",
     "Fetch",
     "Fetcher",
-    "forget_fetchers",
     "shared_fetcher",
 ]
 
@@ -49,6 +49,7 @@ MAX_REQUESTS = 32
 MAX_BYTES = 256 << 20
 """Bytes held for readers that have not come yet, per process."""
 
+_MOST_FETCHERS = 8
 _WORTH_BRIDGING = 64 << 10  # a gap shorter than this costs less than another round trip
 
 
@@ -106,7 +107,7 @@ class Fetcher:
     It pickles to the fetcher that the other process shares among its tasks.
 
     Args:
-        locations: Turns references into URLs that can be read.
+        resolver: Turns references into URLs that can be read.
 
     Keyword Args:
         max_requests: Requests under way at once.
@@ -115,13 +116,13 @@ class Fetcher:
 
     def __init__(
         self,
-        locations: AssetResolver,
+        resolver: AssetResolver,
         *,
         max_requests: int = MAX_REQUESTS,
         max_bytes: int = MAX_BYTES,
     ) -> None:
-        self.locations = locations
-        self._transfer = Transfer(locations, max_requests)
+        self.resolver = resolver
+        self._transfer = Transfer(resolver, max_requests)
         self._max_requests = max_requests
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
@@ -140,7 +141,7 @@ class Fetcher:
         """
         if self._process == os.getpid():
             return self
-        return shared_fetcher(AssetResolver(self.locations.auth, self.locations.signer))
+        return shared_fetcher(AssetResolver(self.resolver.auth, self.resolver.signer))
 
     def start(self, reference: AssetRef) -> Fetch:
         """Begin to fetch an asset, now or when there is room; never blocks."""
@@ -183,7 +184,7 @@ class Fetcher:
                 del self._live[fetch.reference]
         return self.start(fetch.reference)
 
-    def report_anew(self) -> None:
+    def reset_warnings(self) -> None:
         """Warn again about scenes that stay empty: another cube is being built."""
         with self._lock:
             self._reported.clear()
@@ -198,7 +199,7 @@ class Fetcher:
         warnings.warn(f"Left empty: {error}", SceneLeftEmptyWarning, stacklevel=2)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return shared_fetcher, (self.locations,)
+        return shared_fetcher, (self.resolver,)
 
     def __dask_tokenize__(self) -> str:
         return type(self).__qualname__  # it says how to read, not what
@@ -251,29 +252,15 @@ class Fetcher:
             self._proceed()
 
 
-def shared_fetcher(locations: AssetResolver) -> Fetcher:
+def shared_fetcher(resolver: AssetResolver) -> Fetcher:
     """Return the fetcher that all tasks of this process share.
 
     Args:
-        locations: Those of equal settings share one fetcher, and so its connections, its
-            bounds, its credentials and the items it has asked for again.
+        resolver: Resolvers with equal settings share a fetcher, and so its connections, bounds,
+            credentials and the items it has asked for again.
     """
-    with _sharing:
-        return _shared(locations, os.getpid())
-
-
-def forget_fetchers() -> None:
-    """Keep no fetcher, and none of the signed URLs and credentials it holds, for later tasks."""
-    with _sharing:
-        _shared.cache_clear()
-
-
-_sharing = threading.Lock()
-
-
-@functools.lru_cache(maxsize=8)
-def _shared(locations: AssetResolver, _process: int) -> Fetcher:
-    return Fetcher(locations)
+    key = (resolver, os.getpid())
+    return STATE.shared("fetcher", key, lambda: Fetcher(resolver), most=_MOST_FETCHERS)
 
 
 def _joined(spans: Sequence[tuple[int, int]], at: int, size: int) -> list[tuple[int, int]]:

@@ -21,7 +21,6 @@ from rasterio.io import MemoryFile
 from rasterio.session import DummySession
 
 from constellr_stac.errors import AssetReadError
-from constellr_stac.layers.band import Band
 from constellr_stac.layers.header import FileBand, Header
 
 if TYPE_CHECKING:
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
     from odc.loader.types import RasterReader
+
+    from constellr_stac.layers.band import Band
 
     from .prefetch import AssetFile
 

@@ -14,12 +14,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from urllib3.exceptions import HTTPError
-
 from constellr_stac._refresh import Refreshing, utc_now
-from constellr_stac.auth.requests_auth import ConstellrAuth, api_session
-from constellr_stac.auth.session import cause_of, without_frames
-from constellr_stac.errors import APIConnectionError, APIError, ConstellrError
+from constellr_stac.auth.requests_auth import as_auth
+from constellr_stac.auth.session import api_session, checked, connection_errors
+from constellr_stac.errors import APIError
 from constellr_stac.signing.s3_url import is_s3
 from constellr_stac.signing.signer import Signer, signature_expiry
 
@@ -33,12 +31,12 @@ if TYPE_CHECKING:
     import requests
 
     from constellr_stac.auth.credentials import Credential
+    from constellr_stac.auth.requests_auth import ConstellrAuth
 
     from .asset_ref import AssetRef
 
 __all__ = ["AssetResolver"]
 
-_SUCCESS = 200
 _ENOUGH = 1000  # items that are kept without asking whether they are still of use
 _DOUBT = timedelta(minutes=1)  # while what was asked for and never worked is not asked for again
 
@@ -74,7 +72,7 @@ class AssetResolver:
     def __init__(
         self, auth: ConstellrAuth | Credential | None = None, signer: Signer | None = None
     ) -> None:
-        self.auth = auth if isinstance(auth, ConstellrAuth) else ConstellrAuth(auth)
+        self.auth = as_auth(auth)
         self.signer = signer or Signer()
         self._lock = threading.Lock()
         self._items: dict[tuple[str, str], Refreshing[_SignedItem]] = {}
@@ -186,19 +184,9 @@ class AssetResolver:
             f"{self.auth.base_url}/stac/collections/{quote(collection, safe='')}"
             f"/items/{quote(item, safe='')}"
         )
-        try:
+        with connection_errors("GET", url, f"; item {item!r} cannot be signed again"):
             answer = self._session.get(url)
-        except ConstellrError:
-            raise
-        # requests' own are OSErrors; a redirect that leads nowhere is a ValueError of urllib's.
-        except (OSError, ValueError, HTTPError) as error:
-            raise APIConnectionError(
-                f"GET {url} was not answered ({cause_of(error)}); item {item!r} cannot be signed "
-                "again.",
-                request_url=url,
-            ) from without_frames(error)
-        if answer.status_code != _SUCCESS:
-            raise APIError.from_response(answer)
+        checked(answer)
         try:
             assets = answer.json()["assets"]
             signed = _SignedItem.of({name: asset["href"] for name, asset in assets.items()})
@@ -215,8 +203,8 @@ class AssetResolver:
 class _Ask:
     """Asks for one item; an object, since a lambda in a loop forgets which."""
 
-    def __init__(self, locations: AssetResolver, collection: str, item: str) -> None:
-        self._locations, self._names = locations, (collection, item)
+    def __init__(self, resolver: AssetResolver, collection: str, item: str) -> None:
+        self._locations, self._names = resolver, (collection, item)
 
     def __call__(self) -> _SignedItem:
         return self._locations.ask(*self._names)

@@ -48,6 +48,7 @@ class StackstacReader:
         bands: The same for references whose files differ from that.
         presumed: The grids that files are taken to have, where no header was read.
         errors: ``"raise"``, or ``"nan"``: leave a scene that cannot be read empty, and warn.
+        cube: The cube's name; a read starts the fetches of its own cube only.
 
     Example:
         >>> import stackstac
@@ -71,6 +72,7 @@ class StackstacReader:
         bands: Mapping[str, Band] | None = None,
         presumed: Mapping[str, GeoBox] | None = None,
         errors: Errors = "raise",
+        cube: str = "",
     ) -> None:
         del gdal_env  # GDAL reads from memory
         reference = AssetRef.parse(url)
@@ -84,8 +86,9 @@ class StackstacReader:
             fetcher or shared_fetcher(AssetResolver()),
             reference,
             self._band,
-            errors,
-            (presumed or {}).get(url),
+            errors=errors,
+            presumed=(presumed or {}).get(url),
+            cube=cube,
         )
 
     def read(self, window: Window) -> NDArray[Any]:

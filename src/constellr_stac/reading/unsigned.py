@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from constellr_stac.cube.plan import as_items
+from constellr_stac.stac.items import sorted_items
 
-from .asset_ref import reference
+from .asset_ref import asset_ref
 from .prefetch import shared_fetcher
 from .resolver import AssetResolver
 
@@ -59,13 +59,13 @@ def stable(
         ...     constellr_stac.stable(search), driver="constellr_stac.OdcDriver", chunks={}
         ... )  # doctest: +SKIP
     """
-    locations = shared_fetcher(AssetResolver(auth, signer)).locations
+    resolver = shared_fetcher(AssetResolver(auth, signer)).resolver
     lasting = []
-    for item in as_items(items):
-        locations.remember(item)
+    for item in sorted_items(items):
+        resolver.remember(item)
         named = item.clone()
         for key, asset in named.assets.items():
-            found = reference(item, key)
+            found = asset_ref(item, key)
             if found.renewable:
                 asset.href = str(found)
         lasting.append(named)

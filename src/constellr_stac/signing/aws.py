@@ -1,8 +1,4 @@
-"""One source of AWS credentials that renews, and object stores that read with it.
-
-obstore reads AWS variables of its own accord, some of them GDAL's; what would change where a
-request goes or who signs it is pinned here. Nothing here knows what an item is.
-"""
+"""A source of AWS credentials that looks them up again before they expire."""
 
 from __future__ import annotations
 
@@ -10,38 +6,28 @@ import functools
 import inspect
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
-from urllib.parse import urlsplit
 
-from obstore.store import S3Store
-
+from constellr_stac._process import STATE
 from constellr_stac._refresh import Refreshing, utc_now
-from constellr_stac.config import StorageSettings, is_loopback
 from constellr_stac.errors import SigningError
 
-from .aws_credentials import PURPOSE, PUSHED, StorageCredentials, from_botocore, from_environment
-from .s3_url import base_url
+from .aws_credentials import PUSHED, StorageCredentials, from_botocore, from_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from obstore.store import ClientConfig, RetryConfig, S3Credential, S3CredentialProvider
 
     from constellr_stac._pushed import PushedValue
 
     Provider: TypeAlias = Callable[[], StorageCredentials | Mapping[str, Any]]
     Explicit: TypeAlias = StorageCredentials | Mapping[str, Any] | Provider
 
-__all__ = ["CredentialSource", "bucket_store"]
+__all__ = ["CredentialSource"]
 
 _LOOK_AGAIN = timedelta(minutes=15)  # at what has no end of its own, in a file that may change
-_OBSTORE_ASKS_AGAIN = timedelta(minutes=1)
 _DISCARD_EVERY = timedelta(minutes=1)
 
 _ON_THE_WAY = timedelta(seconds=4)
 _TOO_SHORT = timedelta(seconds=3)  # to sign a URL that somebody can still use
-
-_PATIENCE: ClientConfig = {"connect_timeout": "10s", "read_timeout": "60s", "timeout": "10min"}
-_RETRIES: RetryConfig = {"max_retries": 5}
 
 
 class CredentialSource:
@@ -55,7 +41,7 @@ class CredentialSource:
     On a dask worker, what :func:`constellr_stac.share_credentials` lends it comes before all
     these but what was given in code there and a callable that came along.
 
-    It is also what obstore calls a credential provider. It pickles without a secret: a callable
+    It pickles without a secret: a callable
     and the profile's name travel, credentials given as a value stay behind.
 
     Args:
@@ -64,8 +50,8 @@ class CredentialSource:
 
     Keyword Args:
         profile: The name of an AWS profile.
-        borrows: Whether to use what was lent to this process; by default, where no profile is
-            named.
+        accepts_pushed: Whether credentials pushed by a dask client come first; by default if no
+            profile is named.
         clock: Tells the time, aware.
 
     Raises:
@@ -77,7 +63,7 @@ class CredentialSource:
         explicit: Explicit | None = None,
         *,
         profile: str | None = None,
-        borrows: bool | None = None,
+        accepts_pushed: bool | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         if explicit is not None and profile is not None:
@@ -90,7 +76,7 @@ class CredentialSource:
         elif explicit is not None:
             self._value = StorageCredentials.of(explicit)
         self._profile = profile
-        self._borrows = profile is None if borrows is None else borrows
+        self._accepts_pushed = profile is None if accepts_pushed is None else accepts_pushed
         self._left_behind = False
         self._clock = clock
         self._discarded_at: datetime | None = None
@@ -103,7 +89,7 @@ class CredentialSource:
             SigningError: There are none, and the message lists the places looked at; or those
                 there are have ended, or cannot be renewed.
         """
-        found = self._value or self._lent()
+        found = self._value or self._pushed_value()
         if found is None and self._ask is None and self._profile is None:
             found = from_environment()
         if found is None:
@@ -119,34 +105,25 @@ class CredentialSource:
         """Look again next time: ``refused`` were not accepted, whatever their end says.
 
         That is heeded once a minute: a refusal can have other causes, and looking can be slow.
-        Those that were lent are replaced by their lender, which may take a moment.
+        Pushed ones are replaced by the dask client, which may take a moment.
         """
-        loan = self._loan()
-        if loan is not None:
-            loan.other_than(refused)
+        pushed = self._pushed()
+        if pushed is not None:
+            pushed.other_than(refused)
             return
         now = self._clock()
         if self._discarded_at is None or now - self._discarded_at >= _DISCARD_EVERY:
             self._discarded_at = now
             self._renewed.discard(refused)
 
-    def __call__(self) -> S3Credential:
-        """Give obstore credentials, and let it ask again soon.
-
-        Within the last five minutes of ``expires_at`` obstore asks for each request, yet at most
-        ten times a second, and otherwise never. So it is told a minute: who knows whether they
-        are still the right ones is this object.
-        """
-        return self.get().for_obstore(ask_again=self._clock() + _OBSTORE_ASKS_AGAIN)
-
     def own(self) -> Self:
-        """Return the same, but for what was lent to this process: to lend it on.
+        """Return the same without pushed credentials, to share them with workers.
 
-        Its clock is a few seconds ahead, so that what it gives is still good on arrival.
+        Its clock is a few seconds ahead, so that the credentials are still good on arrival.
         """
         given = self._ask or self._value
         clock = functools.partial(_ahead, self._clock)
-        return type(self)(given, profile=self._profile, borrows=False, clock=clock)
+        return type(self)(given, profile=self._profile, accepts_pushed=False, clock=clock)
 
     def __repr__(self) -> str:
         if self._value is not None:
@@ -175,25 +152,25 @@ class CredentialSource:
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         # What is lent comes before a profile's name: profiles stay on their machine.
-        self.__init__(state["ask"], profile=state["profile"], borrows=True)  # type: ignore[misc]
+        self.__init__(state["ask"], profile=state["profile"], accepts_pushed=True)  # type: ignore[misc]
         self._left_behind = state["left_behind"]
 
     def _identity(self) -> tuple[Any, ...]:
         return self._value, self._ask, self._profile, self._left_behind
 
-    def _loan(self) -> PushedValue[StorageCredentials] | None:
+    def _pushed(self) -> PushedValue[StorageCredentials] | None:
         given = self._value is not None or self._ask is not None
-        return PUSHED.of(PURPOSE) if self._borrows and not given else None
+        return STATE.pushed(PUSHED) if self._accepts_pushed and not given else None
 
-    def _lent(self) -> StorageCredentials | None:
-        """Return what was lent to this process; new ones, if those are about to end."""
-        loan = self._loan()
-        lent = None if loan is None else loan.get()
-        if loan is None or lent is None or lent.expires_at is None:
-            return lent
-        if self._clock() + _TOO_SHORT < lent.expires_at:
-            return lent
-        return loan.other_than(lent) or lent
+    def _pushed_value(self) -> StorageCredentials | None:
+        """Return the credentials that the dask client pushes; newer ones if they are expiring."""
+        pushed = self._pushed()
+        value = None if pushed is None else pushed.get()
+        if pushed is None or value is None or value.expires_at is None:
+            return value
+        if self._clock() + _TOO_SHORT < value.expires_at:
+            return value
+        return pushed.other_than(value) or value
 
     def _renew(self) -> StorageCredentials:
         if self._ask is not None:
@@ -204,36 +181,6 @@ class CredentialSource:
         if found.expires_at is None and self._ask is None:
             return self._clock() + _LOOK_AGAIN
         return found.expires_at
-
-
-def bucket_store(bucket: str, settings: StorageSettings, provider: S3CredentialProvider) -> S3Store:
-    """Open a bucket where ``settings`` say it is, whatever obstore finds in the environment.
-
-    Args:
-        bucket: Its name.
-        settings: Region and endpoint; plain http is possible on this machine only.
-        provider: Gives obstore its credentials.
-    """
-    url = base_url(bucket, settings)
-    in_path = url.endswith(f"/{bucket}")
-    endpoint = url.removesuffix(f"/{bucket}") if in_path else url
-    parts = urlsplit(endpoint)
-    return S3Store(
-        bucket,
-        region=settings.region,
-        endpoint=endpoint,
-        aws_endpoint_url_s3=endpoint,
-        virtual_hosted_style_request=not in_path,
-        skip_signature=False,
-        request_payer=False,  # nobody pays for a read because GDAL was told to elsewhere
-        s3_express=False,
-        client_options={
-            **_PATIENCE,
-            "allow_http": parts.scheme == "http" and is_loopback(parts.hostname or ""),
-        },
-        retry_config=_RETRIES,
-        credential_provider=provider,
-    )
 
 
 def _ahead(clock: Callable[[], datetime]) -> datetime:

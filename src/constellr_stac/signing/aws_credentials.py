@@ -1,7 +1,6 @@
-"""AWS credentials as values, and where to find some.
+"""AWS credentials as values, and where they are found: the same places as botocore's.
 
-The same places as botocore looks at, so that what works with the AWS tools works here. Nothing
-here remembers or uses them: that is the business of :mod:`constellr_stac.signing.aws`.
+:mod:`.aws` caches and refreshes them.
 """
 
 from __future__ import annotations
@@ -11,14 +10,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from constellr_stac._pushed import PushedValues, push_hint
+from constellr_stac._process import STATE
+from constellr_stac._pushed import push_hint
 from constellr_stac.auth.credentials import Secret
 from constellr_stac.errors import SigningError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from obstore.store import S3Credential
 
 __all__ = ["PUSHED", "StorageCredentials", "from_botocore", "from_environment"]
 
@@ -74,20 +73,6 @@ class StorageCredentials:
             value.get("expires_at"),
         )
 
-    def for_obstore(self, *, ask_again: datetime | None = None) -> S3Credential:
-        """Return the dict, secrets and all, that obstore takes from a credential provider.
-
-        Keyword Args:
-            ask_again: When obstore is to ask the provider again, if the session lasts longer.
-        """
-        ends = [end for end in (self.expires_at, ask_again) if end is not None]
-        return {
-            "access_key_id": self.access_key_id,
-            "secret_access_key": Secret(self.secret_access_key).reveal(),
-            "token": Secret(self.token).reveal() if self.token else None,
-            "expires_at": min(ends, default=None),
-        }
-
     def __copy__(self) -> Self:
         return self
 
@@ -103,10 +88,8 @@ class StorageCredentials:
         raise TypeError(msg)
 
 
-PUSHED: PushedValues[StorageCredentials] = PushedValues()
-"""What :func:`constellr_stac.share_credentials` lends this process, for :data:`PURPOSE`."""
-
-PURPOSE = "s3"
+PUSHED = "s3"
+"""The key of credentials that :func:`constellr_stac.share_credentials` pushes to this process."""
 
 
 def from_environment() -> StorageCredentials | None:
@@ -186,8 +169,8 @@ def _not_found(
 ) -> SigningError:
     """Say where AWS credentials were looked for, and what to do."""
     looked = ["credentials given in code: they do not travel between processes"] * left_behind
-    lent = "the client does not answer" if PUSHED.of(PURPOSE) else "nothing"
-    looked.append(f"lent by constellr_stac.share_credentials: {lent}")
+    pushed = "the client does not answer" if STATE.pushed(PUSHED) else "nothing"
+    looked.append(f"pushed by constellr_stac.share_credentials: {pushed}")
     if profile is None:
         looked += [
             f"environment variable {name}: {os.environ.get(name) or 'not set'}"

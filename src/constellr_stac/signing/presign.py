@@ -1,28 +1,29 @@
-"""URLs with a signature: made with obstore, given out again while they are fresh.
+"""Pre-signed GET URLs: AWS Signature Version 4 in the query, cached while they are fresh.
 
-How long a URL lives and when another takes its place is decided here. No connection is decoded
-but those that a search for credentials needs.
+How long a URL lives and when a new one replaces it is decided here. The algorithm is the one that
+AWS documents as "Authenticating Requests: Using Query Parameters"; the tests compare it with
+botocore's.
 """
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import hmac
 import itertools
 import threading
-from collections import defaultdict
-from datetime import timedelta
+from datetime import UTC
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from urllib.parse import quote, urlsplit
 
-import obstore
-
+from constellr_stac._secret import Secret
 from constellr_stac.errors import SigningError
 
-from .aws import bucket_store
+from .s3_url import base_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from datetime import datetime
-
-    from obstore.store import S3Store
+    from datetime import datetime, timedelta
 
     from constellr_stac.config import StorageSettings
 
@@ -30,31 +31,30 @@ if TYPE_CHECKING:
     from .aws_credentials import StorageCredentials
     from .s3_url import ObjectAddress, SignedObject
 
-__all__ = ["Presigner"]
+__all__ = ["Presigner", "presigned"]
 
 K = TypeVar("K")
 
 _MOST_URLS = 50_000
 _MOST_KEYS = 64
-_BATCH = 10_000
-_SIGNING_TIME = 2  # seconds that a batch may take; each URL is dated when it is signed
+_UNRESERVED = "-._~"
 
 
 class _Issued(NamedTuple):
-    """A URL that was given out, and the second from which it is not any more."""
+    """A URL that was handed out, and the second from which it is replaced."""
 
     url: str
     renew_at: int
 
 
 class Presigner:
-    """Makes signed URLs, and remembers them; safe to share between threads.
+    """Signs URLs and caches them; thread-safe.
 
     Args:
         settings: Where the buckets are.
-        credentials: Whose signature it is.
-        expires_in: How long a URL is to live; shorter where the credentials end earlier.
-        clock: Tells the time, aware.
+        credentials: Provides the AWS credentials.
+        expires_in: How long a URL lives; shorter if the credentials expire earlier.
+        clock: Returns the current time, aware.
     """
 
     def __init__(
@@ -70,39 +70,41 @@ class Presigner:
         self._clock = clock
         self._lock = threading.Lock()
         self._issued: dict[ObjectAddress, _Issued] = {}
-        self._stores: dict[str, S3Store] = {}
         self._signed_with: StorageCredentials | None = None
         self._access_keys: dict[str, None] = {}
 
     def urls(self, addresses: Iterable[ObjectAddress]) -> dict[ObjectAddress, str]:
-        """Return a URL for each address: the one given out before, as long as that is fresh.
+        """Return a URL for each address: the cached one while that is fresh.
 
         Raises:
-            SigningError: There are no credentials, or they have ended.
+            SigningError: There are no credentials, or they have expired.
         """
         credentials = self._credentials.get()
         with self._lock:
             if credentials != self._signed_with:
                 self._start_over(credentials)
-            now = self._clock().timestamp()
+            clock = self._clock()
+            now = int(clock.timestamp())
             urls: dict[ObjectAddress, str] = {}
-            missing: defaultdict[str, list[ObjectAddress]] = defaultdict(list)
             for address in dict.fromkeys(addresses):
                 issued = self._issued.get(address)
-                if issued is not None and now < issued.renew_at:
-                    urls[address] = issued.url
-                else:
-                    missing[address.bucket].append(address)
-            for bucket, group in missing.items():
-                for start in range(0, len(group), _BATCH):
-                    urls.update(self._signed(bucket, group[start : start + _BATCH], credentials))
+                if issued is None or now >= issued.renew_at:
+                    life = self._life(credentials, now)
+                    url = presigned(address, self._settings, credentials, clock, life)
+                    self._issued.pop(address, None)  # so that the oldest comes first
+                    issued = self._issued[address] = _Issued(url, now + life // 2)
+                urls[address] = issued.url
+            for address in list(
+                itertools.islice(self._issued, max(0, len(self._issued) - _MOST_URLS))
+            ):
+                del self._issued[address]
             return urls
 
     def to_renew(self, presigned: Mapping[K, SignedObject]) -> list[K]:
-        """Say which of these URLs were signed with our access key and are fresh no more.
+        """Return which of these URLs were signed with our access key and are not fresh any more.
 
-        A URL of a session before this one counts too, fresh or not: that session may have been
-        ended early. What others signed never does.
+        A URL of an earlier session counts too, fresh or not, since that session may have been
+        revoked. URLs that others signed never count.
         """
         now = self._clock()
         stale = {key for key, signed in presigned.items() if not signed.fresh(now)}
@@ -118,7 +120,7 @@ class Presigner:
         ]
 
     def forget(self, signed: SignedObject, url: str) -> None:
-        """Do not give ``url`` out again, and look for credentials again: it was refused."""
+        """Drop ``url`` and look up the credentials again: it was refused."""
         with self._lock:
             issued, credentials = self._issued.get(signed.address), self._signed_with
             if issued is not None and issued.url == url:
@@ -127,48 +129,75 @@ class Presigner:
             self._credentials.discard(credentials)
 
     def _access_key(self, *, worth_a_search: bool) -> str | None:
-        """Return the id of the access key in use; a search for the first one may take seconds."""
+        """Return the id of the current access key; a first search for one may take seconds."""
         if self._signed_with is None and not worth_a_search:
             return None
         try:
             return self._credentials.get().access_key_id
         except SigningError:
-            return None  # then what was signed elsewhere is left alone
+            return None  # then URLs that were signed elsewhere are left alone
 
     def _start_over(self, credentials: StorageCredentials) -> None:
         self._signed_with = credentials
         self._issued.clear()
-        self._stores.clear()
         self._access_keys[credentials.access_key_id] = None
         if len(self._access_keys) > _MOST_KEYS:
             del self._access_keys[next(iter(self._access_keys))]
-
-    def _signed(
-        self, bucket: str, addresses: list[ObjectAddress], credentials: StorageCredentials
-    ) -> dict[ObjectAddress, str]:
-        """Sign a batch of one bucket, and remember it."""
-        now = int(self._clock().timestamp())
-        life = self._life(credentials, now)
-        if bucket not in self._stores:
-            self._stores[bucket] = bucket_store(bucket, self._settings, credentials.for_obstore)
-        keys = [address.key for address in addresses]
-        urls = obstore.sign(self._stores[bucket], "GET", keys, timedelta(seconds=life))
-        batch = dict(zip(addresses, urls, strict=True))
-        for address, url in batch.items():
-            self._issued.pop(address, None)  # so that the oldest comes first
-            self._issued[address] = _Issued(url, now + life // 2)
-        for address in list(itertools.islice(self._issued, max(0, len(self._issued) - _MOST_URLS))):
-            del self._issued[address]
-        return batch
 
     def _life(self, credentials: StorageCredentials, now: int) -> int:
         """Return how many seconds a URL may live that is signed now."""
         life = int(self._expires_in.total_seconds())
         if credentials.expires_at is not None:
-            life = min(life, int(credentials.expires_at.timestamp()) - now - _SIGNING_TIME)
+            life = min(life, int(credentials.expires_at.timestamp()) - now)
         if life < 1:
             raise SigningError(
-                f"The AWS credentials ({credentials.source}) end at {credentials.expires_at}, too "
-                "soon to sign anything with them. Put fresh ones in their place."
+                f"The AWS credentials ({credentials.source}) expire at {credentials.expires_at}, "
+                "too soon to sign with them. Replace them."
             )
         return life
+
+
+def presigned(
+    address: ObjectAddress,
+    settings: StorageSettings,
+    credentials: StorageCredentials,
+    now: datetime,
+    life: int,
+) -> str:
+    """Return a URL for a GET of one object.
+
+    Args:
+        address: The object.
+        settings: Region and endpoint.
+        credentials: Sign it.
+        now: The time of the signature, aware.
+        life: Seconds from ``now`` until the URL expires.
+    """
+    stamp = f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+    scope = f"{stamp[:8]}/{settings.region}/s3/aws4_request"
+    url = f"{base_url(address.bucket, settings)}/{quote(address.key, safe=f'/{_UNRESERVED}')}"
+    parts = urlsplit(url)
+    query = {
+        "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
+        "X-Amz-Credential": f"{credentials.access_key_id}/{scope}",
+        "X-Amz-Date": stamp,
+        "X-Amz-Expires": str(life),
+    }
+    if credentials.token:
+        query["X-Amz-Security-Token"] = Secret(credentials.token).reveal()
+    query["X-Amz-SignedHeaders"] = "host"
+    text = "&".join(f"{name}={quote(value, safe=_UNRESERVED)}" for name, value in query.items())
+    request = f"GET\n{parts.path}\n{text}\nhost:{parts.netloc}\n\nhost\nUNSIGNED-PAYLOAD"
+    digest = hashlib.sha256(request.encode()).hexdigest()
+    to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{digest}"
+    key = _signing_key(Secret(credentials.secret_access_key), scope)
+    return f"{url}?{text}&X-Amz-Signature={hmac.digest(key, to_sign.encode(), 'sha256').hex()}"
+
+
+def _signing_key(secret: Secret, scope: str) -> bytes:
+    """Return the key of a day, region and service, derived from the secret access key."""
+    return functools.reduce(
+        lambda key, step: hmac.digest(key, step.encode(), "sha256"),
+        scope.split("/"),
+        b"AWS4" + secret.reveal().encode(),
+    )

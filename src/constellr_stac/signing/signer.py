@@ -1,18 +1,15 @@
-"""``s3://`` hrefs become https URLs that anyone can GET for a while.
-
-What is to be signed is decided here. Which hrefs an object holds is found in
-:mod:`constellr_stac.signing.traverse`, and the signatures are made in :mod:`constellr_stac.signing.presign`.
-"""
+"""Sign ``s3://`` hrefs: replace them with https URLs that can be fetched for a limited time."""
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from pystac_client import ItemSearch
 
+from constellr_stac._process import STATE
 from constellr_stac._refresh import utc_now
 from constellr_stac.config import StorageSettings, storage_settings
 
@@ -115,7 +112,7 @@ class Signer:
         self.expires_in = expires_in
         self.settings = settings
         self.credentials = credentials
-        self._signatures = Presigner(settings, credentials, expires_in, clock)
+        self._presigner = Presigner(settings, credentials, expires_in, clock)
 
     @overload
     def sign(self, obj: ItemSearch, *, copy: bool = True) -> pystac.ItemCollection: ...
@@ -128,13 +125,14 @@ class Signer:
             obj: An href, :class:`pystac.Asset`, :class:`pystac.Item`,
                 :class:`pystac.ItemCollection`, :class:`pystac.Collection`,
                 :class:`pystac_client.ItemSearch`, the dict of an item or collection or of a page
-                of them, or a list or tuple of these.
+                of them, or a list, tuple or iterator of these.
 
         Keyword Args:
             copy: Whether to sign a copy, and leave ``obj`` as it is.
 
         Returns:
-            The signed object, of the type that ``obj`` has; an ItemCollection for an ItemSearch.
+            The signed object, of the type of ``obj``; an ItemCollection for an ItemSearch, a list
+            for an iterator.
 
         Raises:
             SigningError: There are no AWS credentials, or they have ended, or an ``s3://`` href
@@ -143,6 +141,8 @@ class Signer:
         """
         if isinstance(obj, str):
             return self.sign_hrefs([obj])[0]
+        if isinstance(obj, Iterator):
+            obj = list(obj)
         if not isinstance(obj, list | tuple):
             return self._sign_all([obj], copy=copy)[0]
         signed = self._sign_all(obj, copy=copy)
@@ -160,7 +160,7 @@ class Signer:
         wanted = self._wanted(hrefs)
         if not wanted:
             return list(hrefs)
-        urls = self._signatures.urls(wanted.values())
+        urls = self._presigner.urls(wanted.values())
         return [
             urls[wanted[index]] if index in wanted else href for index, href in enumerate(hrefs)
         ]
@@ -182,7 +182,7 @@ class Signer:
         """
         signed = own_object(url, self.settings)
         if signed is not None:
-            self._signatures.forget(signed, url)
+            self._presigner.forget(signed, url)
 
     def __repr__(self) -> str:
         return (
@@ -240,7 +240,7 @@ class Signer:
             elif (signed := own_object(href, self.settings)) is not None:
                 presigned[index] = signed
         if presigned:
-            for index in self._signatures.to_renew(presigned):
+            for index in self._presigner.to_renew(presigned):
                 wanted[index] = presigned[index].address
         return wanted
 
@@ -271,7 +271,11 @@ def sign(obj: Any, *, copy: bool = True) -> Any:
         >>> sign("https://example.com/thumbnail.png")
         'https://example.com/thumbnail.png'
     """
-    return _signer(storage_settings()).sign(obj, copy=copy)
+    settings = storage_settings()  # a changed AWS_PROFILE makes other settings
+    signer = STATE.shared(
+        "signer", settings, lambda: Signer(region=settings.region, endpoint=settings.endpoint)
+    )
+    return signer.sign(obj, copy=copy)
 
 
 def sign_inplace(obj: Any) -> Any:  # what modifier= is declared to take returns nothing
@@ -289,12 +293,6 @@ def sign_inplace(obj: Any) -> Any:  # what modifier= is declared to take returns
         TypeError: As for :func:`sign`.
     """
     return sign(obj, copy=False)
-
-
-@functools.lru_cache(maxsize=8)
-def _signer(settings: StorageSettings) -> Signer:
-    # A changed AWS_PROFILE makes other settings, so that it is looked up again.
-    return Signer(region=settings.region, endpoint=settings.endpoint)
 
 
 def _prepared(part: Any, *, copy: bool) -> Any:

@@ -15,8 +15,7 @@ import pystac
 import pystac_client
 from pystac_client.collection_search import CollectionSearch
 
-from constellr_stac.auth.requests_auth import ConstellrAuth
-from constellr_stac.config import api_url
+from constellr_stac.auth.requests_auth import as_auth
 from constellr_stac.errors import NotFoundError
 from constellr_stac.layers.describe import complete_items
 from constellr_stac.signing.signer import Signer, sign_inplace
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from constellr_stac.auth.credentials import Credential
+    from constellr_stac.auth.requests_auth import ConstellrAuth
 
 __all__ = ["ConstellrClient", "open_client"]
 
@@ -86,7 +86,7 @@ def open_client(
             msg = f"The header {name} is for the credential; give that as auth=."
             raise ValueError(msg)
     modifier = _modifier(describe=describe, given=kwargs.pop("modifier", None), sign=sign)
-    stac_io = ConstellrIO(_auth(auth, url))
+    stac_io = ConstellrIO(as_auth(auth, base_url=url))
     return ConstellrClient.open(  # type: ignore[return-value] # open() returns what it is called on
         stac_io.documents.stac_url, modifier=modifier, stac_io=stac_io, **kwargs
     )
@@ -205,15 +205,6 @@ def _describe(obj: Any) -> None:
     items = isinstance(obj, pystac.Item | pystac.ItemCollection)
     if items or (isinstance(obj, dict) and obj.get("type") in ("Feature", "FeatureCollection")):
         complete_items(obj, copy=False)
-
-
-def _auth(auth: ConstellrAuth | Credential | None, url: str | None) -> ConstellrAuth:
-    if not isinstance(auth, ConstellrAuth):
-        return ConstellrAuth(auth, base_url=url)
-    if url is not None and api_url(url) != auth.base_url:
-        msg = f"auth is for {auth.base_url}, and its credential does not go to {url}."
-        raise ValueError(msg)
-    return auth
 
 
 def _standard(expression: Any) -> Any:

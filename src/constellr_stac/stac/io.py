@@ -10,11 +10,9 @@ import pystac
 import requests
 from pystac_client.exceptions import APIError as PystacAPIError
 from pystac_client.stac_api_io import StacApiIO
-from urllib3.exceptions import HTTPError
 
 from constellr_stac._text import redact_url
-from constellr_stac.auth.requests_auth import ConstellrAuth, api_session
-from constellr_stac.auth.session import cause_of, without_frames
+from constellr_stac.auth.session import api_session, checked, connection_errors
 from constellr_stac.errors import (
     APIConnectionError,
     APIError,
@@ -29,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from pystac_client.stac_api_io import Timeout
+
+    from constellr_stac.auth.requests_auth import ConstellrAuth
 
 __all__ = ["ConstellrIO"]
 
@@ -122,29 +122,20 @@ class ConstellrIO(StacApiIO):
         if self._req_modifier is not None:
             request = self._req_modifier(request) or request
         try:
-            prepared = self.session.prepare_request(request)
-            _log.debug("%s %s", method, redact_url(href))
-            how = self.session.merge_environment_settings(prepared.url, {}, None, None, None)
-            response = self.session.send(prepared, timeout=self.timeout, **how)
+            with connection_errors(method, href):
+                prepared = self.session.prepare_request(request)
+                _log.debug("%s %s", method, redact_url(href))
+                how = self.session.merge_environment_settings(prepared.url, {}, None, None, None)
+                response = self.session.send(prepared, timeout=self.timeout, **how)
         except (AuthenticationError, NotFoundError):
-            # Not for those who catch what the API says of items; and where there are no tokens,
-            # pystac-client would say that there is no such item.
+            # From POST /token: pystac-client would report a 404 as a missing item.
             raise
-        except (APIError, APIConnectionError) as error:  # from where tokens are had
+        except (APIError, APIConnectionError) as error:
             raise for_pystac(error) from error.__cause__
-        except ConstellrError:
-            raise
-        # requests' own are OSErrors; a redirect that leads nowhere is a ValueError of urllib's.
-        except (OSError, ValueError, HTTPError) as error:
-            raise for_pystac(
-                APIConnectionError(
-                    f"{method} {redact_url(href)} was not answered ({cause_of(error)}). Check the "
-                    "network, and that CONSTELLR_API_URL is right.",
-                    request_url=href,
-                )
-            ) from without_frames(error)
-        if not 200 <= response.status_code < 300:  # noqa: PLR2004 - what HTTP calls a success
-            raise for_pystac(APIError.from_response(response))
+        try:
+            checked(response)
+        except APIError as error:
+            raise for_pystac(error) from None
         return response.content.decode()
 
     def read_json(self, source: pystac.link.HREF, *args: Any, **kwargs: Any) -> dict[str, Any]:

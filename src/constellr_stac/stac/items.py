@@ -12,7 +12,15 @@ from pystac_client import ItemSearch
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Items", "item_from_dict", "items_of", "members_of", "sorted_items", "time_of"]
+__all__ = [
+    "Items",
+    "item_from_dict",
+    "items_of",
+    "members_of",
+    "not_items",
+    "sorted_items",
+    "time_of",
+]
 
 Items: TypeAlias = (
     ItemSearch
@@ -44,7 +52,7 @@ def items_of(items: Items) -> list[pystac.Item]:
         return [item_from_dict(items)]
     members = members_of(items)
     if members is None:
-        raise TypeError(_expected(items))
+        raise not_items(items)
     return [item for member in members for item in items_of(member)]
 
 
@@ -106,9 +114,10 @@ def time_of(item: pystac.Item) -> datetime:
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-def _expected(other: object) -> str:
+def not_items(other: object) -> TypeError:
+    """Return the error for an object that holds no items."""
     kind = f"dict of type {other.get('type')!r}" if isinstance(other, dict) else None
-    return (
+    return TypeError(
         "Expected a search, an ItemCollection, a catalog, items or their dicts, not "
         f"a {kind or type(other).__name__}."
     )

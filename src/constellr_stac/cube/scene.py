@@ -1,0 +1,124 @@
+"""One item's place in a cube: its time and, per variable, where it is kept and on which grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from odc.geo.geom import Geometry, unary_union
+
+from constellr_stac.reading.asset_ref import asset_ref
+from constellr_stac.stac.items import time_of
+
+from .footprint import box_of, footprint
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping, Sequence
+    from datetime import datetime
+
+    import pystac
+    from odc.geo.geobox import GeoBox
+
+    from constellr_stac.layers.band import Band
+    from constellr_stac.layers.resolve import BandSelection
+    from constellr_stac.reading.asset_ref import AssetRef
+
+__all__ = ["Scene", "SceneBand", "scenes_of"]
+
+
+@dataclass(frozen=True)
+class SceneBand:
+    """Where one scene keeps a variable, how it is coded and on which grid, and who says so."""
+
+    ref: AssetRef
+    """The asset."""
+    asset_key: str
+    """The asset's key in the item."""
+    band: Band
+    """The band and its coding; :attr:`.Band.stated_by` says who states the coding."""
+    grid: GeoBox | None = None
+    """The file's own grid, as far as it is known."""
+    grid_from: Literal["item", "file", "similar"] | None = None
+    """Who states the grid: the item, the file's header, or the header of a similar file of another
+    scene of the same footprint."""
+
+    def on(self, grid: GeoBox, source: Literal["item", "file", "similar"]) -> SceneBand:
+        """Return the same with a known grid."""
+        return replace(self, grid=grid, grid_from=source)
+
+    @property
+    def presumed_grid(self) -> GeoBox | None:
+        """The grid, if only a similar file states it."""
+        return self.grid if self.grid_from == "similar" else None
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An item in a cube."""
+
+    item: pystac.Item
+    time: datetime
+    """Aware, UTC."""
+    bands: Mapping[str, SceneBand]
+    """By variable; a variable that the item lacks is missing."""
+
+    @property
+    def time64(self) -> np.datetime64:
+        """The time in UTC, with nanoseconds."""
+        return np.datetime64(self.time.replace(tzinfo=None), "ns")
+
+    @property
+    def grids(self) -> frozenset[GeoBox]:
+        """The known grids of its files."""
+        return frozenset(each.grid for each in self.bands.values() if each.grid is not None)
+
+    @property
+    def place(self) -> Hashable:
+        """What :meth:`outline` depends on; scenes of one footprint have the same."""
+        return self.grids or footprint(self.item)
+
+    def outline(self, geobox: GeoBox) -> Geometry:
+        """Return where the scene is, in the CRS of ``geobox``; all of it where nothing says so.
+
+        One pixel of margin allows for corners that items round.
+        """
+        crs, shape = geobox.crs, self.item.geometry or _box(self.item)
+        if crs is None or not (self.grids or shape):
+            return geobox.extent
+        # The files' own extents first: an item may state the area that was ordered.
+        own = [grid.extent for grid in self.grids] or [Geometry(shape, "EPSG:4326")]
+        place = unary_union([each.to_crs(crs, check_and_fix=True) for each in own])
+        if place is None:
+            return geobox.extent
+        return place.buffer(max(abs(geobox.resolution.x), abs(geobox.resolution.y)))
+
+
+def scenes_of(items: Sequence[pystac.Item], selections: Mapping[str, BandSelection]) -> list[Scene]:
+    """Return a scene for each item.
+
+    Args:
+        items: The items.
+        selections: The variables, resolved for these items.
+    """
+    return [
+        Scene(
+            item,
+            time_of(item),
+            {
+                name: SceneBand(asset_ref(item, source.asset_key), source.asset_key, source.band)
+                for name, selection in selections.items()
+                if (source := selection.sources[number]) is not None
+            },
+        )
+        for number, item in enumerate(items)
+    ]
+
+
+def _box(item: pystac.Item) -> dict[str, Any] | None:
+    """Return an item's bbox as a polygon."""
+    if item.bbox is None:
+        return None
+    west, south, east, north = box_of(item)
+    ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    return {"type": "Polygon", "coordinates": [ring]}
