@@ -136,6 +136,7 @@ def test_masks_take_out_what_they_name(plain: Sandbox) -> None:
         np.testing.assert_array_equal(cube.cloud_mask[number], expected.cloud)
     assert np.isnan(water.lst.values[water.landwater_mask.values == 1]).all()
     assert np.isfinite(water.lst.values[water.landwater_mask.values == 0]).any()
+    unknown: Any
     for unknown in ("fog", ["fog"], True):
         with pytest.raises(ValueError, match=r"There is no class '?(fog|True)'? to mask out"):
             constellr_stac.load(items, ["lst"], mask=unknown)

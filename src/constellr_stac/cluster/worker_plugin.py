@@ -60,9 +60,9 @@ class CredentialPlugin(WorkerPlugin):
     async def setup(self, worker: Worker) -> None:
         """Receive the credentials before the worker gets its first task."""
         self._worker = worker
-        for name, value in self._variables.items():
+        for name, setting in self._variables.items():
             self._values["variable", name] = pushed = PushedValue[str](lambda _number: None)
-            pushed.put(1, value)
+            pushed.put(1, setting)
         if self._api is not None:
             self._values[self._api_key] = PushedValue(_Report(worker, self.name, API))
         if self._s3:
