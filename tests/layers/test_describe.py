@@ -202,7 +202,7 @@ def test_items_come_back_in_the_form_they_came_in(form: str, copied: str) -> Non
 
 def test_what_is_no_item_is_refused() -> None:
     """A sentence that says what is needed."""
-    with pytest.raises(TypeError, match="An item, an ItemCollection, a STAC dict or a list"):
+    with pytest.raises(TypeError, match="or their dicts, not a"):
         complete_items(5)
 
 

@@ -833,7 +833,7 @@ def test_the_client_finds_its_way_like_everything_else(
     with OrdersClient(auth, base_url=f"{sandbox.api_url}/stac/") as client:
         assert client.base_url == sandbox.api_url
     for other in ("https://api.constellr.com", f"{sandbox.api_url}/staging"):
-        with pytest.raises(ValueError, match="not for"):
+        with pytest.raises(ValueError, match="not sent to"):
             OrdersClient(auth, base_url=other)
     with pytest.raises(InsecureURLError):
         OrdersClient(base_url="http://api.constellr.com")

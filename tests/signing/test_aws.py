@@ -187,7 +187,7 @@ import sys
 sys.modules["botocore"] = None
 sys.modules["boto3"] = None
 import os
-from constellr_stac.signing import Signer
+from constellr_stac import Signer
 from constellr_stac.errors import SigningError
 try:
     Signer().sign("s3://scenes/lst.tiff")

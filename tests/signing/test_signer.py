@@ -348,7 +348,7 @@ def test_session_at_its_end_signs_nothing() -> None:
     """With credentials that have ended, or are about to, there is an error and no URL."""
     for seconds in (-1, 1):
         ends = datetime.now(UTC) + timedelta(seconds=seconds)
-        with pytest.raises(SigningError, match="end"):
+        with pytest.raises(SigningError, match="expire|end"):
             Signer(credentials={**KEYS, "expires_at": ends}).sign(HREF)
 
 
@@ -494,7 +494,7 @@ def test_threads_get_one_url() -> None:
 
     with ThreadPoolExecutor(16) as pool:
         assert len(set(pool.map(ask, range(16)))) == 1
-    assert len(looks) == 16 + 1, "one look at the clock for each call, and one for the signature"
+    assert len(looks) == 16, "one look at the clock for each call"
 
 
 def test_memory_is_bounded() -> None:
@@ -671,12 +671,20 @@ def test_one_bad_href_signs_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "obj", [None, 1, object(), {"type": "Catalog"}, {}, [None], {"features": [1]}, (_ for _ in ())]
+    "obj", [None, 1, object(), {"type": "Catalog"}, {}, [None], {"features": [1]}]
 )
 def test_what_has_no_hrefs(obj: Any) -> None:
     """What is no STAC object is an error that says what can be signed."""
     with pytest.raises(TypeError, match="can be signed"):
         Signer(credentials=KEYS).sign(obj)
+
+
+def test_iterator_gives_a_list() -> None:
+    """An iterator is signed like a list of what it yields."""
+    items = [pystac.Item.from_dict(item()) for _ in range(2)]
+    signed = Signer(credentials=KEYS).sign(iter(items))
+    assert isinstance(signed, list)
+    assert all(map(is_signed, hrefs_of(signed)))
 
 
 def test_item_without_assets() -> None:

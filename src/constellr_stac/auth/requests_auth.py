@@ -29,7 +29,6 @@ from .credentials import (
     own_credential,
     pushed_credential,
 )
-from .session import CREDENTIAL_HEADERS
 from .token import token_of
 
 if TYPE_CHECKING:
@@ -39,9 +38,18 @@ if TYPE_CHECKING:
 
     RequestModifier: TypeAlias = Callable[[requests.Request], requests.Request | None]
 
-__all__ = ["ConstellrAuth", "as_auth", "make_request_modifier", "request_modifier"]
+__all__ = [
+    "CREDENTIAL_HEADERS",
+    "ConstellrAuth",
+    "as_auth",
+    "make_request_modifier",
+    "request_modifier",
+]
 
 _UNAUTHORIZED = 401
+
+CREDENTIAL_HEADERS = ("Authorization", "X-Api-Key")
+"""The headers that hold a credential."""
 
 
 class ConstellrAuth(AuthBase):

@@ -17,7 +17,7 @@ from constellr_stac._refresh import Refreshing, utc_now
 from constellr_stac.errors import APIError, AuthenticationError
 
 from .credentials import Password, Token
-from .session import TIMEOUT, connection_errors, retrying
+from .transport import TIMEOUT, connection_errors, retrying
 
 __all__ = ["forget_token", "token_of"]
 

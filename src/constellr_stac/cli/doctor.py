@@ -184,7 +184,7 @@ def _unauthenticated() -> "requests.Response":
     """Ask the API for something, without showing a credential."""
     import requests
 
-    from constellr_stac.auth.session import cause_of
+    from constellr_stac.auth.transport import cause_of
     from constellr_stac.config import api_url
 
     url = f"{api_url()}/stac"

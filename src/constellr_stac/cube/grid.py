@@ -190,7 +190,7 @@ def _warn_resampled(scenes: Sequence[Scene], grid: GeoBox) -> None:
             f"Not all files share a grid: {parts} are resampled onto {name_of(grid)}. Give "
             "crs= and resolution=, or geobox=, to choose another.",
             ResamplingWarning,
-            stacklevel=6,
+            stacklevel=5,
         )
 
 

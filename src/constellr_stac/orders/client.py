@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from constellr_stac.auth.session import TIMEOUT
+from constellr_stac.auth.transport import TIMEOUT
 from constellr_stac.errors import (
     APIError,
     BadRequestError,

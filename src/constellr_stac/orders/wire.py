@@ -16,7 +16,8 @@ from requests.adapters import HTTPAdapter
 
 from constellr_stac._text import redact_url
 from constellr_stac.auth.requests_auth import as_auth
-from constellr_stac.auth.session import TIMEOUT, api_session, checked, connection_errors
+from constellr_stac.auth.session import api_session
+from constellr_stac.auth.transport import TIMEOUT, checked, connection_errors
 from constellr_stac.errors import APIError
 
 from .payloads import AreaOfInterest, Order, Record

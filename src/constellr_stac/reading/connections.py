@@ -19,7 +19,7 @@ from urllib3 import Timeout
 from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
-from constellr_stac.auth.session import TIMEOUT
+from constellr_stac.auth.transport import TIMEOUT
 from constellr_stac.config import origin
 
 if TYPE_CHECKING:

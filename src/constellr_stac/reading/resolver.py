@@ -16,7 +16,8 @@ from urllib.parse import quote
 
 from constellr_stac._refresh import Refreshing, utc_now
 from constellr_stac.auth.requests_auth import as_auth
-from constellr_stac.auth.session import api_session, checked, connection_errors
+from constellr_stac.auth.session import api_session
+from constellr_stac.auth.transport import checked, connection_errors
 from constellr_stac.errors import APIError
 from constellr_stac.signing.s3_url import is_s3
 from constellr_stac.signing.signer import Signer, signature_expiry

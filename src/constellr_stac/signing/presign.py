@@ -37,6 +37,7 @@ K = TypeVar("K")
 
 _MOST_URLS = 50_000
 _MOST_KEYS = 64
+_MARGIN = 2  # seconds that a URL may be on its way to its user
 _UNRESERVED = "-._~"
 
 
@@ -148,7 +149,7 @@ class Presigner:
         """Return how many seconds a URL may live that is signed now."""
         life = int(self._expires_in.total_seconds())
         if credentials.expires_at is not None:
-            life = min(life, int(credentials.expires_at.timestamp()) - now)
+            life = min(life, int(credentials.expires_at.timestamp()) - now - _MARGIN)
         if life < 1:
             raise SigningError(
                 f"The AWS credentials ({credentials.source}) expire at {credentials.expires_at}, "

@@ -115,7 +115,7 @@ def base_url(bucket: str, settings: StorageSettings) -> str:
     or would break its certificate (dots); everywhere else it is part of the path.
 
     Example:
-        >>> from constellr_stac.settings import StorageSettings
+        >>> from constellr_stac.config import StorageSettings
         >>> base_url("scenes", StorageSettings())
         'https://scenes.s3.eu-central-1.amazonaws.com'
         >>> base_url("scenes.v2", StorageSettings())

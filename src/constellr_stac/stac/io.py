@@ -12,7 +12,8 @@ from pystac_client.exceptions import APIError as PystacAPIError
 from pystac_client.stac_api_io import StacApiIO
 
 from constellr_stac._text import redact_url
-from constellr_stac.auth.session import api_session, checked, connection_errors
+from constellr_stac.auth.session import api_session
+from constellr_stac.auth.transport import checked, connection_errors
 from constellr_stac.errors import (
     APIConnectionError,
     APIError,
