@@ -82,6 +82,8 @@ __all__ = [
     "ValidationError",
     "WorkerError",
     "WorkerVersionWarning",
+    "redact",
+    "redact_url",
 ]
 
 

@@ -348,7 +348,7 @@ def test_session_at_its_end_signs_nothing() -> None:
     """With credentials that have ended, or are about to, there is an error and no URL."""
     for seconds in (-1, 1):
         ends = datetime.now(UTC) + timedelta(seconds=seconds)
-        with pytest.raises(SigningError, match="expire|end"):
+        with pytest.raises(SigningError, match=r"expire|end"):
             Signer(credentials={**KEYS, "expires_at": ends}).sign(HREF)
 
 
