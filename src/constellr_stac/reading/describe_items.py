@@ -7,7 +7,6 @@ here the metadata documents and file headers are fetched that it asks for, all a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -16,7 +15,7 @@ from pystac_client import ItemSearch
 from constellr_stac.errors import AssetReadError
 from constellr_stac.layers.describe import complete_items, headers_needed
 from constellr_stac.layers.metadata import metadata_asset
-from constellr_stac.stac.items import items_of
+from constellr_stac.stac.items import items_of, materialized
 
 from .asset_ref import asset_ref
 from .prefetch import MAX_REQUESTS, shared_fetcher
@@ -105,10 +104,8 @@ def describe(
         >>> whole = constellr_stac.describe(search.item_collection())  # doctest: +SKIP
         >>> odc.stac.load(whole.items, bands=["lst"])  # doctest: +SKIP
     """
-    if isinstance(items, ItemSearch):
-        items, copy = items.item_collection(), False  # nobody else holds them
-    elif isinstance(items, Iterator):
-        items = list(items)  # they are gone through more than once
+    copy = copy and not isinstance(items, ItemSearch)  # nobody else holds the items of a search
+    items = materialized(items)
     fetcher = shared_fetcher(AssetResolver(auth, signer))
     documents = _documents(items_of(items), fetcher) if metadata else {}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
@@ -12,6 +11,7 @@ from pystac_client import ItemSearch
 from constellr_stac._process import STATE
 from constellr_stac._refresh import utc_now
 from constellr_stac.config import StorageSettings, storage_settings
+from constellr_stac.stac.items import materialized
 
 from .aws import CredentialSource
 from .presign import Presigner
@@ -141,8 +141,9 @@ class Signer:
         """
         if isinstance(obj, str):
             return self.sign_hrefs([obj])[0]
-        if isinstance(obj, Iterator):
-            obj = list(obj)
+        obj = materialized(obj)
+        if isinstance(obj, list) and any(isinstance(each, list) for each in obj):
+            return [self.sign(each, copy=copy) for each in obj]
         if not isinstance(obj, list | tuple):
             return self._sign_all([obj], copy=copy)[0]
         signed = self._sign_all(obj, copy=copy)
@@ -296,6 +297,4 @@ def sign_inplace(obj: Any) -> Any:  # what modifier= is declared to take returns
 
 
 def _prepared(part: Any, *, copy: bool) -> Any:
-    if isinstance(part, ItemSearch):
-        part = part.item_collection()
     return copied(part) if copy and not isinstance(part, str) else part

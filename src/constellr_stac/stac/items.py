@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -16,6 +16,7 @@ __all__ = [
     "Items",
     "item_from_dict",
     "items_of",
+    "materialized",
     "members_of",
     "not_items",
     "sorted_items",
@@ -76,6 +77,18 @@ def members_of(obj: Any) -> Sequence[Any] | None:
     if isinstance(obj, Iterable) and not isinstance(obj, str | bytes | pystac.Asset):
         return list(obj)
     return None
+
+
+def materialized(items: Any) -> Any:
+    """Return ``items`` with searches and iterators carried out, at any depth of lists.
+
+    The result can be traversed more than once.
+    """
+    if isinstance(items, ItemSearch):
+        return items.item_collection()
+    if isinstance(items, Iterator) or type(items) is list:
+        return [materialized(each) for each in items]
+    return items
 
 
 def item_from_dict(item: dict[str, Any]) -> pystac.Item:
