@@ -219,18 +219,18 @@ def test_credentials_and_profile_conflict() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         (credentials(expires_at=datetime(2100, 1, 1)), "time zone"),  # noqa: DTZ001 - under test
         (credentials(secret_access_key=""), "one is empty"),
         ({"access_key_id": "ASIA"}, "lack secret_access_key"),
     ],
 )
-def test_incomplete_credentials(wrong: dict[str, Any], said: str) -> None:
+def test_incomplete_credentials(wrong: dict[str, Any], message: str) -> None:
     """Partial credentials and naive expiry times are refused."""
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         CredentialSource(wrong)
-    with pytest.raises(SigningError, match=said):
+    with pytest.raises(SigningError, match=message):
         CredentialSource(lambda: wrong).get()
 
 
