@@ -178,10 +178,7 @@ def test_auth_has_an_api_url(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) 
     """Auth is for one API: its URL is the default, and another URL is refused."""
     monkeypatch.delenv("CONSTELLR_API_URL")
     auth = ConstellrAuth(base_url=sandbox.api_url)
-    assert (
-        found_ids(open_client(auth=auth), ids=scene_ids(sandbox)[:1])
-        == scene_ids(sandbox)[:1]
-    )
+    assert found_ids(open_client(auth=auth), ids=scene_ids(sandbox)[:1]) == scene_ids(sandbox)[:1]
     assert open_client(f"{sandbox.api_url}/stac/", auth=auth)
     for other in ("https://api.constellr.com", f"{sandbox.api_url}/staging"):
         with pytest.raises(ValueError, match="does not go to"):
@@ -309,9 +306,7 @@ def test_stac_io_keeps_its_settings(sandbox: Sandbox) -> None:
 
 def test_own_request_modifier_is_harmless(sandbox: Sandbox) -> None:
     """``open_client`` accepts the package's own ``request_modifier``."""
-    assert found_ids(
-        open_client(request_modifier=request_modifier), ids=scene_ids(sandbox)[:1]
-    )
+    assert found_ids(open_client(request_modifier=request_modifier), ids=scene_ids(sandbox)[:1])
 
 
 # Item search
