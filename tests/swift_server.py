@@ -117,7 +117,7 @@ def serve(directory: Path) -> None:
         )
     sys.stdout.write(f"{ports['proxy']}\n")
     sys.stdout.flush()
-    eventlet.hubs.trampoline(sys.stdin, read=True)  # readable means closed, as nobody writes to it
+    eventlet.hubs.trampoline(sys.stdin, read=True)  # stdin becomes readable when it closes
 
 
 def write_ring(path: Path, port: int) -> None:

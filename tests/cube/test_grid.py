@@ -127,7 +127,7 @@ def test_scenes_of_utm_and_polar_projections(tmp_path: Path, engine: Any) -> Non
 
 
 DATE_LINE = (180300.0, 8096460.0)
-"""The corner of a scene in UTM zone 1 south that the antimeridian divides."""
+"""Upper left corner of a scene in UTM zone 1 south that crosses the antimeridian."""
 
 
 def _ring() -> NDArray[Any]:

@@ -26,7 +26,7 @@ ENGINES = pytest.mark.parametrize("engine", ["odc", "stackstac"])
 SIDE = 12
 FILL, UNKNOWN = 65535, 255
 DAYS = {"a": 0, "b": 0, "c": 1, "d": 0, "e": 3}
-"""Which day each scene is of: ``d`` comes after ``b``, and on some days there is one only."""
+"""Day of each scene: ``d`` is later than ``b`` on the same day, and days 1 and 3 have one scene."""
 
 
 def time_of(name: str) -> datetime:
