@@ -36,7 +36,7 @@ from constellr_stac.reading.prefetch import HEAD_BYTES, Fetcher
 from constellr_stac.reading.resolver import AssetResolver
 from constellr_stac.sandbox import Fault, Sandbox
 from real_scenes import found, signed_in, truth
-from stored_files import until
+from stored_files import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -178,7 +178,7 @@ def test_a_reader_does_not_wait_for_a_place_in_the_line(sandbox: Sandbox) -> Non
     sandbox.fail(Fault("lst.tiff", kind="stall", seconds=1))
     fetcher = Fetcher(AssetResolver(), max_requests=1)
     ahead = fetcher.start(slow)
-    until(lambda: sandbox.requests)
+    wait_until(lambda: sandbox.requests)
     assert fetcher.file(fetcher.start(needed)).whole
     assert not ahead.result.done()
     assert fetcher.file(ahead).whole
@@ -422,12 +422,12 @@ def test_a_passing_failure_is_got_over(sandbox: Sandbox, fault: Fault) -> None:
 def test_a_pause_may_be_asked_for_as_a_date(sandbox: Sandbox) -> None:
     """Retry-After has two forms; what is neither asks for nothing."""
     cube = cube_of(sandbox, 1)
-    until = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=2)
-    words = {"Retry-After": format_datetime(until, usegmt=True)}
+    wait_until = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=2)
+    words = {"Retry-After": format_datetime(wait_until, usegmt=True)}
     sandbox.fail(Fault("lst.tiff", status=503, headers=words))
     sandbox.fail(Fault("lst.tiff", status=503, headers={"Retry-After": "soon"}))
     assert_true(cube.compute())
-    assert [exchange.when >= until for exchange in sandbox.requests] == [False, True, True]
+    assert [exchange.when >= wait_until for exchange in sandbox.requests] == [False, True, True]
 
 
 @pytest.mark.parametrize(
