@@ -36,7 +36,7 @@ from constellr_stac.reading.prefetch import HEAD_BYTES, Fetcher
 from constellr_stac.reading.resolver import AssetResolver
 from constellr_stac.sandbox import Fault, Sandbox
 from real_scenes import found, signed_in, truth
-from stored_files import until
+from stored_files import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -178,7 +178,7 @@ def test_reader_does_not_wait_for_prefetches(sandbox: Sandbox) -> None:
     sandbox.fail(Fault("lst.tiff", kind="stall", seconds=1))
     fetcher = Fetcher(AssetResolver(), max_requests=1)
     ahead = fetcher.start(slow)
-    until(lambda: sandbox.requests)
+    wait_until(lambda: sandbox.requests)
     assert fetcher.file(fetcher.start(needed)).whole
     assert not ahead.result.done()
     assert fetcher.file(ahead).whole

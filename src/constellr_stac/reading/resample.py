@@ -28,7 +28,12 @@ _SAME = 0.02  # a ratio this close to 1 is 1
 
 
 def resampled(
-    values: NDArray[Any], own: GeoBox, grid: GeoBox, method: str, fill: float, ratio: tuple[float, float]
+    values: NDArray[Any],
+    own: GeoBox,
+    grid: GeoBox,
+    method: str,
+    fill: float,
+    ratio: tuple[float, float],
 ) -> NDArray[Any]:
     """Return ``values`` on ``grid``.
 
@@ -87,7 +92,9 @@ def pixel_ratio(own: GeoBox, grid: GeoBox) -> tuple[float, float]:
 
 @functools.lru_cache(maxsize=512)
 def _ratio(own: GeoBox, crs: CRS | None, height: float, width: float) -> tuple[float, float]:
-    centre = own[own.shape[0] // 2 : own.shape[0] // 2 + 1, own.shape[1] // 2 : own.shape[1] // 2 + 1]
+    centre = own[
+        own.shape[0] // 2 : own.shape[0] // 2 + 1, own.shape[1] // 2 : own.shape[1] // 2 + 1
+    ]
     box = (centre.extent if crs is None else centre.extent.to_crs(crs)).boundingbox
     ratios = (box.span_y / height, box.span_x / width)
     rows, columns = (1.0 if abs(each - 1) < _SAME else float(each) for each in ratios)

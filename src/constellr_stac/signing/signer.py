@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-
 from constellr_stac._process import STATE
 from constellr_stac._refresh import utc_now
 from constellr_stac.config import StorageSettings, storage_settings
@@ -18,11 +17,11 @@ from .s3_url import ObjectAddress, SignedObject, is_s3, own_object, signature_ex
 from .traverse import assets_in, copied, get_href, put_href
 
 if TYPE_CHECKING:
-    from pystac_client import ItemSearch
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     import pystac
+    from pystac_client import ItemSearch
 
     from .aws import Explicit
 
