@@ -88,7 +88,7 @@ def test_a_value_that_is_refused_is_not_shown(name: str, monkeypatch: pytest.Mon
     """
     monkeypatch.setenv(name, "k3y-of-the-workspace und-noch-was")
     for use in (default_credential, open_client, OrdersClient().products):
-        with pytest.raises(AuthenticationError, match=rf"{name} .*copied whole") as caught:
+        with pytest.raises(AuthenticationError, match=rf"{name} .*copied completely") as caught:
             use()
         shown = with_variables(caught.value)
         assert "k3y-of-the-workspace" not in shown
@@ -106,12 +106,12 @@ def test_what_no_header_can_hold_is_refused(value: str) -> None:
 @pytest.mark.parametrize("value", [None, b"k3y", 42])
 def test_what_is_no_text_is_refused(value: Any) -> None:
     """A variable that is not set is found out here, and not by a server that refuses ``None``."""
-    with pytest.raises(TypeError, match=f"API key is a str, not a {type(value).__name__}"):
+    with pytest.raises(TypeError, match=f"API key must be a str, not a {type(value).__name__}"):
         ApiKey(value)
-    with pytest.raises(TypeError, match=f"token is a str, not a {type(value).__name__}"):
+    with pytest.raises(TypeError, match=f"token must be a str, not a {type(value).__name__}"):
         Token(value)
     for words in ((value, "hunter2"), ("me", value)):
-        with pytest.raises(TypeError, match="one of them is no str"):
+        with pytest.raises(TypeError, match="one of them is not a str"):
             Password(*words)
 
 
@@ -185,7 +185,7 @@ def test_what_was_given_in_code_elsewhere_is_among_the_places() -> None:
     once = _through_a_pickle(auth)
     for travelled in (once, _through_a_pickle(once)):
         assert isinstance(travelled, ConstellrAuth)
-        with pytest.raises(CredentialsNotFoundError, match="given in code: it does not travel"):
+        with pytest.raises(CredentialsNotFoundError, match="given in code: not pickled"):
             travelled.token()
 
 
@@ -263,5 +263,5 @@ def test_a_keyring_entry_of_somebody_else_is_passed_over(entry: str) -> None:
     """The error says that it was looked at, and not what is in it."""
     store_credential(ApiKey("k3y"), base_url="https://api.example.com")
     keyring.set_password("constellr-stac", "https://api.example.com", entry)
-    with pytest.raises(CredentialsNotFoundError, match="not one that constellr login has made"):
+    with pytest.raises(CredentialsNotFoundError, match="not written by constellr login"):
         default_credential(base_url="https://api.example.com")

@@ -245,7 +245,7 @@ def test_the_modules_own_modifier_reads_the_environment_each_time(
 def test_an_ended_token_is_not_sent(sandbox: Sandbox) -> None:
     """A token that cannot renew itself says that it has ended."""
     ended = Token("t0ken", datetime(2026, 1, 1, tzinfo=UTC))
-    with pytest.raises(AuthenticationError, match="ended at 2026-01-01"):
+    with pytest.raises(AuthenticationError, match="expired at 2026-01-01"):
         products(sandbox, ConstellrAuth(ended, base_url=sandbox.api_url))
     assert sandbox.requests == []
 

@@ -114,7 +114,7 @@ def test_stored_numbers_are_decoded_by_whoever_opens_them(
     written(back.constellr.celsius, cold)
     np.testing.assert_allclose(decoded(cold)["lst"], values["lst"] - 273.15, rtol=1e-4)
     for use in (lambda: stored.constellr.celsius, stored.constellr.anomaly, stored.constellr.table):
-        with pytest.raises(ValueError, match=r"lst: stored numbers .*decode_cf"):
+        with pytest.raises(ValueError, match=r"lst: raw stored values .*decode_cf"):
             use()
 
 

@@ -183,10 +183,10 @@ def test_a_scene_across_the_antimeridian_is_small(tmp_path: Path, form: str, eng
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"resolution": 0}, "resolution= is a positive number"),
-        ({"resolution": float("nan")}, "resolution= is a positive number"),
-        ({"resolution": "30m"}, "resolution= is a positive number .* not '30m'"),
-        ({"bbox": (0.0, 0.0, 1.0, 1.0)}, "bbox= touches none of the scenes"),
+        ({"resolution": 0}, "resolution= must be a positive number"),
+        ({"resolution": float("nan")}, "resolution= must be a positive number"),
+        ({"resolution": "30m"}, "resolution= must be a positive number .* not '30m'"),
+        ({"bbox": (0.0, 0.0, 1.0, 1.0)}, "intersects none of the scenes"),
     ],
     ids=str,
 )
@@ -250,7 +250,7 @@ def test_metres_are_not_taken_for_degrees(tmp_path: Path, asked: dict[str, Any],
 
 def test_a_crs_that_there_is_not_says_so(tmp_path: Path) -> None:
     """Not in the words of a library below."""
-    with pytest.raises(ValueError, match="crs='EPSG:99999' is no CRS; one is 'EPSG:32611'"):
+    with pytest.raises(ValueError, match="crs='EPSG:99999' is not a CRS; use 'EPSG:32611'"):
         constellr_stac.load(scene(tmp_path, 32611, (380000, 3740000)), crs="EPSG:99999")
 
 
@@ -260,7 +260,7 @@ def test_a_crs_that_there_is_not_says_so(tmp_path: Path) -> None:
 def test_a_box_of_latitudes_and_longitudes_says_so(tmp_path: Path, box: tuple[float, ...]) -> None:
     """A box whose latitudes are no latitudes, or one with heights, is told as one."""
     item = scene(tmp_path, 32611, (380000, 3740000))
-    with pytest.raises(ValueError, match="bbox= is west, south, east, north in degrees"):
+    with pytest.raises(ValueError, match="bbox= must be west, south, east, north in degrees"):
         constellr_stac.load(item, bbox=box)
 
 
@@ -269,7 +269,7 @@ def test_a_scene_that_is_nowhere_says_so(tmp_path: Path) -> None:
     item = scene(tmp_path, 32633, (500000.0, 9328000.0), geometry=None)
     item.bbox = None
     assert constellr_stac.load(item, ["lst"]).odc.geobox.shape == (SIDE, SIDE)
-    with pytest.raises(ValueError, match="'scene' does not say where it is: give geobox="):
+    with pytest.raises(ValueError, match="'scene' has no geometry and no bbox; pass geobox="):
         constellr_stac.load(item, ["lst"], crs="EPSG:32633", resolution=30)
 
 

@@ -138,7 +138,7 @@ def test_masks_take_out_what_they_name(plain: Sandbox) -> None:
     assert np.isfinite(water.lst.values[water.landwater_mask.values == 0]).any()
     unknown: Any
     for unknown in ("fog", ["fog"], True):
-        with pytest.raises(ValueError, match=r"There is no class '?(fog|True)'? to mask out"):
+        with pytest.raises(ValueError, match=r"Unknown mask class '?(fog|True)'?;"):
             constellr_stac.load(items, ["lst"], mask=unknown)
 
 
@@ -463,11 +463,11 @@ def test_missing_object_store_credentials_are_found_before_the_compute(
         ({"errors": "ignore"}, ValueError, "nan"),
         ({"color": "red"}, TypeError, "color"),
         ({"chunks": {"band": 1}}, ValueError, "band"),
-        ({"chunks": {"time": 0}}, ValueError, "hold something"),
+        ({"chunks": {"time": 0}}, ValueError, "at least 1"),
         ({"chunks": 16}, ValueError, "not 16"),
-        ({"resampling": "cubik"}, ValueError, "'cubik'; choose nearest, bilinear, cubic"),
-        ({"resampling": {"lst": 1}}, ValueError, "no resampling 1"),
-        ({"resampling": {"lts": "cubic"}}, ValueError, "'lts', which is not loaded; there are lst"),
+        ({"resampling": "cubik"}, ValueError, "'cubik'; use one of nearest, bilinear, cubic"),
+        ({"resampling": {"lst": 1}}, ValueError, "Unknown resampling 1"),
+        ({"resampling": {"lts": "cubic"}}, ValueError, "'lts', which is not loaded; use lst"),
         ({"geobox": "like", "bbox": [0, 0, 1, 1]}, ValueError, "geobox"),
     ],
 )
@@ -482,5 +482,5 @@ def test_arguments_that_make_no_sense_are_refused(
 def test_a_thing_that_is_no_item_is_refused() -> None:
     """A list of hrefs is not a list of items; nor is nothing, or a client."""
     for other in (["s3://bucket/lst.tiff"], None, constellr_stac.ConstellrAuth()):
-        with pytest.raises(TypeError, match="STAC items are needed, not a"):
+        with pytest.raises(TypeError, match=r"Expected a search, .*, not a"):
             constellr_stac.load(other)  # type: ignore[arg-type]

@@ -642,7 +642,7 @@ def test_one_missing_file_does_not_keep_the_others(sandbox: Sandbox, tmp_path: P
 @pytest.mark.parametrize(
     ("href", "said"),
     [
-        ("ftp://host/lst.tiff", "ftp:// is not read here. There are s3://, https:// and files"),
+        ("ftp://host/lst.tiff", "ftp:// is not supported. Use s3://, https:// or a file"),
         ("http://127.0.0.1:99999/lst.tiff", "InvalidURL"),
         ("/no/such/lst.tiff", "No such file or directory"),
     ],

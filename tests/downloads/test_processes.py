@@ -241,7 +241,7 @@ def test_a_disk_that_is_full(sandbox: Sandbox, tmp_path: Path) -> None:
         told = process.end()
     path = folder / "2023-06-24T11-23-58Z_scene" / "a.bin"
     assert f"DownloadError: '{path}' cannot be written: File too large." in told
-    assert "run it again: it goes on from what has come" in told
+    assert "run again to resume" in told
     assert not path.exists()
     assert path.with_name("a.bin.part").stat().st_size == 1_000_000
     sandbox.clear_requests()
@@ -287,7 +287,7 @@ def test_a_folder_that_may_not_be_written(sandbox: Sandbox, tmp_path: Path) -> N
     with running(AS_NOBODY, item, folder, terminal=False) as process:
         told = process.end()
     assert "DownloadError: " in told
-    assert "cannot be written: Permission denied. Choose a folder that you may write to" in told
+    assert "cannot be written: Permission denied. Choose a writable directory" in told
     assert len(store(sandbox)) == 1
     assert list((folder / "locked").iterdir()) == []
 
@@ -296,9 +296,9 @@ def test_a_file_where_the_folder_has_to_be(sandbox: Sandbox, tmp_path: Path) -> 
     """The file is named, and left as it is."""
     item = an_item(sandbox, {"a": b"a"})
     (tmp_path / "scenes").write_text("mine")
-    with pytest.raises(DownloadError, match="a file where a folder has to be: move it away"):
+    with pytest.raises(DownloadError, match="file exists where a directory is needed: move it"):
         download(item, tmp_path / "scenes")
-    with pytest.raises(DownloadError, match="a file where a folder has to be: move it away"):
+    with pytest.raises(DownloadError, match="file exists where a directory is needed: move it"):
         download(item, tmp_path / "scenes" / "below")
     assert (tmp_path / "scenes").read_text() == "mine"
     assert store(sandbox) == []

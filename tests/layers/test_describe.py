@@ -202,7 +202,7 @@ def test_items_come_back_in_the_form_they_came_in(form: str, copied: str) -> Non
 
 def test_what_is_no_item_is_refused() -> None:
     """A sentence that says what is needed."""
-    with pytest.raises(TypeError, match="An item, an ItemCollection, a STAC dict or a list"):
+    with pytest.raises(TypeError, match="Expected a search, an ItemCollection"):
         complete_items(5)
 
 
@@ -401,7 +401,7 @@ def test_the_report_says_what_was_added_and_from_where() -> None:
     assert "  item: proj:code (1), proj:epsg (1); from the header of a file" in text
     assert text.endswith("2 items still lack the grid of some of their data")
     whole = complete_items(items, headers=lambda *_: header_at(30)).items
-    assert str(complete_items(whole)) == "3 items described: nothing was missing"
+    assert str(complete_items(whole)) == "3 items described: no fields were missing"
 
 
 def test_a_thousand_items_take_less_than_a_second() -> None:

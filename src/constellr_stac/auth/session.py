@@ -1,4 +1,4 @@
-"""How requests reach the API: timeouts, retries, and one mapping of failures to our errors."""
+"""Sessions for the API: timeouts, retries, and the mapping of HTTP failures to our errors."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ __all__ = [
 E = TypeVar("E", bound=BaseException)
 
 TIMEOUT = (10.0, 60.0)
-"""Seconds to wait for a connection, and between two bytes of a response."""
+"""Connect and read timeouts in seconds."""
 
 CREDENTIAL_HEADERS = ("Authorization", "X-Api-Key")
 """The headers that hold a credential."""
 
-_LONGEST_PAUSE = 60.0
-_DEEPEST = 10
+_MAX_RETRY_AFTER = 60.0
+_MAX_DEPTH = 10
 
 
 def api_session(auth: ConstellrAuth, *, retry_posts_to: Iterable[str] = ()) -> requests.Session:
     """Return an authenticated session for the API, with timeouts and retries.
 
-    GETs are retried, with growing pauses and honouring ``Retry-After`` up to a minute, after a
-    dropped connection and after 429, 502, 503 and 504. POSTs are not, except to URLs that begin
-    with one of ``retry_posts_to`` (a search only reads).
+    GETs are retried with backoff after a dropped connection and after 429, 502, 503 and 504,
+    honouring ``Retry-After`` up to a minute. POSTs are not retried, except to URLs that begin with
+    one of ``retry_posts_to`` (such as a search, which only reads).
 
     Args:
         auth: Adds the credential to requests to the API.
@@ -73,7 +73,7 @@ class _ApiSession(requests.Session):
             self.mount(prefix, retrying("GET", "HEAD", "OPTIONS", "POST"))
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
-        """Send with a default timeout, so that a server that hangs is an error."""
+        """Send with a default timeout."""
         if kwargs.get("timeout") is None:
             kwargs["timeout"] = TIMEOUT
         return super().send(request, **kwargs)
@@ -90,11 +90,11 @@ class _ApiSession(requests.Session):
 
 
 def retrying(*methods: str) -> HTTPAdapter:
-    """Return an adapter that retries ``methods`` up to four times with growing pauses.
+    """Return an adapter that retries ``methods`` up to four times with backoff.
 
-    That is after a dropped connection and after 429, 502, 503 and 504, honouring ``Retry-After``
-    up to a minute. A connection that could not be made is retried for all methods, since nothing
-    was sent.
+    It retries after a dropped connection and after 429, 502, 503 and 504, honouring
+    ``Retry-After`` up to a minute. A failed connection attempt is retried for all methods, since
+    nothing was sent.
     """
     return HTTPAdapter(
         max_retries=_CappedRetry(
@@ -111,37 +111,37 @@ def retrying(*methods: str) -> HTTPAdapter:
 
 @contextmanager
 def connection_errors(method: str, url: str, consequence: str = "") -> Iterator[None]:
-    """Raise :class:`APIConnectionError` for whatever keeps a request from being answered.
+    """Raise connection failures as :class:`APIConnectionError`.
 
     Args:
         method: The request's method, for the message.
         url: The requested URL.
-        consequence: What the failure means, to be added to the message.
+        consequence: Text to append to the message.
 
     Raises:
-        APIConnectionError: The request was not answered. Its cause holds no frames, since those
-            of urllib3 hold headers and bodies.
+        APIConnectionError: The request was not answered. Its cause has no traceback, since
+            urllib3's frames hold headers and bodies.
     """
     try:
         yield
     except ConstellrError:
         raise
-    # requests' errors are OSErrors; a redirect to an invalid URL is a ValueError of urllib's.
+    # requests' errors are OSErrors; a redirect to an invalid URL raises urllib's ValueError.
     except (OSError, ValueError, HTTPError) as error:
         if isinstance(error, requests.RequestException):
-            error.request = None  # its body may hold the password, and errors are pickled
+            error.request = None  # errors are pickled, and the body may hold the password
         raise APIConnectionError(
             f"{method} {redact_url(url)} was not answered ({cause_of(error)}){consequence}. Check "
-            "the network, and that CONSTELLR_API_URL is right.",
+            "the network and CONSTELLR_API_URL.",
             request_url=url,
         ) from without_frames(error)
 
 
 def checked(response: requests.Response, *, hint: str | None = None) -> requests.Response:
-    """Return a response with a success status.
+    """Return ``response`` if its status is 2xx.
 
     Raises:
-        APIError: The status is another.
+        APIError: The status is not 2xx.
     """
     if not 200 <= response.status_code < 300:  # noqa: PLR2004 - the success statuses
         raise APIError.from_response(response, hint=hint)
@@ -149,14 +149,14 @@ def checked(response: requests.Response, *, hint: str | None = None) -> requests
 
 
 def cause_of(error: BaseException) -> str:
-    """Return the innermost reason of a failure: requests and urllib3 wrap it several times.
+    """Return the message of the innermost error: requests and urllib3 wrap it several times.
 
     Example:
         >>> from requests import ConnectionError
         >>> cause_of(ConnectionError(ConnectionRefusedError(111, "Connection refused")))
         'Connection refused'
     """
-    for _ in range(_DEEPEST):
+    for _ in range(_MAX_DEPTH):
         inner = next(_wrapped_in(error), None)
         if inner is None:
             break
@@ -166,10 +166,10 @@ def cause_of(error: BaseException) -> str:
 
 
 def without_frames(error: E) -> E:
-    """Remove the frames of ``error`` and of all errors it wraps, and return it.
+    """Remove the tracebacks of ``error`` and of all errors it wraps, and return it.
 
-    Frames of urllib3 and ``http.client`` hold the headers and the body that were being sent, and
-    some tools show or transmit the variables of a traceback.
+    Frames of urllib3 and ``http.client`` hold headers and bodies, and some tools show or send the
+    local variables of a traceback.
     """
     left: list[BaseException] = [error]
     seen: set[int] = set()
@@ -196,4 +196,4 @@ class _CappedRetry(Retry):
             seconds = super().get_retry_after(response)
         except InvalidHeader:  # such as fractions of a second
             return None
-        return None if seconds is None else min(seconds, _LONGEST_PAUSE)
+        return None if seconds is None else min(seconds, _MAX_RETRY_AFTER)
