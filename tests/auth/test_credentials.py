@@ -87,7 +87,7 @@ def test_invalid_key_is_not_shown(name: str, monkeypatch: pytest.MonkeyPatch) ->
     """Tracebacks hide the value, since it may contain a key; the error names the variable."""
     monkeypatch.setenv(name, "k3y-of-the-workspace und-noch-was")
     for use in (default_credential, open_client, OrdersClient().products):
-        with pytest.raises(AuthenticationError, match=rf"{name} .*copied whole") as caught:
+        with pytest.raises(AuthenticationError, match=rf"{name} .*copied completely") as caught:
             use()
         shown = traceback_with_locals(caught.value)
         assert "k3y-of-the-workspace" not in shown
@@ -105,12 +105,12 @@ def test_value_invalid_in_a_header_is_refused(value: str) -> None:
 @pytest.mark.parametrize("value", [None, b"k3y", 42])
 def test_value_must_be_a_str(value: Any) -> None:
     """``None`` from an unset variable raises TypeError before any request."""
-    with pytest.raises(TypeError, match=f"API key is a str, not a {type(value).__name__}"):
+    with pytest.raises(TypeError, match=f"API key must be a str, not a {type(value).__name__}"):
         ApiKey(value)
-    with pytest.raises(TypeError, match=f"token is a str, not a {type(value).__name__}"):
+    with pytest.raises(TypeError, match=f"token must be a str, not a {type(value).__name__}"):
         Token(value)
     for arguments in ((value, "hunter2"), ("me", value)):
-        with pytest.raises(TypeError, match="one of them is no str"):
+        with pytest.raises(TypeError, match="one of them is not a str"):
             Password(*arguments)
 
 
@@ -182,7 +182,7 @@ def test_unpickled_auth_reports_dropped_credential() -> None:
     once = _pickle_round_trip(auth)
     for unpickled in (once, _pickle_round_trip(once)):
         assert isinstance(unpickled, ConstellrAuth)
-        with pytest.raises(CredentialsNotFoundError, match="given in code: it does not travel"):
+        with pytest.raises(CredentialsNotFoundError, match="given in code: not pickled"):
             unpickled.token()
 
 
@@ -262,5 +262,5 @@ def test_foreign_keyring_entry_is_ignored(entry: str) -> None:
     """The error mentions the entry without showing its content."""
     store_credential(ApiKey("k3y"), base_url="https://api.example.com")
     keyring.set_password("constellr-stac", "https://api.example.com", entry)
-    with pytest.raises(CredentialsNotFoundError, match="not one that constellr login has made"):
+    with pytest.raises(CredentialsNotFoundError, match="not written by constellr login"):
         default_credential(base_url="https://api.example.com")

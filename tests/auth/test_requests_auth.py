@@ -245,7 +245,7 @@ def test_request_modifier_reads_environment_each_time(
 def test_expired_token_is_not_sent(sandbox: Sandbox) -> None:
     """An expired token raises before a request is sent."""
     expired = Token("t0ken", datetime(2026, 1, 1, tzinfo=UTC))
-    with pytest.raises(AuthenticationError, match="ended at 2026-01-01"):
+    with pytest.raises(AuthenticationError, match="expired at 2026-01-01"):
         get_products(sandbox, ConstellrAuth(expired, base_url=sandbox.api_url))
     assert sandbox.requests == []
 

@@ -115,7 +115,7 @@ def test_a_keyring_that_keeps_nothing(
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "file_keyring.ForgetfulKeyring")
     run = constellr("login", "--username", sandbox.username, CONSTELLR_PASSWORD=sandbox.password)
     assert (run.returncode, run.stdout) == (1, "")
-    assert "ForgetfulKeyring does not give back what it was given" in run.stderr
+    assert "ForgetfulKeyring did not store the entry" in run.stderr
     assert "Set CONSTELLR_API_KEY" in run.stderr
     assert sandbox.password not in run.stderr
 

@@ -150,7 +150,7 @@ def test_wrong_usage(sandbox: Sandbox, arguments: list[str], said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "said"), [("http://example.com", "Use https://"), ("ftp://x", "has to start with")]
+    ("url", "said"), [("http://example.com", "Use https://"), ("ftp://x", "must start with")]
 )
 def test_a_wrong_url_is_wrong_usage(url: str, said: str) -> None:
     """An API that no credential may be sent to is refused before anything is sent."""

@@ -184,10 +184,10 @@ def test_antimeridian_scene_keeps_its_extent(tmp_path: Path, form: str, engine: 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"resolution": 0}, "resolution= is a positive number"),
-        ({"resolution": float("nan")}, "resolution= is a positive number"),
-        ({"resolution": "30m"}, "resolution= is a positive number .* not '30m'"),
-        ({"bbox": (0.0, 0.0, 1.0, 1.0)}, "bbox= touches none of the scenes"),
+        ({"resolution": 0}, "resolution= must be a positive number"),
+        ({"resolution": float("nan")}, "resolution= must be a positive number"),
+        ({"resolution": "30m"}, "resolution= must be a positive number .* not '30m'"),
+        ({"bbox": (0.0, 0.0, 1.0, 1.0)}, "intersects none of the scenes"),
     ],
     ids=str,
 )
@@ -257,7 +257,7 @@ def test_resolution_in_the_wrong_unit_is_refused(
 
 def test_unknown_crs_is_refused(tmp_path: Path) -> None:
     """The error gives an example of a valid CRS."""
-    with pytest.raises(ValueError, match="crs='EPSG:99999' is no CRS; one is 'EPSG:32611'"):
+    with pytest.raises(ValueError, match="crs='EPSG:99999' is not a CRS; use 'EPSG:32611'"):
         constellr_stac.load(scene(tmp_path, 32611, (380000, 3740000)), crs="EPSG:99999")
 
 
@@ -267,7 +267,7 @@ def test_unknown_crs_is_refused(tmp_path: Path) -> None:
 def test_bbox_order_is_checked(tmp_path: Path, box: tuple[float, ...]) -> None:
     """Swapped axes, 3D boxes and too few values are refused."""
     item = scene(tmp_path, 32611, (380000, 3740000))
-    with pytest.raises(ValueError, match="bbox= is west, south, east, north in degrees"):
+    with pytest.raises(ValueError, match="bbox= must be west, south, east, north in degrees"):
         constellr_stac.load(item, bbox=box)
 
 
@@ -276,7 +276,7 @@ def test_item_without_geometry(tmp_path: Path) -> None:
     item = scene(tmp_path, 32633, (500000.0, 9328000.0), geometry=None)
     item.bbox = None
     assert constellr_stac.load(item, ["lst"]).odc.geobox.shape == (SIDE, SIDE)
-    with pytest.raises(ValueError, match="'scene' does not say where it is: give geobox="):
+    with pytest.raises(ValueError, match="'scene' has no geometry and no bbox; pass geobox="):
         constellr_stac.load(item, ["lst"], crs="EPSG:32633", resolution=30)
 
 

@@ -138,7 +138,7 @@ def test_mask_removes_the_named_classes(s3_sandbox: Sandbox) -> None:
     assert np.isfinite(water.lst.values[water.landwater_mask.values == 0]).any()
     unknown: Any
     for unknown in ("fog", ["fog"], True):
-        with pytest.raises(ValueError, match=r"There is no class '?(fog|True)'? to mask out"):
+        with pytest.raises(ValueError, match=r"Unknown mask class '?(fog|True)'?;"):
             constellr_stac.load(items, ["lst"], mask=unknown)
 
 
@@ -466,9 +466,9 @@ def test_missing_aws_credentials_raise_before_compute(
         ({"chunks": {"band": 1}}, ValueError, "band"),
         ({"chunks": {"time": 0}}, ValueError, "at least 1"),
         ({"chunks": 16}, ValueError, "not 16"),
-        ({"resampling": "cubik"}, ValueError, "'cubik'; choose nearest, bilinear, cubic"),
-        ({"resampling": {"lst": 1}}, ValueError, "no resampling 1"),
-        ({"resampling": {"lts": "cubic"}}, ValueError, "'lts', which is not loaded; there are lst"),
+        ({"resampling": "cubik"}, ValueError, "'cubik'; use one of nearest, bilinear, cubic"),
+        ({"resampling": {"lst": 1}}, ValueError, "Unknown resampling 1"),
+        ({"resampling": {"lts": "cubic"}}, ValueError, "'lts', which is not loaded; use lst"),
         ({"geobox": "like", "bbox": [0, 0, 1, 1]}, ValueError, "geobox"),
     ],
 )
@@ -483,5 +483,5 @@ def test_invalid_arguments_are_refused(
 def test_unsupported_items_are_refused() -> None:
     """Lists of hrefs, None and clients are refused."""
     for other in (["s3://bucket/lst.tiff"], None, constellr_stac.ConstellrAuth()):
-        with pytest.raises(TypeError, match="or their dicts, not a"):
+        with pytest.raises(TypeError, match=r"Expected a search, .*, not a"):
             constellr_stac.load(other)  # type: ignore[arg-type]

@@ -645,7 +645,7 @@ def test_other_files_are_complete_after_a_failure(sandbox: Sandbox, tmp_path: Pa
 @pytest.mark.parametrize(
     ("href", "said"),
     [
-        ("ftp://host/lst.tiff", "ftp:// is not read here. There are s3://, https:// and files"),
+        ("ftp://host/lst.tiff", "ftp:// is not supported. Use s3://, https:// or a file"),
         ("http://127.0.0.1:99999/lst.tiff", "InvalidURL"),
         ("/no/such/lst.tiff", "No such file or directory"),
     ],

@@ -243,7 +243,7 @@ def test_full_disk(sandbox: Sandbox, tmp_path: Path) -> None:
         output = process.end()
     path = folder / "2023-06-24T11-23-58Z_scene" / "a.bin"
     assert f"DownloadError: '{path}' cannot be written: File too large." in output
-    assert "run it again: it goes on from what has come" in output
+    assert "run again to resume" in output
     assert not path.exists()
     assert path.with_name("a.bin.part").stat().st_size == 1_000_000
     sandbox.clear_requests()
@@ -289,7 +289,7 @@ def test_read_only_folder(sandbox: Sandbox, tmp_path: Path) -> None:
     with running(AS_NOBODY, item, folder, terminal=False) as process:
         output = process.end()
     assert "DownloadError: " in output
-    assert "cannot be written: Permission denied. Choose a folder that you may write to" in output
+    assert "cannot be written: Permission denied. Choose a writable directory" in output
     assert len(store_requests(sandbox)) == 1
     assert list((folder / "locked").iterdir()) == []
 
@@ -298,9 +298,9 @@ def test_file_in_place_of_the_folder(sandbox: Sandbox, tmp_path: Path) -> None:
     """The file is named and kept."""
     item = make_item(sandbox, {"a": b"a"})
     (tmp_path / "scenes").write_text("mine")
-    with pytest.raises(DownloadError, match="a file where a folder has to be: move it away"):
+    with pytest.raises(DownloadError, match="file exists where a directory is needed: move it"):
         download(item, tmp_path / "scenes")
-    with pytest.raises(DownloadError, match="a file where a folder has to be: move it away"):
+    with pytest.raises(DownloadError, match="file exists where a directory is needed: move it"):
         download(item, tmp_path / "scenes" / "below")
     assert (tmp_path / "scenes").read_text() == "mine"
     assert store_requests(sandbox) == []

@@ -202,7 +202,7 @@ def test_input_type_is_kept(form: str, copied: str) -> None:
 
 def test_unsupported_type_is_refused() -> None:
     """The error lists the supported types."""
-    with pytest.raises(TypeError, match="or their dicts, not a"):
+    with pytest.raises(TypeError, match="Expected a search, an ItemCollection"):
         complete_items(5)
 
 
@@ -401,7 +401,7 @@ def test_report_lists_fields_and_sources() -> None:
     assert "  item: proj:code (1), proj:epsg (1); from the header of a file" in text
     assert text.endswith("2 items still lack the grid of some of their data")
     whole = complete_items(items, headers=lambda *_: header_at(30)).items
-    assert str(complete_items(whole)) == "3 items described: nothing was missing"
+    assert str(complete_items(whole)) == "3 items described: no fields were missing"
 
 
 def test_1000_items_take_less_than_a_second() -> None:

@@ -222,13 +222,13 @@ def test_empty_search_is_an_error() -> None:
 
 def test_empty_band_list_is_an_error() -> None:
     """An empty list does not mean all bands."""
-    with pytest.raises(ValueError, match="No bands were asked for"):
+    with pytest.raises(ValueError, match="bands= is empty"):
         resolve_bands([bare_item(NIGHT)], [])
 
 
 def test_items_without_data_are_an_error() -> None:
     """Images and metadata are not data."""
-    with pytest.raises(ValueError, match="no asset that holds data"):
+    with pytest.raises(ValueError, match="no data assets"):
         resolve_bands([bare_item(["quicklook", "metadata"])])
 
 

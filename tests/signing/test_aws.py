@@ -117,18 +117,18 @@ def test_credential_expiration_variable(monkeypatch: pytest.MonkeyPatch) -> None
     set_credentials(monkeypatch, "HOUR", AWS_CREDENTIAL_EXPIRATION="2100-01-01T00:00:00Z")
     assert source.get().expires_at == datetime(2100, 1, 1, tzinfo=UTC)
     monkeypatch.setenv("AWS_CREDENTIAL_EXPIRATION", "2020-01-01T00:00:00Z")
-    with pytest.raises(SigningError, match=r"AWS_ACCESS_KEY_ID\) ended at 2020-01-01"):
+    with pytest.raises(SigningError, match=r"AWS_ACCESS_KEY_ID\) expired at 2020-01-01"):
         source.get()
     for wrong in ("tomorrow", "2100-01-01T00:00:00"):
         monkeypatch.setenv("AWS_CREDENTIAL_EXPIRATION", wrong)
-        with pytest.raises(SigningError, match="a time with its zone is expected"):
+        with pytest.raises(SigningError, match="expected a time with time zone"):
             source.get()
 
 
 def test_key_without_secret_in_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """An access key without its secret is an error; other sources are not searched."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAHALF")
-    with pytest.raises(SigningError, match="no AWS_SECRET_ACCESS_KEY"):
+    with pytest.raises(SigningError, match="AWS_SECRET_ACCESS_KEY is not"):
         CredentialSource().get()
 
 

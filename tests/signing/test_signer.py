@@ -269,7 +269,7 @@ def test_href_without_object_is_refused(href: str) -> None:
 
 def test_lifetime_must_be_a_timedelta() -> None:
     """A plain number has no unit."""
-    with pytest.raises(TypeError, match=r"expires_in= is a datetime.timedelta, not 3600"):
+    with pytest.raises(TypeError, match=r"expires_in= must be a datetime.timedelta, not 3600"):
         Signer(expires_in=3600)  # type: ignore[arg-type] # under test
 
 
@@ -352,7 +352,7 @@ def test_expired_session_does_not_sign() -> None:
     """Credentials that have expired, or are about to, raise an error."""
     for seconds in (-1, 1):
         ends = datetime.now(UTC) + timedelta(seconds=seconds)
-        with pytest.raises(SigningError, match=r"expire|end"):
+        with pytest.raises(SigningError, match="expire"):
             Signer(credentials={**KEYS, "expires_at": ends}).sign(HREF)
 
 
@@ -520,7 +520,7 @@ def test_signer_pickle_has_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
         assert secret.encode() not in packed
         assert secret not in repr(signer)
     arrived = pickle_round_trip(signer)
-    with pytest.raises(SigningError, match="given in code: they do not travel"):
+    with pytest.raises(SigningError, match="given in code: not pickled"):
         arrived.sign(HREF)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "ASIATHERE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "there")

@@ -20,9 +20,9 @@ __all__ = ["api_session"]
 def api_session(auth: ConstellrAuth, *, retry_posts_to: Iterable[str] = ()) -> requests.Session:
     """Return an authenticated session for the API, with timeouts and retries.
 
-    GETs are retried, with growing pauses and honouring ``Retry-After`` up to a minute, after a
-    dropped connection and after 429, 502, 503 and 504. POSTs are not, except to URLs that begin
-    with one of ``retry_posts_to`` (a search only reads).
+    GETs are retried with backoff after a dropped connection and after 429, 502, 503 and 504,
+    honouring ``Retry-After`` up to a minute. POSTs are not retried, except to URLs that begin with
+    one of ``retry_posts_to`` (such as a search, which only reads).
 
     Args:
         auth: Adds the credential to requests to the API.
@@ -47,7 +47,7 @@ class _ApiSession(requests.Session):
             self.mount(prefix, retrying("GET", "HEAD", "OPTIONS", "POST"))
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
-        """Send with a default timeout, so that a server that hangs is an error."""
+        """Send with a default timeout."""
         if kwargs.get("timeout") is None:
             kwargs["timeout"] = TIMEOUT
         return super().send(request, **kwargs)

@@ -147,7 +147,7 @@ def _storage() -> tuple[State, str]:
     try:
         found = CredentialSource().get()
     except SigningError as error:
-        said = str(error).splitlines()[0].removesuffix(" Looked at:")
+        said = str(error).splitlines()[0].removesuffix(" Searched:")
         return "note", f"{where}; {said} (pre-signed hrefs need none)"
     ends = "" if found.expires_at is None else f", good until {found.expires_at:%H:%M:%S %Z}"
     return "ok", f"{where}; credentials from {found.source}{ends}"

@@ -37,7 +37,7 @@ __all__ = ["FAILED", "INTERRUPTED", "UNAUTHENTICATED", "USAGE", "Failure", "Inte
 FAILED, USAGE, UNAUTHENTICATED, INTERRUPTED = 1, 2, 3, 130
 
 _UNAUTHENTICATED = (AuthenticationError, CredentialsNotFoundError)
-_PLACES = re.compile(r"Looked at:\n(?:  - .*\n)+")
+_PLACES = re.compile(r"Searched:\n(?:  - .*\n)+")
 
 # The parent of all that typer says about wrong usage has no public name of its own.
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]

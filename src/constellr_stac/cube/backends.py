@@ -50,7 +50,7 @@ def build(plan: Plan) -> xr.Dataset:
 
 
 def _odc_cube(plan: Plan) -> xr.Dataset:
-    """Build the variables with odc-loader, the part of odc-stac below its parsing of items."""
+    """Build the variables with odc-loader, which is odc-stac without the parsing of items."""
     metadata = {
         name: band_metadata(variable.band, raw=plan.raw)
         for name, variable in plan.variables.items()
@@ -74,7 +74,7 @@ def _odc_cube(plan: Plan) -> xr.Dataset:
 
 
 def _coding(plan: Plan) -> str:
-    """Return what distinguishes two readings of the same files, as a part of each task's key."""
+    """Return a token of the bands' encodings, as part of each task's key."""
     codings = [
         [
             coding_of(scene.bands[name].band) if name in scene.bands else None
@@ -86,7 +86,7 @@ def _coding(plan: Plan) -> str:
 
 
 def _sources(scene: Scene, metadata: Mapping[str, RasterBandMetadata]) -> dict[str, RasterSource]:
-    """Return what is read of a scene, by variable."""
+    """Return the sources of a scene, by variable."""
     return {
         name: RasterSource(
             uri := str(own.ref),
@@ -99,7 +99,7 @@ def _sources(scene: Scene, metadata: Mapping[str, RasterBandMetadata]) -> dict[s
 
 
 def _scenes_by_tile(plan: Plan, tiles: GeoboxTiles) -> dict[tuple[int, int, int], list[int]]:
-    """Return which scenes each chunk needs, by step, row and column."""
+    """Return the indices of the scenes that each chunk needs, by step, row and column."""
     touched: dict[Hashable, list[tuple[int, int]]] = {}
     needed: dict[tuple[int, int, int], list[int]] = {}
     number = 0
@@ -162,7 +162,7 @@ def _stacked(
         for scene in step:
             own, box = scene.bands.get(variable.name), boxes[scene.place]
             if own is None or not _touch(box, grid_box):
-                continue  # stackstac would drop the scene, and with it the time step
+                continue  # stackstac would drop the scene and its time step
             href = str(own.ref)
             items.append(_stackstac_item(scene, box, href, epsg))
             if own.band != variable.band:
@@ -205,7 +205,7 @@ def _stacked(
 
 
 def _boxes(plan: Plan) -> dict[Hashable, BoundingBox]:
-    """Return where the scenes of each place are, in the grid's CRS."""
+    """Return the bounding box of each place, in the grid's CRS."""
     boxes: dict[Hashable, BoundingBox] = {}
     for scene in plan.scenes:
         if scene.place not in boxes:
@@ -223,7 +223,7 @@ def _touch(one: BoundingBox, other: BoundingBox) -> bool:
 
 
 def _empty(plan: Plan, dtype: np.dtype[Any], fill: Any) -> Any:
-    """Return a variable none of whose scenes lie on the grid, dims (time, y, x)."""
+    """Return a variable without scenes, dims (time, y, x)."""
     import dask.array as da
 
     chunks = tuple(plan.chunks[name] for name in ("time", "y", "x"))
@@ -231,7 +231,7 @@ def _empty(plan: Plan, dtype: np.dtype[Any], fill: Any) -> Any:
 
 
 def _stackstac_item(scene: Scene, box: BoundingBox, href: str, epsg: int) -> dict[str, Any]:
-    """Return one file of a scene as the item that stackstac reads."""
+    """Return one file of a scene as an item dict for stackstac."""
     return {
         "id": scene.item.id,
         "type": "Feature",
@@ -248,12 +248,12 @@ def _stackstac_item(scene: Scene, box: BoundingBox, href: str, epsg: int) -> dic
 
 
 def _in_steps(layers: Any, lengths: Sequence[int], plan: Plan, fill: Any) -> Any:
-    """Join scenes to their time steps, the first one uppermost, as odc-stac does.
+    """Mosaic the scenes of each time step, the first valid pixel on top, as odc-stac does.
 
     Args:
-        layers: The scenes that have the variable, dims (scene, y, x), step by step.
-        lengths: How many of them each step has.
-        plan: Knows the chunks.
+        layers: The scenes that have the variable, dims (scene, y, x), ordered by step.
+        lengths: The number of scenes of each step.
+        plan: Has the chunks.
         fill: The value where there is no scene.
     """
     import dask.array as da

@@ -1,7 +1,4 @@
-"""One band of one asset, from the moment its fetch begins until its pixels are read.
-
-Both engines read through this, so that what is damaged, missing or left empty is the same.
-"""
+"""Reads one band of one asset; the common code of both engines."""
 
 from __future__ import annotations
 
@@ -32,22 +29,22 @@ if TYPE_CHECKING:
 __all__ = ["BandSource", "Errors"]
 
 Errors = Literal["raise", "nan"]
-"""What to do about a scene that cannot be read: raise, or leave it empty and warn."""
+"""How to handle a scene that cannot be read: raise, or leave it empty and warn."""
 
 
 class BandSource:
-    """A band to read: making one begins to fetch, and does not wait.
+    """One band of one asset. The constructor starts the fetch and does not block.
 
-    It pickles as what to read. Where it is unpickled it begins to fetch when something is read
-    there: some processes only pass it on.
+    Pickles without the fetch. An unpickled source starts its fetch at the first read in that
+    process, since some processes only pass it on.
 
     Args:
-        fetcher: Brings the bytes.
+        fetcher: Fetches the bytes.
         reference: The asset.
-        band: Which band of it, and what its numbers mean.
-        errors: What to do when it cannot be read.
-        presumed: The grid it was assumed to have, if its own header was not read.
-        cube: The cube's name; a read starts the fetches of its own cube only.
+        band: The band and its encoding.
+        errors: How to handle a scene that cannot be read.
+        presumed: The grid it is assumed to have, if its own header was not read.
+        cube: The cube's name; a read starts the fetches of this cube only.
     """
 
     def __init__(
@@ -69,19 +66,19 @@ class BandSource:
         self._fetch: Fetch | None = self._fetcher.start(reference)
 
     def begin(self) -> Fetch:
-        """Begin to fetch, if that has not begun; does not wait."""
+        """Start the fetch, unless started; does not block."""
         if self._fetch is None:
             self._fetch = self._fetcher.start(self._reference)
         return self._fetch
 
     def read(self, geobox: GeoBox, params: RasterLoadParams) -> Pixels:
-        """Return what the band has of a grid; nothing where it is left empty.
+        """Read the part of the band that lies on a grid; empty if left out by ``errors``.
 
         Raises:
-            AssetReadError: It cannot be read.
+            AssetReadError: The band cannot be read.
 
         Warns:
-            ResamplingWarning: It is on another grid than it was taken to be on.
+            ResamplingWarning: The file's grid differs from the presumed one.
         """
         try:
             pixels = self._read(geobox, params)
@@ -91,23 +88,23 @@ class BandSource:
             self._fetcher.report(self._reference, error)
             return Pixels(np.s_[0:0, 0:0], np.empty((0, 0), params.dtype))
         if self._presumed is not None and pixels.grid not in (None, self._presumed):
-            _warn_of_another_grid(pixels.grid, self._presumed)
+            _warn_grid_differs(pixels.grid, self._presumed)
         return pixels
 
     def _read(self, geobox: GeoBox, params: RasterLoadParams) -> Pixels:
-        for other in _arrived(self._cube):
-            other.begin()  # so that the scenes of a chunk come together
+        for other in _unstarted(self._cube):
+            other.begin()  # fetches the scenes of a chunk in parallel
         fetch = self.begin()
         try:
             return read_pixels(self._fetcher.file(fetch), self._band, geobox, params)
         except RasterioError:
-            self._fetch = fetch = self._fetcher.again(fetch)  # damaged on the way, perhaps
+            self._fetch = fetch = self._fetcher.again(fetch)  # perhaps damaged in transfer
         try:
             return read_pixels(self._fetcher.file(fetch), self._band, geobox, params)
         except RasterioError as error:
             raise AssetReadError(
                 f"{self._reference.label} cannot be read: it is not a readable GeoTIFF "
-                f"({error}). Download it and look, or leave the scene out.",
+                f"({error}). Download the file to inspect it, or exclude the scene.",
                 request_url=self._reference.href,
             ) from error
 
@@ -116,11 +113,11 @@ class BandSource:
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         vars(self).update(state)
-        STATE.shared("arrived", self._cube, _Arrived).add(self)
+        STATE.shared("unstarted", self._cube, _Unstarted).add(self)
 
 
-class _Arrived:
-    """The sources of a cube that came from another process and have not begun to fetch."""
+class _Unstarted:
+    """The unpickled sources of a cube whose fetches have not started."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -131,7 +128,7 @@ class _Arrived:
             self._sources.add(source)
 
     def take(self) -> list[BandSource]:
-        """Return all of them, once."""
+        """Return and remove all of them."""
         if not self._sources:
             return []
         with self._lock:
@@ -140,17 +137,17 @@ class _Arrived:
         return sources
 
 
-def _arrived(cube: str) -> list[BandSource]:
-    return STATE.shared("arrived", cube, _Arrived).take()
+def _unstarted(cube: str) -> list[BandSource]:
+    return STATE.shared("unstarted", cube, _Unstarted).take()
 
 
-def _warn_of_another_grid(own: GeoBox, presumed: GeoBox) -> None:
-    # Names no scene, so that Python shows it once and not for a thousand of them.
+def _warn_grid_differs(own: GeoBox, presumed: GeoBox) -> None:
+    # Without the scene's name, so that Python shows it once for all scenes.
     warnings.warn(
-        f"Not all files share a grid, though their items share an area: some are on {_name(own)} "
-        f"and not on {_name(presumed)}, as the header of one said of all. They are resampled, and "
-        "what lies outside is cut off. describe() reads the header of every scene: load what it "
-        "returns.",
+        f"Not all files share a grid, though their items share a footprint: some are on "
+        f"{_name(own)}, not on {_name(presumed)} as the file whose header was read. They are "
+        "resampled, and pixels outside the cube are cut off. describe() reads the header of every "
+        "scene: load the items that it returns.",
         ResamplingWarning,
         stacklevel=2,
     )

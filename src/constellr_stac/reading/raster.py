@@ -1,7 +1,7 @@
-"""Bytes become pixels: one way for both engines, so that their arrays are equal.
+"""Decoding of GeoTIFFs; the common code of both engines, so that their arrays are equal.
 
-Decoding, overviews and resampling are rasterio's through odc-loader's own reader; which blocks
-of a long file are needed, and what the stored numbers mean, is decided here.
+odc-loader's rasterio reader decompresses, selects overviews and resamples; this module selects the
+blocks of a long file to fetch, and applies the band's encoding.
 """
 
 from __future__ import annotations
@@ -45,40 +45,40 @@ __all__ = [
 ]
 
 MASK_FILL = 255
-"""What stands in a mask where there is no scene: a class of its own, not class 0 (clear)."""
+"""The fill value of masks where there is no scene; not 0, which is a class (clear)."""
 
-_NO_CONTEXT: Any = None  # odc-loader plans one, and has no use for it yet
+_NO_CONTEXT: Any = None  # a parameter of odc-loader without use
 _MARGIN = 16  # pixels of the cube around a window, for resampling kernels
-_LEADER = 4  # a COG block is preceded by its length and followed by its last bytes
+_LEADER = 4  # a COG block is preceded by its length and followed by a copy of its last bytes
 
 
 class Pixels(NamedTuple):
-    """A part of a grid, and its values."""
+    """A window of a grid, and its values."""
 
     roi: tuple[slice, slice]
     """Rows and columns of the grid."""
     values: NDArray[Any]
     """Dims (y, x)."""
     grid: GeoBox | None = None
-    """The file's own grid; ``None`` where no file was read."""
+    """The file's grid; ``None`` if no file was read."""
 
 
 def name_of(grid: GeoBox) -> str:
-    """Return what to call a grid: ``EPSG:32611 at 30 x 30``."""
+    """Return a name for a grid: ``EPSG:32611 at 30 x 30``."""
     crs = grid.crs
     name = "no CRS" if crs is None else f"EPSG:{crs.epsg}" if crs.epsg else str(crs)
     return f"{name} at {abs(grid.resolution.x):g} x {abs(grid.resolution.y):g}"
 
 
 def output_dtype(band: Band, *, raw: bool = False) -> str:
-    """Return the dtype of a band's variable: float32 for values, the stored one for classes."""
+    """Return the dtype of a band's variable: float32 for values, the stored dtype for classes."""
     if band.is_mask:
         return band.dtype or "uint8"
     return (band.dtype or "float32") if raw else "float32"
 
 
 def fill_of(band: Band, *, raw: bool = False) -> float:
-    """Return what stands where there are no data: NaN, or a number no class has."""
+    """Return the fill value of a band's variable: NaN, or for masks a value that is no class."""
     if band.is_mask:
         return MASK_FILL
     if raw and not np.issubdtype(output_dtype(band, raw=True), np.floating):
@@ -87,27 +87,25 @@ def fill_of(band: Band, *, raw: bool = False) -> float:
 
 
 def read_pixels(file: AssetFile, band: Band, geobox: GeoBox, params: RasterLoadParams) -> Pixels:
-    """Read what a file has of a grid, in physical values.
+    """Read the part of a file that lies on a grid, in physical values.
 
     Args:
         file: The GeoTIFF.
-        band: Which band, and what its numbers mean; what the file itself says goes before what
-            the documents say.
+        band: The band and its encoding; the file's header takes precedence over the documents.
         geobox: The grid.
         params: The dtype and fill of the result, and the resampling; an integer dtype for a
-            band of values asks for stored numbers.
+            band of values returns stored values.
 
     Raises:
-        AssetReadError: A part of a long file cannot be had; or the file lacks the band, or does
-            not say where its pixels are.
+        AssetReadError: A part of a long file cannot be read, or the file lacks the band or a CRS.
         RasterioIOError: The bytes are not a readable GeoTIFF.
     """
     dtype = np.dtype(params.dtype or "float32")
     with _opened(file, band, geobox, params) as (name, dataset):
-        if lack := _lack(dataset, band.index):
+        if missing := _missing(dataset, band.index):
             raise AssetReadError(
-                f"{file.reference.label} cannot be read: it has {lack}. Download it and look, or "
-                "leave the scene out.",
+                f"{file.reference.label} cannot be read: it has {missing}. Download the file to "
+                "inspect it, or exclude the scene.",
                 request_url=file.reference.href,
             )
         stored_as = FileBand.of(dataset, band.index)
@@ -123,7 +121,7 @@ def read_pixels(file: AssetFile, band: Band, geobox: GeoBox, params: RasterLoadP
             params.patch(
                 dtype=str(working),
                 fill_value=np.nan if as_values else params.fill_value,
-                src_nodata_override=_sanctioned(band, params),
+                src_nodata_override=_source_nodata(band, params),
                 resampling="nearest" if band.is_mask else params.resampling,
                 fail_on_error=True,
             ),
@@ -136,7 +134,7 @@ def read_pixels(file: AssetFile, band: Band, geobox: GeoBox, params: RasterLoadP
 def _pasted(
     dataset: rasterio.DatasetReader, band: Band, own: GeoBox, geobox: GeoBox
 ) -> Pixels | None:
-    """Read values that need no resampling, the usual case, in one go; else return nothing."""
+    """Read values that need no resampling (the usual case) directly; else return ``None``."""
     overlap = _overlap(own, geobox)
     nodata = dataset.nodatavals[band.index - 1]
     if not overlap.paste_ok or overlap.read_shrink != 1 or nodata not in (None, band.nodata):
@@ -150,23 +148,23 @@ def _pasted(
 
 
 def header_of(file: AssetFile) -> Header:
-    """Return what a file's header says: its grid, and how its bands are stored.
+    """Read a file's header.
 
     Raises:
-        AssetReadError: It is not a GeoTIFF with a place, or its rest cannot be had (where the
-            header is not at its beginning).
+        AssetReadError: Not a georeferenced GeoTIFF, or the rest of the file cannot be read (if
+            the header is not in the head).
     """
     try:
         try:
             return _header(file.head)
-        except (RasterioIOError, ValueError):  # cut off, perhaps: a long table comes before the CRS
+        except (RasterioIOError, ValueError):  # may be truncated: long tables precede the CRS
             if file.whole:
                 raise
             return _header(file.patched([(0, file.size)]))
     except (RasterioIOError, ValueError) as error:
         raise AssetReadError(
             f"{file.reference.label} cannot be read: it is not a readable GeoTIFF ({error}). "
-            "Give the grid (geobox=, or crs= and resolution=), or leave the scene out."
+            "Pass the grid (geobox=, or crs= and resolution=), or exclude the scene."
         ) from error
 
 
@@ -179,8 +177,8 @@ def _header(data: bytes) -> Header:
         return Header.of(dataset)
 
 
-def _lack(dataset: rasterio.DatasetReader, index: int) -> str | None:
-    """Say what a file lacks for a band of it to be read onto a grid, if anything."""
+def _missing(dataset: rasterio.DatasetReader, index: int) -> str | None:
+    """Return what a file lacks to read a band onto a grid: the band or a CRS."""
     if index > dataset.count:
         return f"no band {index}, only {dataset.count}"
     return "no coordinate reference system" if dataset.crs is None else None
@@ -188,23 +186,23 @@ def _lack(dataset: rasterio.DatasetReader, index: int) -> str | None:
 
 @functools.lru_cache(maxsize=512)
 def _overlap(own: GeoBox, geobox: GeoBox, ttol: float = 0.05) -> ReprojectInfo:
-    """Find where a file's grid and another meet; the scenes of one area ask the same each time."""
+    """Return the overlap of a file's grid and another; cached, since scenes share grids."""
     return compute_reproject_roi(own, geobox, ttol=ttol)
 
 
 def _working_dtype(stored: str) -> np.dtype[Any]:
-    """Choose floats that hold the stored numbers exactly."""
+    """Return a float dtype that holds the stored values exactly."""
     return np.result_type(stored, "float32")
 
 
-def _sanctioned(band: Band, params: RasterLoadParams) -> float | None:
+def _source_nodata(band: Band, params: RasterLoadParams) -> float | None:
     if params.src_nodata_override is not None:
         return params.src_nodata_override
     return MASK_FILL if band.is_mask else band.nodata
 
 
 def _gdal() -> rasterio.Env:
-    """Set GDAL up to read from memory. Left alone, rasterio makes a boto3 session each time."""
+    """Return GDAL's settings to read from memory, without a boto3 session each time."""
     return rasterio.Env(session=DummySession(), GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR")
 
 
@@ -212,7 +210,7 @@ def _gdal() -> rasterio.Env:
 def _opened(
     file: AssetFile, band: Band, geobox: GeoBox, params: RasterLoadParams
 ) -> Iterator[tuple[str, rasterio.DatasetReader]]:
-    """Give GDAL a file that holds what the window needs, and open it."""
+    """Open a file in memory that holds the blocks of the window."""
     data = file.head if file.whole else file.patched(_spans(file, band, geobox, params))
     with (
         _gdal(),
@@ -225,20 +223,20 @@ def _opened(
 def _spans(
     file: AssetFile, band: Band, geobox: GeoBox, params: RasterLoadParams
 ) -> list[tuple[int, int]]:
-    """Find the bytes of the blocks that the window touches, from the file's own table."""
+    """Return the byte ranges of the blocks that the window touches."""
     try:
         with _gdal(), MemoryFile(file.head, ext=".tif") as memory:
             return _block_spans(memory.name, band.index, geobox, params)
     except (RasterioIOError, LookupError):
-        return [(0, file.size)]  # its table is not at the beginning: no COG
+        return [(0, file.size)]  # the block table is not in the head: not a COG
 
 
 def _block_spans(
     name: str, index: int, geobox: GeoBox, params: RasterLoadParams
 ) -> list[tuple[int, int]]:
     with rasterio.open(name, sharing=False) as dataset:
-        if lack := _lack(dataset, index):
-            raise LookupError(lack)
+        if missing := _missing(dataset, index):
+            raise LookupError(missing)
         overlap = _overlap(rio_geobox(dataset), geobox, ttol=0.9 if params.nearest else 0.05)
         if roi_is_empty(overlap.roi_src):
             return []
@@ -260,7 +258,7 @@ def _block_spans(
         for row, column in blocks:
             start = dataset.get_tag_item(f"BLOCK_OFFSET_{column}_{row}", **tags)
             length = dataset.get_tag_item(f"BLOCK_SIZE_{column}_{row}", **tags)
-            if start is not None and length is not None:  # else the block is empty
+            if start is not None and length is not None:  # otherwise the block is empty
                 spans.append((int(start) - _LEADER, int(start) + int(length) + _LEADER))
         return spans
 
@@ -271,8 +269,8 @@ def _blocks(
     image_shape: tuple[int, int],
     block_shape: tuple[int, int],
 ) -> Iterator[tuple[int, int]]:
-    """Number the blocks of an image (or overview) that a window of the full image touches."""
-    exact = overlap.paste_ok and overlap.read_shrink == 1  # then nothing is resampled
+    """Return row and column of the image (or overview) blocks that a window touches."""
+    exact = overlap.paste_ok and overlap.read_shrink == 1  # not resampled
     ranges = []
     for window, scale, full, length, block in zip(
         overlap.roi_src, overlap.scale2.yx, shape, image_shape, block_shape, strict=True

@@ -31,6 +31,7 @@ def resampled(
     values: NDArray[Any],
     own: GeoBox,
     grid: GeoBox,
+    *,
     method: str,
     fill: float,
     ratio: tuple[float, float],

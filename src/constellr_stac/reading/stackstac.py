@@ -1,7 +1,7 @@
-"""The read path for stackstac: ``stackstac.stack(items, reader=constellr_stac.StackstacReader)``.
+"""The reader for stackstac: ``stackstac.stack(items, reader=constellr_stac.StackstacReader)``.
 
-stackstac makes all readers of a chunk before it reads with any. Making one begins to fetch and
-reading waits, so the scenes of a chunk arrive together.
+stackstac constructs all readers of a chunk before it reads with any. Construction starts a fetch
+and reading waits for it, so the scenes of a chunk are fetched in parallel.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ __all__ = ["StackstacReader"]
 
 
 class StackstacReader:
-    """Reads assets for stackstac: signed when read, fetched ahead, in physical values.
+    """Reads assets for stackstac: signs when reading, prefetches, decodes to physical values.
 
-    It fulfils stackstac's reader protocol: thread-safe, made without waiting for anything. The
-    parameters before ``fetcher`` are stackstac's. Scale and offset are what the items state,
-    else what the provider documents for a file of that name. Of a file with several bands it
-    reads the first; :func:`constellr_stac.load` reads them all.
+    Implements stackstac's reader protocol: thread-safe, constructed without blocking. The
+    parameters before ``fetcher`` are stackstac's. Scale and offset are those of the item, else
+    those documented for the file's layer. Only the first band of a file is read;
+    :func:`constellr_stac.load` reads all bands.
 
     Keyword Args:
-        fetcher: Brings the bytes; default with the credentials found where it runs.
-        band: Which band, and what its numbers mean.
-        bands: The same for references whose files differ from that.
-        presumed: The grids that files are taken to have, where no header was read.
-        errors: ``"raise"``, or ``"nan"``: leave a scene that cannot be read empty, and warn.
-        cube: The cube's name; a read starts the fetches of its own cube only.
+        fetcher: Fetches the bytes; default with the credentials of the running process.
+        band: The band and its encoding.
+        bands: The same by reference, for files that differ from ``band``.
+        presumed: The assumed grids by reference, for files whose headers were not read.
+        errors: ``"raise"``, or ``"nan"``: leave a scene that cannot be read empty and warn.
+        cube: The cube's name; a read starts the fetches of this cube only.
 
     Example:
         >>> import stackstac
@@ -81,7 +81,7 @@ class StackstacReader:
         self._dtype = np.dtype(dtype)
         self._fill = fill_value
         self._resampling = str(resampling.name)
-        self._forgiven = errors_as_nodata
+        self._errors_as_nodata = errors_as_nodata
         self._source = BandSource(
             fetcher or shared_fetcher(AssetResolver()),
             reference,
@@ -92,7 +92,7 @@ class StackstacReader:
         )
 
     def read(self, window: Window) -> NDArray[Any]:
-        """Return a window of the cube's grid: dims (y, x), filled where there is no data.
+        """Read a window of the cube's grid: dims (y, x), with the fill value for no data.
 
         Raises:
             AssetReadError: The asset cannot be read.
@@ -108,7 +108,7 @@ class StackstacReader:
         try:
             roi, part, _ = self._source.read(self._geobox(window), params)
         except AssetReadError as error:
-            if not any(_matches(error, pattern) for pattern in self._forgiven):
+            if not any(_matches(error, pattern) for pattern in self._errors_as_nodata):
                 raise
             return np.full(values.shape, self._fill, self._dtype)
         values[roi] = part
@@ -119,7 +119,7 @@ class StackstacReader:
         return values
 
     def close(self) -> None:
-        """Let go of nothing: the bytes go with the last reader of them."""
+        """Do nothing: the bytes are freed with the last reader."""
 
     def _geobox(self, window: Window) -> GeoBox:
         whole = GeoBox(self._spec.shape, self._spec.transform, f"EPSG:{self._spec.epsg}")
@@ -128,10 +128,10 @@ class StackstacReader:
 
 
 def _documented(reference: AssetRef, scale_offset: tuple[float, float]) -> Band:
-    """Return the first band of an asset as the documents have it, unless the item says more.
+    """Return the first documented band of an asset, with the item's scale and offset.
 
-    What the item says otherwise, and that it says nothing of what nobody describes, goes before
-    the file, as it does for the other readers.
+    As in the other readers, values in which the item differs from the documents, and those of
+    undocumented assets, take precedence over the file.
     """
     layer = layer_of(reference.asset, reference.href)
     scale, offset = map(float, scale_offset)
@@ -139,7 +139,7 @@ def _documented(reference: AssetRef, scale_offset: tuple[float, float]) -> Band:
         settled = frozenset({"scale", "offset"})
         return Band(1, "", scale=scale, offset=offset, resampling="nearest", settled=settled)
     band = layer.bands[0]
-    if (scale, offset) == (1, 0):  # stackstac's, of an item that says nothing
+    if (scale, offset) == (1, 0):  # stackstac's default, if the item states none
         return band
     stated = {"scale": scale, "offset": offset}
     changed = {name for name, value in stated.items() if getattr(band, name) != value}
@@ -147,6 +147,6 @@ def _documented(reference: AssetRef, scale_offset: tuple[float, float]) -> Band:
 
 
 def _matches(error: AssetReadError, pattern: Exception) -> bool:
-    """Honour stackstac's patterns, whose text is that of GDAL: ``HTTP response code: 404``."""
+    """Match stackstac's patterns, which are GDAL messages: ``HTTP response code: 404``."""
     code = str(pattern).rpartition("HTTP response code: ")[2]
     return code.isdigit() and int(code) == error.status_code

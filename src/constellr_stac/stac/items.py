@@ -1,4 +1,4 @@
-"""Items out of whatever holds some: the one place that knows the accepted forms."""
+"""Conversion of all accepted forms of items to a list of items."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ def items_of(items: Items) -> list[pystac.Item]:
     """Return the items in ``items``, in their order.
 
     Args:
-        items: Any of the forms in :data:`Items`. A search is carried out; a catalogue or
-            collection gives its items, those of its children too.
+        items: Any of the forms in :data:`Items`. A search is run; a catalogue or collection
+            yields its items and those of its children.
 
     Raises:
-        TypeError: It holds something else.
+        TypeError: ``items`` holds something else.
     """
     if isinstance(items, pystac.Item):
         return [items]
@@ -58,7 +58,7 @@ def items_of(items: Items) -> list[pystac.Item]:
 
 
 def members_of(obj: Any) -> Sequence[Any] | None:
-    """Return what a container of STAC objects holds, or ``None`` if it is not a container.
+    """Return the members of a container of STAC objects, or ``None`` if it is not a container.
 
     Args:
         obj: A search, an ItemCollection, the dict of a page of items or collections, or any
@@ -100,7 +100,7 @@ def sorted_items(items: Items) -> list[pystac.Item]:
     """Return the items in ``items``, sorted by time and id.
 
     Raises:
-        TypeError: It holds something else than items.
+        TypeError: ``items`` holds something other than items.
         ValueError: There are no items, or one has no time.
     """
     found = items_of(items)
@@ -118,7 +118,7 @@ def time_of(item: pystac.Item) -> datetime:
     """Return an item's time, aware: its ``datetime``, else the start of its range.
 
     Raises:
-        ValueError: It has none.
+        ValueError: The item has no time.
     """
     common = item.common_metadata
     time = item.datetime or common.start_datetime or common.end_datetime
