@@ -1,4 +1,4 @@
-"""A keyring in a file, for processes that tests start: ``PYTHON_KEYRING_BACKEND`` names it."""
+"""A keyring in a file, selected by ``PYTHON_KEYRING_BACKEND`` in test processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from keyring.errors import NoKeyringError
 
 
 class FileKeyring(KeyringBackend):
-    """Keeps what it is given in ``FILE_KEYRING``, for everybody to read."""
+    """Stores credentials in the file ``FILE_KEYRING``."""
 
     priority = 1
 
@@ -41,7 +41,7 @@ class FileKeyring(KeyringBackend):
 
 
 class ForgetfulKeyring(FileKeyring):
-    """Takes what it is given, and keeps nothing: as some do that nobody has unlocked."""
+    """Accepts credentials without storing them, like some locked keyrings."""
 
     def set_password(self, service: str, username: str, password: str) -> None:
         pass

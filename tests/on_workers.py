@@ -1,6 +1,6 @@
-"""What tests let dask workers do; a module of its own, since workers import it.
+"""Functions that tests run on dask workers, which import this module.
 
-Preloaded, it also writes down all that a worker logs, at DEBUG and whoever logs it.
+Preloaded, it also logs everything on a worker at DEBUG.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ LOGS = "TEST_WORKER_LOGS"
 
 
 def log_everything(file: Path) -> logging.Handler:
-    """Write all log records of this process to ``file``, and return what does so."""
+    """Write all log records of this process to ``file`` and return the handler."""
     handler = logging.FileHandler(file)
     for name in ("", "distributed"):  # distributed's loggers do not propagate
         logger = logging.getLogger(name)
         for other in logger.handlers:
-            other.setLevel(logging.CRITICAL)  # the terminal is not what is searched
+            other.setLevel(logging.CRITICAL)  # keep the terminal quiet
         logger.setLevel(logging.DEBUG)
         logger.addHandler(handler)
     return handler
 
 
 def dask_setup(_worker: Any) -> None:
-    """Begin to write down, before the worker knows its scheduler."""
+    """Start logging before the worker connects to its scheduler."""
     log_everything(Path(os.environ[LOGS]) / f"worker-{os.getpid()}.log")
 
 
 def slowly(block: NDArray[Any], *, seconds: float) -> NDArray[Any]:
-    """Return a chunk as it is, after a while: a compute that takes its time."""
+    """Return the chunk after a delay."""
     time.sleep(seconds)
     return block
 
 
 def environment(**variables: str | None) -> None:
-    """Set variables of this worker's environment; ``None`` removes one."""
+    """Set variables in this worker's environment; ``None`` removes one."""
     for name, value in variables.items():
         if value is None:
             os.environ.pop(name, None)
@@ -51,14 +51,14 @@ def environment(**variables: str | None) -> None:
 
 
 def found(base_url: str) -> str:
-    """Say which credential a task here would use for the API."""
+    """Return the source of the API credential that a task here would use."""
     from constellr_stac import default_credential
 
     return repr(default_credential(base_url=base_url))
 
 
 def tokens_held(base_url: str) -> int:
-    """Count the tokens that this worker's process got for itself and still holds."""
+    """Return how many tokens this worker's process fetched and holds."""
     from constellr_stac._process import STATE
 
     held: Any = STATE._values.get("token", {})
@@ -66,10 +66,10 @@ def tokens_held(base_url: str) -> int:
 
 
 def process() -> int:
-    """Return the number of this worker's process."""
+    """Return this worker's process id."""
     return os.getpid()
 
 
 def plugins(dask_worker: Any) -> list[str]:
-    """Name this worker's plugins."""
+    """Return the names of this worker's plugins."""
     return list(dask_worker.plugins)

@@ -1,4 +1,4 @@
-"""``constellr`` as people run it: a process of its own, in a pipe or at a terminal."""
+"""Run ``constellr`` as a process, in a pipe or at a terminal."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 PROGRAM = str(Path(sys.executable).with_name("constellr"))
 
-_PATIENCE = 120.0
+_TIMEOUT = 120.0
 _ROWS = 40
 
 
 def constellr(
     *arguments: str, stdin: str = "", **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command line without a terminal, and return what came of it."""
+    """Run the command line without a terminal and return the completed process."""
     return subprocess.run(
         [PROGRAM, *arguments],
         input=stdin,
@@ -35,27 +35,27 @@ def constellr(
         check=False,
         env={**_environment(), **environment},
         text=True,
-        timeout=_PATIENCE,
+        timeout=_TIMEOUT,
     )
 
 
 def in_shell(line: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line as a shell does that reads ``constellr``, a space, and ``line``."""
+    """Run ``constellr`` followed by ``line`` in a shell."""
     return subprocess.run(
         ["/bin/sh", "-c", f"'{PROGRAM}' {line}"],
         capture_output=True,
         check=False,
         env=_environment(),
         text=True,
-        timeout=_PATIENCE,
+        timeout=_TIMEOUT,
     )
 
 
 @contextmanager
 def started(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], IO[str], IO[str]]]:
-    """Start the command line without a terminal; yield the process, its output and its errors.
+    """Start the command line without a terminal; yield the process, its stdout and its stderr.
 
-    It is ended with the context, if it has not ended.
+    The process is killed at the end of the context if necessary.
     """
     with subprocess.Popen(
         [PROGRAM, *arguments],
@@ -74,17 +74,17 @@ def started(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], IO[str], I
 
 
 def converse(
-    arguments: Sequence[str], says: Sequence[tuple[str, str]] = (), *, columns: int = 80
+    arguments: Sequence[str], replies: Sequence[tuple[str, str]] = (), *, columns: int = 80
 ) -> tuple[int, str]:
-    """Run the command line at a terminal; return the exit code and what was on the screen.
+    """Run the command line at a terminal; return the exit code and the screen's text.
 
     Args:
-        arguments: What stands after the program's name.
-        says: What to wait for on the screen, and what to type then. What is typed before a
-            password's prompt is there to its last space is thrown away.
+        arguments: The command's arguments.
+        replies: Pairs of text to wait for and the reply to type. Replies typed before the end of a
+            password prompt are discarded.
 
     Keyword Args:
-        columns: How wide the terminal is.
+        columns: Width of the terminal.
     """
     screen, keyboard = os.openpty()
     fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", _ROWS, columns, 0, 0))
@@ -98,13 +98,13 @@ def converse(
     ) as process:
         os.close(keyboard)
         seen = b""
-        waiting = list(says)
+        waiting = list(replies)
         try:
             while part := _read(screen, seen):
                 seen += part
                 if waiting and waiting[0][0].encode() in seen:
                     os.write(screen, f"{waiting.pop(0)[1]}\n".encode())
-            process.wait(_PATIENCE)
+            process.wait(_TIMEOUT)
         finally:
             process.kill()
             os.close(screen)
@@ -114,22 +114,22 @@ def converse(
 
 
 def as_seen(screen: str) -> list[str]:
-    """Return the lines of a screen when all is drawn, without colours and the like."""
+    """Return the final lines of a screen, without control sequences."""
     drawn = (line.rstrip("\r").rpartition("\r")[2] for line in screen.split("\n"))
     return [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line).rstrip() for line in drawn]
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment without what test runners say about streams of their own."""
-    theirs = (
+    """Return the environment without variables that affect the streams."""
+    excluded = (
         "COLUMNS", "FORCE_COLOR", "LINES", "PYTHONUNBUFFERED", "TTY_COMPATIBLE", "TTY_INTERACTIVE"
     )  # fmt: skip
-    return {name: value for name, value in os.environ.items() if name not in theirs}
+    return {name: value for name, value in os.environ.items() if name not in excluded}
 
 
 def _read(screen: int, seen: bytes) -> bytes:
-    """Return what appears next; nothing at the end, which Linux tells by an error."""
-    deadline = time.monotonic() + _PATIENCE
+    """Return the next output; empty at the end, which Linux reports as an error."""
+    deadline = time.monotonic() + _TIMEOUT
     with selectors.DefaultSelector() as selector:
         selector.register(screen, selectors.EVENT_READ)
         if not selector.select(deadline - time.monotonic()):

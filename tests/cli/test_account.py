@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def keyring(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sandbox: Sandbox) -> Path:
-    """A keyring that works, empty; no credential in the environment."""
+    """An empty, working keyring and no credential in the environment."""
     path = tmp_path / "keyring.json"
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "file_keyring.FileKeyring")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
@@ -27,8 +27,8 @@ def keyring(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sandbox: Sandbox) -
     return path
 
 
-def test_login_asks_and_whoami_finds_what_it_kept(sandbox: Sandbox, keyring: Path) -> None:
-    """At a terminal the password is asked for, not shown, checked and kept; logout forgets it."""
+def test_login_prompts_and_whoami_uses_the_keyring(sandbox: Sandbox, keyring: Path) -> None:
+    """The password is prompted for without echo, checked and stored; logout removes it."""
     code, screen = converse(
         ["login"], [("User name", sandbox.username), ("Password: ", sandbox.password)]
     )
@@ -46,16 +46,16 @@ def test_login_asks_and_whoami_finds_what_it_kept(sandbox: Sandbox, keyring: Pat
     assert sandbox.username in told.stdout
     assert "LSTprecision, LSTfusion" in told.stdout
 
-    assert "no longer in the keyring" in constellr("logout").stdout
+    assert "Removed the credential" in constellr("logout").stdout
     assert json.loads(keyring.read_text()) == {}
     assert json.loads(constellr("logout", "--json").stdout)["forgotten"] is False
 
 
 @pytest.mark.parametrize("api_key_mode", [False, True])
-def test_login_reads_the_secret_from_a_pipe(
+def test_login_reads_the_secret_from_stdin(
     sandbox: Sandbox, keyring: Path, *, api_key_mode: bool
 ) -> None:
-    """``-`` stands for standard input: passwords and keys come from other programs whole."""
+    """``-`` reads passwords and keys from standard input, unchanged."""
     arguments = ["--api-key"] if api_key_mode else ["--username", sandbox.username]
     secret = sandbox.api_key if api_key_mode else sandbox.password
     run = constellr("login", *arguments, "-", "--json", stdin=f"{secret}\n")
@@ -66,8 +66,8 @@ def test_login_reads_the_secret_from_a_pipe(
     assert json.loads(who.stdout)["source"] == f"OS keyring, entry for {sandbox.api_url}"
 
 
-def test_a_wrong_password_is_not_kept(sandbox: Sandbox, keyring: Path) -> None:
-    """The credential is checked first: exit code 3, one request, and nothing in the keyring."""
+def test_wrong_password_is_not_stored(sandbox: Sandbox, keyring: Path) -> None:
+    """The credential is checked first: exit code 3, one request, empty keyring."""
     run = constellr("login", "--username", sandbox.username, CONSTELLR_PASSWORD="wrong-42")
     assert run.returncode == 3
     assert run.stdout == ""
@@ -77,8 +77,8 @@ def test_a_wrong_password_is_not_kept(sandbox: Sandbox, keyring: Path) -> None:
     assert [request.path for request in sandbox.requests] == ["/token"]
 
 
-def test_no_secret_on_the_command_line(sandbox: Sandbox, keyring: Path) -> None:
-    """A key given as an argument is refused unread, and not repeated."""
+def test_secret_argument_is_refused(sandbox: Sandbox, keyring: Path) -> None:
+    """A key passed as an argument is refused and not repeated."""
     run = constellr("login", "--api-key", sandbox.api_key)
     assert run.returncode == 2
     assert "pipe it to -" in run.stderr
@@ -86,32 +86,34 @@ def test_no_secret_on_the_command_line(sandbox: Sandbox, keyring: Path) -> None:
     assert sandbox.requests == []
 
 
-def test_nobody_to_ask(sandbox: Sandbox, keyring: Path) -> None:
-    """Without a terminal login does not wait for an answer, and says what to do instead."""
+def test_login_without_terminal_does_not_prompt(sandbox: Sandbox, keyring: Path) -> None:
+    """Without a terminal, login fails and names the alternatives."""
     run = constellr("login", "--username", sandbox.username)
     assert run.returncode == 2
     assert "CONSTELLR_PASSWORD" in run.stderr
 
 
-def test_no_keyring_to_keep_it_in(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A keyring that is switched off is told before anything is asked or sent."""
+def test_disabled_keyring_is_reported_first(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disabled keyring is reported before any prompt or request."""
     run = constellr("login")
     assert run.returncode == 1
-    assert "switched off" in run.stderr
+    assert "is disabled" in run.stderr
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
     run = constellr("login", "--username", sandbox.username)
     assert run.returncode == 1
-    assert "no keyring to keep it in" in run.stderr
+    assert "the keyring cannot store it" in run.stderr
     run = constellr("logout")
     assert run.returncode == 1
-    assert run.stderr.startswith("Error: There is no keyring to remove it from (")
-    assert "not expected" not in run.stderr
+    assert run.stderr.startswith("Error: The keyring cannot remove the credential (")
+    assert "unexpected" not in run.stderr
 
 
-def test_a_keyring_that_keeps_nothing(
+def test_login_verifies_the_stored_credential(
     sandbox: Sandbox, keyring: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was kept is read back: nobody is told to be logged in who will not be."""
+    """The credential is read back; login fails if the keyring did not store it."""
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "file_keyring.ForgetfulKeyring")
     run = constellr("login", "--username", sandbox.username, CONSTELLR_PASSWORD=sandbox.password)
     assert (run.returncode, run.stdout) == (1, "")
@@ -120,10 +122,10 @@ def test_a_keyring_that_keeps_nothing(
     assert sandbox.password not in run.stderr
 
 
-def test_login_says_what_goes_before_the_keyring(
+def test_login_warns_about_overriding_variables(
     sandbox: Sandbox, keyring: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever has a variable set would wonder why the new credential is not used."""
+    """Login warns about variables that take precedence over the keyring."""
     monkeypatch.setenv("CONSTELLR_PASSWORD", sandbox.password)
     run = constellr("login", "--username", sandbox.username)
     assert run.returncode == 0
@@ -131,7 +133,7 @@ def test_login_says_what_goes_before_the_keyring(
 
 
 def test_whoami_without_a_credential(sandbox: Sandbox, keyring: Path) -> None:
-    """Exit code 3 and two lines; with -v, every place that was looked at."""
+    """Exit code 3 and two lines; ``-v`` lists every searched place."""
     run = constellr("whoami")
     assert (run.returncode, run.stdout) == (3, "")
     first, second = run.stderr.splitlines()

@@ -1,4 +1,4 @@
-"""What all commands share: help, exit codes, where words go, and what a start costs."""
+"""Shared behaviour of all commands: help, exit codes, streams and start-up cost."""
 
 from __future__ import annotations
 
@@ -39,28 +39,28 @@ HEAVY |= {"pydantic", "rich", "shapely", "xarray", "yaml"}
 
 
 def commands(command: Any = ROOT, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield every command and group of commands, by what is typed for it."""
+    """Yield every command and group, by its name on the command line."""
     yield name, command
     for part, below in getattr(command, "commands", {}).items():
         yield from commands(below, f"{name} {part}".strip())
 
 
 def text_of(command: Any, name: str) -> str:
-    """Return a command's help."""
+    """Return a command's help text."""
     context = typer.Context(command, info_name=f"constellr {name}", terminal_width=80)
     return str(command.get_help(context))
 
 
-def test_the_commands() -> None:
-    """The commands are the promised ones."""
+def test_command_names() -> None:
+    """The commands are the documented ones."""
     assert {name for name, _ in commands()} == LEAVES | {"", "orders", "aoi"}
 
 
 @pytest.mark.parametrize(
     ("name", "command"), list(commands()), ids=[name or "constellr" for name, _ in commands()]
 )
-def test_help_shows_examples_that_are_understood(name: str, command: Any) -> None:
-    """Help has at least one example, each of which is a command, and fits 80 columns."""
+def test_help_examples_parse(name: str, command: Any) -> None:
+    """Help fits 80 columns and has at least one example, each of which parses."""
     lines = text_of(command, name).splitlines()
     assert max(map(len, lines)) <= 80
     assert [line for line in lines[1:] if line.endswith("...")] == []
@@ -71,8 +71,8 @@ def test_help_shows_examples_that_are_understood(name: str, command: Any) -> Non
         understood(example)
 
 
-def test_the_page_shows_what_is_understood() -> None:
-    """Every command line in docs/cli.md is one; every command and exit code is named there."""
+def test_documented_command_lines_parse() -> None:
+    """Every command line in docs/cli.md parses; the page names every command and exit code."""
     page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
     for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL):
         for line in block.replace("\\\n", "").splitlines():
@@ -84,7 +84,7 @@ def test_the_page_shows_what_is_understood() -> None:
 
 
 def understood(line: str) -> None:
-    """Parse each ``constellr`` of a shell's line."""
+    """Parse each ``constellr`` of a shell line."""
     for part in line.split("|"):
         words = shlex.split(re.split(r" [<>] ", part)[0])
         if words[:1] == ["constellr"]:
@@ -102,15 +102,15 @@ def parse(words: list[str]) -> None:
             name, command, words = command.resolve_command(context, rest)
 
 
-def test_version_costs_little() -> None:
-    """--version tells the version, and loads nothing that takes time."""
+def test_version_imports_little() -> None:
+    """``--version`` prints the version without heavy imports."""
     run = constellr("--version", PYTHONPROFILEIMPORTTIME="1")
     assert (run.returncode, run.stdout) == (0, f"constellr {constellr_stac.__version__}\n")
     assert HEAVY.isdisjoint(loaded(run.stderr))
 
 
-def test_help_costs_little() -> None:
-    """--help names the commands, and loads nothing that takes time."""
+def test_help_imports_little() -> None:
+    """``--help`` names the commands without heavy imports."""
     run = constellr("--help", PYTHONPROFILEIMPORTTIME="1")
     assert run.returncode == 0
     assert {name.split()[0] for name in LEAVES} <= set(run.stdout.split())
@@ -118,7 +118,7 @@ def test_help_costs_little() -> None:
 
 
 def loaded(profile: str) -> set[str]:
-    """Return the top-level packages in what Python says with PYTHONPROFILEIMPORTTIME."""
+    """Return the top-level packages in the output of PYTHONPROFILEIMPORTTIME."""
     names = {line.rpartition("|")[2].strip() for line in profile.splitlines()}
     return {name.partition(".")[0] for name in names}
 
@@ -129,19 +129,19 @@ def loaded(profile: str) -> set[str]:
         (["serach"], "No such command 'serach'"),
         (["search", "--collektion", "x"], "--collektion"),
         (["orders", "show"], "ID"),
-        (["search", "--bbox", "1,2,3"], "'1,2,3' is no box"),
+        (["search", "--bbox", "1,2,3"], "'1,2,3' is not west,south,east,north"),
         (["search", "--datetime", "yesterday"], "yesterday"),
         (["sign", "items.json"], "items.json: No such file or directory"),
         (["sign", "s3://bucket/key", ""], "An href is empty"),
         (["aoi", "info", "field.kml"], "field.kml: No such file or directory"),
         (["orders", "--json"], "A command is missing"),
-        (["sandbox", "--latency", "5x"], "'5x' is no time span"),
+        (["sandbox", "--latency", "5x"], "'5x' is not a duration"),
         (["download", "-c", "x", "-o", "y", "--layout", "nested"], "'nested' is not one of"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_wrong_usage(sandbox: Sandbox, arguments: list[str], said: str) -> None:
-    """Exit code 2, nothing on standard output, two lines that say what is wrong and what helps."""
+    """Exit code 2, nothing on stdout, two lines on stderr: the problem and a hint."""
     run = constellr(*arguments)
     assert (run.returncode, run.stdout) == (2, "")
     error, hint = run.stderr.splitlines()
@@ -152,23 +152,23 @@ def test_wrong_usage(sandbox: Sandbox, arguments: list[str], said: str) -> None:
 @pytest.mark.parametrize(
     ("url", "said"), [("http://example.com", "Use https://"), ("ftp://x", "must start with")]
 )
-def test_a_wrong_url_is_wrong_usage(url: str, said: str) -> None:
-    """An API that no credential may be sent to is refused before anything is sent."""
+def test_insecure_api_url_is_refused(url: str, said: str) -> None:
+    """An API that must not receive credentials is refused before any request."""
     run = constellr("products", CONSTELLR_API_URL=url, CONSTELLR_API_KEY="k")
     assert (run.returncode, run.stdout) == (2, "")
     assert said in run.stderr
 
 
-def test_json_may_stand_anywhere(sandbox: Sandbox) -> None:
-    """--json before, between and after the commands' names is the same, and all of the output."""
+def test_json_flag_works_at_any_position(sandbox: Sandbox) -> None:
+    """``--json`` before, between and after the commands gives the same output."""
     for line in ("--json orders list", "orders --json list", "orders list --json"):
         run = constellr(*line.split())
         assert (run.returncode, run.stderr) == (0, "")
         assert json.loads(run.stdout) == []
 
 
-def test_a_failure_is_short_unless_asked(sandbox: Sandbox) -> None:
-    """One line on standard error; a traceback and a log only on demand, and never a secret."""
+def test_failure_is_one_line_by_default(sandbox: Sandbox) -> None:
+    """Traceback and log only on request, and never with a secret."""
     wrong = {"CONSTELLR_PASSWORD": "wrong-42"}
     short = constellr("products", **wrong)
     assert (short.returncode, short.stdout) == (3, "")
@@ -180,8 +180,8 @@ def test_a_failure_is_short_unless_asked(sandbox: Sandbox) -> None:
         assert "wrong-42" not in more.stderr
 
 
-def test_the_log_shows_no_secret(sandbox: Sandbox) -> None:
-    """With -vv requests and libraries are heard, without tokens, passwords and signatures."""
+def test_log_contains_no_secret(sandbox: Sandbox) -> None:
+    """``-vv`` logs requests and libraries without tokens, passwords and signatures."""
     run = constellr("doctor", "-vv")
     assert run.returncode == 0
     assert '"POST /token' in run.stderr
@@ -190,8 +190,8 @@ def test_the_log_shows_no_secret(sandbox: Sandbox) -> None:
     assert [secret for secret in hidden if secret in run.stderr + run.stdout] == []
 
 
-def test_no_answer(sandbox: Sandbox) -> None:
-    """An API that does not answer is a failure, told in one line."""
+def test_unreachable_api(sandbox: Sandbox) -> None:
+    """An API that does not answer is a failure with a one-line message."""
     url = sandbox.api_url
     sandbox.stop()
     run = constellr("orders", "show", "x", CONSTELLR_API_URL=url)
@@ -201,8 +201,8 @@ def test_no_answer(sandbox: Sandbox) -> None:
     assert "Traceback" not in run.stderr
 
 
-def test_words_of_a_server_move_no_cursor(sandbox: Sandbox) -> None:
-    """What cannot be printed is spelled out: a message is a line, no order to a terminal."""
+def test_control_characters_of_a_server_are_escaped(sandbox: Sandbox) -> None:
+    """An error message is one printable line."""
     words = json.dumps({"detail": "no\x1b[2J\x07\ragain"}).encode()
     sandbox.fail(Fault("/products", status=400, body=words))
     run = constellr("products")
@@ -211,8 +211,8 @@ def test_words_of_a_server_move_no_cursor(sandbox: Sandbox) -> None:
     assert run.stderr.removesuffix("\n").isprintable()
 
 
-def test_completion_is_installed(tmp_path: Path) -> None:
-    """--install-completion is a success, and bash completes commands and options by it."""
+def test_install_completion(tmp_path: Path) -> None:
+    """``--install-completion`` succeeds, and bash completes commands and options."""
     home = {"HOME": str(tmp_path)}
     run = constellr("--install-completion", "bash", **home)
     assert (run.returncode, run.stderr) == (0, "")
@@ -231,19 +231,19 @@ def test_completion_is_installed(tmp_path: Path) -> None:
     assert found.stdout == "create\n"
 
 
-def test_no_answer_to_a_question(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-D or Ctrl-C at a prompt: 130, told on a line of its own."""
+def test_interrupted_prompt(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-D or Ctrl-C at a prompt exits with 130, reported on its own line."""
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "file_keyring.FileKeyring")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
     monkeypatch.delenv("CONSTELLR_USERNAME")
     code, screen = converse(["login"], [("User name: ", "\x04")])
     assert code == 130
     assert "Interrupted." in as_seen(screen)
-    assert screen.count("\n") == 3  # one is typed by the test
+    assert screen.count("\n") == 3  # one is typed by this test
 
 
 def test_interrupted(sandbox: Sandbox) -> None:
-    """Ctrl-C ends a command with 130 and one word, wherever it is."""
+    """Ctrl-C ends a running command with 130 and one word."""
     arguments = ["orders", "wait", order_in(sandbox), "--interval", "1h"]
     with started(*arguments) as (process, _, errors):
         assert "is initial_state" in errors.readline()
@@ -252,8 +252,8 @@ def test_interrupted(sandbox: Sandbox) -> None:
         assert errors.read() == "Interrupted.\n"
 
 
-def test_interrupted_before_it_begins(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C while the libraries are being loaded is no traceback, either."""
+def test_interrupted_during_imports(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C during imports prints no traceback either."""
     arguments = ["orders", "wait", order_in(sandbox), "--interval", "1h"]
     monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
     with started(*arguments) as (process, _, errors):
@@ -270,28 +270,28 @@ def test_interrupted_before_it_begins(sandbox: Sandbox, monkeypatch: pytest.Monk
     ("line", "code"),
     [("products >&-", 0), ("products --json <&- >&- 2>&-", 0), ("serach 2>&-", 2)],
 )
-def test_streams_that_are_closed(sandbox: Sandbox, line: str, code: int) -> None:
-    """Who wants no output closes it, and gets no error for that."""
+def test_closed_streams(sandbox: Sandbox, line: str, code: int) -> None:
+    """Closed standard streams are no error."""
     run = in_shell(line)
     assert (run.returncode, run.stdout, run.stderr) == (code, "", "")
 
 
-def test_a_full_disk_behind_standard_output(sandbox: Sandbox) -> None:
-    """Results that cannot be written are a failure, told in one line; errors keep their code."""
+def test_full_disk_behind_stdout(sandbox: Sandbox) -> None:
+    """Results that cannot be written are a one-line failure; errors keep their exit code."""
     run = in_shell("products > /dev/full")
     assert (run.returncode, run.stderr) == (1, "Error: No space left on device.\n")
     assert in_shell("serach 2> /dev/full").returncode == 2
 
 
-def test_a_reader_that_leaves(sandbox: Sandbox) -> None:
-    """`constellr ... | head` ends without a word when nobody reads any more."""
+def test_closed_pipe_is_silent(sandbox: Sandbox) -> None:
+    """`constellr ... | head` exits silently when the reader closes the pipe."""
     with started("search", "--json") as (_, output, errors):
         output.close()
         assert errors.read() == ""
 
 
-def test_a_pipe_gets_plain_lines(sandbox: Sandbox) -> None:
-    """Without a terminal there is no colour, no frame, and no line is broken."""
+def test_output_in_a_pipe_is_plain(sandbox: Sandbox) -> None:
+    """Without a terminal there are no colours, frames or wrapped lines."""
     run = constellr("search", "-v", "--max-items", "3")
     heading, *rows = run.stdout.splitlines()
     assert heading.split() == ["id", "time", "(UTC)", "collection", "assets"]
@@ -301,10 +301,10 @@ def test_a_pipe_gets_plain_lines(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("no_colour", ["", "1"])
-def test_a_terminal_of_80_columns(
+def test_table_fits_80_columns(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, no_colour: str
 ) -> None:
-    """A table fits the terminal, ids whole; NO_COLOR leaves no colour."""
+    """A table fits the terminal with whole ids; NO_COLOR disables colours."""
     monkeypatch.setenv("NO_COLOR", no_colour)
     code, screen = converse(["search", "--max-items", "2"])
     lines = as_seen(screen)
@@ -315,8 +315,8 @@ def test_a_terminal_of_80_columns(
     assert not (no_colour and coloured)
 
 
-def test_words_are_whole_at_a_terminal(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is said at a terminal breaks between words; in a pipe it does not."""
+def test_messages_wrap_between_words(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Messages wrap between words in a terminal, and not at all in a pipe."""
     monkeypatch.setenv("CONSTELLR_PASSWORD", "wrong-42")
     code, screen = converse(["products"], columns=40)
     assert code == 3
@@ -328,7 +328,7 @@ def test_words_are_whole_at_a_terminal(sandbox: Sandbox, monkeypatch: pytest.Mon
 
 
 def order_in(sandbox: Sandbox) -> str:
-    """Place an order that stays as it is, and return its id."""
+    """Place an order and return its id."""
     from datetime import UTC, datetime, timedelta
 
     from constellr_stac.orders import OrdersClient

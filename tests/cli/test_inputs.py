@@ -1,4 +1,4 @@
-"""What the command line reads and writes, piece by piece."""
+"""Parsing of inputs and writing of outputs."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ UNITS = {"": 1, "s": 1, "ms": 0.001, "m": 60, "min": 60, "h": 3600, "d": 86_400}
 
 @given(st.integers(0, 10_000), st.sampled_from(sorted(UNITS)))
 def test_durations(count: int, unit: str) -> None:
-    """A number and a unit are a time span; a bare number is seconds."""
+    """A number with a unit is a duration; a bare number is seconds."""
     assert duration(f"{count}{unit}") == timedelta(seconds=count * UNITS[unit])
 
 
 @pytest.mark.parametrize("text", ["", "h", "-1h", "1y", "1 2", "nan", "1e9", "9" * 400 + "d"])
-def test_no_durations(text: str) -> None:
-    """What is no time span is wrong usage."""
+def test_invalid_durations(text: str) -> None:
+    """Anything else is wrong usage."""
     with pytest.raises(typer.BadParameter):
         duration(text)
 
 
 @pytest.mark.parametrize("text", ["", "1,2,3", "a,b,c,d", "0,50,1,40", "0,-91,1,0", "0,0,nan,1"])
-def test_no_boxes(text: str) -> None:
-    """What is no box is wrong usage; one over the antimeridian is a box."""
+def test_invalid_boxes(text: str) -> None:
+    """An invalid bounding box is wrong usage; one across the antimeridian is valid."""
     with pytest.raises(typer.BadParameter):
         bbox(text)
     assert bbox("179,-1,-179,1") == (179.0, -1.0, -179.0, 1.0)
 
 
-def test_json_is_json(capsys: pytest.CaptureFixture[str]) -> None:
-    """Times are text, what is no number is null, and everything else is as it was."""
+def test_json_output_is_valid(capsys: pytest.CaptureFixture[str]) -> None:
+    """Times become strings, NaN becomes null, other values are unchanged."""
     when = datetime(2026, 7, 1, 12, tzinfo=UTC)
     Terminal().json({"time": when, "path": Path("a"), "nan": float("nan"), 1: [(True, None, 2.5)]})
     assert json.loads(capsys.readouterr().out) == {
@@ -56,8 +56,8 @@ def test_json_is_json(capsys: pytest.CaptureFixture[str]) -> None:
     }
 
 
-def test_windows_marks_its_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What PowerShell writes into a file or a pipe is JSON, mark and all."""
+def test_json_input_strips_bom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """JSON written by PowerShell is read, with its byte-order mark."""
     (tmp_path / "items.json").write_text("[1]", "utf-8-sig")
     assert from_json(str(tmp_path / "items.json")) == [1]
     with (tmp_path / "items.json").open(encoding="utf-8") as pipe:
@@ -65,10 +65,10 @@ def test_windows_marks_its_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert from_json("-") == [1]
 
 
-def test_columns_are_left_out_before_they_are_broken(
+def test_narrow_terminal_hides_last_columns(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where there is no room, the last columns are left out and named; numbers stand right."""
+    """Columns that do not fit are hidden and named; numbers align right."""
     monkeypatch.setenv("COLUMNS", "24")
     monkeypatch.delenv("FORCE_COLOR", raising=False)
     Terminal().table(("name", "count", "remark"), [("first one", 7, "long"), ("b", 12, "x" * 9)])
@@ -81,8 +81,8 @@ def test_columns_are_left_out_before_they_are_broken(
     assert "remark" in captured.err
 
 
-def test_items_are_found_in_what_tools_print() -> None:
-    """One item, a collection or a list of either; anything else is wrong usage."""
+def test_items_in_stac_json() -> None:
+    """One item, an ItemCollection, or a list of either; anything else is wrong usage."""
     item = {"type": "Feature", "id": "a", "assets": {}}
     page = {"type": "FeatureCollection", "features": [item, item]}
     assert list(items_in(item)) == [item]
@@ -101,15 +101,15 @@ def test_items_are_found_in_what_tools_print() -> None:
     ],
 )
 def test_forms_of_a_batch(tmp_path: Path, text: str, count: int, comment: str | None) -> None:
-    """An order, a list of them, or orders with words on all: YAML or JSON."""
+    """One order, a list, or orders with batch fields, in YAML or JSON."""
     path = tmp_path / "orders.yaml"
     path.write_text(text)
     batch = read_batch(str(path))
     assert (len(batch.orders), batch.comment) == (count, comment)
 
 
-def test_tags_are_text(tmp_path: Path) -> None:
-    """YAML takes a tag such as 2026 for a number, and nobody who writes it does."""
+def test_tags_become_strings(tmp_path: Path) -> None:
+    """YAML parses the tag 2026 as a number; tags stay strings."""
     path = tmp_path / "order.yaml"
     path.write_text("tags: [field42, 2026, 2026-06-01, 1.5, true]")
     [order] = read_batch(str(path)).orders
@@ -117,8 +117,8 @@ def test_tags_are_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("is_folder", [False, True])
-def test_what_fails_replaces_nothing(tmp_path: Path, *, is_folder: bool) -> None:
-    """A file or folder is replaced at once, or left as it is; nothing else is left behind."""
+def test_replacing_is_atomic(tmp_path: Path, *, is_folder: bool) -> None:
+    """A file or folder is replaced completely or left unchanged, without leftovers."""
     path = tmp_path / "result"
 
     def write(where: Path, text: str) -> None:
@@ -147,12 +147,12 @@ def test_what_fails_replaces_nothing(tmp_path: Path, *, is_folder: bool) -> None
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), ".part"), "No space left on device"),
         (RuntimeError("NetCDF: HDF error"), "NetCDF: HDF error"),
     ],
-    ids=["the system's word", "NetCDF's word"],
+    ids=["OSError", "NetCDF"],
 )
-def test_a_disk_that_will_not_is_told(tmp_path: Path, error: Exception, said: str) -> None:
-    """What is said of a disk names the file that was wanted, and what to do."""
+def test_disk_errors_name_the_file(tmp_path: Path, error: Exception, said: str) -> None:
+    """A disk error names the output file and what to do."""
     path = tmp_path / "result.nc"
-    told = f"result.nc' cannot be written: {said}. Make room"
+    told = f"Cannot write .*result.nc': {said}. Free space"
     with pytest.raises(Failure, match=told), replacing(path) as part:  # noqa: PT012
         part.write_text("half")
         raise error

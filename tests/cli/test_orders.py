@@ -1,4 +1,4 @@
-"""Orders, areas and products on the command line, as processes."""
+"""Orders, areas and products on the command line."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FIELD = {
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to work in, with an area in a file."""
+    """A working folder with an area in a file."""
     monkeypatch.chdir(tmp_path)
     Path("field.geojson").write_text(json.dumps(FIELD))
     return tmp_path
@@ -34,7 +34,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def newer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """A sandbox that speaks the newer form of the API, where things can be deleted."""
+    """A sandbox with the newer API, which supports deletion."""
     with Sandbox(newer=True) as sandbox:
         for name, value in sandbox.environment().items():
             monkeypatch.setenv(name, value)
@@ -48,7 +48,7 @@ def an_area() -> str:
 
 
 def an_order(**fields: Any) -> dict[str, Any]:
-    """Return the fields of an order that breaks no rule."""
+    """Return a valid order."""
     begins = datetime.now(UTC).date() + timedelta(days=20)
     return {
         "area_of_interest_id": an_area(),
@@ -61,7 +61,7 @@ def an_order(**fields: Any) -> dict[str, Any]:
 
 
 def in_yaml(path: str, *orders: dict[str, Any], **words: str) -> str:
-    """Write orders as people write YAML: dates bare, tags in a list."""
+    """Write orders as hand-written YAML: bare dates, tags in a list."""
     lines = [f"{name}: {value}" for name, value in words.items()]
     lines.append("orders:")
     for order in orders:
@@ -71,7 +71,7 @@ def in_yaml(path: str, *orders: dict[str, Any], **words: str) -> str:
     return path
 
 
-def test_an_order_is_shown_and_asked_for(sandbox: Sandbox, here: Path) -> None:
+def test_orders_are_shown_before_confirmation(sandbox: Sandbox, here: Path) -> None:
     """At a terminal, the orders are shown with their area's name; only y places them."""
     file = in_yaml("summer.yaml", an_order(tags="[field42, 2026]"), comment="for Q3")
     code, screen = converse(["orders", "create", file], [("Place this order?", "n")])
@@ -91,8 +91,8 @@ def test_an_order_is_shown_and_asked_for(sandbox: Sandbox, here: Path) -> None:
     assert placed["id"] in screen
 
 
-def test_scripts_say_yes(sandbox: Sandbox, here: Path) -> None:
-    """Without a terminal nothing is ordered, unless --yes says so; --json gives the orders."""
+def test_scripts_need_yes(sandbox: Sandbox, here: Path) -> None:
+    """Without a terminal nothing is ordered unless --yes is passed; --json prints the orders."""
     Path("orders.json").write_text(json.dumps([an_order(), an_order(frequency="single-image")]))
     run = constellr("orders", "create", "orders.json")
     assert (run.returncode, run.stdout, sandbox.orders) == (2, "", [])
@@ -106,17 +106,17 @@ def test_scripts_say_yes(sandbox: Sandbox, here: Path) -> None:
     assert [order["id"] for order in json.loads(listed.stdout)] == [sandbox.orders[-1]["id"]]
 
 
-def test_placed_orders_are_named_in_any_case(sandbox: Sandbox, here: Path) -> None:
-    """Orders whose answer cannot be printed are told to be placed: nobody orders them again."""
+def test_placed_orders_are_named_if_stdout_fails(sandbox: Sandbox, here: Path) -> None:
+    """Placed orders are named on stderr if stdout is broken, so that nobody orders again."""
     file = in_yaml("summer.yaml", an_order())
     run = in_shell(f"orders create {file} --yes --json > /dev/full")
     assert run.returncode == 1
     [placed] = sandbox.orders
-    assert f"Placed all the same: {placed['id']}." in run.stderr
+    assert f"The orders were placed: {placed['id']}." in run.stderr
 
 
-def test_a_dry_run_prints_the_payload(sandbox: Sandbox, here: Path) -> None:
-    """--dry-run prints exactly what would be sent, and sends nothing; - reads a pipe."""
+def test_dry_run_prints_the_payload(sandbox: Sandbox, here: Path) -> None:
+    """``--dry-run`` prints the exact payload and sends nothing; - reads a pipe."""
     order = an_order()
     run = constellr("orders", "create", "-", "--dry-run", stdin=json.dumps(order))
     assert (run.returncode, run.stderr) == (0, "")
@@ -132,8 +132,8 @@ def test_a_dry_run_prints_the_payload(sandbox: Sandbox, here: Path) -> None:
     assert sandbox.orders == []
 
 
-def test_check_finds_everything(sandbox: Sandbox, here: Path) -> None:
-    """Broken rules are all named, with exit code 1, as text or JSON; nothing is sent."""
+def test_check_reports_all_violations(sandbox: Sandbox, here: Path) -> None:
+    """All broken rules are listed with exit code 1, as text or JSON; nothing is sent."""
     bad = in_yaml("bad.yaml", an_order(start_date="2020-01-01", frequency="hourly"))
     for command in ("check", "create"):
         run = constellr("orders", command, bad)
@@ -145,10 +145,10 @@ def test_check_finds_everything(sandbox: Sandbox, here: Path) -> None:
     fields = {each["field"] for each in json.loads(run.stdout)["violations"]}
     assert {"start_date", "frequency"} <= fields
     good = in_yaml("good.yaml", an_order())
-    assert constellr("orders", "check", good).stdout == "No rule is broken by the order.\n"
+    assert constellr("orders", "check", good).stdout == "Valid: 1 order.\n"
     unchecked = constellr("orders", "create", bad, "--no-check", "--yes")
     assert unchecked.returncode == 1
-    assert "/orders/batch answered 422" in unchecked.stderr  # the API has the last word
+    assert "/orders/batch answered 422" in unchecked.stderr  # the API's own check
     assert sandbox.orders == []
 
 
@@ -157,23 +157,25 @@ def test_check_finds_everything(sandbox: Sandbox, here: Path) -> None:
     [
         ("", "holds no orders"),
         ("orders: []", "holds no orders"),
-        ("[1, 2]", "set of fields"),
+        ("[1, 2]", "mapping of fields"),
         ("a: [", "neither YAML nor JSON"),
         ("orders: [{a: 1}]\nusecase: x", "usecase"),
     ],
 )
-def test_files_that_hold_no_orders(sandbox: Sandbox, here: Path, content: str, said: str) -> None:
-    """A file without orders is wrong usage, and says what is expected."""
+def test_files_without_orders(sandbox: Sandbox, here: Path, content: str, said: str) -> None:
+    """A file without orders is wrong usage."""
     Path("o.yaml").write_text(content)
     run = constellr("orders", "create", "o.yaml", "--yes")
     assert (run.returncode, run.stdout) == (2, "")
     assert said in run.stderr
 
 
-def test_an_unknown_outcome_is_told(sandbox: Sandbox, here: Path) -> None:
-    """An order that may or may not be placed is told so, is not sent again, and is a failure."""
+def test_unknown_outcome_is_reported(sandbox: Sandbox, here: Path) -> None:
+    """An order that may have been placed is reported as such and not sent again."""
     file = in_yaml("o.yaml", an_order())
-    sandbox.fail(Fault(path="^/orders$", method="GET", status=403, times=9))  # nothing to look at
+    sandbox.fail(
+        Fault(path="^/orders$", method="GET", status=403, times=9)
+    )  # the search for the order fails
     sandbox.fail(Fault(path="^/orders/batch$", method="POST", kind="commit_then_reset"))
     run = constellr("orders", "create", file, "--yes", "--json")
     assert (run.returncode, run.stdout) == (1, "")
@@ -182,8 +184,8 @@ def test_an_unknown_outcome_is_told(sandbox: Sandbox, here: Path) -> None:
     assert len(sent) == len(sandbox.orders) == 1
 
 
-def test_orders_are_shown_tagged_and_awaited(newer: Sandbox, here: Path) -> None:
-    """show, update and wait, on one order."""
+def test_show_update_and_wait(newer: Sandbox, here: Path) -> None:
+    """show, update and wait work on one order."""
     with OrdersClient() as client:
         [order] = client.create(an_order())
     id_ = str(order.id)
@@ -208,7 +210,7 @@ def test_orders_are_shown_tagged_and_awaited(newer: Sandbox, here: Path) -> None
 
 
 def test_orders_and_areas_are_deleted(newer: Sandbox, here: Path) -> None:
-    """Delete asks at a terminal, wants --yes elsewhere, and tells when it is too late."""
+    """Delete asks at a terminal, needs --yes elsewhere, and reports a conflict."""
     order = an_order()
     with OrdersClient() as client:
         [placed] = client.create(order)
@@ -248,8 +250,8 @@ def test_areas_are_geojson(sandbox: Sandbox, here: Path) -> None:
     assert len(sandbox.areas) == 1
 
 
-def test_an_area_is_measured(sandbox: Sandbox, here: Path) -> None:
-    """Info tells the size as the API measures it, and registers nothing."""
+def test_area_info(sandbox: Sandbox, here: Path) -> None:
+    """Print the size as the API measures it; nothing is registered."""
     told = json.loads(constellr("aoi", "info", "field.geojson", "--json").stdout)
     assert told["bbox_width"] == pytest.approx(7300, rel=0.02)
     text = constellr("aoi", "info", "field.geojson").stdout
@@ -262,6 +264,6 @@ def test_an_area_is_measured(sandbox: Sandbox, here: Path) -> None:
 
 
 def test_products(sandbox: Sandbox) -> None:
-    """The products, a line or an object each."""
+    """One product per line, or a JSON list."""
     assert constellr("products").stdout == "LSTprecision\nLSTfusion\n"
     assert json.loads(constellr("products", "--json").stdout)[0] == {"name": "LSTprecision"}

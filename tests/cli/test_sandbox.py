@@ -1,4 +1,4 @@
-"""The sandbox for a shell, the doctor, and the demo, as processes."""
+"""``sandbox``, ``doctor`` and ``demo``."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_sandbox_prints_what_to_export(number: signal.Signals) -> None:
-    """It prints lines for a shell, answers, and leaves nothing behind when it is told to stop."""
+def test_sandbox_prints_exports(number: signal.Signals) -> None:
+    """The printed variables work, and a signal stops everything."""
     with started("sandbox", "--api-key") as (process, output, _):
         variables: dict[str, str] = {}
         while "AWS_ENDPOINT_URL_S3" not in variables:
@@ -45,8 +45,8 @@ def test_the_sandbox_prints_what_to_export(number: signal.Signals) -> None:
         requests.get(f"{url}/products", headers=key, timeout=10)
 
 
-def test_a_program_runs_within_the_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The program sees the sandbox and none of the user's own settings; its exit code is ours."""
+def test_program_runs_in_the_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program gets only the sandbox's settings; its exit code is returned."""
     monkeypatch.setenv("AWS_PROFILE", "mine")
     code = (
         "import os, sys, constellr_stac as c;"
@@ -60,7 +60,7 @@ def test_a_program_runs_within_the_sandbox(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_sandbox_json() -> None:
-    """--json prints the variables as an object."""
+    """``--json`` prints the variables as an object."""
     with started("sandbox", "--json") as (process, output, _):
         text = ""
         while not text.endswith("}\n"):
@@ -70,8 +70,8 @@ def test_sandbox_json() -> None:
         assert process.wait(30) == 0
 
 
-def test_the_doctor_finds_all_well(sandbox: Sandbox) -> None:
-    """Versions, API, clock, credential, object store and the bytes of an asset: all looked at."""
+def test_doctor_runs_all_checks(sandbox: Sandbox) -> None:
+    """Versions, API, clock, credential, object store and an asset are checked."""
     run = constellr("doctor", "--json")
     assert run.returncode == 0
     findings = {each["what"]: each for each in json.loads(run.stdout)}
@@ -83,8 +83,8 @@ def test_the_doctor_finds_all_well(sandbox: Sandbox) -> None:
     assert sandbox.password not in run.stdout
 
 
-def test_the_doctor_finds_a_wrong_clock(sandbox: Sandbox) -> None:
-    """A clock that is a quarter of an hour off is a failure: S3 takes no signature of its."""
+def test_doctor_detects_clock_skew(sandbox: Sandbox) -> None:
+    """A skew of 15 minutes is a failure: S3 refuses such signatures."""
     from datetime import timedelta
 
     sandbox.advance(timedelta(minutes=20))
@@ -95,8 +95,8 @@ def test_the_doctor_finds_a_wrong_clock(sandbox: Sandbox) -> None:
     assert "1200 s behind" in line or "1199 s behind" in line or "1201 s behind" in line
 
 
-def test_the_doctor_finds_a_wrong_url(sandbox: Sandbox) -> None:
-    """Something that answers need not be the API."""
+def test_doctor_detects_a_wrong_url(sandbox: Sandbox) -> None:
+    """A server that answers need not be the API."""
     run = constellr("doctor", CONSTELLR_API_URL=f"{sandbox.api_url}/elsewhere")
     assert run.returncode == 1
     last = run.stdout.splitlines()[-1]
@@ -115,10 +115,10 @@ def test_the_doctor_finds_a_wrong_url(sandbox: Sandbox) -> None:
     ],
     ids=["wrong password", "no credential", "no API", "asset that cannot be read"],
 )
-def test_the_doctor_stops_where_the_rest_cannot_work(
+def test_doctor_stops_at_a_required_check(
     sandbox: Sandbox, environment: dict[str, str], code: int, last: str
 ) -> None:
-    """What everything needs and does not work comes last, and gives the exit code."""
+    """A failed required check is the last one and sets the exit code."""
     run = constellr("doctor", **environment)
     assert run.returncode == code
     *_, line = (line for line in run.stdout.splitlines() if not line.startswith(" "))
@@ -126,10 +126,10 @@ def test_the_doctor_stops_where_the_rest_cannot_work(
     assert "wrong-42" not in run.stdout + run.stderr
 
 
-def test_the_demo_goes_all_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In one command: 15 scenes whose medians are those of their metadata, a figure, a cube."""
+def test_demo_runs_completely(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """15 scenes with the medians of their metadata, a figure and a cube."""
     for name in [name for name in os.environ if name.startswith(("CONSTELLR_", "AWS_"))]:
-        assert name == "AWS_EC2_METADATA_DISABLED"  # nobody's credentials help
+        assert name == "AWS_EC2_METADATA_DISABLED"  # no ambient credentials
     monkeypatch.chdir(tmp_path)
     run = constellr("demo")
     assert run.returncode == 0, run.stderr

@@ -1,4 +1,4 @@
-"""Scenes on the command line: searched, signed, downloaded, written as cubes and drawn."""
+"""``search``, ``sign``, ``download``, ``cube`` and ``quicklook``."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ CLOUDY = "LSTPRECISION_ECO01_9Q5B8K2T_20230624T112358Z"
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder to work in."""
+    """An empty working folder."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def written(sandbox: Sandbox, *ids: str) -> str:
-    """Write some of the sandbox's items to a file, and return its name."""
+    """Write some of the sandbox's items to a file and return its name."""
     items = [item for item in sandbox.items if item["id"] in ids]
     Path("items.json").write_text(json.dumps({"type": "FeatureCollection", "features": items}))
     return "items.json"
 
 
-def test_search_prints_what_other_stac_tools_read(sandbox: Sandbox) -> None:
-    """--json is an ItemCollection of the very items that the API has."""
+def test_search_prints_an_item_collection(sandbox: Sandbox) -> None:
+    """``--json`` prints the API's items as an ItemCollection."""
     run = constellr(
         "search", "--json", "-c", "lstprecision", "--bbox", "-118.3,33.7,-118.1,33.9",
         "--datetime", "2023-07", "--sortby", "+datetime", "--filter", "gsd = 30",
@@ -60,15 +60,15 @@ def test_search_prints_what_other_stac_tools_read(sandbox: Sandbox) -> None:
     assert all(asset.href.startswith("s3://") for item in found for asset in item.assets.values())
 
 
-def test_search_counts_and_finds_nothing(sandbox: Sandbox) -> None:
-    """How many there are is a number; no scenes are no failure, and no table."""
+def test_search_counts_and_empty_results(sandbox: Sandbox) -> None:
+    """``--matched`` prints a number; no matches are not a failure."""
     assert constellr("search", "--matched").stdout == "15\n"
     run = constellr("search", "-c", "nothing")
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "No scenes match.\n")
 
 
 def test_search_signs(sandbox: Sandbox) -> None:
-    """--sign prints the items with URLs that anyone can GET."""
+    """``--sign`` prints items with URLs that anyone can GET."""
     run = constellr("search", "--json", "--sign", "--id", NEWEST)
     assert run.returncode == 0
     [item] = json.loads(run.stdout)["features"]
@@ -76,18 +76,18 @@ def test_search_signs(sandbox: Sandbox) -> None:
     assert answer.json()["product_id"] == NEWEST
 
 
-def test_search_in_a_geometry(sandbox: Sandbox, here: Path) -> None:
-    """--intersects takes a GeoJSON file, and refuses one that holds no geometry."""
+def test_search_by_geometry(sandbox: Sandbox, here: Path) -> None:
+    """``--intersects`` reads a GeoJSON file and refuses one without a geometry."""
     Path("far.json").write_text('{"type": "Point", "coordinates": [8.0, 49.0]}')
     assert constellr("search", "--intersects", "far.json", "--matched").stdout == "0\n"
     Path("none.json").write_text('{"type": "FeatureCollection", "features": []}')
     run = constellr("search", "--intersects", "none.json")
     assert run.returncode == 2
-    assert "none.json holds no GeoJSON geometry" in run.stderr
+    assert "none.json must hold exactly one GeoJSON geometry" in run.stderr
 
 
 def test_stac_client_pipes_into_sign(sandbox: Sandbox) -> None:
-    """`stac-client search ... | constellr sign -`: the same items with URLs that can be read."""
+    """`stac-client search ... | constellr sign -` prints the same items with readable URLs."""
     token = ConstellrAuth().token()
     assert token is not None
     searched = subprocess.run(
@@ -112,7 +112,7 @@ def test_stac_client_pipes_into_sign(sandbox: Sandbox) -> None:
 
 
 def test_sign_hrefs(sandbox: Sandbox) -> None:
-    """Hrefs as arguments or in lines come out as URLs, in lines or as JSON; others as they are."""
+    """Hrefs from arguments or lines are printed as URLs or JSON; foreign ones are unchanged."""
     asset = sandbox.items[0]["assets"]["lst"]["href"]
     lines = f"{asset}\nhttps://example.com/a.png\n"
     run = constellr("sign", "-", "--expires-in", "90s", stdin=lines)
@@ -128,20 +128,20 @@ def test_sign_hrefs(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("", "nothing in it"),
-        ('{"bla": 1}', "no STAC items"),
-        ("[1, 2]", "no STAC items"),
+        ("", "nothing to sign"),
+        ('{"bla": 1}', "No STAC items"),
+        ("[1, 2]", "No STAC items"),
     ],
 )
-def test_what_cannot_be_signed(sandbox: Sandbox, content: str, said: str) -> None:
-    """Standard input that holds no items is wrong usage, told in a line or two."""
+def test_sign_without_items(sandbox: Sandbox, content: str, said: str) -> None:
+    """Standard input without items is wrong usage."""
     run = constellr("sign", "-", stdin=content)
     assert (run.returncode, run.stdout) == (2, "")
     assert said in run.stderr
 
 
 def test_sign_without_aws_credentials(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Missing AWS credentials are a failure that says which variables to set."""
+    """Missing AWS credentials are a failure that names the variables to set."""
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     run = constellr("sign", "s3://bucket/key")
     assert (run.returncode, run.stdout) == (1, "")
@@ -151,7 +151,7 @@ def test_sign_without_aws_credentials(sandbox: Sandbox, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("suffix", [".zarr", ".nc"])
 def test_cube_holds_physical_values(sandbox: Sandbox, here: Path, suffix: str) -> None:
-    """A cube on disk has the values of the files in kelvin, coordinates and units."""
+    """A cube on disk has the files' values in kelvin, coordinates and units."""
     items = written(sandbox, NEWEST, CLOUDY)
     run = constellr("cube", items, "-b", "lst", "-b", "cloud_mask", "-o", f"cube{suffix}")
     assert (run.returncode, run.stderr) == (0, "")
@@ -169,7 +169,7 @@ def test_cube_holds_physical_values(sandbox: Sandbox, here: Path, suffix: str) -
 
 
 def test_cube_from_a_pipe_masked_and_in_celsius(sandbox: Sandbox, here: Path) -> None:
-    """`constellr search --json | constellr cube -` reads items; options reach the cube."""
+    """`constellr search --json | constellr cube -` passes the options to the cube."""
     searched = constellr("search", "--json", "--id", CLOUDY)
     run = constellr(
         "cube", "-", "-b", "lst", "--mask", "clear", "--units", "degC", "-o", "c.nc", "--json",
@@ -182,8 +182,8 @@ def test_cube_from_a_pipe_masked_and_in_celsius(sandbox: Sandbox, here: Path) ->
         assert float(cube["lst"].median()) == pytest.approx(283.98 - 273.15, abs=0.01)
 
 
-def test_cube_explains_before_it_reads(sandbox: Sandbox, here: Path) -> None:
-    """--explain tells what it takes, and neither reads a scene whole nor writes anything."""
+def test_cube_explain_reads_no_pixels(sandbox: Sandbox, here: Path) -> None:
+    """``--explain`` prints the plan, reads no scene completely and writes nothing."""
     run = constellr("cube", "-c", "lstprecision", "-b", "lst", "-o", "x.zarr", "--explain")
     assert run.returncode == 0
     assert "15 (15 files)" in run.stdout
@@ -192,8 +192,8 @@ def test_cube_explains_before_it_reads(sandbox: Sandbox, here: Path) -> None:
     assert len([request for request in sandbox.requests if request.server == "store"]) <= 2
 
 
-def test_an_explanation_as_json_has_all_grids(here: Path) -> None:
-    """As many as there are."""
+def test_explain_json_has_all_grids(here: Path) -> None:
+    """All grids are listed."""
     item = written_item(here, ["lst", "vnir04"])
     Path("items.json").write_text(json.dumps(item.to_dict()), encoding="utf-8")
     run = constellr("cube", "items.json", "-b", "lst,vnir04", "-o", "x.zarr", "--explain", "--json")
@@ -205,22 +205,22 @@ def test_an_explanation_as_json_has_all_grids(here: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["-o", "x.zarr"], 2, "Say which scenes"),
-        (["items.json", "-c", "lstprecision", "-o", "x.zarr"], 2, "nothing is searched"),
+        (["-o", "x.zarr"], 2, "Which scenes?"),
+        (["items.json", "-c", "lstprecision", "-o", "x.zarr"], 2, "not both"),
         (["items.json", "-o", "x.tif"], 2, ".zarr or .nc"),
         (["items.json", "-o", "there.zarr"], 2, "--overwrite"),
-        (["items.json", "-o", "there.zarr", "--overwrite"], 2, "no Zarr store"),
-        (["items.json", "-o", "no/such.zarr"], 2, "is no folder"),
+        (["items.json", "-o", "there.zarr", "--overwrite"], 2, "not a Zarr store"),
+        (["items.json", "-o", "no/such.zarr"], 2, "is not a folder"),
         (["items.json", "-b", "lts", "-o", "x.zarr"], 2, "There are: "),
         (["items.json", "--crs", "EPSG:9", "-o", "x.zarr"], 2, "'EPSG:9' is no CRS"),
         (["-c", "nothing", "-o", "x.zarr"], 1, "No scenes match"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_cube_refuses(
+def test_cube_refuses_invalid_arguments(
     sandbox: Sandbox, here: Path, arguments: list[str], code: int, said: str
 ) -> None:
-    """What cannot be done is said before anything is read or written."""
+    """Errors are reported before anything is read or written."""
     written(sandbox, NEWEST)
     (here / "there.zarr").mkdir()
     (here / "there.zarr" / "mine.txt").write_text("precious")
@@ -232,8 +232,8 @@ def test_cube_refuses(
     assert (here / "there.zarr" / "mine.txt").read_text() == "precious"
 
 
-def test_a_cube_that_fails_leaves_the_old_one(sandbox: Sandbox, here: Path) -> None:
-    """A store is replaced by one that is whole, or not at all."""
+def test_failed_cube_keeps_the_old_store(sandbox: Sandbox, here: Path) -> None:
+    """A store is replaced completely or not at all."""
     items = written(sandbox, NEWEST)
     xr.Dataset({"old": ("x", [1.0, 2.0])}).to_zarr("a.zarr", zarr_format=2)
     sandbox.fail(Fault(path="lst.tiff", server="store", status=404, times=99))
@@ -252,7 +252,7 @@ def test_a_cube_that_fails_leaves_the_old_one(sandbox: Sandbox, here: Path) -> N
 
 
 def test_quicklook_draws(sandbox: Sandbox, here: Path) -> None:
-    """A picture of the kind that its suffix names appears when it is whole."""
+    """An image of the suffix's format appears once complete."""
     items = written(sandbox, NEWEST, CLOUDY)
     run = constellr("quicklook", items, "-b", "lst", "--units", "degC", "-o", "look.png")
     assert (run.returncode, run.stdout, run.stderr) == (0, "look.png\n", "")
@@ -264,7 +264,7 @@ def test_quicklook_draws(sandbox: Sandbox, here: Path) -> None:
 
 
 def test_search_pipes_into_download(sandbox: Sandbox, here: Path) -> None:
-    """`constellr search --json | constellr download -`: files, then nothing left to bring."""
+    """`constellr search --json | constellr download -` fetches each file once."""
     searched = constellr("search", "--json", "--max-items", "2")
     run = constellr("download", "-", "-o", "scenes", "--json", stdin=searched.stdout)
     assert (run.returncode, run.stderr) == (0, "")
@@ -273,12 +273,12 @@ def test_search_pipes_into_download(sandbox: Sandbox, here: Path) -> None:
     assert all(Path(path).is_file() for path in told["written"])
     assert len(list(pystac.Catalog.from_file(told["catalog"]).get_items(recursive=True))) == 2
     again = constellr("download", "-", "-o", "scenes", stdin=searched.stdout)
-    assert again.stdout.startswith("scenes: 0 files came")
-    assert "6 were there already" in again.stdout
+    assert again.stdout.startswith("scenes: 0 files downloaded")
+    assert "6 already there" in again.stdout
 
 
-def test_download_tells_what_is_missing(sandbox: Sandbox, here: Path) -> None:
-    """Files that cannot be had are a failure; with -v each is named."""
+def test_download_reports_missing_files(sandbox: Sandbox, here: Path) -> None:
+    """Files that cannot be downloaded are a failure; -v lists each."""
     items = written(sandbox, NEWEST, CLOUDY)
     sandbox.fail(Fault(path="lst.tiff", server="store", status=404, times=99))
     run = constellr("download", items, "-o", "scenes", "-v")
@@ -288,11 +288,11 @@ def test_download_tells_what_is_missing(sandbox: Sandbox, here: Path) -> None:
     assert [name in line for name, line in zip((CLOUDY, NEWEST), named, strict=True)] == [True] * 2
     brief = constellr("download", items, "-o", "scenes")
     assert len(brief.stderr.splitlines()) == 1
-    assert brief.stderr.endswith("(-v names them all.)\n")
+    assert brief.stderr.endswith("(-v lists all.)\n")
 
 
-def test_an_interrupted_download_says_how_it_goes_on(sandbox: Sandbox, here: Path) -> None:
-    """Ctrl-C: 130, and what to do; the next run brings the rest."""
+def test_interrupted_download_says_how_to_resume(sandbox: Sandbox, here: Path) -> None:
+    """Ctrl-C exits with 130 and says how to resume; the next run completes the download."""
     items = written(sandbox, NEWEST, CLOUDY)
     sandbox.fail(Fault(path="lst.tiff", server="store", kind="stall", seconds=30, times=2))
     with started("download", items, "-o", "scenes") as (process, _, errors):
@@ -309,14 +309,14 @@ def test_an_interrupted_download_says_how_it_goes_on(sandbox: Sandbox, here: Pat
 
 
 def test_download_shows_bars_at_a_terminal(sandbox: Sandbox, here: Path) -> None:
-    """At a terminal there is a bar for all files, or with -v a log; at the end, a line."""
+    """A progress bar at a terminal, or a log with -v, then one line."""
     items = written(sandbox, NEWEST, CLOUDY)
     code, screen = converse(["download", items, "-o", "scenes"])
     assert code == 0
     assert "6 of 6 files" in screen
-    assert "scenes: 6 files came" in screen
+    assert "scenes: 6 files downloaded" in screen
     code, screen = converse(["download", items, "-o", "again", "-v"])
     assert code == 0
     assert "of 6 files" not in screen
     assert "GET /constellr-sandbox/" in screen
-    assert "again: 6 files came" in screen
+    assert "again: 6 files downloaded" in screen

@@ -1,4 +1,4 @@
-"""Dask clusters of real processes: what they are lent, what they ask for, and what they show."""
+"""Credentials on dask clusters of real processes: sharing, renewal, requests and secrets."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ from constellr_stac.cluster import (
     WorkerVersionWarning,
 )
 from constellr_stac.cluster import share as sharing
-from constellr_stac.cluster.check import _versions, _warn_of_versions
+from constellr_stac.cluster.check import _versions, _warn_about_versions
 from constellr_stac.cluster.messages import PushMessage, encoded
 from constellr_stac.cluster.share import _warn_if_unencrypted
 from constellr_stac.errors import CredentialsNotFoundError
@@ -79,14 +79,14 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 WORKERS = 2
-FREE = "127.0.0.1:0"  # for the scheduler's pages
+FREE = "127.0.0.1:0"  # for the dashboard
 SMALL = {"n_workers": 2, "threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": FREE}
 PRESIGNED = pytest.mark.parametrize("presigned", [False, True], ids=["s3", "presigned"])
 
 
 @dataclass
 class User:
-    """Somebody with an account of a sandbox, who gives credentials in code only."""
+    """A sandbox user who passes credentials in code only."""
 
     sandbox: Sandbox
 
@@ -98,7 +98,7 @@ class User:
 
     @property
     def signer(self) -> Signer:
-        """The session of now, which stays in this process."""
+        """A signer with the current session."""
         return Signer(
             credentials=self.sandbox.aws,
             endpoint=self.sandbox.s3_url,
@@ -106,7 +106,7 @@ class User:
         )
 
     def keys(self) -> dict[str, Any]:
-        """Return the session of now, which is to be asked for again in a few seconds."""
+        """Return the current session, to be renewed within seconds."""
         return {**self.sandbox.aws, "expires_at": datetime.now(UTC) + timedelta(seconds=6)}
 
     @cached_property
@@ -116,7 +116,7 @@ class User:
         return sorted(api.search().items(), key=lambda item: item.id)
 
     def cube(self, scenes: int = 15, **arguments: Any) -> xr.DataArray:
-        """Temperatures, a chunk for each scene."""
+        """Temperatures, one chunk per scene."""
         arguments = {"chunks": {"time": 1}, "auth": self.auth, "signer": self.signer, **arguments}
         cube: xr.DataArray = constellr_stac.load(self.items[:scenes], "lst", **arguments).lst
         return cube
@@ -127,9 +127,9 @@ class User:
 
     @property
     def secrets(self) -> set[bytes]:
-        """All that nobody may find anywhere: what was given, issued, sent and signed so far."""
+        """All secrets so far: passed, issued, sent and signed."""
         plain = {self.sandbox.password, self.sandbox.api_key}
-        plain.add(self.sandbox.password.partition(":")[2])  # the rest has several encodings
+        plain.add(self.sandbox.password.partition(":")[2])  # the rest is encoded in several ways
         plain |= {str(self.sandbox.aws[name]) for name in ("secret_access_key", "token")}
         for exchange in self.sandbox.requests:
             plain.add(exchange.headers.get("authorization", "").removeprefix("Bearer "))
@@ -148,13 +148,13 @@ def user(**options: Any) -> Iterator[User]:
 
 @pytest.fixture(scope="module")
 def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where everything is written that workers, scheduler and client log, at DEBUG."""
+    """Folder with the DEBUG logs of workers, scheduler and client."""
     return tmp_path_factory.mktemp("logs")
 
 
 @pytest.fixture(scope="module")
 def cluster(logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
-    """Two workers, processes of their own with nothing of ours in their environment."""
+    """Two worker processes without credentials in their environment."""
     handler = log_everything(logs / "client-and-scheduler.log")
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
@@ -165,7 +165,7 @@ def cluster(logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lo
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         patch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
         with (
-            # Or a worker that is restarted twice within 15 s is taken for lost.
+            # Otherwise a worker restarted twice within 15 s counts as lost.
             dask.config.set({"distributed.deploy.lost-worker-timeout": "1h"}),
             LocalCluster(
                 n_workers=WORKERS,
@@ -186,24 +186,24 @@ def cluster(logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lo
 
 @pytest.fixture
 def client(cluster: Any) -> Iterator[Client]:
-    """A client of the two workers; what a test has added is gone afterwards."""
+    """A client of the two workers; a test's additions are removed."""
     with Client(cluster) as client:
         yield client
         cluster.scale(WORKERS)
 
 
 def expected(items: list[pystac.Item]) -> NDArray[Any]:
-    """Return what the files hold, read by rasterio alone: float32, dims (time, y, x)."""
+    """Return the files' values read with rasterio: float32, dims (time, y, x)."""
     return np.stack([truth(item.id).kelvin for item in items])
 
 
 def slow(cube: xr.DataArray, seconds: float) -> xr.DataArray:
-    """Let each chunk take its time, so that a compute outlasts what it began with."""
+    """Delay each chunk, so that a compute outlasts its first credentials."""
     return cube.copy(data=cube.data.map_blocks(slowly, seconds=seconds, dtype=cube.dtype))
 
 
 def read_on_each(client: Client, me: User) -> None:
-    """Read something else on each worker, so that no worker has it from another."""
+    """Read different data on each worker, so that none gets it from another."""
     workers = client.scheduler_info(n_workers=-1)["workers"]
     cubes = [me.cube(2 + number) for number in range(len(workers))]
     reads = [
@@ -215,19 +215,19 @@ def read_on_each(client: Client, me: User) -> None:
 
 
 def until(condition: Callable[[], object], *, seconds: float = 20) -> None:
-    """Wait until something is so; it is an error if it never is."""
+    """Wait until ``condition`` holds; fail after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "timed out"
         time.sleep(0.005)
 
 
-# Lent and renewed
+# Sharing and renewal
 
 
 @PRESIGNED
-def test_a_compute_outlasts_tokens_urls_and_sessions(client: Client, *, presigned: bool) -> None:
-    """Workers with nothing of their own read on; only the client asks for tokens."""
+def test_compute_outlasts_tokens_urls_and_sessions(client: Client, *, presigned: bool) -> None:
+    """Workers without credentials keep reading; only the client fetches tokens."""
     life = timedelta(seconds=2)
     with user(presigned=presigned, token_lifetime=life, url_lifetime=life) as me:
         cube = slow(me.cube(), 0.6)
@@ -239,13 +239,13 @@ def test_a_compute_outlasts_tokens_urls_and_sessions(client: Client, *, presigne
         np.testing.assert_array_equal(values, expected(me.items))
         reads = [e.when for e in me.sandbox.requests if e.server == "store"]
         assert max(reads) - min(reads) > life
-        assert tokens <= numbers["api"] <= tokens + 1  # the first may be older than the loan
+        assert tokens <= numbers["api"] <= tokens + 1  # the first may predate the sharing
         assert numbers["api"] >= 2
         assert presigned or numbers["s3"] >= 2
 
 
-def test_a_revoked_token_is_replaced_once_for_all_workers(client: Client) -> None:
-    """Each worker reports the refusal; one new token serves them all."""
+def test_revoked_token_is_replaced_once_for_all_workers(client: Client) -> None:
+    """Each worker reports the refusal; one new token serves all."""
     with user(presigned=True) as me, share_credentials(client, me.auth):
         cube = me.cube()
         me.sandbox.revoke_tokens()
@@ -255,8 +255,8 @@ def test_a_revoked_token_is_replaced_once_for_all_workers(client: Client) -> Non
         assert {e.status for e in me.sandbox.requests if e.server == "store"} == {206}
 
 
-def test_a_token_of_which_there_is_no_other(client: Client) -> None:
-    """Workers do not wait for what will not come: the compute ends with what was refused."""
+def test_refused_token_without_replacement(client: Client) -> None:
+    """Workers do not wait for a replacement that will not come; the compute fails."""
     with user(presigned=True) as me:
         cube = me.cube(4)
         alone = ConstellrAuth(me.auth.token(), base_url=me.sandbox.api_url)
@@ -268,18 +268,18 @@ def test_a_token_of_which_there_is_no_other(client: Client) -> None:
             assert time.monotonic() - began < 20
 
 
-def test_workers_wait_while_the_api_gives_no_tokens(client: Client) -> None:
-    """A token service that is down for some seconds is no reason to give up."""
+def test_workers_wait_for_an_unavailable_token_service(client: Client) -> None:
+    """A token service that is down for seconds does not fail the compute."""
     with user(presigned=True) as me, share_credentials(client, me.auth) as shared:
         cube = me.cube(4)
-        me.sandbox.fail(Fault("/token", status=503, times=5))  # all tries of one renewal
+        me.sandbox.fail(Fault("/token", status=503, times=5))  # all attempts of one renewal
         me.sandbox.revoke_tokens()
         np.testing.assert_array_equal(cube.compute(), expected(me.items[:4]))
         assert shared._pusher.feeds["api"].message.trouble == ""
 
 
-def test_why_the_client_has_no_other(client: Client) -> None:
-    """The worker's error gives the client's reason."""
+def test_error_names_the_clients_reason(client: Client) -> None:
+    """The worker's error repeats why the client has no replacement."""
     with user(presigned=True) as me, share_credentials(client, me.auth):
         cube = me.cube(4)
         me.sandbox.fail(Fault("/token", status=401, times=None))
@@ -289,8 +289,8 @@ def test_why_the_client_has_no_other(client: Client) -> None:
             cube.compute()
 
 
-def test_ended_sessions_are_replaced_by_the_client(client: Client) -> None:
-    """AWS credentials that are ended early are asked for again, where they came from."""
+def test_expired_sessions_are_replaced_by_the_client(client: Client) -> None:
+    """AWS credentials that expire early are fetched again from their source."""
     with user() as me, share_credentials(client, me.auth, lambda: me.sandbox.aws) as shared:
         np.testing.assert_array_equal(me.cube(4).compute(), expected(me.items[:4]))
         me.sandbox.rotate_aws()
@@ -299,10 +299,10 @@ def test_ended_sessions_are_replaced_by_the_client(client: Client) -> None:
         assert shared._pusher.feeds["s3"].message.number == 2
 
 
-def test_the_environment_of_the_client_is_lent(
+def test_environment_of_the_client_is_shared(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """``share_credentials(client)`` is enough where the three lines work on one machine."""
+    """``share_credentials(client)`` needs no arguments with credentials in the environment."""
     with user() as me:
         for name, value in me.sandbox.environment().items():
             monkeypatch.setenv(name, value)
@@ -312,8 +312,8 @@ def test_the_environment_of_the_client_is_lent(
             assert shared.lent == (f"Token for {me.sandbox.api_url}", "AWS credentials")
 
 
-def test_swift_is_read_with_sessions_that_are_renewed(client: Client, swift: Swift) -> None:
-    """An S3 that really checks signatures and their expiry accepts what workers sign."""
+def test_swift_accepts_renewed_sessions(client: Client, swift: Swift) -> None:
+    """An S3 that verifies signatures and expiry accepts the workers' requests."""
     given: list[datetime] = []
 
     def keys() -> dict[str, Any]:
@@ -341,11 +341,11 @@ def test_swift_is_read_with_sessions_that_are_renewed(client: Client, swift: Swi
     assert max(given) > began + timedelta(seconds=8)
 
 
-# How often whom
+# Number of requests
 
 
-def test_a_token_for_each_process_and_not_for_each_task(client: Client) -> None:
-    """Workers with a password of their own ask once each; items are asked for once a worker."""
+def test_one_token_per_process(client: Client) -> None:
+    """Workers with their own password fetch one token each, and each item once."""
     with user(presigned=True) as me:
         owner = me.sandbox.accounts["owner"]
         client.run(
@@ -361,8 +361,8 @@ def test_a_token_for_each_process_and_not_for_each_task(client: Client) -> None:
         assert len(me.items) <= me.requests("/stac/collections") <= WORKERS * len(me.items)
 
 
-def test_no_token_request_with_tokens_from_the_client(client: Client) -> None:
-    """However many workers and tasks there are, workers ask for items and objects only."""
+def test_workers_with_shared_tokens_request_none(client: Client) -> None:
+    """Workers fetch only items and objects."""
     with user(presigned=True) as me, share_credentials(client, me.auth):
         cube = me.cube(chunks={"time": 1, "y": 100})
         me.sandbox.clear_requests()
@@ -371,11 +371,11 @@ def test_no_token_request_with_tokens_from_the_client(client: Client) -> None:
         assert len(me.items) <= me.requests("/stac/collections") <= WORKERS * len(me.items)
 
 
-# The credential itself
+# Sending the credential itself
 
 
-def test_the_credential_itself_outlives_the_client(cluster: Any, client: Client) -> None:
-    """With ``send_credential`` workers renew by themselves, those that come later too."""
+def test_sent_credential_outlives_the_client(cluster: Any, client: Client) -> None:
+    """With ``send_credential`` workers renew their own tokens, also those that join later."""
     with user(presigned=True) as me:
         with Client(cluster, set_as_default=False) as other:
             shared = share_credentials(other, me.auth, send_credential=True)
@@ -385,18 +385,18 @@ def test_the_credential_itself_outlives_the_client(cluster: Any, client: Client)
             me.sandbox.revoke_tokens()
             me.sandbox.clear_requests()
             read_on_each(client, me)
-            assert me.requests("/token") == 1 + WORKERS + 1  # mine, and each worker's
+            assert me.requests("/token") == 1 + WORKERS + 1  # the client's and each worker's
             assert set(client.run(tokens_held, me.sandbox.api_url).values()) == {1}
         finally:
             client.unregister_worker_plugin(shared.name)
-        assert client.get_metadata([shared.name]) is None  # nobody else was there to take it back
+        assert client.get_metadata([shared.name]) is None  # the client was gone
         assert set(client.run(tokens_held, me.sandbox.api_url).values()) == {0}
         with pytest.raises(CredentialsNotFoundError):
             client.run(found, me.sandbox.api_url)
 
 
-def test_an_api_key_is_sent_only_when_that_is_said(client: Client) -> None:
-    """A key is the credential itself; no token can be had for it."""
+def test_api_key_requires_send_credential(client: Client) -> None:
+    """An API key has no token to share."""
     with user(presigned=True, api_key_mode=True) as me:
         me.auth = ConstellrAuth(ApiKey(me.sandbox.api_key), base_url=me.sandbox.api_url)
         with pytest.raises(ValueError, match="send_credential=True"):
@@ -406,8 +406,8 @@ def test_an_api_key_is_sent_only_when_that_is_said(client: Client) -> None:
         assert me.requests("/token") == 0
 
 
-def test_asynchronous_code_waits_in_a_thread(cluster: Any) -> None:
-    """On the client's own event loop it is an error, beside it all works."""
+def test_asynchronous_code_uses_a_thread(cluster: Any) -> None:
+    """Calls on the client's event loop are an error; in a thread they work."""
 
     async def called(me: User) -> None:
         async with Client(cluster.scheduler_address, asynchronous=True) as client:
@@ -425,17 +425,17 @@ def test_asynchronous_code_waits_in_a_thread(cluster: Any) -> None:
                 await client.run(found, me.sandbox.api_url)
 
     with user(presigned=True) as me:
-        me.items  # noqa: B018 - searched before the event loop runs
+        me.items  # noqa: B018 - search before the event loop runs
         asyncio.run(called(me))
 
 
-def test_keys_that_do_not_end_stay_here(
+def test_long_lived_keys_are_not_shared(
     client: Client, swift: Swift, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Found ones are left out with a warning, given ones are an error; unless it is said."""
+    """Keys found are skipped with a warning, keys passed are an error, by default."""
     with user() as me:
         keys = {"access_key_id": swift.access_key, "secret_access_key": swift.secret_key}
-        with pytest.raises(ValueError, match="do not end by themselves"):
+        with pytest.raises(ValueError, match="do not expire"):
             share_credentials(client, me.auth, keys)
         for name, value in swift.environment().items():
             monkeypatch.setenv(name, value)
@@ -448,11 +448,11 @@ def test_keys_that_do_not_end_stay_here(
             assert shared.lent == (f"Password for {me.sandbox.api_url}", "AWS credentials")
 
 
-# What happens to workers
+# Worker lifecycle
 
 
-def test_a_worker_killed_and_a_worker_added(cluster: Any, client: Client) -> None:
-    """Whatever process a task ends up in, it reads."""
+def test_killed_and_added_workers(cluster: Any, client: Client) -> None:
+    """Tasks can read in every worker process."""
     with user(presigned=True) as me, share_credentials(client, me.auth):
         result = client.compute(slow(me.cube(), 0.2))
         until(lambda: me.requests("/constellr-sandbox"))
@@ -469,15 +469,15 @@ def test_a_worker_killed_and_a_worker_added(cluster: Any, client: Client) -> Non
         assert me.requests("/token") == 0
 
 
-def test_restarted_workers_are_lent_again(client: Client) -> None:
-    """``client.restart()`` makes the scheduler forget what it kept; the workers ask for it."""
+def test_restarted_workers_get_credentials_again(client: Client) -> None:
+    """``client.restart()`` clears the scheduler's metadata; workers request the credentials."""
     with user(presigned=True) as me, share_credentials(client, me.auth):
         client.restart()
         np.testing.assert_array_equal(me.cube(4).compute(), expected(me.items[:4]))
 
 
-def test_taken_off_when_the_block_ends(client: Client) -> None:
-    """Afterwards neither the workers nor the scheduler have anything."""
+def test_close_removes_credentials(client: Client) -> None:
+    """After the block, workers and scheduler hold no credentials."""
     with user(presigned=True) as me:
         worker = [next(iter(client.scheduler_info()["workers"]))]
         with share_credentials(client, me.auth) as shared:
@@ -487,14 +487,14 @@ def test_taken_off_when_the_block_ends(client: Client) -> None:
         with pytest.raises(CredentialsNotFoundError):
             client.run(found, me.sandbox.api_url)
         with pytest.raises(AssetReadError, match="share_credentials: nothing"):
-            client.compute(me.cube(1), workers=worker).result()  # no signed URL is left either
+            client.compute(me.cube(1), workers=worker).result()  # signed URLs are removed too
         assert client.get_metadata([shared.name]) is None
         assert repr(shared).endswith(": closed>")
         shared.close()
 
 
-def test_taken_off_by_the_plugins_name(client: Client) -> None:
-    """``client.unregister_worker_plugin`` is enough: the client stops, the scheduler forgets."""
+def test_unregistering_the_plugin_removes_credentials(client: Client) -> None:
+    """``client.unregister_worker_plugin`` also stops the client and clears the scheduler."""
     with user(presigned=True) as me:
         shared = share_credentials(client, me.auth)
         client.unregister_worker_plugin(shared.name)
@@ -505,8 +505,8 @@ def test_taken_off_by_the_plugins_name(client: Client) -> None:
         shared.close()
 
 
-def test_taken_off_after_the_client_is_closed(cluster: Any, client: Client) -> None:
-    """The end of the block is the end of the loan, whatever was closed before."""
+def test_close_after_the_client_is_closed(cluster: Any, client: Client) -> None:
+    """Credentials are removed even if the client was closed first."""
     with user(presigned=True) as me:
         other = Client(cluster.scheduler_address, set_as_default=False)
         with share_credentials(other, me.auth) as shared:
@@ -517,10 +517,10 @@ def test_taken_off_after_the_client_is_closed(cluster: Any, client: Client) -> N
             client.run(found, me.sandbox.api_url)
 
 
-# What people do with cubes
+# Operations on cubes
 
 
-def test_what_is_done_with_cubes(client: Client, tmp_path: Path) -> None:
+def test_operations_on_cubes(client: Client, tmp_path: Path) -> None:
     """``persist``, ``rechunk``, ``map_blocks`` and ``to_zarr`` give the files' values."""
     with user(presigned=True) as me, share_credentials(client, me.auth):
         cube, values = me.cube(), expected(me.items)
@@ -537,10 +537,10 @@ def test_what_is_done_with_cubes(client: Client, tmp_path: Path) -> None:
 
 
 @PRESIGNED
-def test_plain_stackstac_reads_where_the_client_does(
+def test_plain_stackstac_uses_the_clients_settings(
     client: Client, monkeypatch: pytest.MonkeyPatch, *, presigned: bool
 ) -> None:
-    """A reader that is made on the worker finds the client's API and store; later no more."""
+    """A reader created on a worker uses the client's API and store until close."""
     with user(presigned=presigned) as me:
         for name, value in me.sandbox.environment().items():
             monkeypatch.setenv(name, value)
@@ -565,7 +565,7 @@ def test_plain_stackstac_reads_where_the_client_does(
 def test_schedulers_without_a_cluster(
     scheduler: str, *, presigned: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the environment holds is found in dask's own threads and processes."""
+    """Dask's local schedulers use the environment's credentials."""
     with user(presigned=presigned) as me:
         for name, value in me.sandbox.environment().items():
             monkeypatch.setenv(name, value)
@@ -575,12 +575,12 @@ def test_schedulers_without_a_cluster(
             np.testing.assert_array_equal(cube.compute(), expected(me.items[:4]))
         processes = 2 if scheduler == "processes" else 0
         assert me.requests("/token") <= processes * presigned
-        # Dask may open in one process and read in the other; its own, between them, reads nothing.
+        # Dask may open in one process and read in another; the main process reads nothing.
         assert me.requests("/constellr-sandbox") <= 4 * max(processes, 1)
 
 
 def test_workers_in_the_process_of_the_client() -> None:
-    """``processes=False``: the client goes on with its own credential and lends no loan."""
+    """``processes=False``: the client keeps its own credential and shares no pushed one."""
     with (
         user(presigned=True, token_lifetime=timedelta(seconds=2)) as me,
         LocalCluster(processes=False, protocol="tcp", **SMALL) as cluster,
@@ -595,10 +595,8 @@ def test_workers_in_the_process_of_the_client() -> None:
 # Secrets
 
 
-def test_no_secret_is_left_anywhere(
-    cluster: Any, client: Client, logs: Path, tmp_path: Path
-) -> None:
-    """Not in the graph, the scheduler's tasks, its state, its events, nor in any log at DEBUG."""
+def test_secrets_appear_nowhere(cluster: Any, client: Client, logs: Path, tmp_path: Path) -> None:
+    """Not in the graph, the scheduler's tasks, state or events, nor in any DEBUG log."""
     life = timedelta(seconds=2)
     for presigned in (False, True):
         with user(presigned=presigned, token_lifetime=life) as me:
@@ -638,15 +636,15 @@ def test_no_secret_is_left_anywhere(
     assert b"GET /stac/collections" in written
 
 
-def test_a_parcel_does_not_show_itself() -> None:
-    """Where a transport hands objects over as they are, a logged message shows none either."""
-    parcel = encoded({"api": PushMessage(Token("t0ken"), 1)})
-    assert parcel.find(b"t0ken") > 0
-    assert "t0ken" not in f"{parcel} {parcel!r} { {'value': Serialize(parcel)} }"
+def test_messages_mask_themselves() -> None:
+    """A logged message shows no secret, even if the transport passes objects unserialized."""
+    message = encoded({"api": PushMessage(Token("t0ken"), 1)})
+    assert message.find(b"t0ken") > 0
+    assert "t0ken" not in f"{message} {message!r} { {'value': Serialize(message)} }"
 
 
 def _pages(cluster: Any) -> bytes:
-    """Return what the scheduler shows to a browser."""
+    """Return the scheduler's dashboard pages."""
     address = f"http://127.0.0.1:{cluster.scheduler.http_server.port}"
     worker = quote_plus(next(iter(cluster.scheduler.workers)))
     pages = ["main/workers", f"worker/{worker}", "main/logs", f"logs/{worker}"]
@@ -673,8 +671,8 @@ def _stored_tasks(cluster: Any) -> bytes:
         ("ws://scheduler.example.com:80", False),
     ],
 )
-def test_an_unencrypted_connection_is_warned_about(address: str, *, private: bool) -> None:
-    """To another machine it has to be TLS; the scheduler's and the workers' connections count."""
+def test_unencrypted_connections_warn(address: str, *, private: bool) -> None:
+    """Remote connections of scheduler and workers need TLS."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         _warn_if_unencrypted(["tcp://127.0.0.1:1", address])
@@ -682,10 +680,8 @@ def test_an_unencrypted_connection_is_warned_about(address: str, *, private: boo
     assert private or address in str(caught[0].message)
 
 
-def test_lending_warns_where_others_may_listen(
-    client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The warning comes before anything is sent, and points at the line that shares."""
+def test_unencrypted_warning_comes_first(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The warning precedes any sending and points at the caller's line."""
     monkeypatch.setattr(sharing, "is_loopback", lambda host: host != "127.0.0.1")
     with user() as me:
         with pytest.warns(UnencryptedClusterWarning, match="tcp://127") as warned:
@@ -700,23 +696,23 @@ def test_lending_warns_where_others_may_listen(
 
 
 def test_what_cannot_be_shared(cluster: Any, client: Client) -> None:
-    """A wrong argument is an error at once, and nothing is left on the cluster."""
+    """A wrong argument is an immediate error and leaves nothing on the cluster."""
     with user() as me:
         with pytest.raises(TypeError, match=r"distributed\.Client, not a LocalCluster"):
             share_credentials(cluster, me.auth)
-        with pytest.raises(ValueError, match="nothing to lend"):
+        with pytest.raises(ValueError, match="Nothing to share"):
             share_credentials(client, False)  # noqa: FBT003 - no credential for the API
         wrong = ConstellrAuth(Password("nobody", "wrong"), base_url=me.sandbox.api_url)
         with pytest.raises(constellr_stac.AuthenticationError):
             share_credentials(client, wrong)
 
 
-# Checking
+# check_workers
 
 
 @PRESIGNED
-def test_every_worker_proves_that_it_can_read(client: Client, *, presigned: bool) -> None:
-    """A row for each: versions, where its credential came from, and a kilobyte read."""
+def test_check_workers_reads_on_every_worker(client: Client, *, presigned: bool) -> None:
+    """One row per worker: versions, source of the credential, and a kilobyte read."""
     with user(presigned=presigned) as me, share_credentials(client, me.auth, me.keys):
         me.sandbox.clear_requests()
         table = check_workers(client, me.items, auth=me.auth, signer=me.signer)
@@ -732,8 +728,8 @@ def test_every_worker_proves_that_it_can_read(client: Client, *, presigned: bool
         assert len(repr(table).splitlines()) == 1 + WORKERS
 
 
-def test_workers_that_cannot_are_named(client: Client) -> None:
-    """One error names each worker, why, and what to do: no credential, no key for the bucket."""
+def test_failing_workers_are_named(client: Client) -> None:
+    """One error names each worker and the reason: no credential, no key for the bucket."""
     with user() as me:
         workers = client.scheduler_info()["workers"]
         with pytest.raises(WorkerError) as caught:
@@ -758,8 +754,8 @@ def test_workers_that_cannot_are_named(client: Client) -> None:
                 check_workers(client, me.items, auth=me.auth, signer=me.signer)
 
 
-def test_a_worker_without_the_package_is_named(cluster: Any, client: Client) -> None:
-    """What is not installed cannot say so itself; the error does, with what to install."""
+def test_worker_without_the_package_is_named(cluster: Any, client: Client) -> None:
+    """The error says what to install."""
     program = "from distributed.cli.dask_worker import main; main()"
     options = ["--no-nanny", "--no-dashboard", "--preload", "without_constellr", "--name", "bare"]
     with (
@@ -776,7 +772,7 @@ def test_a_worker_without_the_package_is_named(cluster: Any, client: Client) -> 
             with pytest.raises(WorkerError) as caught:
                 check_workers(client, auth=me.auth)
             assert f"{bare}: constellr_stac is not installed there" in str(caught.value)
-            with pytest.raises(WorkerError, match="does not take the credentials"):
+            with pytest.raises(WorkerError, match="does not accept the credentials"):
                 share_credentials(client, me.auth)
         finally:
             worker.terminate()
@@ -784,18 +780,18 @@ def test_a_worker_without_the_package_is_named(cluster: Any, client: Client) -> 
             until(lambda: len(client.scheduler_info(n_workers=-1)["workers"]) == WORKERS)
 
 
-def test_other_versions_are_warned_about() -> None:
-    """Results may differ between versions of GDAL; whose they are is said."""
+def test_version_differences_warn() -> None:
+    """The warning names the worker and its version."""
     ours = _versions()
     here = WorkerRow("tcp://10.0.0.1:1", ours["constellr_stac"], ours["gdal"])
     other = replace(here, worker="tcp://10.0.0.2:1", gdal="3.4.1")
     with pytest.warns(WorkerVersionWarning, match=r"tcp://10\.0\.0\.2:1 has gdal 3\.4\.1"):
-        _warn_of_versions(WorkerTable([here, other]))
-    _warn_of_versions(WorkerTable([here]))
+        _warn_about_versions(WorkerTable([here, other]))
+    _warn_about_versions(WorkerTable([here]))
 
 
-def test_no_workers_to_check() -> None:
-    """A cluster that has not started is no proof of anything."""
+def test_cluster_without_workers() -> None:
+    """A cluster without workers is an error."""
     with (
         user() as me,
         LocalCluster(processes=False, protocol="tcp", **{**SMALL, "n_workers": 0}) as cluster,

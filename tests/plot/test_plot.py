@@ -1,4 +1,4 @@
-"""Pictures: what is drawn, what is written beside it, and that nothing is cut off."""
+"""Figures: pixels, labels, and that nothing is clipped."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ def real() -> xr.Dataset:
 
 
 def small(**options: Any) -> xr.Dataset:
-    """Two scenes of 6 x 8 pixels, the north-west corner never measured."""
+    """Two scenes of 6 x 8 pixels with a missing north-west corner."""
     kelvin = 290 + np.arange(96, dtype="float32").reshape(2, 6, 8) / 4
     kelvin[:, 0, 0] = np.nan
     return cube_of(kelvin, TIMES, **options)
 
 
 def words(figure: Figure) -> list[str]:
-    """All that is written on a figure."""
+    """All text on a figure."""
     return [text.get_text() for text in figure.findobj(Text) if text.get_text().strip()]
 
 
-def assert_nothing_is_cut_off(figure: Figure) -> None:
-    """Draw it: all that is on it lies within its edges (in inches)."""
+def assert_nothing_is_clipped(figure: Figure) -> None:
+    """Draw the figure and check that everything is within its edges."""
     FigureCanvasAgg(figure).draw()  # type: ignore[no-untyped-call]
     drawn = figure.get_tightbbox()
     width, height = figure.get_size_inches()
@@ -62,7 +62,7 @@ def assert_nothing_is_cut_off(figure: Figure) -> None:
 
 
 def drawn_texts(figure: Figure) -> list[Text]:
-    """Titles, labels and the coordinates in view; matplotlib keeps more than it draws."""
+    """Titles, labels and visible tick labels; matplotlib keeps more than it draws."""
     texts = list(figure.texts)
     for ax in figure.axes:
         texts += [ax.title, ax.xaxis.label, ax.yaxis.label]
@@ -76,20 +76,20 @@ def drawn_texts(figure: Figure) -> list[Text]:
 
 
 def pixels(ax: Axes) -> NDArray[Any]:
-    """What a map shows, NaN where it is grey."""
+    """Values of a map, NaN where it is grey."""
     array = ax.images[0].get_array()
     assert array is not None
     return np.asarray(np.ma.filled(array, np.nan))
 
 
 def figure_of(ax: Axes) -> Figure:
-    """The figure that axes made by themselves."""
+    """The figure created for axes."""
     assert isinstance(ax.figure, Figure)
     return ax.figure
 
 
-def test_a_map_shows_the_values_where_they_are() -> None:
-    """Row by row, from edge to edge, in kilometres."""
+def test_map_pixels_and_extent() -> None:
+    """Every value is drawn, from edge to edge, in kilometres."""
     scene = small()["lst"].isel(time=0)
     ax = temperature_map(scene)
     np.testing.assert_array_equal(pixels(ax), scene.values)
@@ -98,8 +98,8 @@ def test_a_map_shows_the_values_where_they_are() -> None:
     assert ax.get_ylim()[0] < ax.get_ylim()[1]
 
 
-def test_a_map_says_what_when_where_and_in_which_unit() -> None:
-    """Title, coordinates, colour bar, and what grey means."""
+def test_map_labels() -> None:
+    """Title, coordinates, colour bar and the meaning of grey."""
     ax = temperature_map(small()["lst"].isel(time=0))
     figure = figure_of(ax)
     written = words(figure)
@@ -108,11 +108,11 @@ def test_a_map_says_what_when_where_and_in_which_unit() -> None:
     assert "Easting (km), EPSG:32611" in written
     assert "Northing (km)" in written
     assert "no data or masked" in written
-    assert_nothing_is_cut_off(figure)
+    assert_nothing_is_clipped(figure)
 
 
-def test_a_notebook_shows_a_figure_without_pyplot() -> None:
-    """Each is a picture by itself, the one of axes that were made for it too; it can be copied."""
+def test_figures_have_a_png_repr() -> None:
+    """Figures show in notebooks without pyplot, and can be copied."""
     cube = small()
     drawn = quicklook(cube)
     for figure in (drawn, copy.deepcopy(drawn), temperature_map(cube["lst"][0]).figure):
@@ -120,8 +120,8 @@ def test_a_notebook_shows_a_figure_without_pyplot() -> None:
         assert figure._repr_png_().startswith(b"\x89PNG")
 
 
-def test_colours_span_the_robust_range_and_not_the_outliers() -> None:
-    """A furnace and a fill value forgotten do not take the contrast from all else."""
+def test_colour_limits_ignore_outliers() -> None:
+    """A furnace or a stray fill value does not reduce the contrast."""
     scene = small()["lst"].isel(time=0)
     scene[1, 1], scene[2, 2] = 900.0, 0.0
     ax = temperature_map(scene)
@@ -132,8 +132,8 @@ def test_colours_span_the_robust_range_and_not_the_outliers() -> None:
     assert limited.images[0].get_clim() == (280.0, 300.0)
 
 
-def test_what_was_never_measured_is_grey() -> None:
-    """A grey that no colour of the map comes near."""
+def test_missing_pixels_are_grey() -> None:
+    """The grey is far from every colour of the map."""
     ax = temperature_map(small()["lst"].isel(time=0))
     [image] = ax.images
     grey = np.array(to_rgb("0.82"))
@@ -143,8 +143,8 @@ def test_what_was_never_measured_is_grey() -> None:
     assert np.linalg.norm(colours - grey, axis=1).min() > 0.15
 
 
-def test_colours_grow_lighter_evenly() -> None:
-    """Perceptually even: lightness grows with temperature, all along and by equal steps."""
+def test_colour_map_is_perceptually_uniform() -> None:
+    """Lightness grows with temperature in equal steps."""
     colours = temperature_map(small()["lst"].isel(time=0)).images[0].get_cmap()
     srgb = colours(np.linspace(0, 1, 33))[:, :3]
     linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
@@ -155,16 +155,16 @@ def test_colours_grow_lighter_evenly() -> None:
     assert steps.std() < steps.mean() / 2
 
 
-def test_north_is_up_whatever_the_order_of_rows() -> None:
-    """A cube with y ascending gives the same picture."""
+def test_north_is_up_for_any_row_order() -> None:
+    """A cube with ascending y gives the same map."""
     scene = small()["lst"].isel(time=0)
     one, other = temperature_map(scene), temperature_map(scene.isel(y=slice(None, None, -1)))
     np.testing.assert_array_equal(pixels(one), pixels(other))
     assert one.images[0].get_extent() == other.images[0].get_extent()
 
 
-def test_a_map_in_degrees_keeps_its_proportions() -> None:
-    """Longitude is shorter than latitude, away from the equator."""
+def test_map_in_degrees_has_the_right_aspect() -> None:
+    """A degree of longitude is shorter than one of latitude."""
     box = GeoBox.from_bbox((8.0, 59.9, 8.3, 60.1), "EPSG:4326", resolution=0.05)
     kelvin = np.full((1, *box.shape), 290.0)
     ax = temperature_map(cube_of(kelvin, TIMES[:1], geobox=box)["lst"])
@@ -172,27 +172,27 @@ def test_a_map_in_degrees_keeps_its_proportions() -> None:
     assert ax.get_aspect() == pytest.approx(2.0, rel=0.01)
 
 
-def test_values_without_a_grid_are_drawn_by_pixel() -> None:
-    """Any array of two dims is a picture."""
+def test_array_without_geobox_is_drawn_by_pixel() -> None:
+    """Any array with two dims can be drawn."""
     ax = temperature_map(xr.DataArray(np.arange(6.0).reshape(2, 3), dims=("y", "x"), name="a"))
     assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_title()) == ("Column", "Row", "A")
 
 
-def test_a_scene_without_a_valid_pixel_is_drawn_grey() -> None:
-    """No warning, no error: it is a fact worth seeing. One value alone is drawn as well."""
+def test_scene_without_valid_pixels_is_grey() -> None:
+    """No warning, no error; a constant scene is drawn as well."""
     for value in (np.nan, 290.0):
         ax = temperature_map(cube_of(np.full((1, 6, 8), value), TIMES[:1])["lst"])
-        assert_nothing_is_cut_off(figure_of(ax))
+        assert_nothing_is_clipped(figure_of(ax))
 
 
-def test_a_map_is_of_one_scene() -> None:
-    """Several at once are a mistake."""
+def test_map_refuses_several_scenes() -> None:
+    """A map shows one scene."""
     with pytest.raises(ValueError, match=r"one scene.*'time': 2"):
         temperature_map(small()["lst"])
 
 
-def test_the_caller_may_bring_axes() -> None:
-    """Nothing is drawn elsewhere, and the colour bar can be left out."""
+def test_map_on_given_axes() -> None:
+    """Only the given axes are drawn on; the colour bar is optional."""
     figure = Figure()
     ax = figure.add_subplot()
     assert temperature_map(small()["lst"].isel(time=1), ax, colorbar=False, title="mine") is ax
@@ -200,8 +200,8 @@ def test_the_caller_may_bring_axes() -> None:
     assert ax.get_title() == "mine"
 
 
-def test_true_colour_keeps_the_colours_and_stretches_brightness() -> None:
-    """One stretch for the three bands: grey stays grey; what is missing is the neutral grey."""
+def test_true_colour_stretch() -> None:
+    """The three bands share one stretch: grey stays grey; missing pixels are neutral grey."""
     plain = small()["lst"].isel(time=0) / 1000
     cube = xr.Dataset({"red": plain, "green": plain, "blue": plain * 0.9})
     ax = rgb(cube)
@@ -213,15 +213,15 @@ def test_true_colour_keeps_the_colours_and_stretches_brightness() -> None:
     assert (measured[:, 2] < measured[:, 0]).all()
     assert "no data or masked" in words(figure_of(ax))
     assert ax.get_title() == "True colour\n2023-07-03 15:25 UTC"
-    assert_nothing_is_cut_off(figure_of(ax))
+    assert_nothing_is_clipped(figure_of(ax))
     with pytest.raises(ValueError, match="has no 'blue'"):
         rgb(cube.drop_vars("blue"))
     other = cube.rename(red="vnir04", green="vnir03", blue="vnir02")
     assert rgb(other, bands=("vnir04", "vnir03", "vnir02"), title="").get_title() == ""
 
 
-def test_land_beside_clouds_is_not_black_in_true_colour() -> None:
-    """A tenth of the brightness range is drawn at a quarter of the screen's."""
+def test_true_colour_gamma_brightens_land() -> None:
+    """A tenth of the brightness range is drawn at a quarter."""
     bright = small()["lst"].isel(time=0, drop=True) * 0 + 1.0
     bright[1:, :], bright[5, :] = 0.1, 0.0
     drawn = np.asarray(rgb(xr.Dataset(dict.fromkeys(("red", "green", "blue"), bright))).images[0]
@@ -230,8 +230,8 @@ def test_land_beside_clouds_is_not_black_in_true_colour() -> None:
     assert (drawn[5].max(), drawn[0, 1:].min()) == (0.0, 1.0)
 
 
-def test_a_mask_is_drawn_in_its_classes() -> None:
-    """One colour each, named at the colour bar; what nobody classified is grey."""
+def test_mask_classes_have_colours_and_names() -> None:
+    """One named colour per class; unclassified pixels are grey."""
     clouds = np.zeros((2, 6, 8))
     clouds[:, 0, :5] = [0, 1, 2, 3, 255]
     cube = small(clouds=clouds)
@@ -246,7 +246,7 @@ def test_a_mask_is_drawn_in_its_classes() -> None:
     for figure in (figure_of(ax), quicklook(cube, "cloud_mask")):
         assert {"clear", "thick", "thin", "shadow"} <= set(words(figure))
         assert "no data" in words(figure)
-        assert_nothing_is_cut_off(figure)
+        assert_nothing_is_clipped(figure)
     water = (
         cube["cloud_mask"]
         .isel(time=0)
@@ -256,29 +256,29 @@ def test_a_mask_is_drawn_in_its_classes() -> None:
     np.testing.assert_array_equal(drawn[0, :5], [np.nan, 0, np.nan, 1, np.nan])
 
 
-def test_a_quicklook_shows_all_scenes_on_one_scale(real: xr.Dataset) -> None:
-    """Fifteen scenes, fifteen maps, one colour bar; nothing cut off."""
+def test_quicklook_shows_all_scenes_on_one_scale(real: xr.Dataset) -> None:
+    """Fifteen scenes, fifteen maps, one colour bar, nothing clipped."""
     figure = quicklook(real)
     maps = [ax for ax in figure.axes if ax.images]
     assert [ax.get_title() for ax in maps][3] == "2023-07-03 15:25 UTC"
     assert len(maps) == 15
     assert len({ax.images[0].get_clim() for ax in maps}) == 1
     assert len(figure.axes) == 16
-    assert_nothing_is_cut_off(figure)
+    assert_nothing_is_clipped(figure)
 
 
 @pytest.mark.parametrize("shape", [(8, 64), (64, 8)])
 @pytest.mark.parametrize("crs", ["EPSG:32611", "EPSG:4326"])
 @pytest.mark.parametrize("scenes", [1, 5])
-def test_maps_of_any_shape_fill_their_figure(shape: tuple[int, int], crs: str, scenes: int) -> None:
-    """Long or wide: nothing is cut off, no words lie on others, and the key on no map."""
+def test_maps_of_any_shape_fit_their_figure(shape: tuple[int, int], crs: str, scenes: int) -> None:
+    """Nothing is clipped, no text overlaps, and the legend covers no map."""
     corner = (381060.0, 30.0, 3746640.0) if crs == "EPSG:32611" else (-118.2, 0.0003, 33.8)
     affine = rasterio.Affine(corner[1], 0, corner[0], 0, -corner[1], corner[2])
     kelvin = np.random.default_rng(1).uniform(280, 320, (scenes, *shape))
     kelvin[:, 0, 0] = np.nan
     times = [f"2023-07-{day:02}T15:25:51" for day in range(1, scenes + 1)]
     figure = quicklook(cube_of(kelvin, times, geobox=GeoBox(shape, affine, crs)))
-    assert_nothing_is_cut_off(figure)
+    assert_nothing_is_clipped(figure)
     boxes = [(text.get_text(), text.get_window_extent()) for text in drawn_texts(figure)]
     for number, (_, box) in enumerate(boxes):
         assert [name for name, other in boxes[:number] if box.overlaps(other)] == []
@@ -293,7 +293,7 @@ def test_maps_of_any_shape_fill_their_figure(shape: tuple[int, int], crs: str, s
 
 
 def test_anomalies_are_white_at_zero() -> None:
-    """Blue below, red above, and the same number as far from white on either side."""
+    """Blue below, red above, with symmetric limits."""
     cube = small()
     cube["lst"][1] += np.float32(12)
     anomaly = cube.constellr.anomaly(hours=24)
@@ -309,8 +309,8 @@ def test_anomalies_are_white_at_zero() -> None:
         assert warm[0] > 2 * warm[2]
 
 
-def test_water_is_blue_and_land_is_not() -> None:
-    """As on every other map."""
+def test_water_is_blue() -> None:
+    """Water is blue and land is not."""
     band = next(band for band in LAYERS["scl_mask_30m"].bands if band.name == "landwater_mask")
     mask = small()["lst"].isel(time=0).copy(data=np.indices((6, 8))[1] % 2)
     mask.attrs = band.cf_attributes("int64")
@@ -319,15 +319,15 @@ def test_water_is_blue_and_land_is_not() -> None:
     assert land[0] > land[2]
 
 
-def test_a_quicklook_of_many_scenes_spreads_over_them(real: xr.Dataset) -> None:
-    """At most so many, the first and the last among them."""
+def test_quicklook_samples_many_scenes(real: xr.Dataset) -> None:
+    """At most ``most`` maps, including the first and the last scene."""
     titles = [ax.get_title() for ax in quicklook(real["lst"], most=4, columns=2).axes if ax.images]
     assert len(titles) == 4
     assert (titles[0], titles[-1]) == ("2023-06-24 11:23 UTC", "2023-08-26 17:50 UTC")
 
 
-def test_a_quicklook_chooses_the_temperature() -> None:
-    """Of several variables; masks are not drawn unasked."""
+def test_quicklook_defaults_to_the_temperature() -> None:
+    """Masks are drawn only on request."""
     cube = small(clouds=np.zeros((2, 6, 8)))
     cube["red"] = cube["lst"].assign_attrs(standard_name="", long_name="red", units="1")
     cube = cube[["red", "cloud_mask", "lst"]]
@@ -338,8 +338,8 @@ def test_a_quicklook_chooses_the_temperature() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:grid_mapping=spatial_ref:UserWarning")  # odc-geo's
-def test_a_crs_is_not_drawn() -> None:
-    """It is the first variable of a NetCDF file that is decoded without decoding coordinates."""
+def test_quicklook_skips_the_crs_variable() -> None:
+    """It is the first variable of a NetCDF file opened with ``decode_coords=False``."""
     cube = small().rename(lst="red")
     cube.red.attrs = {"long_name": "red", "units": "1"}
     cube = cube.reset_coords("spatial_ref")[["spatial_ref", "red"]]
@@ -354,14 +354,16 @@ def test_a_crs_is_not_drawn() -> None:
         (small(), "red", "has no 'red'; it has lst"),
     ],
 )
-def test_nothing_to_draw_says_so(cube: xr.Dataset, variable: str | None, message: str) -> None:
-    """A sentence, not an IndexError."""
+def test_nothing_to_draw_is_a_value_error(
+    cube: xr.Dataset, variable: str | None, message: str
+) -> None:
+    """The message says what is missing."""
     with pytest.raises(ValueError, match=message):
         quicklook(cube, variable)
 
 
-def test_a_time_series_is_in_order_with_its_unit() -> None:
-    """Whatever the order of the scenes; a legend where there are several."""
+def test_time_series_is_sorted_and_labelled() -> None:
+    """Sorted by time, with the unit, and a legend for several series."""
     series = small()["lst"].isel(time=[1, 0]).median(("y", "x"), keep_attrs=True)
     ax = time_series(series)
     [line] = ax.lines
@@ -372,11 +374,11 @@ def test_a_time_series_is_in_order_with_its_unit() -> None:
     legend = several.get_legend()
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == ["all", "clear"]
-    assert_nothing_is_cut_off(figure_of(several))
+    assert_nothing_is_clipped(figure_of(several))
 
 
-def test_a_series_of_one_scene_shows_its_day() -> None:
-    """Not the years around it."""
+def test_series_of_one_scene_shows_days() -> None:
+    """The axis spans days, not years."""
     series = small()["lst"].isel(time=[0]).median(("y", "x"), keep_attrs=True)
     ax = time_series(series)
     first, last = ax.get_xlim()
@@ -386,20 +388,20 @@ def test_a_series_of_one_scene_shows_its_day() -> None:
 
 
 @pytest.mark.parametrize("series", [{}, small()["lst"]])
-def test_a_time_series_has_one_dimension(series: Any) -> None:
-    """A cube has to be reduced first; the error says how."""
+def test_time_series_refuses_other_dims(series: Any) -> None:
+    """The error says how to reduce a cube."""
     with pytest.raises(ValueError, match=r"one dimension time.*median"):
         time_series(series)
 
 
-def test_a_time_series_is_no_table() -> None:
-    """What :meth:`table` returns is told from values with a unit."""
+def test_time_series_refuses_a_dataframe() -> None:
+    """The result of :meth:`table` is a TypeError."""
     with pytest.raises(TypeError, match="a DataArray, not a DataFrame"):
         time_series(small().constellr.table())
 
 
-def assert_names_stand_free(ax: Axes, count: int) -> None:
-    """The names of scenes lie within the axes, on no scene's mark; a line leads to theirs."""
+def assert_names_do_not_overlap(ax: Axes, count: int) -> None:
+    """The scenes' labels are inside the axes, off the marks, and connected by a line."""
     marks = np.vstack([ax.transData.transform(line.get_xydata()) for line in ax.lines])
     names = [text for text in ax.texts if isinstance(text, Annotation)]
     assert len(names) == count
@@ -415,8 +417,8 @@ def assert_names_stand_free(ax: Axes, count: int) -> None:
         assert np.hypot(*(marks - place).T).min() < 1
 
 
-def test_the_demos_figure(real: xr.Dataset) -> None:
-    """The coolest clear night and the hottest clear day on one scale, above every median."""
+def test_demo_figure(real: xr.Dataset) -> None:
+    """The coolest clear night and the hottest clear day on one scale, above all medians."""
     table = real.constellr.table()
     figure = demo_figure(real.constellr.clear(), table)
     night, day, colours, medians = figure.axes
@@ -435,17 +437,17 @@ def test_the_demos_figure(real: xr.Dataset) -> None:
     celsius = np.asarray(medians.lines[0].get_ydata())
     assert celsius == pytest.approx(table["median"][table["daytime"]].to_numpy() - 273.15)
     assert colours.get_ylim() == pytest.approx(night.images[0].get_clim())
-    assert_nothing_is_cut_off(figure)
-    assert_names_stand_free(medians, 2)
+    assert_nothing_is_clipped(figure)
+    assert_names_do_not_overlap(medians, 2)
 
 
-def test_the_demos_figure_does_without_a_night_or_a_clear_scene(real: xr.Dataset) -> None:
-    """Only days: one map. Every scene mostly cloudy: the best there is. None clear: said so."""
+def test_demo_figure_without_nights_or_clear_scenes(real: xr.Dataset) -> None:
+    """Only days: one map. Mostly cloudy: the clearest available. None clear: an error."""
     days = real.isel(time=[9, 11])
     figure = demo_figure(days, days.constellr.table())
     assert len([ax for ax in figure.axes if ax.images]) == 1
-    assert_nothing_is_cut_off(figure)
-    assert_names_stand_free(figure.axes[-1], 1)
+    assert_nothing_is_clipped(figure)
+    assert_names_do_not_overlap(figure.axes[-1], 1)
     table = real.constellr.table()
     cloudy = table.assign(clear_share=table["clear_share"] * 0.4)
     assert len([ax for ax in demo_figure(real, cloudy).axes if ax.images]) == 2
@@ -475,23 +477,23 @@ print(json.dumps(facts))
 
 @pytest.fixture(scope="module")
 def facts() -> dict[str, Any]:
-    """What a program of its own sees: first without matplotlib, then with it."""
+    """What a separate process observes, without matplotlib and with it."""
     done = subprocess.run([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
 
-def test_nothing_global_is_touched(facts: dict[str, Any]) -> None:
-    """No pyplot, no backend chosen: safe in servers and threads; nothing imported unasked."""
+def test_no_global_matplotlib_state(facts: dict[str, Any]) -> None:
+    """No pyplot, no backend, no import before drawing."""
     assert facts["pyplot"] is False
     assert facts["imported unasked"] is False
 
 
-def test_without_matplotlib_the_extra_is_named(facts: dict[str, Any]) -> None:
+def test_missing_matplotlib_names_the_extra(facts: dict[str, Any]) -> None:
     """The error says what to install."""
     assert "pip install 'constellr-stac[plot]'" in facts["error"]
 
 
-def test_the_geobox_of_the_tests_is_where_it_should_be() -> None:
-    """The cubes above stand on the corner of the real scenes."""
+def test_geobox_of_the_tests() -> None:
+    """The cubes above share a corner with the real scenes."""
     assert small().odc.geobox == BOX

@@ -1,4 +1,4 @@
-"""The sandbox's API answers as documented, with every documented status for its own reason."""
+"""The sandbox's API answers as documented, including every documented status."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ ITEM = "LSTPRECISION_ECO01_9Q5B8K2T_20230624T112358Z"
 
 
 class Caller:
-    """Somebody who asks the API."""
+    """A client of the API."""
 
     def __init__(self, sandbox: Sandbox, headers: dict[str, str]) -> None:
         self.sandbox = sandbox
@@ -73,19 +73,19 @@ class Caller:
         return self("POST", "/orders/batch", json={**batch, "orders": list(orders)})
 
     def search(self, **body: Any) -> requests.Response:
-        """Search for items."""
+        """Search items."""
         named = {name.replace("filter_lang", "filter-lang"): value for name, value in body.items()}
         return self("POST", "/stac/search", json=named)
 
     def found(self, **body: Any) -> list[str]:
-        """Return the ids a search finds, up to 100."""
+        """Return the ids of a search, up to 100."""
         answer = self.search(**{"limit": 100, **body})
         assert answer.status_code == 200, answer.text
         return [item["id"] for item in answer.json()["features"]]
 
 
 def log_in(sandbox: Sandbox, role: str = "owner") -> requests.Response:
-    """Ask for a token."""
+    """Request a token."""
     account = sandbox.accounts[role]
     form = {"username": account.username, "password": account.password}
     return requests.post(f"{sandbox.api_url}/token", data=form, timeout=5)
@@ -99,20 +99,20 @@ def caller(sandbox: Sandbox, role: str = "owner") -> Caller:
 
 @pytest.fixture
 def older() -> Iterator[Caller]:
-    """The owner, before the API of the contract."""
+    """The owner, on the older API."""
     with Sandbox(today=TODAY) as sandbox:
         yield caller(sandbox)
 
 
 @pytest.fixture
 def newer() -> Iterator[Caller]:
-    """The owner, before the API of today."""
+    """The owner, on the newer API."""
     with Sandbox(today=TODAY, newer=True) as sandbox:
         yield caller(sandbox)
 
 
 def an_order(area: str, **changes: Any) -> dict[str, Any]:
-    """Return an order that breaks no rule."""
+    """Return a valid order."""
     return {
         "area_of_interest_id": area,
         "start_date": "2023-06-20T10:30:08.004000Z",
@@ -127,7 +127,7 @@ def an_order(area: str, **changes: Any) -> dict[str, Any]:
 
 
 def places(answer: requests.Response) -> list[list[Any]]:
-    """Return where a 422 says the problems are; it has FastAPI's form."""
+    """Return the locations of a 422 answer in FastAPI's format."""
     assert answer.status_code == 422, answer.text
     detail = answer.json()["detail"]
     assert all({"loc", "msg", "type"} <= problem.keys() for problem in detail)
@@ -135,14 +135,14 @@ def places(answer: requests.Response) -> list[list[Any]]:
 
 
 def square(metres: float) -> dict[str, Any]:
-    """Return a square of about this many metres, on the equator at its zone's middle."""
+    """Return a square of about this many metres, on the equator in the middle of its UTM zone."""
     half = metres / 2 / 111_277.6
     west, east, south, north = 9 - half, 9 + half, 1 - half, 1 + half
     ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
     return {"type": "Polygon", "coordinates": [ring]}
 
 
-# Who is let in
+# Authentication and permissions
 
 NOBODYS = "f1c53eaa-9b26-4c3d-8998-bfc8e9ac1770"
 UNKNOWN = "3d3327b1-2181-46a5-b9ba-f70fe01be3a4"
@@ -169,8 +169,8 @@ PERMITTED = [
 
 
 @pytest.mark.parametrize(("method", "path"), PERMITTED)
-def test_every_endpoint_wants_a_valid_token(sandbox: Sandbox, method: str, path: str) -> None:
-    """Without a token, with a forged or an expired one, the answer is 401 and nothing else."""
+def test_every_endpoint_requires_a_valid_token(sandbox: Sandbox, method: str, path: str) -> None:
+    """Without a token, or with a forged or expired one, the answer is 401."""
     token = log_in(sandbox).json()["access_token"]
     for value in (None, token, f"Basic {token}", f"Bearer {token}x", "Bearer a.b.c", "Bearer "):
         headers = {} if value is None else {"Authorization": value}
@@ -182,15 +182,15 @@ def test_every_endpoint_wants_a_valid_token(sandbox: Sandbox, method: str, path:
 
 
 @pytest.mark.parametrize(("method", "path"), PERMITTED)
-def test_every_endpoint_wants_permission(sandbox: Sandbox, method: str, path: str) -> None:
-    """An account that may log in and nothing else gets 403 everywhere."""
+def test_every_endpoint_requires_permission(sandbox: Sandbox, method: str, path: str) -> None:
+    """An account without permissions gets 403 everywhere."""
     answer = caller(sandbox, "viewer")(method, path)
     assert (answer.status_code, list(answer.json())) == (403, ["detail"])
 
 
 @pytest.mark.parametrize("path", ["/stac", "/products", "/token", "/nowhere", "/areas-of-interest"])
-def test_every_answer_tells_the_time(sandbox: Sandbox, path: str) -> None:
-    """A ``Date`` header is there whatever the status, so that clients can measure their skew."""
+def test_every_answer_has_a_date(sandbox: Sandbox, path: str) -> None:
+    """Clients measure their clock skew with ``Date``, whatever the status."""
     sandbox.advance(timedelta(days=2))
     answer = requests.get(sandbox.api_url + path, timeout=5)
     ahead = parsedate_to_datetime(answer.headers["Date"]) - datetime.now(UTC)
@@ -198,7 +198,7 @@ def test_every_answer_tells_the_time(sandbox: Sandbox, path: str) -> None:
 
 
 def test_unknown_paths_and_methods_are_refused(older: Caller) -> None:
-    """What is not documented is not there: 404, and 405 for the wrong method."""
+    """Undocumented paths get 404, wrong methods 405."""
     for method, path, status in [
         ("GET", "/nowhere", 404),
         ("GET", "/stac/search", 405),
@@ -217,7 +217,7 @@ def test_unknown_paths_and_methods_are_refused(older: Caller) -> None:
 
 
 def test_token_is_a_jwt(sandbox: Sandbox) -> None:
-    """The answer holds nothing but a JWT, whose ``exp`` is 24 hours away."""
+    """The answer holds only a JWT, whose ``exp`` is 24 hours away."""
     answer = log_in(sandbox)
     assert (answer.status_code, list(answer.json())) == (200, ["access_token"])
     head, claims, signature = (
@@ -231,8 +231,8 @@ def test_token_is_a_jwt(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("role", ["unconfirmed", "reset_required"])
-def test_accounts_that_are_not_ready_get_no_token(sandbox: Sandbox, role: str) -> None:
-    """A user not confirmed, or who has to reset the password, gets 401."""
+def test_unready_accounts_get_no_token(sandbox: Sandbox, role: str) -> None:
+    """An unconfirmed user, or one who must reset the password, gets 401."""
     assert log_in(sandbox, role).status_code == 401
 
 
@@ -247,8 +247,8 @@ def test_wrong_password_gets_no_token(sandbox: Sandbox) -> None:
     assert len(details) == 1
 
 
-def test_token_wants_a_form(sandbox: Sandbox) -> None:
-    """JSON, multipart and incomplete forms are 422; no answer repeats the password."""
+def test_token_requires_a_form(sandbox: Sandbox) -> None:
+    """JSON, multipart and incomplete forms get 422, without repeating the password."""
     url = f"{sandbox.api_url}/token"
     form = {"username": sandbox.username, "password": sandbox.password}
     both = [["body", "username"], ["body", "password"]]
@@ -265,8 +265,8 @@ def test_token_wants_a_form(sandbox: Sandbox) -> None:
         assert sandbox.password not in answer.text
 
 
-def test_tokens_can_be_short_and_revoked() -> None:
-    """A token works until its own end, or until all are revoked."""
+def test_tokens_expire_and_are_revoked() -> None:
+    """A token works until it expires or all are revoked."""
     with Sandbox(token_lifetime=timedelta(seconds=90.5)) as sandbox:
         old = caller(sandbox)
         sandbox.advance(timedelta(seconds=89))
@@ -281,7 +281,7 @@ def test_tokens_can_be_short_and_revoked() -> None:
 
 
 def test_api_key_mode() -> None:
-    """The key of an account in two workspaces is accepted; its password and tokens are not."""
+    """The API key of an account in two workspaces is accepted; its password and tokens are not."""
     with Sandbox(api_key_mode=True) as sandbox:
         by_key = Caller(sandbox, {"X-Api-Key": sandbox.api_key})
         assert by_key("GET", "/products").status_code == 200
@@ -298,8 +298,8 @@ def test_api_key_mode() -> None:
 # Areas of interest
 
 
-def test_area_is_created_listed_and_got(older: Caller) -> None:
-    """An area comes back as documented: measures in metres, a time without a zone."""
+def test_area_is_created_listed_and_fetched(older: Caller) -> None:
+    """An area has measures in metres and a time without a zone, as documented."""
     body = {"name": "Test AOI", "description": "Test area", "geometry": HARBOR}
     answer = older("POST", "/areas-of-interest", json=body)
     area = answer.json()
@@ -314,8 +314,8 @@ def test_area_is_created_listed_and_got(older: Caller) -> None:
     assert older.sandbox.areas == [area]
 
 
-def test_geometry_info_is_the_documented_one(older: Caller) -> None:
-    """The contract's example comes out as documented, to 0.1 m and 0.1 m2."""
+def test_geometry_info_matches_the_documentation(older: Caller) -> None:
+    """The contract's example matches to 0.1 m and 0.1 m2."""
     for body in (DOCUMENTED_AREA, {"type": "Feature", "geometry": DOCUMENTED_AREA}):
         answer = older("POST", "/areas-of-interest/geometry-info", json=body)
         assert answer.status_code == 200
@@ -342,17 +342,17 @@ UNSOUND = {
 }
 
 
-@pytest.mark.parametrize("unsound", UNSOUND.values(), ids=UNSOUND.keys())
-def test_unsound_area_is_refused(older: Caller, unsound: dict[str, Any]) -> None:
-    """A polygon that is none is a 400, for creating and for measuring; nothing is kept."""
-    body = {"name": "x", "geometry": unsound}
+@pytest.mark.parametrize("invalid", UNSOUND.values(), ids=UNSOUND.keys())
+def test_invalid_polygon_is_refused(older: Caller, invalid: dict[str, Any]) -> None:
+    """An invalid polygon gets 400 when creating and measuring; nothing is stored."""
+    body = {"name": "x", "geometry": invalid}
     assert older("POST", "/areas-of-interest", json=body).status_code == 400
-    assert older("POST", "/areas-of-interest/geometry-info", json=unsound).status_code == 400
+    assert older("POST", "/areas-of-interest/geometry-info", json=invalid).status_code == 400
     assert older.sandbox.areas == []
 
 
 def test_malformed_area_is_refused(older: Caller) -> None:
-    """What is not of the documented form is a 422 that says where."""
+    """A body of another form gets 422 with the location."""
     for body, where in [
         ({}, [["body", "name"], ["body", "geometry"]]),
         ({"name": "", "geometry": HARBOR}, [["body", "name"]]),
@@ -368,8 +368,8 @@ def test_malformed_area_is_refused(older: Caller) -> None:
     assert places(answer) == [["body"]]
 
 
-def test_bodies_have_to_be_json(older: Caller) -> None:
-    """A broken body, no body, and one under another media type are 422 each."""
+def test_bodies_must_be_json(older: Caller) -> None:
+    """A broken body, no body, or another media type gets 422."""
     path = "/areas-of-interest"
     headers = {"Content-Type": "application/json"}
     assert places(older("POST", path, data=b'{"name": ', headers=headers)) == [["body", 9]]
@@ -380,7 +380,7 @@ def test_bodies_have_to_be_json(older: Caller) -> None:
 
 
 def test_area_names_are_unique(older: Caller) -> None:
-    """A name that is taken is a 409."""
+    """A duplicate name gets 409."""
     older.area(name="one")
     answer = older("POST", "/areas-of-interest", json={"name": "one", "geometry": HARBOR})
     assert answer.status_code == 409
@@ -389,7 +389,7 @@ def test_area_names_are_unique(older: Caller) -> None:
 
 @pytest.mark.parametrize("path", ["/orders", "/areas-of-interest", "/stac/collections"])
 def test_paging_is_checked(older: Caller, path: str) -> None:
-    """A limit, an offset or a sort that makes no sense is a 422."""
+    """An invalid limit, offset or sort gets 422."""
     sort = "sortby" if "stac" in path else "sort"
     for query in ("limit=0", "limit=ten", "limit=1001", "offset=-1", f"{sort}=-size"):
         name = query.partition("=")[0]
@@ -398,7 +398,7 @@ def test_paging_is_checked(older: Caller, path: str) -> None:
 
 @pytest.mark.parametrize("path", ["/orders", "/areas-of-interest"])
 def test_ids_are_checked(older: Caller, path: str) -> None:
-    """An id that is none is a 422, one of nothing a 404."""
+    """An invalid id gets 422, an unknown one 404."""
     name = "order_id" if path == "/orders" else "area_of_interest_id"
     assert places(older("GET", f"{path}/42")) == [["path", name]]
     assert older("GET", f"{path}/{UNKNOWN}").status_code == 404
@@ -406,7 +406,7 @@ def test_ids_are_checked(older: Caller, path: str) -> None:
 
 @pytest.mark.parametrize("path", ["/orders", "/areas-of-interest"])
 def test_listings_page(older: Caller, path: str) -> None:
-    """Pages of ten by default; the count is of all; ``-created`` is newest first."""
+    """Ten per page by default; the count is of all pages; ``-created`` is newest first."""
     ids = [older.area(name=f"area {number}") for number in range(12)]
     if path == "/orders":
         ids = [older.order(an_order(area)).json()[0]["id"] for area in ids]
@@ -428,8 +428,8 @@ def test_listings_page(older: Caller, path: str) -> None:
 # Orders
 
 
-def test_order_is_placed_listed_and_got(older: Caller) -> None:
-    """An order comes back as documented, and is on the ledger."""
+def test_order_is_placed_listed_and_fetched(older: Caller) -> None:
+    """An order has the documented form and is stored."""
     area = older.area()
     asked = an_order(area, frequency="single-image", illumination_constraint="day")
     answer = older.order(asked, use_case="Yield Prediction", comment="Urgent")
@@ -448,7 +448,7 @@ def test_order_is_placed_listed_and_got(older: Caller) -> None:
 
 
 def test_use_cases_are_listed(older: Caller) -> None:
-    """The documented use cases, and no other in an order."""
+    """Orders accept only the listed use cases."""
     cases = older("GET", "/orders/meta/use-cases").json()
     assert cases[0] == "Unknown"
     assert len(cases) == 6
@@ -461,7 +461,7 @@ DAY = timedelta(days=1)
 
 
 def on(day: date) -> str:
-    """Return the noon of a day."""
+    """Return noon of a day."""
     return f"{day}T12:00:00Z"
 
 
@@ -497,7 +497,7 @@ KEPT: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("changes", BROKEN, ids=str)
 def test_broken_rule_is_refused(older: Caller, changes: dict[str, Any]) -> None:
-    """Each rule of the contract is a 400 that names the order."""
+    """Each broken rule gets 400 with the order's number."""
     area = older.area()
     answer = older.order(an_order(area), an_order(area, **changes))
     assert answer.status_code == 400
@@ -506,14 +506,14 @@ def test_broken_rule_is_refused(older: Caller, changes: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("changes", KEPT, ids=str)
-def test_order_at_the_edge_is_accepted(older: Caller, changes: dict[str, Any]) -> None:
-    """What a rule just allows is allowed."""
+def test_order_at_the_limit_is_accepted(older: Caller, changes: dict[str, Any]) -> None:
+    """Values at a rule's limit are allowed."""
     answer = older.order(an_order(older.area(), **changes))
     assert answer.status_code == 201, answer.text
 
 
-def test_area_of_an_order_is_limited(older: Caller) -> None:
-    """15,000 m each way for scenes, on the API's own measure; no limit for LSTfusion."""
+def test_area_size_is_limited(older: Caller) -> None:
+    """15,000 m each way for scenes, as the API measures; no limit for LSTfusion."""
     small, large = older.area(square(14_990), "small"), older.area(square(15_010), "large")
     sizes = [area["bbox_width"] for area in older.sandbox.areas]
     assert sizes[0] < 15_000 < sizes[1]
@@ -523,8 +523,8 @@ def test_area_of_an_order_is_limited(older: Caller) -> None:
     assert older.order(fusion).status_code == 201
 
 
-def test_what_an_order_names_has_to_exist(older: Caller) -> None:
-    """An area or a product that does not exist is a 404, and no order of the batch is placed."""
+def test_area_and_product_must_exist(older: Caller) -> None:
+    """An unknown area or product gets 404, and no order of the batch is placed."""
     area = older.area()
     for changes in ({"area_of_interest_id": str(uuid4())}, {"product_name": "LSTmagic"}):
         assert older.order(an_order(area), an_order(area, **changes)).status_code == 404
@@ -532,7 +532,7 @@ def test_what_an_order_names_has_to_exist(older: Caller) -> None:
 
 
 def test_malformed_order_is_refused(older: Caller) -> None:
-    """What is not of the documented form is a 422 with one place per problem."""
+    """A body of another form gets 422 with one location per problem."""
     area = older.area()
     for field, value in [
         ("start_date", "soon"),
@@ -552,7 +552,7 @@ def test_malformed_order_is_refused(older: Caller) -> None:
 
 
 def test_times_without_a_zone_are_utc(older: Caller) -> None:
-    """Times are read in any zone, and told in UTC."""
+    """Times are accepted in any zone and returned in UTC."""
     area = older.area()
     (order,) = older.order(
         an_order(area, start_date="2023-06-20T02:00:00+02:00", end_date="2023-07-20T00:00:00")
@@ -562,7 +562,7 @@ def test_times_without_a_zone_are_utc(older: Caller) -> None:
 
 
 def test_tags_of_an_order_can_be_changed(older: Caller) -> None:
-    """PATCH replaces the tags, known ones keep their id, and other fields stay as they are."""
+    """PATCH replaces the tags; known tags keep their id, other fields their values."""
     (order,) = older.order(an_order(older.area())).json()
     path = f"/orders/{order['id']}"
     changed = older("PATCH", path, json={"tags": ["new", "field42"]}).json()
@@ -590,7 +590,7 @@ def test_products_are_listed(older: Caller) -> None:
 
 
 def delivering(*, newer: bool = False) -> Sandbox:
-    """A sandbox that takes a hundred seconds from an order to its end."""
+    """A sandbox whose orders take 100 seconds."""
     return Sandbox(today=TODAY, newer=newer, delivery=timedelta(seconds=100))
 
 
@@ -628,8 +628,8 @@ def test_scenes_arrive_one_by_one() -> None:
     ],
     ids=str,
 )
-def test_an_order_gets_what_it_asked_for(changes: dict[str, Any], expected: int) -> None:
-    """Scenes are chosen by product, time, light and frequency."""
+def test_deliveries_match_the_order(changes: dict[str, Any], expected: int) -> None:
+    """Scenes are selected by product, time, light and frequency."""
     with Sandbox(today=TODAY, delivery=timedelta(0)) as sandbox:
         owner = caller(sandbox)
         (order,) = owner.order(an_order(owner.area(), **changes)).json()
@@ -637,25 +637,25 @@ def test_an_order_gets_what_it_asked_for(changes: dict[str, Any], expected: int)
         assert len(owner.found()) == expected
 
 
-def test_an_area_elsewhere_gets_nothing() -> None:
-    """Scenes are chosen by place too."""
+def test_deliveries_match_the_area() -> None:
+    """Scenes elsewhere are not delivered."""
     with Sandbox(today=TODAY, delivery=timedelta(0)) as sandbox:
         owner = caller(sandbox)
         owner.order(an_order(owner.area(square(1000))))
         assert owner.found() == []
 
 
-def test_settled_orders_stay(older: Caller) -> None:
-    """An order can be put into a state for a test."""
+def test_settled_orders_keep_their_state(older: Caller) -> None:
+    """A test can fix an order's state."""
     (order,) = older.order(an_order(older.area())).json()
     older.sandbox.settle_order(order["id"], "closed")
     assert older("GET", f"/orders/{order['id']}").json()["state"] == "closed"
 
 
-# STAC without the search
+# STAC except the search
 
 
-def test_landing_page_is_the_documented_one(older: Caller) -> None:
+def test_landing_page_matches_the_documentation(older: Caller) -> None:
     """No ``conformsTo``, no search link, links to another host; with and without the slash."""
     page = older("GET", "/stac").json()
     assert page == older("GET", "/stac/").json()
@@ -668,8 +668,8 @@ def test_landing_page_is_the_documented_one(older: Caller) -> None:
     }
 
 
-def test_conformance_is_the_documented_one(older: Caller) -> None:
-    """Filters and sorting, and no item search."""
+def test_conformance_matches_the_documentation(older: Caller) -> None:
+    """Filters and sorting, but no item search."""
     classes = older("GET", "/stac/conformance").json()["conformsTo"]
     assert len(classes) == 4
     assert "https://api.stacspec.org/v1.0.0/ogcapi-features#sort" in classes
@@ -677,7 +677,7 @@ def test_conformance_is_the_documented_one(older: Caller) -> None:
 
 
 def collections(who: Caller, **query: Any) -> list[str]:
-    """Return the ids of the collections that a query finds."""
+    """Return the ids of the collections matching a query."""
     answer = who("GET", "/stac/collections", params=query)
     assert answer.status_code == 200, answer.text
     body = answer.json()
@@ -687,7 +687,7 @@ def collections(who: Caller, **query: Any) -> list[str]:
 
 
 def test_collections_page_without_links(older: Caller) -> None:
-    """Pages go by limit and offset, and ``numberMatched`` tells of all."""
+    """Pages use limit and offset; ``numberMatched`` is of all pages."""
     assert collections(older) == ["lstprecision", "lstzoom", "lstfusion"]
     assert collections(older, limit=2) == ["lstprecision", "lstzoom"]
     assert collections(older, limit=2, offset=2) == ["lstfusion"]
@@ -695,7 +695,7 @@ def test_collections_page_without_links(older: Caller) -> None:
 
 
 def test_collections_can_be_searched(older: Caller) -> None:
-    """By box, time, filter in both languages, and sorted."""
+    """By bbox, time, filter in both languages, and sorted."""
     assert collections(older, bbox="-118.3,33.7,-118.2,33.8") == ["lstprecision", "lstfusion"]
     assert collections(older, bbox="-118.3,33.7,0,-118.2,33.8,9") == ["lstprecision", "lstfusion"]
     assert collections(older, datetime="2016-01-01T00:00:00Z") == ["lstfusion"]
@@ -722,14 +722,14 @@ def test_collections_can_be_searched(older: Caller) -> None:
     ],
     ids=str,
 )
-def test_senseless_collection_search_is_refused(older: Caller, query: dict[str, str]) -> None:
-    """A query that makes no sense is a 422 that names the parameter."""
+def test_invalid_collection_search_is_refused(older: Caller, query: dict[str, str]) -> None:
+    """An invalid query gets 422 with the parameter's name."""
     answer = older("GET", "/stac/collections", params=query)
     assert places(answer) == [["query", next(iter(query))]]
 
 
 def test_single_collection(older: Caller) -> None:
-    """One collection has a self link besides; an unknown one is 404, an impossible id 422."""
+    """A collection has a self link; an unknown one gets 404, an invalid id 422."""
     found = older("GET", "/stac/collections/lstfusion").json()
     assert found["extent"]["spatial"]["bbox"] == [[-122.1, 5.1, 35.4, 53.6]]
     assert found["stac_version"] == "1.1.0"
@@ -739,8 +739,8 @@ def test_single_collection(older: Caller) -> None:
     assert places(impossible) == [["path", "collection_id"]]
 
 
-def test_extent_of_a_collection_is_that_of_its_items(older: Caller) -> None:
-    """Where there are items, the extent says where and when."""
+def test_collection_extent_covers_its_items(older: Caller) -> None:
+    """The extent is computed from the items, if there are any."""
     extent = older("GET", "/stac/collections/lstprecision").json()["extent"]
     west, south, east, north = extent["spatial"]["bbox"][0]
     assert -118.3 < west < east < -118.1
@@ -749,8 +749,8 @@ def test_extent_of_a_collection_is_that_of_its_items(older: Caller) -> None:
     assert (start[:10], end[:10]) == ("2023-06-24", "2023-08-26")
 
 
-def test_single_item_is_the_documented_one(older: Caller) -> None:
-    """An item has what the contract's example has, and nothing else."""
+def test_single_item_matches_the_documentation(older: Caller) -> None:
+    """An item has exactly the fields of the contract's example."""
     path = f"/stac/collections/lstprecision/items/{ITEM}"
     answer = older("GET", path)
     item = answer.json()
@@ -775,7 +775,7 @@ def test_single_item_is_the_documented_one(older: Caller) -> None:
 
 
 def test_missing_item_is_refused(older: Caller) -> None:
-    """An unknown item is 404, also in a collection it is not in; an impossible id 422."""
+    """An unknown item, or one of another collection, gets 404; an invalid id 422."""
     for path in ("lstprecision/items/x", f"lstzoom/items/{ITEM}", f"other/items/{ITEM}"):
         assert older("GET", f"/stac/collections/{path}").status_code == 404
     answer = older("GET", f"/stac/collections/lstprecision/items/{'x' * 256}")
@@ -788,7 +788,7 @@ def test_missing_item_is_refused(older: Caller) -> None:
 
 
 def test_search_pages_by_body(older: Caller) -> None:
-    """``next`` is a POST whose body is the whole next request; no item is lost or repeated."""
+    """``next`` is a POST with the complete next request; no item is lost or repeated."""
     body: dict[str, Any] = {
         "limit": 4,
         "collections": ["lstprecision"],
@@ -818,7 +818,7 @@ def test_search_pages_by_body(older: Caller) -> None:
 
 
 def test_search_defaults(older: Caller) -> None:
-    """An empty search finds everything, ten at a time, newest first."""
+    """An empty search finds everything, ten per page, newest first."""
     answer = older.search().json()
     times = [item["properties"]["datetime"] for item in answer["features"]]
     assert (len(times), answer["numberMatched"]) == (10, 15)
@@ -826,7 +826,7 @@ def test_search_defaults(older: Caller) -> None:
 
 
 def test_search_by_id_and_collection(older: Caller) -> None:
-    """Ids and collections choose; unknown ones find nothing."""
+    """Unknown ids and collections match nothing."""
     assert older.found(ids=[ITEM, "x"]) == [ITEM]
     assert len(older.found(collections=["lstprecision", "other"])) == 15
     assert older.found(collections=["lstfusion"]) == []
@@ -834,7 +834,7 @@ def test_search_by_id_and_collection(older: Caller) -> None:
 
 
 def test_search_by_place(older: Caller) -> None:
-    """Boxes in two and three dimensions and across 180 degrees, and any geometry."""
+    """Boxes in two and three dimensions and across the antimeridian, and any geometry."""
     everything = 15
     harbor = {"type": "Point", "coordinates": [-118.22, 33.8]}
     assert len(older.found(bbox=[-119, 33, -118, 34])) == everything
@@ -886,13 +886,13 @@ LATE = "2023-08-01T00:00:00Z"
     ids=str,
 )
 def test_search_by_filter(older: Caller, expression: Any, expected: int) -> None:
-    """CQL2 in both languages; what an item does not have is unknown, and unknown is no match."""
+    """CQL2 in both languages; a missing field is unknown, and unknown is no match."""
     language = {"filter_lang": "cql2-text"} if isinstance(expression, str) else {}
     assert len(older.found(filter=expression, **language)) == expected
 
 
 def test_search_sorts(older: Caller) -> None:
-    """By any field in either direction, by several in turn; what lacks the field comes last."""
+    """By any field in either direction, or by several; items without the field come last."""
     ids = sorted(item["id"] for item in older.sandbox.items)
     assert older.found(sortby=[{"field": "id", "direction": "asc"}]) == ids
     assert older.found(sortby=[{"field": "datetime", "direction": "desc"}]) == ids[::-1]
@@ -906,7 +906,7 @@ def test_search_sorts(older: Caller) -> None:
 
 
 def test_search_sorts_times_as_times(older: Caller) -> None:
-    """Fractions of a second and other zones sort by when they are, not by how they are written."""
+    """Fractions of a second and time zones are compared as instants, not as strings."""
     item = older.sandbox.items[0]
     times = ["2030-01-01T00:00:00Z", "2030-01-01T00:00:00.5Z", "2030-01-01T02:00:00+03:00"]
     for number, when in enumerate(times):
@@ -945,18 +945,18 @@ def test_search_sorts_times_as_times(older: Caller) -> None:
     ],
     ids=str,
 )
-def test_senseless_search_is_refused(older: Caller, body: dict[str, Any]) -> None:
-    """Values that make no sense are a 400."""
+def test_invalid_search_is_refused(older: Caller, body: dict[str, Any]) -> None:
+    """Invalid values get 400."""
     answer = older("POST", "/stac/search", json=body)
     assert (answer.status_code, list(answer.json())) == (400, ["detail"])
 
 
-def test_a_filter_of_text_is_refused_with_what_was_expected_where(older: Caller) -> None:
-    """A place alone would leave everybody guessing."""
+def test_text_filter_error_names_position_and_expectation(older: Caller) -> None:
+    """The message says where, and what was expected."""
     body = {"filter": "gsd == 30", "filter-lang": "cql2-text"}
     detail = older("POST", "/stac/search", json=body).json()["detail"]
     assert detail.startswith("invalid filter: ")
-    assert "-->" not in detail  # cql2's own way to say "here", and nothing else
+    assert "-->" not in detail  # cql2's position marker
     assert len(detail) > len("invalid filter: line 1, column 6: ")
 
 
@@ -978,12 +978,12 @@ def test_a_filter_of_text_is_refused_with_what_was_expected_where(older: Caller)
     ids=str,
 )
 def test_malformed_search_is_refused(older: Caller, body: dict[str, Any]) -> None:
-    """Values of the wrong kind are a 422 that says where."""
+    """Values of the wrong type get 422 with the location."""
     assert places(older("POST", "/stac/search", json=body))[0][:2] == ["body", next(iter(body))]
 
 
 def test_presigned_search_keeps_foreign_hrefs(older: Caller) -> None:
-    """Only hrefs in the sandbox's bucket are signed; the catalogue's own stay ``s3://``."""
+    """Only hrefs in the sandbox's bucket are signed; stored items keep ``s3://``."""
     with Sandbox(presigned=True) as sandbox:
         item = {**sandbox.items[0], "id": "foreign"}
         item["assets"] = {"lst": {"href": "https://elsewhere.example/lst.tiff"}}
@@ -995,7 +995,7 @@ def test_presigned_search_keeps_foreign_hrefs(older: Caller) -> None:
         assert sandbox.items[0]["assets"]["lst"]["href"].startswith("s3://")
 
 
-# The newer form of the API
+# The newer API
 
 
 @pytest.mark.parametrize(
@@ -1009,7 +1009,7 @@ def test_presigned_search_keeps_foreign_hrefs(older: Caller) -> None:
     ids=lambda wrapped: str(wrapped["type"]),
 )
 def test_newer_area_is_geojson(newer: Caller, wrapped: dict[str, Any]) -> None:
-    """Four kinds of GeoJSON with one polygon are taken, measured alike and told as sent."""
+    """Four kinds of GeoJSON are accepted, measured alike and returned unchanged."""
     newer.area(wrapped, field="geojson")
     (area,) = newer.sandbox.areas
     assert area["geojson"] == wrapped
@@ -1019,8 +1019,8 @@ def test_newer_area_is_geojson(newer: Caller, wrapped: dict[str, Any]) -> None:
     assert info["bbox_width"] == area["bbox_width"]
 
 
-def test_newer_area_wants_exactly_one_polygon(newer: Caller) -> None:
-    """None and two are 400; the older field is a 422, and nothing is created."""
+def test_newer_area_requires_exactly_one_polygon(newer: Caller) -> None:
+    """None or two get 400; the older field gets 422; nothing is created."""
     feature = {"type": "Feature", "geometry": HARBOR}
     for count in (0, 2):
         for several in (
@@ -1035,7 +1035,7 @@ def test_newer_area_wants_exactly_one_polygon(newer: Caller) -> None:
 
 
 def test_newer_batch_is_limited(newer: Caller) -> None:
-    """25 orders are taken, 26 are a 422."""
+    """25 orders are accepted, 26 get 422."""
     area = newer.area(field="geojson")
     assert places(newer.order(*[an_order(area)] * 26)) == [["body", "orders"]]
     assert newer.sandbox.orders == []
@@ -1060,14 +1060,14 @@ NEWER_KEPT: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("changes", NEWER_BROKEN, ids=str)
 def test_newer_rules_are_kept(newer: Caller, changes: dict[str, Any]) -> None:
-    """Each newer rule is a 400."""
+    """Each broken rule gets 400."""
     answer = newer.order(an_order(newer.area(field="geojson"), **changes))
     assert answer.status_code == 400, answer.text
 
 
 @pytest.mark.parametrize("changes", NEWER_KEPT, ids=str)
 def test_newer_rules_allow(newer: Caller, changes: dict[str, Any]) -> None:
-    """What the newer API allows is accepted and told back."""
+    """Valid newer fields are accepted and returned."""
     answer = newer.order(an_order(newer.area(field="geojson"), **changes))
     assert answer.status_code == 201, answer.text
     (order,) = answer.json()
@@ -1077,8 +1077,8 @@ def test_newer_rules_allow(newer: Caller, changes: dict[str, Any]) -> None:
     assert order["rejection_reason"] is None
 
 
-def test_newer_form_of_an_order_is_checked(newer: Caller) -> None:
-    """The old spelling of ``single_image`` and options of the wrong kind are 422."""
+def test_newer_order_fields_are_checked(newer: Caller) -> None:
+    """The old spelling of ``single_image`` and options of the wrong type get 422."""
     area = newer.area(field="geojson")
     for changes in (
         {"frequency": "single-image"},
@@ -1098,15 +1098,15 @@ def test_newer_fusion_area_is_limited(newer: Caller) -> None:
         assert (metres, newer.order(order).status_code) == (metres, status)
 
 
-def test_newer_use_cases_went_away(newer: Caller) -> None:
-    """The endpoint is gone, and a ``use_case`` is not looked at."""
+def test_newer_api_has_no_use_cases(newer: Caller) -> None:
+    """The endpoint is gone, and ``use_case`` is ignored."""
     assert newer("GET", "/orders/meta/use-cases").status_code == 404
     area = newer.area(field="geojson")
     assert newer.order(an_order(area), use_case="Fun").status_code == 201
 
 
 def test_newer_order_can_be_deleted_until_accepted() -> None:
-    """204 while pending or once rejected, 409 while it is worked on and when closed."""
+    """204 while pending or rejected, 409 while in progress or closed."""
     with delivering(newer=True) as sandbox:
         owner = caller(sandbox)
         area = owner.area(field="geojson")
@@ -1127,7 +1127,7 @@ def test_newer_order_can_be_deleted_until_accepted() -> None:
 
 
 def test_newer_area_can_be_deleted_when_unused() -> None:
-    """204 without active orders, 409 with one, 404 when it is gone."""
+    """204 without active orders, 409 with one, 404 once deleted."""
     with delivering(newer=True) as sandbox:
         owner = caller(sandbox)
         area = owner.area(field="geojson")
@@ -1141,8 +1141,8 @@ def test_newer_area_can_be_deleted_when_unused() -> None:
         assert (sandbox.areas, len(sandbox.orders)) == ([], 1)
 
 
-def test_newer_items_name_their_order() -> None:
-    """A search by order finds its scenes, also where another order got the same ones."""
+def test_newer_items_have_an_order_id() -> None:
+    """A search by order finds its scenes, even if another order got the same ones."""
     with Sandbox(today=TODAY, newer=True, delivery=timedelta(0)) as sandbox:
         owner = caller(sandbox)
         area = owner.area(field="geojson")
@@ -1159,7 +1159,7 @@ def test_newer_items_name_their_order() -> None:
 
 
 def test_newer_files_are_named_by_their_scene(newer: Caller) -> None:
-    """``<item id>_lst.tiff``, under the asset's plain name; all items name an order."""
+    """``<item id>_lst.tiff``, under the plain asset key; all items have an order id."""
     (item,) = newer.search(ids=[ITEM]).json()["features"]
     href = item["assets"]["lst"]["href"]
     assert href.endswith(f"/{ITEM}/{ITEM}_lst.tiff")
@@ -1187,7 +1187,7 @@ def convert(who: Caller, content: bytes, file_format: str, name: str) -> request
 
 
 def test_kml_is_converted(newer: Caller) -> None:
-    """A KML with one polygon becomes GeoJSON, and nothing is stored."""
+    """A KML with one polygon becomes GeoJSON; nothing is stored."""
     answer = convert(newer, KML.format(PLACEMARK).encode(), "kml", "LA harbor.kml")
     assert answer.status_code == 200, answer.text
     body = answer.json()
@@ -1198,7 +1198,7 @@ def test_kml_is_converted(newer: Caller) -> None:
 
 
 def test_shapefile_is_converted(newer: Caller, tmp_path: Path) -> None:
-    """A zipped Shapefile in any projection becomes longitude and latitude."""
+    """A zipped Shapefile in any CRS becomes longitude and latitude."""
     geopandas = pytest.importorskip("geopandas")
     polygon = geopandas.GeoSeries([shape(HARBOR)], crs=4326).to_crs(32611)
     polygon.to_file(tmp_path / "harbor.shp")
@@ -1227,13 +1227,13 @@ def test_shapefile_is_converted(newer: Caller, tmp_path: Path) -> None:
     ids=["nonsense", "empty", "none", "two", "point", "other", "broken", "large"],
 )
 def test_bad_content_is_not_converted(newer: Caller, content: bytes, file_format: str) -> None:
-    """What is no file with one polygon, and what is larger than 10 MB, is a 400."""
+    """A file without exactly one polygon, or larger than 10 MB, gets 400."""
     answer = convert(newer, content, file_format, "area")
     assert (answer.status_code, list(answer.json())) == (400, ["detail"])
 
 
-def test_conversion_wants_its_form(newer: Caller) -> None:
-    """A field that is missing or makes no sense is a 422."""
+def test_conversion_form_is_checked(newer: Caller) -> None:
+    """A missing or invalid field gets 422."""
     path = "/areas-of-interest/convert"
     assert places(newer("POST", path)) == [["body", "file_format"], ["body", "file"]]
     assert places(convert(newer, b"", "gpx", "x")) == [["body", "file_format"]]
@@ -1242,6 +1242,6 @@ def test_conversion_wants_its_form(newer: Caller) -> None:
 
 
 def test_conversion_service_can_be_down(newer: Caller) -> None:
-    """502 when the service behind it is down."""
+    """An unavailable service gets 502."""
     newer.sandbox.fail(Fault("/convert$", status=502))
     assert convert(newer, b"", "kml", "x").status_code == 502

@@ -1,4 +1,4 @@
-"""The sandbox starts at once, fails as told, and leaves nothing behind."""
+"""Start, stop, faults and scenes of the sandbox."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NAME = "LSTPRECISION_SBA01_B5Z0Q1H9_20260213T092026Z"
 
 
 def run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run Python code in a process of its own, where every warning is an error."""
+    """Run Python code in a process in which every warning is an error."""
     return subprocess.run(
         [sys.executable, "-X", "dev", "-W", "error", "-c", code, *arguments],
         capture_output=True,
@@ -56,7 +56,7 @@ def token_of(sandbox: Sandbox) -> str:
 
 @pytest.fixture
 def session(sandbox: Sandbox) -> Iterator[requests.Session]:
-    """Somebody who is logged in; the ledger is empty."""
+    """A logged-in session; the request log is empty."""
     with requests.Session() as session:
         session.headers["Authorization"] = f"Bearer {token_of(sandbox)}"
         sandbox.clear_requests()
@@ -64,7 +64,7 @@ def session(sandbox: Sandbox) -> Iterator[requests.Session]:
 
 
 def is_open(url: str) -> bool:
-    """Say whether somebody listens at a URL."""
+    """Return whether a port is listening."""
     parts = urlsplit(url)
     assert parts.hostname
     assert parts.port
@@ -75,8 +75,8 @@ def is_open(url: str) -> bool:
 # Starting and stopping
 
 
-def test_loading_is_light() -> None:
-    """The package, its pytest plugin and the command load none of the extra until used."""
+def test_imports_are_light() -> None:
+    """Package, pytest plugin and command import nothing of the extra until used."""
     heavy = "starlette uvicorn cql2 botocore pydantic shapely numpy rasterio pyproj asyncio"
     done = run(
         "import sys, constellr_stac.sandbox, constellr_stac.sandbox.serve\n"
@@ -89,7 +89,7 @@ def test_loading_is_light() -> None:
 
 
 def test_missing_extra_is_named() -> None:
-    """Without the extra, making a sandbox says what to install."""
+    """Creating a sandbox without the extra says what to install."""
     done = run(
         "import sys\n"
         "from constellr_stac.errors import MissingExtraError\n"
@@ -111,7 +111,7 @@ def test_missing_extra_is_named() -> None:
 
 
 def test_fresh_process_is_quick_and_silent() -> None:
-    """From nothing to an answer in under 2 s of work; no warning, thread or socket is left."""
+    """The first answer takes under 2 s; no warning, thread or socket is left."""
     done = run(
         "import gc, threading, time, urllib.error, urllib.request\n"
         "start = time.process_time()\n"
@@ -129,8 +129,8 @@ def test_fresh_process_is_quick_and_silent() -> None:
     assert (done.stdout, done.stderr, done.returncode) == ("401\nTrue 1\n", "", 0)
 
 
-def test_loaded_once_it_starts_and_stops_at_once() -> None:
-    """A sandbox for each test costs milliseconds, and a connection just made leaks nothing."""
+def test_start_and_stop_are_fast() -> None:
+    """Start and stop take milliseconds, and a new connection leaks nothing."""
     start = time.perf_counter()
     for _ in range(10):
         with Sandbox() as sandbox:
@@ -139,8 +139,8 @@ def test_loaded_once_it_starts_and_stops_at_once() -> None:
     gc.collect()
 
 
-def test_nothing_is_left(sandbox: Sandbox) -> None:
-    """After the end, both ports are closed and both threads are gone; the next one starts anew."""
+def test_stop_closes_ports_and_threads(sandbox: Sandbox) -> None:
+    """Both ports are closed, both threads have ended, and a restart works."""
     threads = set(threading.enumerate())
     with Sandbox() as other:
         urls = (other.api_url, other.s3_url)
@@ -152,8 +152,8 @@ def test_nothing_is_left(sandbox: Sandbox) -> None:
     assert is_open(sandbox.api_url)
 
 
-def test_error_inside_stops_it() -> None:
-    """A test that fails leaves no server behind either."""
+def test_exception_stops_the_sandbox() -> None:
+    """A failing test leaves no server running."""
     url = ""
 
     def fail() -> None:
@@ -168,8 +168,8 @@ def test_error_inside_stops_it() -> None:
     assert not is_open(url)
 
 
-def test_started_and_stopped_by_hand() -> None:
-    """``start`` and ``stop`` do what a with statement does; what is held outlives them."""
+def test_manual_start_and_stop() -> None:
+    """``start`` and ``stop`` equal a with statement; state survives a stop."""
     sandbox = Sandbox()
     assert repr(sandbox) == "<Sandbox stopped>"
     with pytest.raises(RuntimeError, match="not running"):
@@ -178,7 +178,7 @@ def test_started_and_stopped_by_hand() -> None:
         sandbox.environment()
     sandbox.stop()
     assert sandbox.start() is sandbox
-    with pytest.raises(RuntimeError, match="running already"):
+    with pytest.raises(RuntimeError, match="already running"):
         sandbox.start()
     first = token_of(sandbox)
     sandbox.stop()
@@ -189,8 +189,8 @@ def test_started_and_stopped_by_hand() -> None:
         assert answer.status_code == 200
 
 
-def test_several_at_once(sandbox: Sandbox) -> None:
-    """Each has ports and credentials of its own; one's are worthless to another."""
+def test_several_sandboxes_are_independent(sandbox: Sandbox) -> None:
+    """Each has its own ports and credentials; others refuse them."""
     with Sandbox() as other:
         assert len({sandbox.api_url, sandbox.s3_url, other.api_url, other.s3_url}) == 4
         headers = {"Authorization": f"Bearer {token_of(sandbox)}"}
@@ -202,8 +202,8 @@ def test_several_at_once(sandbox: Sandbox) -> None:
         assert sandbox.api_key != other.api_key
 
 
-def test_clients_do_not_delay_the_end(caplog: pytest.LogCaptureFixture) -> None:
-    """Kept connections, a request in the middle and one half sent are dropped at once, quietly."""
+def test_clients_do_not_delay_stop(caplog: pytest.LogCaptureFixture) -> None:
+    """Idle, busy and half-sent connections are dropped immediately and silently."""
     sandbox = Sandbox().start()
     sandbox.fail(Fault("/token", kind="stall", seconds=60))
     parts = urlsplit(sandbox.api_url)
@@ -224,8 +224,8 @@ def test_clients_do_not_delay_the_end(caplog: pytest.LogCaptureFixture) -> None:
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
-def test_stopping_under_fire() -> None:
-    """However many ask while it stops, each gets a whole answer or a broken connection."""
+def test_stopping_under_load() -> None:
+    """Each concurrent request gets a complete answer or a broken connection."""
     sandbox = Sandbox().start()
     url = f"{sandbox.api_url}/stac"
     enough = threading.Event()
@@ -251,7 +251,7 @@ def test_stopping_under_fire() -> None:
 
 
 def test_connecting_while_it_stops() -> None:
-    """However many connect while it stops, no socket is leaked (a ResourceWarning would be)."""
+    """Connections during a stop leak no socket (which would be a ResourceWarning)."""
 
     def connect_until_closed(url: str, first: threading.Event) -> None:
         while is_open(url):
@@ -268,11 +268,11 @@ def test_connecting_while_it_stops() -> None:
     gc.collect()
 
 
-# Failures
+# Faults
 
 
 def test_reset_is_a_reset(sandbox: Sandbox) -> None:
-    """The connection ends in a TCP reset, nothing was answered, and nothing done."""
+    """A TCP reset without an answer; the request is not processed."""
     sandbox.fail(Fault("^/token$", kind="reset"))
     parts = urlsplit(sandbox.api_url)
     with socket.create_connection((parts.hostname, parts.port), timeout=5) as connection:
@@ -284,7 +284,7 @@ def test_reset_is_a_reset(sandbox: Sandbox) -> None:
 
 
 def test_truncated_answer_ends_early(sandbox: Sandbox, session: requests.Session) -> None:
-    """Fewer bytes come than the header promised, and then the end."""
+    """Fewer bytes than promised arrive, then the connection closes."""
     whole = session.get(f"{sandbox.api_url}/stac", timeout=5)
     sandbox.fail(Fault("^/stac$", kind="truncate"))
     answer = session.get(f"{sandbox.api_url}/stac", timeout=5, stream=True)
@@ -297,8 +297,8 @@ def test_truncated_answer_ends_early(sandbox: Sandbox, session: requests.Session
     assert session.get(f"{sandbox.api_url}/stac", timeout=5).content == whole.content
 
 
-def test_stall_goes_on(sandbox: Sandbox, session: requests.Session) -> None:
-    """A stalled request is answered in the end, unless its client gave up; others pass it by."""
+def test_stalled_request_is_answered(sandbox: Sandbox, session: requests.Session) -> None:
+    """A stalled request is answered unless its client gave up; others are not delayed."""
     sandbox.fail(Fault("^/stac$", kind="stall", seconds=0.2))
     start = time.perf_counter()
     assert session.get(f"{sandbox.api_url}/stac", timeout=5).status_code == 200
@@ -326,10 +326,10 @@ def new_area(sandbox: Sandbox, session: requests.Session, name: str) -> requests
         ("truncate", 1),
     ],
 )
-def test_what_was_committed(
+def test_faults_commit_as_documented(
     sandbox: Sandbox, session: requests.Session, kind: Any, kept: int
 ) -> None:
-    """A failure leaves the work undone or done, as its kind says, whatever the client sees."""
+    """A fault's kind decides whether the request is processed, whatever the client sees."""
     status = 502 if kind.endswith("status") else None
     sandbox.fail(Fault("/areas", method="POST", kind=kind, status=status, body=b"down"))
     if status:
@@ -344,7 +344,7 @@ def test_what_was_committed(
 
 
 def test_faults_are_counted(sandbox: Sandbox, session: requests.Session) -> None:
-    """They pass over, come so many times, wait for each other, and can be cleared."""
+    """Faults skip, repeat, queue and can be cleared."""
     url = f"{sandbox.api_url}/products"
 
     def statuses(count: int) -> list[int]:
@@ -362,8 +362,8 @@ def test_faults_are_counted(sandbox: Sandbox, session: requests.Session) -> None
     assert statuses(2) == [200, 200]
 
 
-def test_answer_of_a_fault_is_as_told(sandbox: Sandbox, session: requests.Session) -> None:
-    """Status, headers and body are those of the fault."""
+def test_fault_sets_the_answer(sandbox: Sandbox, session: requests.Session) -> None:
+    """Status, headers and body come from the fault."""
     headers = {"Retry-After": "7", "Content-Type": "application/json"}
     sandbox.fail(Fault("products", status=429, headers=headers, body=b'{"detail": "slow down"}'))
     answer = session.get(f"{sandbox.api_url}/products", timeout=5)
@@ -372,15 +372,15 @@ def test_answer_of_a_fault_is_as_told(sandbox: Sandbox, session: requests.Sessio
     assert "Date" in answer.headers
 
 
-def test_impossible_faults_are_refused() -> None:
-    """A fault that could never happen as told is refused when it is made."""
+def test_invalid_faults_are_refused() -> None:
+    """An invalid fault is an error on creation."""
     for arguments in ({"kind": "explode"}, {"kind": "status"}, {"kind": "commit_then_status"}):
         with pytest.raises(ValueError, match="fault"):
             Fault("/", **arguments)  # type: ignore[arg-type]  # on purpose
 
 
-def test_ledger_tells_everything(sandbox: Sandbox, session: requests.Session) -> None:
-    """Each exchange is written down whole and in order, and no secret shows in its repr."""
+def test_request_log_is_complete(sandbox: Sandbox, session: requests.Session) -> None:
+    """Each exchange is logged completely and in order; its repr shows no secret."""
     new_area(sandbox, session, "one")
     session.get(f"{sandbox.api_url}/areas-of-interest?limit=1", timeout=5)
     first, second = sandbox.requests
@@ -404,13 +404,13 @@ def test_secrets_stay_out_of_reprs(sandbox: Sandbox) -> None:
     assert all(account.password not in shown for account in sandbox.accounts.values())
 
 
-# For a shell, and for users' tests
+# Shell and pytest
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("mode", ["False", "True"])
-def test_served_to_a_shell(number: signal.Signals, mode: str, tmp_path: Path) -> None:
-    """What is printed can be sourced and leads to a sandbox, which a signal ends cleanly."""
+def test_serve_prints_exports(number: signal.Signals, mode: str, tmp_path: Path) -> None:
+    """The output can be sourced and points to a sandbox, which a signal stops cleanly."""
     code = (
         "from constellr_stac.sandbox import Sandbox\n"
         "from constellr_stac.sandbox.serve import serve\n"
@@ -449,14 +449,14 @@ def test_served_to_a_shell(number: signal.Signals, mode: str, tmp_path: Path) ->
             process.send_signal(number)
             rest, errors = process.communicate(timeout=10)
         finally:
-            process.kill()  # it is gone already, unless something failed
+            process.kill()  # only after a failure
     assert (rest, errors, process.returncode) == ("", "", 0)
     assert not is_open(env["CONSTELLR_API_URL"])
     assert not is_open(env["AWS_ENDPOINT_URL_S3"])
 
 
 def test_fixture_for_users(tmp_path: Path) -> None:
-    """In any project's tests the fixture is there, with the environment leading to it alone."""
+    """The fixture is available in any project, with the environment pointing to it alone."""
     (tmp_path / "test_theirs.py").write_text(
         "import os\n"
         "def test_fixture(constellr_sandbox):\n"
@@ -483,11 +483,11 @@ def test_fixture_for_users(tmp_path: Path) -> None:
     assert "2 passed" in done.stdout, done.stdout
 
 
-# Scenes of one's own
+# Custom scenes
 
 
 def raster(path: Path) -> None:
-    """Write a small raster at 9 degrees east on the equator, in UTM."""
+    """Write a small UTM raster at 9 degrees east on the equator."""
     profile = {"driver": "GTiff", "width": 10, "height": 10, "count": 1, "dtype": "uint16"}
     grid = {"crs": "EPSG:32632", "transform": from_origin(500_000, 300, 30, 30)}
     with rasterio.open(path, "w", **profile, **grid) as target:
@@ -495,7 +495,7 @@ def raster(path: Path) -> None:
 
 
 def test_scene_without_metadata(tmp_path: Path) -> None:
-    """Time comes from the name, place from the raster; every file is an asset, named by it."""
+    """Time comes from the name, place from the raster; every file is an asset."""
     folder = tmp_path / "mine" / NAME
     folder.mkdir(parents=True)
     for name in ("lst.tiff", f"{NAME}_vnir02.tiff"):
@@ -516,7 +516,7 @@ def test_scene_without_metadata(tmp_path: Path) -> None:
 
 
 def test_fusion_scenes(tmp_path: Path) -> None:
-    """LSTfusion's files carry their hour; their assets do not, and go to its collection."""
+    """LSTfusion's file names include the hour, their asset keys do not."""
     name = "LSTFUSION_MULTI_B5Z0Q1H9_20250818T110000Z"
     folder = tmp_path / name
     folder.mkdir()
@@ -530,8 +530,8 @@ def test_fusion_scenes(tmp_path: Path) -> None:
     assert item["assets"]["lst"]["href"].endswith(f"/{name}/{name}_lst_20250818T11Z.tiff")
 
 
-def test_metadata_goes_first(tmp_path: Path) -> None:
-    """What a scene's metadata says is believed; shipped scenes can be copied and served."""
+def test_metadata_takes_precedence(tmp_path: Path) -> None:
+    """Metadata override name and raster; shipped scenes can be copied and served."""
     name = "LSTPRECISION_ECO01_9Q5B8K2T_20230624T112358Z"
     shutil.copytree(SHIPPED / name, tmp_path / "scene")
     with Sandbox(tmp_path) as sandbox, Sandbox() as shipped:
@@ -543,7 +543,7 @@ def test_metadata_goes_first(tmp_path: Path) -> None:
 
 
 def test_folders_without_scenes_are_refused(tmp_path: Path) -> None:
-    """A folder with no scene, or one whose time or place nothing tells, is a clear error."""
+    """A folder without scenes, or a scene without time or place, is an error."""
     with pytest.raises(ValueError, match="no scene in"):
         Sandbox(tmp_path)
     timeless = tmp_path / "timeless"
@@ -568,14 +568,14 @@ def test_folders_without_scenes_are_refused(tmp_path: Path) -> None:
         ({"latency": -1}, "latency= is a number of seconds"),
     ],
 )
-def test_knobs_that_cannot_be_are_refused(options: dict[str, Any], said: str) -> None:
-    """A wrong knob is an error where it is turned, not in a server's thread."""
+def test_invalid_options_are_refused(options: dict[str, Any], said: str) -> None:
+    """An invalid option is an error on creation, not in a server's thread."""
     with pytest.raises((TypeError, ValueError), match=said):
         Sandbox(**options)
 
 
-def test_items_have_to_be_items(sandbox: Sandbox) -> None:
-    """An item without an id, a collection or properties is refused; a whole one is served."""
+def test_items_are_validated(sandbox: Sandbox) -> None:
+    """An item needs an id, a collection and properties."""
     with pytest.raises(ValueError, match="id, a collection and properties"):
         sandbox.add_item({"id": "x", "collection": "y"})
     item = {**sandbox.items[0], "id": "x", "collection": "mine"}
@@ -585,7 +585,7 @@ def test_items_have_to_be_items(sandbox: Sandbox) -> None:
 
 
 def test_shipped_scenes_are_credited() -> None:
-    """All 15 scenes ship inside the package, with their source's name."""
+    """The package ships 15 scenes and names their source."""
     readme = (SHIPPED.parent / "README.md").read_text(encoding="utf-8")
     assert "NASA/JPL ECOSTRESS" in readme
     assert "LP DAAC" in readme

@@ -1,4 +1,4 @@
-"""The sandbox's object store opens to valid signatures, and says as AWS does why not."""
+"""The object store accepts valid signatures and reports errors like AWS."""
 
 from __future__ import annotations
 
@@ -47,17 +47,17 @@ def _stored(sandbox: Sandbox) -> None:
 
 
 def url_of(sandbox: Sandbox, key: str = KEY, bucket: str | None = None) -> str:
-    """Return an object's URL, unsigned."""
+    """Return an object's unsigned URL."""
     return f"{sandbox.s3_url}/{bucket or sandbox.bucket}/{quote(key, safe='/-_.~')}"
 
 
 def credentials_of(aws: Mapping[str, Any]) -> Credentials:
-    """Return what botocore signs with."""
+    """Return botocore credentials."""
     return Credentials(aws["access_key_id"], aws["secret_access_key"], aws["token"])
 
 
 def stamp(when: datetime) -> str:
-    """Return a time as signatures write it."""
+    """Format a time as in signatures."""
     return when.strftime("%Y%m%dT%H%M%SZ")
 
 
@@ -69,7 +69,7 @@ def presigned(
     seconds: int = 60,
     region: str = "eu-central-1",
 ) -> str:
-    """Sign a GET in the query with botocore's own steps, as of any moment."""
+    """Sign a GET in the query with botocore, at any time."""
     request = AWSRequest("GET", url)
     request.context["timestamp"] = stamp(at or datetime.now(UTC))
     auth = S3SigV4QueryAuth(credentials_of(aws), "s3", region, expires=seconds)
@@ -88,7 +88,7 @@ def signed_headers(
     region: str = "eu-central-1",
     headers: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """Sign a request in its headers, with botocore's own steps."""
+    """Sign a request in its headers with botocore."""
     request = AWSRequest(method, url, headers=headers or {})
     request.context["timestamp"] = stamp(at or datetime.now(UTC))
     auth = S3SigV4Auth(credentials_of(aws), "s3", region)
@@ -99,12 +99,12 @@ def signed_headers(
 
 
 def get(url: str, headers: Mapping[str, str] | None = None) -> requests.Response:
-    """GET without anything a session might add."""
+    """GET without session defaults."""
     return requests.get(url, headers=headers, timeout=5)
 
 
 def refusal(response: requests.Response) -> tuple[int, str]:
-    """Return status and code of a refusal in S3's XML."""
+    """Return status and code of an error in S3's XML."""
     assert response.headers["Content-Type"] == "application/xml"
     found = re.search(r"<Error><Code>(\w+)</Code><Message>[^<]+</Message>", response.text)
     assert found is not None
@@ -112,7 +112,7 @@ def refusal(response: requests.Response) -> tuple[int, str]:
 
 
 def store_of(sandbox: Sandbox) -> S3Store:
-    """Return obstore's view of the bucket."""
+    """Return obstore's store for the bucket."""
     aws = sandbox.aws
     return S3Store(
         sandbox.bucket,
@@ -127,12 +127,12 @@ def store_of(sandbox: Sandbox) -> S3Store:
     )
 
 
-# What is let in
+# Accepted
 
 
 @pytest.mark.parametrize("key", ODD_KEYS)
-def test_presigned_url_opens_any_key(sandbox: Sandbox, key: str) -> None:
-    """A signature in the query opens its object, however its key is spelled."""
+def test_presigned_url_works_for_any_key(sandbox: Sandbox, key: str) -> None:
+    """A signature in the query works for any characters in the key."""
     sandbox.put(key, b"pixels")
     answer = get(presigned(url_of(sandbox, key), sandbox.aws))
     assert (answer.status_code, answer.content) == (200, b"pixels")
@@ -140,7 +140,7 @@ def test_presigned_url_opens_any_key(sandbox: Sandbox, key: str) -> None:
 
 @pytest.mark.parametrize("key", ["LA harbor+port/a=1 ü.tiff", "a+b", "it's (1)!*", "Ω/日本.tif"])
 def test_obstore_reads(sandbox: Sandbox, key: str) -> None:
-    """A client that signs in headers reads the object whole and in parts."""
+    """A client that signs headers reads the object and ranges of it."""
     sandbox.put(key, CONTENT)
     store = store_of(sandbox)
     assert obstore.get(store, key).bytes().to_bytes() == CONTENT
@@ -148,14 +148,14 @@ def test_obstore_reads(sandbox: Sandbox, key: str) -> None:
     assert obstore.head(store, key)["size"] == len(CONTENT)
 
 
-def test_obstore_signs_what_opens(sandbox: Sandbox) -> None:
-    """URLs that obstore signed open too."""
+def test_obstore_presigned_url_works(sandbox: Sandbox) -> None:
+    """URLs signed by obstore are accepted."""
     url = obstore.sign(store_of(sandbox), "GET", KEY, timedelta(seconds=60))
     assert get(url).content == CONTENT
 
 
 def test_gdal_reads_both_ways(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """GDAL opens a shipped scene by credentials and by a pre-signed URL, and sees one raster."""
+    """GDAL reads the same raster by credentials and by a pre-signed URL."""
     href = sandbox.items[0]["assets"]["lst"]["href"]
     key = href.removeprefix(f"s3://{sandbox.bucket}/")
     url = presigned(url_of(sandbox, key), sandbox.aws)
@@ -172,7 +172,7 @@ def test_gdal_reads_both_ways(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch)
     assert (first == second).all()
 
 
-def test_head_tells_what_get_would(sandbox: Sandbox) -> None:
+def test_head_matches_get(sandbox: Sandbox) -> None:
     """A signed HEAD has the headers of the GET and no body."""
     url = url_of(sandbox)
     whole = get(url, signed_headers(url, sandbox.aws))
@@ -182,11 +182,11 @@ def test_head_tells_what_get_would(sandbox: Sandbox) -> None:
         assert head.headers[name] == whole.headers[name]
 
 
-# What is not
+# Refused
 
 
 def test_unsigned_request_is_refused(sandbox: Sandbox) -> None:
-    """Nothing is public, and nobody learns from a refusal what exists."""
+    """Nothing is public, and a refusal does not reveal which objects exist."""
     assert refusal(get(url_of(sandbox))) == (403, "AccessDenied")
     assert refusal(get(url_of(sandbox, "nothing"))) == (403, "AccessDenied")
 
@@ -202,7 +202,7 @@ def test_unsigned_request_is_refused(sandbox: Sandbox) -> None:
     ],
 )
 def test_tampered_url_is_refused(sandbox: Sandbox, pattern: str, replacement: str) -> None:
-    """A URL with anything changed in it is not what was signed."""
+    """A change to a signed URL invalidates the signature."""
     sandbox.put(KEY.replace("a=1", "a=2"), b"other")
     url = presigned(url_of(sandbox), sandbox.aws)
     tampered = re.sub(pattern, replacement, url, count=1)
@@ -211,8 +211,8 @@ def test_tampered_url_is_refused(sandbox: Sandbox, pattern: str, replacement: st
 
 
 @pytest.mark.parametrize("name", ["X-Amz-Signature", "X-Amz-Expires"])
-def test_parameter_that_is_there_twice_is_refused(sandbox: Sandbox, name: str) -> None:
-    """A second signature beside the good one is a change, too."""
+def test_repeated_parameter_is_refused(sandbox: Sandbox, name: str) -> None:
+    """A second signature beside a valid one is refused."""
     url = presigned(url_of(sandbox), sandbox.aws)
     for other in (re.sub(rf".*({name}=[^&]*).*", r"&\1", url), f"&{name}=1"):
         assert refusal(get(url + other)) == (400, "AuthorizationQueryParametersError")
@@ -231,7 +231,7 @@ def test_parameter_that_is_there_twice_is_refused(sandbox: Sandbox, name: str) -
 def test_tampered_headers_are_refused(
     sandbox: Sandbox, changed: dict[str, str], code: str | None
 ) -> None:
-    """What was signed must not change, and what S3 acts on must be signed; ranges may differ."""
+    """Signed headers must match, and relevant ones must be signed; ranges may differ."""
     url = url_of(sandbox)
     now = datetime.now(UTC)
     headers = signed_headers(url, sandbox.aws, at=now)
@@ -247,8 +247,8 @@ def test_tampered_headers_are_refused(
         assert refusal(answer) == (403, code)
 
 
-def test_body_has_to_be_the_signed_one(sandbox: Sandbox) -> None:
-    """A body that does not have the hash that was signed is refused; so is no hash at all."""
+def test_body_must_match_the_signed_hash(sandbox: Sandbox) -> None:
+    """A body with another hash, or a request without one, is refused."""
     url = url_of(sandbox)
     headers = signed_headers(url, sandbox.aws)
     answer = requests.get(url, headers=headers, data=b"surprise", timeout=5)
@@ -257,8 +257,8 @@ def test_body_has_to_be_the_signed_one(sandbox: Sandbox) -> None:
     assert refusal(get(url, headers)) == (400, "InvalidRequest")
 
 
-def test_one_request_one_way_to_sign(sandbox: Sandbox) -> None:
-    """A pre-signed URL with an Authorization header besides is refused, as is a bearer token."""
+def test_request_is_signed_in_one_way(sandbox: Sandbox) -> None:
+    """A pre-signed URL with an Authorization header is refused, and so is a bearer token."""
     url = url_of(sandbox)
     bearer = {"Authorization": "Bearer eyJ"}
     assert refusal(get(presigned(url, sandbox.aws), bearer)) == (400, "InvalidArgument")
@@ -267,8 +267,8 @@ def test_one_request_one_way_to_sign(sandbox: Sandbox) -> None:
     assert refusal(get(url, bearer)) == (400, "InvalidArgument")
 
 
-def test_presigned_get_is_for_get_alone(sandbox: Sandbox) -> None:
-    """The method is part of what was signed."""
+def test_presigned_get_refuses_other_methods(sandbox: Sandbox) -> None:
+    """The method is part of the signature."""
     url = presigned(url_of(sandbox), sandbox.aws)
     assert requests.head(url, timeout=5).status_code == 403
     assert refusal(requests.put(url, data=b"", timeout=5)) == (403, "SignatureDoesNotMatch")
@@ -276,7 +276,7 @@ def test_presigned_get_is_for_get_alone(sandbox: Sandbox) -> None:
 
 
 def test_presigned_url_expires(sandbox: Sandbox) -> None:
-    """A URL is good until its time is over, not before and not after."""
+    """A URL is valid exactly until its expiry."""
     url = presigned(url_of(sandbox), sandbox.aws, seconds=60)
     sandbox.advance(timedelta(seconds=58))
     assert get(url).status_code == 200
@@ -286,8 +286,8 @@ def test_presigned_url_expires(sandbox: Sandbox) -> None:
     assert "Request has expired" in answer.text
 
 
-def test_url_of_the_future_is_refused(sandbox: Sandbox) -> None:
-    """A URL is not good before it was made; a clock a little ahead is forgiven."""
+def test_future_url_is_refused(sandbox: Sandbox) -> None:
+    """A URL is not valid before its date, with a small tolerance."""
     for minutes, status in ((10, 200), (20, 403)):
         later = datetime.now(UTC) + timedelta(minutes=minutes)
         answer = get(presigned(url_of(sandbox), sandbox.aws, at=later))
@@ -297,7 +297,7 @@ def test_url_of_the_future_is_refused(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("minutes", [-20, 20])
 def test_skewed_clock_is_refused(sandbox: Sandbox, minutes: int) -> None:
-    """A request signed in its headers is good for 15 minutes around its date."""
+    """Signed headers are valid for 15 minutes around their date."""
     url = url_of(sandbox)
     when = datetime.now(UTC) + timedelta(minutes=minutes)
     answer = get(url, signed_headers(url, sandbox.aws, at=when))
@@ -305,7 +305,7 @@ def test_skewed_clock_is_refused(sandbox: Sandbox, minutes: int) -> None:
 
 
 def test_wrong_region_is_refused(sandbox: Sandbox) -> None:
-    """Presigner are for the bucket's region, and the refusal names it."""
+    """Only the bucket's region is accepted, and the refusal names it."""
     url = url_of(sandbox)
     by_url = get(presigned(url, sandbox.aws, region="us-east-1"))
     assert refusal(by_url) == (400, "AuthorizationQueryParametersError")
@@ -329,7 +329,7 @@ def test_wrong_region_is_refused(sandbox: Sandbox) -> None:
     ],
 )
 def test_malformed_query_is_refused(sandbox: Sandbox, pattern: str, replacement: str) -> None:
-    """A signature that is none is told apart from a wrong one."""
+    """A malformed signature is distinguished from a wrong one."""
     url = presigned(url_of(sandbox), sandbox.aws)
     malformed = re.sub(pattern, replacement, url, count=1)
     assert malformed != url
@@ -337,7 +337,7 @@ def test_malformed_query_is_refused(sandbox: Sandbox, pattern: str, replacement:
 
 
 def test_malformed_header_is_refused(sandbox: Sandbox) -> None:
-    """The same for a signature in the headers; and one without a date is refused."""
+    """Likewise for a signature in the headers; one without a date is refused."""
     url = url_of(sandbox)
     headers = signed_headers(url, sandbox.aws)
     cut = {**headers, "Authorization": headers["Authorization"].partition(", Signature")[0]}
@@ -361,14 +361,14 @@ def test_malformed_header_is_refused(sandbox: Sandbox) -> None:
 def test_wrong_credentials_are_refused(
     sandbox: Sandbox, changed: dict[str, Any], expected: tuple[int, str]
 ) -> None:
-    """Each part of temporary credentials is checked, in headers and in queries."""
+    """Each part of temporary credentials is verified, in headers and in queries."""
     url, aws = url_of(sandbox), {**sandbox.aws, **changed}
     assert refusal(get(presigned(url, aws))) == expected
     assert refusal(get(url, signed_headers(url, aws))) == expected
 
 
 def test_session_token_expires() -> None:
-    """Credentials end when they said they would, and URLs signed with them end too."""
+    """Expired credentials, and URLs signed with them, are refused."""
     with Sandbox(session_lifetime=timedelta(minutes=10)) as sandbox:
         sandbox.put(KEY, CONTENT)
         aws, url = sandbox.aws, url_of(sandbox)
@@ -382,8 +382,8 @@ def test_session_token_expires() -> None:
         assert refusal(get(url, signed_headers(url, aws))) == (400, "ExpiredToken")
 
 
-def test_credentials_renew_at_half_their_life() -> None:
-    """Asked again in the second half, the sandbox gives new keys; the old ones live on."""
+def test_credentials_renew_at_half_their_lifetime() -> None:
+    """In the second half, new keys are returned; the old ones stay valid."""
     with Sandbox(session_lifetime=timedelta(minutes=10)) as sandbox:
         sandbox.put(KEY, CONTENT)
         first = sandbox.aws
@@ -397,8 +397,8 @@ def test_credentials_renew_at_half_their_life() -> None:
             assert get(presigned(url_of(sandbox), aws, seconds=3600)).status_code == 200
 
 
-def test_rotated_credentials_end_at_once(sandbox: Sandbox) -> None:
-    """After a rotation the old keys are refused, and the new ones let in."""
+def test_rotated_credentials_expire_immediately(sandbox: Sandbox) -> None:
+    """After a rotation only the new keys are accepted."""
     old = sandbox.aws
     new = sandbox.rotate_aws()
     assert new == sandbox.aws
@@ -409,7 +409,7 @@ def test_rotated_credentials_end_at_once(sandbox: Sandbox) -> None:
 # Objects
 
 
-def test_missing_things_have_their_codes(sandbox: Sandbox) -> None:
+def test_error_codes(sandbox: Sandbox) -> None:
     """No such key, no such bucket, no listing, no writing."""
     aws = sandbox.aws
     answer = get(presigned(url_of(sandbox, "no/such + key"), aws))
@@ -425,7 +425,7 @@ def test_missing_things_have_their_codes(sandbox: Sandbox) -> None:
 
 
 def test_put_replaces_and_delete_removes(sandbox: Sandbox) -> None:
-    """What is put is served, with an ETag of its own; what is deleted is gone."""
+    """Each object has its own ETag; a deleted one is not found."""
     assert sandbox.put("a b+c", b"one") == f"s3://{sandbox.bucket}/a b+c"
     url = presigned(url_of(sandbox, "a b+c"), sandbox.aws)
     first = get(url)
@@ -452,7 +452,7 @@ def test_put_replaces_and_delete_removes(sandbox: Sandbox) -> None:
     ],
 )
 def test_range_is_served(sandbox: Sandbox, asked: str, start: int, stop: int) -> None:
-    """A range of bytes is a 206 that says what it is part of."""
+    """A byte range gets 206 with Content-Range."""
     answer = get(presigned(url_of(sandbox), sandbox.aws), {"Range": asked})
     assert answer.status_code == 206
     assert answer.content == CONTENT[start:stop]
@@ -462,7 +462,7 @@ def test_range_is_served(sandbox: Sandbox, asked: str, start: int, stop: int) ->
 
 @pytest.mark.parametrize("asked", ["bytes=2048-", "bytes=9999-10000", "bytes=-0"])
 def test_range_beyond_the_end_is_refused(sandbox: Sandbox, asked: str) -> None:
-    """A range with no byte in it is a 416."""
+    """An empty range gets 416."""
     answer = get(presigned(url_of(sandbox), sandbox.aws), {"Range": asked})
     assert refusal(answer) == (416, "InvalidRange")
 
@@ -471,13 +471,13 @@ def test_range_beyond_the_end_is_refused(sandbox: Sandbox, asked: str) -> None:
     "asked", ["bytes=0-1,4-5", "bytes=5-4", "lines=1-2", "bytes=-", "nonsense"]
 )
 def test_other_ranges_are_ignored(sandbox: Sandbox, asked: str) -> None:
-    """Several ranges, and what is none, bring the whole object, as S3 does."""
+    """Multiple or invalid ranges return the whole object, as in S3."""
     answer = get(presigned(url_of(sandbox), sandbox.aws), {"Range": asked})
     assert (answer.status_code, answer.content) == (200, CONTENT)
 
 
-def test_conditions_hold(sandbox: Sandbox) -> None:
-    """If-Match, If-None-Match, their dates and If-Range do what HTTP says."""
+def test_conditional_requests(sandbox: Sandbox) -> None:
+    """If-Match, If-None-Match, their dates and If-Range work as in HTTP."""
     url = presigned(url_of(sandbox), sandbox.aws)
     found = get(url)
     tag, date = found.headers["ETag"], found.headers["Last-Modified"]
@@ -509,7 +509,7 @@ def test_conditions_hold(sandbox: Sandbox) -> None:
 
 
 def first_href(sandbox: Sandbox) -> str:
-    """Ask the API for an item, as it is answered, and return its first asset's href."""
+    """Fetch an item and return its first asset's href."""
     form = {"username": sandbox.username, "password": sandbox.password}
     token = requests.post(f"{sandbox.api_url}/token", data=form, timeout=5).json()["access_token"]
     item = sandbox.items[0]
@@ -518,8 +518,8 @@ def first_href(sandbox: Sandbox) -> str:
     return str(answer.json()["assets"]["lst"]["href"])
 
 
-def test_server_signs_afresh_with_keys_of_its_own() -> None:
-    """Pre-signed hrefs open by themselves, are new each time, and outlive the client's keys."""
+def test_server_signs_with_its_own_keys() -> None:
+    """Pre-signed hrefs are new each time and outlive the client's keys."""
     with Sandbox(presigned=True) as sandbox:
         first = first_href(sandbox)
         assert first.startswith(f"{sandbox.s3_url}/{sandbox.bucket}/LA%20harbor%2Bport/")
@@ -532,8 +532,8 @@ def test_server_signs_afresh_with_keys_of_its_own() -> None:
         assert get(first).content[:4] == b"II*\0"
 
 
-def test_server_signed_url_lives_as_long_as_asked() -> None:
-    """``url_lifetime`` ends a URL, and a new one from the API opens again."""
+def test_url_lifetime_is_applied() -> None:
+    """A URL expires after ``url_lifetime``; a new one works."""
     with Sandbox(presigned=True, url_lifetime=timedelta(seconds=30)) as sandbox:
         url = first_href(sandbox)
         assert get(url).status_code == 200
@@ -542,11 +542,11 @@ def test_server_signed_url_lives_as_long_as_asked() -> None:
         assert get(first_href(sandbox)).status_code == 200
 
 
-# Speed and failure
+# Latency, log and faults
 
 
-def test_latency_is_waited_for_together() -> None:
-    """Concurrent requests wait side by side, each for as long as asked."""
+def test_latency_is_concurrent() -> None:
+    """Concurrent requests wait in parallel."""
     with Sandbox(latency=0.2) as sandbox, ThreadPoolExecutor(20) as pool:
         sandbox.put(KEY, CONTENT)
         url = presigned(url_of(sandbox), sandbox.aws)
@@ -562,8 +562,8 @@ def test_latency_is_waited_for_together() -> None:
         assert time.perf_counter() - start < 20 * 0.2 / 2
 
 
-def test_no_latency_of_its_own(sandbox: Sandbox) -> None:
-    """On a kept connection there is no wait for an acknowledgement (40 ms) in an answer."""
+def test_no_added_latency(sandbox: Sandbox) -> None:
+    """A kept connection does not wait for delayed acknowledgements (40 ms)."""
     url = presigned(url_of(sandbox), sandbox.aws)
     seconds = []
     with requests.Session() as session:
@@ -571,11 +571,11 @@ def test_no_latency_of_its_own(sandbox: Sandbox) -> None:
             start = time.perf_counter()
             assert session.get(url, timeout=5).content == CONTENT
             seconds.append(time.perf_counter() - start)
-    assert statistics.quantiles(seconds)[0] < 0.035  # a busy machine slows some, not most
+    assert statistics.quantiles(seconds)[0] < 0.035  # a busy machine delays some requests, not most
 
 
-def test_requests_are_written_down(sandbox: Sandbox) -> None:
-    """The ledger knows what was asked of which server, whole, and how it was answered."""
+def test_requests_are_logged(sandbox: Sandbox) -> None:
+    """Each server's requests are logged completely, with their status."""
     sandbox.clear_requests()
     get(presigned(url_of(sandbox), sandbox.aws), {"Range": "bytes=0-1"})
     get(url_of(sandbox))
@@ -589,8 +589,8 @@ def test_requests_are_written_down(sandbox: Sandbox) -> None:
     assert first.when <= second.when
 
 
-def test_store_fails_as_planned(sandbox: Sandbox) -> None:
-    """A fault hits the requests it names, as often as it says, and no other."""
+def test_store_faults(sandbox: Sandbox) -> None:
+    """A fault applies to matching requests, as often as specified."""
     url = presigned(url_of(sandbox), sandbox.aws)
     sandbox.fail(Fault(r"ü\.tiff$", server="store", status=503, times=2, skip=1, body=b"slow"))
     assert [get(url).status_code for _ in range(4)] == [200, 503, 503, 200]

@@ -1,8 +1,7 @@
-"""The command line: ``constellr``.
+"""The ``constellr`` command.
 
-Thin: each command turns its options into a call of the package and shows what comes back.
-:mod:`.frame` is what all commands share, :mod:`.terminal` where they print, :mod:`.failures`
-what a failure looks like. Whatever is heavy is imported inside the command that needs it.
+Each command maps its options to one call of the package and prints the result. Heavy imports
+happen inside the command that needs them.
 """
 
 from __future__ import annotations
@@ -18,32 +17,32 @@ __all__ = ["main"]
 def main() -> None:
     """Run the command line of this process and exit."""
     try:
-        _settle_streams()
+        _prepare_streams()
         from .app import run
 
         code = run()
-    except KeyboardInterrupt:  # the libraries are still being loaded
+    except KeyboardInterrupt:  # while libraries are imported
         sys.stderr.write("Interrupted.\n")
         code = 130
-    _abandon_what_cannot_be_written()
+    _flush_streams()
     raise SystemExit(code)
 
 
-def _abandon_what_cannot_be_written() -> None:
-    """Empty the streams: Python would at its very end, and exit with 120 where it cannot."""
+def _flush_streams() -> None:
+    """Flush the streams here: a failing flush at interpreter exit would exit with 120."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except OSError:  # it has been told, or nobody can be told
+        except OSError:  # already reported, or stderr itself is gone
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _settle_streams() -> None:
-    """Make standard input, output and error such that no command has to think of them."""
+def _prepare_streams() -> None:
+    """Replace closed streams by os.devnull and escape what cannot be encoded."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:  # closed (>&-): or the next file would be taken for it
-            stream = Path(os.devnull).open(mode)  # noqa: SIM115 - it stays open to the end
+        if getattr(sys, name) is None:  # closed (>&-); the next open file would get its number
+            stream = Path(os.devnull).open(mode)  # noqa: SIM115 - open until exit
             setattr(sys, name, stream)
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        # What cannot be encoded is spelled out, as on standard error, and ends no command.
+        # As on stderr: an unencodable character is escaped and does not end the command.
         sys.stdout.reconfigure(errors="backslashreplace")

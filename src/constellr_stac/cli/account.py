@@ -1,4 +1,4 @@
-"""``login``, ``logout`` and ``whoami``: which credential is used, and where it is kept."""
+"""``login``, ``logout`` and ``whoami``."""
 
 import os
 import sys
@@ -20,8 +20,8 @@ __all__ = ["commands"]
 
 commands = typer.Typer()
 
-_HERE = "given to login"
-_IN_ENVIRONMENT = ("CONSTELLR_API_KEY", "CONSTELLR_PASSWORD", "CONSTELLR_TOKEN")
+_SOURCE = "given to login"
+_VARIABLES = ("CONSTELLR_API_KEY", "CONSTELLR_PASSWORD", "CONSTELLR_TOKEN")
 
 
 @command(
@@ -33,66 +33,64 @@ _IN_ENVIRONMENT = ("CONSTELLR_API_KEY", "CONSTELLR_PASSWORD", "CONSTELLR_TOKEN")
 def login(
     terminal: Terminal,
     source: Annotated[
-        str | None,
-        typer.Argument(metavar="-", help="-: read the password or key from standard input."),
+        str | None, typer.Argument(metavar="-", help="-: read the secret from standard input.")
     ] = None,
     *,
     api_key: Annotated[
-        bool, typer.Option("--api-key", help="Use an API key (recommended) and no password.")
+        bool, typer.Option("--api-key", help="Use an API key (recommended), not a password.")
     ] = False,
     username: Annotated[
         str | None,
-        typer.Option(
-            envvar="CONSTELLR_USERNAME", help="The user name; asked for if it is left out."
-        ),
+        typer.Option(envvar="CONSTELLR_USERNAME", help="User name; prompted for if omitted."),
     ] = None,
 ) -> None:
-    """Check a credential and keep it in the keyring of the system.
+    """Check a credential and store it in the system keyring.
 
-    The password or key is taken from standard input (-), else from CONSTELLR_PASSWORD or
-    CONSTELLR_API_KEY, else it is asked for and not shown.
+    The password or key is read from standard input (-), else from CONSTELLR_PASSWORD or
+    CONSTELLR_API_KEY, else prompted for without echo.
     """
     from constellr_stac.auth.credentials import ApiKey, Password, store_credential
     from constellr_stac.config import api_url
 
     keyring = _keyring()
     if source not in (None, STDIN):
-        msg = (
-            "A secret on the command line is seen by others, and kept in the shell's history: "
-            "leave it out to be asked for it, or pipe it to -."
+        raise typer.BadParameter(
+            "A secret on the command line is visible to other users and kept in the shell's "
+            "history. Omit it to be prompted, or pipe it to -."
         )
-        raise typer.BadParameter(msg)
     url = api_url()
     credential: Credential
     if api_key:
-        credential = ApiKey(_secret("API key", "CONSTELLR_API_KEY", source), source=_HERE)
+        credential = ApiKey(_secret("API key", "CONSTELLR_API_KEY", source), source=_SOURCE)
     else:
         if username is None:
-            username = _asked("User name", hidden=False, instead="--username")
+            username = _prompt("User name", hidden=False, option="--username")
         password = _secret("Password", "CONSTELLR_PASSWORD", source)
-        credential = Password(username, password, source=_HERE)
-    with terminal.working(f"Asking {url} …"):
+        credential = Password(username, password, source=_SOURCE)
+    with terminal.working(f"Checking with {url} …"):
         _check(credential)
     try:
         store_credential(credential)
     except keyring.errors.KeyringError as error:
         raise Failure(
-            f"The credential is right, but there is no keyring to keep it in ({error}). "
+            f"The credential is valid, but the keyring cannot store it ({error}). "
             "Set CONSTELLR_API_KEY, or CONSTELLR_USERNAME and CONSTELLR_PASSWORD, instead."
         ) from error
     backend = keyring.get_keyring().name
     if terminal.as_json:
-        terminal.json({"api_url": url, "kept_in": backend, **_described(credential)})
+        terminal.json({"api_url": url, "kept_in": backend, **_describe(credential)})
     else:
-        terminal.line(f"Logged in to {url}; kept in the keyring ({backend}).")
-    for name in _IN_ENVIRONMENT:
+        terminal.line(f"Logged in to {url}; stored in the keyring ({backend}).")
+    for name in _VARIABLES:
         if os.environ.get(name):
-            terminal.note(f"{name} is set in the environment, and goes before the keyring.")
+            terminal.note(
+                f"{name} is set in the environment and takes precedence over the keyring."
+            )
 
 
 @command(commands, "constellr logout")
 def logout(terminal: Terminal) -> None:
-    """Remove the credential from the keyring of the system."""
+    """Remove the credential from the system keyring."""
     from constellr_stac.auth.credentials import forget_credential
     from constellr_stac.config import api_url
 
@@ -101,46 +99,42 @@ def logout(terminal: Terminal) -> None:
     try:
         forgotten = forget_credential()
     except keyring.errors.KeyringError as error:
-        raise Failure(f"There is no keyring to remove it from ({error}).") from error
+        raise Failure(f"The keyring cannot remove the credential ({error}).") from error
     if terminal.as_json:
         terminal.json({"api_url": url, "forgotten": forgotten})
     elif forgotten:
-        terminal.line(f"The credential for {url} is no longer in the keyring.")
+        terminal.line(f"Removed the credential for {url} from the keyring.")
     else:
-        terminal.line(f"The keyring held no credential for {url}.")
+        terminal.line(f"The keyring has no credential for {url}.")
 
 
 @command(commands, "constellr whoami", "constellr whoami --json")
 def whoami(terminal: Terminal) -> None:
-    """Tell which credential is used, and whether it is accepted."""
+    """Show which credential is used, and check that the API accepts it."""
     from constellr_stac.auth.requests_auth import ConstellrAuth
 
     auth = ConstellrAuth()
-    described = {"api_url": auth.base_url, **_described(auth.credential)}
-    with terminal.working(f"Asking {auth.base_url} …"):
+    facts = {"api_url": auth.base_url, **_describe(auth.credential)}
+    with terminal.working(f"Checking with {auth.base_url} …"):
         products = _check(auth.credential)
         token = auth.token()
-    ends = None if token is None else token.expires_at
+    expires_at = None if token is None else token.expires_at
     if terminal.as_json:
-        terminal.json({**described, "token_expires_at": ends, "products": products})
+        terminal.json({**facts, "token_expires_at": expires_at, "products": products})
         return
     terminal.facts(
         (
-            ("API", described["api_url"]),
-            ("credential", f"{described['credential']}, from {described['source']}"),
-            ("user", described.get("username")),
-            ("token ends", ends),
-            ("products", "none to be seen" if products is None else ", ".join(products)),
+            ("API", facts["api_url"]),
+            ("credential", f"{facts['credential']}, from {facts['source']}"),
+            ("user", facts.get("username")),
+            ("token expires", expires_at),
+            ("products", "not visible" if products is None else ", ".join(products)),
         )
     )
 
 
 def _check(credential: "Credential") -> list[str] | None:
-    """Return the products that the account may order; ``None`` if it may not see them.
-
-    Raises:
-        AuthenticationError: The API does not accept the credential.
-    """
+    """Return the products the account may order; ``None`` if it may not list them."""
     from constellr_stac.errors import ForbiddenError
     from constellr_stac.orders import OrdersClient
 
@@ -151,12 +145,12 @@ def _check(credential: "Credential") -> list[str] | None:
             return None
 
 
-def _described(credential: "Credential") -> dict[str, Any]:
+def _describe(credential: "Credential") -> dict[str, Any]:
     kinds = {"ApiKey": "API key", "Password": "password", "Token": "token"}
     name = type(credential).__name__
-    described = {"credential": kinds.get(name, name), "source": credential.source}
+    facts = {"credential": kinds.get(name, name), "source": credential.source}
     username = getattr(credential, "username", None)
-    return described if username is None else {**described, "username": username}
+    return facts if username is None else {**facts, "username": username}
 
 
 def _secret(what: str, variable: str, source: str | None) -> str:
@@ -164,31 +158,28 @@ def _secret(what: str, variable: str, source: str | None) -> str:
     if source == STDIN:
         secret = read_text(STDIN).rstrip("\r\n")
         if not secret:
-            raise typer.BadParameter("Standard input was empty.")
+            raise typer.BadParameter("Standard input is empty.")
         return secret
-    return os.environ.get(variable) or _asked(what, hidden=True, instead=f"- or {variable}")
+    return os.environ.get(variable) or _prompt(what, hidden=True, option=f"- or {variable}")
 
 
-def _asked(what: str, *, hidden: bool, instead: str) -> str:
+def _prompt(what: str, *, hidden: bool, option: str) -> str:
     if not sys.stdin.isatty():
-        msg = f"There is no terminal to ask for it at: {what.lower()} from {instead}."
-        raise typer.BadParameter(msg)
+        raise typer.BadParameter(f"Not interactive; pass the {what.lower()} with {option}.")
     answer: str = typer.prompt(what, hide_input=hidden, err=True)
     return answer
 
 
 def _keyring() -> Any:
-    """Return the keyring package, if it is there and can keep something."""
+    """Return the keyring package, if installed and enabled."""
     try:
         import keyring
         import keyring.backends.null
         import keyring.errors
     except ImportError as error:
-        what = "Keeping a credential"
-        raise MissingExtraError(what, "keyring") from error
+        raise MissingExtraError("Storing a credential", "keyring") from error
     if isinstance(keyring.get_keyring(), keyring.backends.null.Keyring):
         raise Failure(
-            "The keyring of the system is switched off, so nothing can be kept in it. "
-            "Switch it on, or set CONSTELLR_API_KEY instead."
+            "The system keyring is disabled. Enable it, or set CONSTELLR_API_KEY instead."
         )
     return keyring

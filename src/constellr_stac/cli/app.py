@@ -1,4 +1,4 @@
-"""The commands put together, and the one place where they are run."""
+"""The ``constellr`` application: all commands, and the one place that runs them."""
 
 import sys
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from . import account, areas, demo, doctor, orders, sandbox, search
 from . import cube as cubes
 from . import download as fetch
 from .command import group
-from .errors import FAILED, tell
+from .errors import FAILED, report
 from .flags import Flags
 
 __all__ = ["app", "run"]
 
 
-def _show_version(asked: bool) -> None:  # noqa: FBT001 - typer calls it so
-    if asked:
+def _show_version(is_set: bool) -> None:  # noqa: FBT001 - typer's signature
+    if is_set:
         from importlib.metadata import version
 
         typer.echo(f"constellr {version('constellr-stac')}")
@@ -54,16 +54,16 @@ app.add_typer(doctor.commands)
 
 
 def run() -> int:
-    """Run the command line of this process, and return the exit code."""
+    """Run the command line of this process and return the exit code."""
     flags = Flags()
     try:
         main = typer.main.get_command(app)
         code = main(prog_name="constellr", standalone_mode=False, obj=flags)
-        sys.stdout.flush()  # a failure to is one to tell
-    except SystemExit as error:  # completion is installed, or whoever read along has left
+        sys.stdout.flush()  # a failing flush is reported below
+    except SystemExit as error:  # completion was installed, or the reader closed the pipe
         return error.code if isinstance(error.code, int) else FAILED
-    except BrokenPipeError:  # likewise
+    except BrokenPipeError:  # the reader closed the pipe
         return FAILED
-    except BaseException as error:  # noqa: BLE001 - this is where every failure ends
-        return tell(error, flags)
+    except BaseException as error:  # noqa: BLE001 - every failure is reported here
+        return report(error, flags)
     return code if isinstance(code, int) else 0

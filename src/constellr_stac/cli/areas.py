@@ -1,4 +1,4 @@
-"""``constellr aoi`` and ``constellr products``: where, and what can be ordered."""
+"""``constellr aoi`` and ``constellr products``."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 __all__ = ["commands", "products"]
 
 commands = group(
-    "Areas of interest: the places that orders are for.",
+    "Areas of interest, which orders refer to.",
     'constellr aoi create "field 42" field42.geojson',
     "constellr aoi list",
 )
 products = typer.Typer()
 
-AreaId = Annotated[str, typer.Argument(metavar="ID", help="The area's id.")]
+AreaId = Annotated[str, typer.Argument(metavar="ID", help="Id of the area.")]
 AreaFile = Annotated[
     str,
     typer.Argument(
@@ -40,25 +40,22 @@ def list_(
     terminal: Terminal,
     *,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="At most so many.", show_default="all")
+        int | None, typer.Option(min=1, help="Maximum number.", show_default="all")
     ] = None,
 ) -> None:
-    """List the areas of the organization, the newest first."""
+    """List the organization's areas, newest first."""
     from constellr_stac.orders import OrdersClient
 
-    with OrdersClient() as client, terminal.working("Asking for areas …"):
+    with OrdersClient() as client, terminal.working("Fetching areas …"):
         areas = list(client.list_aois(limit=limit))
     if terminal.as_json:
         terminal.json(
-            {
-                "type": "FeatureCollection",
-                "features": [area.__geo_interface__ for area in areas],
-            }
+            {"type": "FeatureCollection", "features": [area.__geo_interface__ for area in areas]}
         )
     elif areas:
         terminal.table(("id", "name", "size", "created"), map(_row, areas))
     else:
-        terminal.note("There are no areas.")
+        terminal.note("No areas.")
 
 
 @command(commands, "constellr aoi show f1c53eaa-9b26-4c3d-8998-bfc8e9ac1770")
@@ -77,12 +74,12 @@ def show(terminal: Terminal, id_: AreaId) -> None:
 )
 def create(
     terminal: Terminal,
-    name: Annotated[str, typer.Argument(help="A name that no other area has.", metavar="NAME")],
+    name: Annotated[str, typer.Argument(help="A unique name.", metavar="NAME")],
     file: AreaFile,
     *,
-    description: Annotated[str | None, typer.Option(help="A few words about it.")] = None,
+    description: Annotated[str | None, typer.Option(help="Free text.")] = None,
     exist_ok: Annotated[
-        bool, typer.Option("--exist-ok", help="The same area may exist already.")
+        bool, typer.Option("--exist-ok", help="Accept an identical existing area.")
     ] = False,
 ) -> None:
     """Register an area of interest."""
@@ -97,8 +94,8 @@ def create(
             if error.existing is None or exist_ok:
                 raise
             raise Failure(
-                f"There is an area named {name!r} already: {error.existing.id}. Use it, say "
-                "--exist-ok if it is the same, or choose another name."
+                f"An area named {name!r} exists: {error.existing.id}. Use it, pass --exist-ok if "
+                "it is the same area, or choose another name."
             ) from error
     _show(terminal, area)
 
@@ -108,27 +105,26 @@ def delete(
     terminal: Terminal,
     id_: AreaId,
     *,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Delete an area that no order needs."""
+    """Delete an area that no active order uses."""
     from constellr_stac.orders import OrdersClient
 
     with OrdersClient() as client:
         if not yes:
             name = client.get_aoi(id_).name
-            if not terminal.ask(f"Delete the area {name!r}?", instead="--yes"):
-                msg = "Nothing was deleted."
-                raise Failure(msg)
+            if not terminal.ask(f"Delete the area {name!r}?", option="--yes"):
+                raise Failure("Nothing was deleted.")
         client.delete_aoi(id_)
     if terminal.as_json:
         terminal.json({"deleted": id_})
     else:
-        terminal.line(f"The area {id_} is deleted.")
+        terminal.line(f"Deleted area {id_}.")
 
 
 @command(commands, "constellr aoi info field42.geojson")
 def info(terminal: Terminal, file: AreaFile) -> None:
-    """Measure an area as the API does, without registering it."""
+    """Show the size of an area as the API measures it; nothing is registered."""
     from constellr_stac.orders import OrdersClient
 
     polygon = _area(file)
@@ -148,7 +144,7 @@ def info(terminal: Terminal, file: AreaFile) -> None:
 
 @command(products, "constellr products", name="products")
 def list_products(terminal: Terminal) -> None:
-    """List the products that the organization may order."""
+    """List the products the organization may order."""
     from constellr_stac.orders import OrdersClient
 
     with OrdersClient() as client:
@@ -161,7 +157,7 @@ def list_products(terminal: Terminal) -> None:
 
 
 def _area(file: str) -> Any:
-    """Return what the orders client takes for an area."""
+    """Return an area in a form that the orders client accepts."""
     return from_json(STDIN) if file == STDIN else readable(file)
 
 
@@ -197,5 +193,5 @@ def _size(area: "AreaOfInterest") -> str | None:
 
 def _box(area: "AreaOfInterest") -> tuple[float, float, float, float]:
     positions = [position for ring in area.geometry["coordinates"] for position in ring]
-    longitudes, latitudes = [each[0] for each in positions], [each[1] for each in positions]
+    longitudes, latitudes = [p[0] for p in positions], [p[1] for p in positions]
     return min(longitudes), min(latitudes), max(longitudes), max(latitudes)

@@ -1,9 +1,8 @@
-"""What all commands share: ``--json``, ``-v``, ``--traceback``, an example, a terminal.
+"""Common options, help examples and the :class:`.Terminal` for every command.
 
-A command is a plain function. Its parameter of type :class:`.Terminal` is where it prints; a
-parameter whose type is a dataclass stands for the options that are its fields; the others are
-typer's own. Annotations are looked at while the program runs, so no module of commands postpones
-their evaluation.
+A command is a plain function. A parameter of type :class:`.Terminal` receives the terminal; a
+parameter whose type is a dataclass expands to one option per field; the rest are typer's own.
+Annotations are read at run time, so command modules must not postpone their evaluation.
 """
 
 import functools
@@ -16,23 +15,23 @@ import typer
 
 from .errors import Interruption
 from .flags import Flags
-from .logs import listen
+from .logs import configure_logging
 from .terminal import Terminal
 
 __all__ = ["command", "group"]
 
 
 def group(text: str, *examples: str, options: type[Flags] = Flags) -> typer.Typer:
-    """Return a set of commands that takes the common options before their names, too.
+    """Return a group of commands that also takes the common options before the command's name.
 
     Args:
-        text: What they are for.
-        examples: Lines that its help shows.
+        text: The help text.
+        examples: Lines shown in the help.
 
     Keyword Args:
-        options: The options that it takes.
+        options: Dataclass of the options the group takes.
     """
-    # Plain help: twice as fast as rich's, and whole at 80 columns.
+    # Plain help is twice as fast as rich's and fits 80 columns.
     app = typer.Typer(
         help=text,
         epilog=_epilog(examples),
@@ -49,7 +48,7 @@ def group(text: str, *examples: str, options: type[Flags] = Flags) -> typer.Type
                 context.fail("A command is missing.")
             typer.echo(context.get_help())
 
-    _sign(callback, [_parameter("flags", options)])
+    _set_signature(callback, [_parameter("flags", options)])
     app.callback(invoke_without_command=True)(callback)
     return app
 
@@ -57,14 +56,14 @@ def group(text: str, *examples: str, options: type[Flags] = Flags) -> typer.Type
 def command(
     app: typer.Typer, *examples: str, name: str | None = None
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Make a function a command of ``app``.
+    """Register a function as a command of ``app``.
 
     Args:
-        app: Where it belongs.
-        examples: Lines that its help shows.
+        app: The group it belongs to.
+        examples: Lines shown in the help.
 
     Keyword Args:
-        name: Its name, if not the function's.
+        name: The command's name, by default the function's.
     """
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
@@ -74,9 +73,9 @@ def command(
         def run(context: typer.Context, **values: Any) -> None:
             flags: Flags = context.obj
             flags.add(values)
-            listen(flags.verbose)
+            configure_logging(flags.verbose)
             terminal = Terminal(as_json=flags.as_json, verbose=flags.verbose)
-            arguments = {each: _value(kind, values, terminal) for each, kind in parameters.items()}
+            arguments = {key: _value(kind, values, terminal) for key, kind in parameters.items()}
             try:
                 function(**arguments)
             except typer.BadParameter as error:
@@ -85,7 +84,7 @@ def command(
             except KeyboardInterrupt as error:
                 raise Interruption(*error.args, *getattr(error, "__notes__", ())) from error
 
-        _sign(run, [*parameters.values(), _parameter("flags", Flags)])
+        _set_signature(run, [*parameters.values(), _parameter("flags", Flags)])
         app.command(name, epilog=_epilog(examples))(run)
         return function
 
@@ -93,14 +92,14 @@ def command(
 
 
 def _epilog(examples: Sequence[str]) -> str:
-    """Return what ends a help."""
+    """Return the examples as a help epilog."""
     heading = "Examples:" if len(examples) > 1 else "Example:"
-    # \b keeps the lines as they are.
+    # \b keeps click from rewrapping the lines.
     return "\n".join(["\b", heading, *(f"  {example}" for example in examples)])
 
 
 def _value(parameter: inspect.Parameter, values: Mapping[str, Any], terminal: Terminal) -> Any:
-    """Return a function's argument, from the values of the options."""
+    """Return one argument of a command from the option values."""
     kind = parameter.annotation
     if kind is Terminal:
         return terminal
@@ -109,8 +108,8 @@ def _value(parameter: inspect.Parameter, values: Mapping[str, Any], terminal: Te
     return values[parameter.name]
 
 
-def _sign(function: Callable[..., Any], parameters: list[inspect.Parameter]) -> None:
-    """Give ``function`` the signature that typer is to read."""
+def _set_signature(function: Callable[..., Any], parameters: list[inspect.Parameter]) -> None:
+    """Give ``function`` the signature that typer reads."""
     options = [option for parameter in parameters for option in _options(parameter)]
     signature = inspect.Signature([_parameter("context", typer.Context), *options])
     function.__signature__ = signature  # type: ignore[attr-defined]  # inspect's own protocol

@@ -1,10 +1,10 @@
-"""``constellr cube`` and ``constellr quicklook``: scenes as a file of numbers, or as a picture."""
+"""``constellr cube`` and ``constellr quicklook``."""
 
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -16,24 +16,18 @@ from .output import refuse_existing, replacing, writer_for
 from .scenes import ItemsArgument, Query, scenes
 from .terminal import Terminal
 
-if TYPE_CHECKING:
-    import pystac
-    import xarray as xr
-
 __all__ = ["commands"]
 
 commands = typer.Typer()
 
 
 @dataclass(frozen=True)
-class Loading:
-    """How scenes are loaded."""
+class LoadOptions:
+    """Options of :func:`constellr_stac.load`."""
 
     band: Annotated[
         list[str] | None,
-        typer.Option(
-            "--band", "-b", metavar="NAMES", help="lst,cloud_mask,red, ...; may be repeated."
-        ),
+        typer.Option("--band", "-b", metavar="NAMES", help="lst,cloud_mask,red,...; repeatable."),
     ] = None
     mask: Annotated[
         str | None,
@@ -41,24 +35,20 @@ class Loading:
             metavar="CLASSES", help="Mask out: clear, or thick,thin,shadow,castshadow,water,land."
         ),
     ] = None
-    units: Annotated[str, typer.Option(metavar="K|degC", help="Of temperatures.")] = "K"
-    crs: Annotated[str | None, typer.Option(help="Of the grid; else the scenes' own.")] = None
+    units: Annotated[str, typer.Option(metavar="K|degC", help="Temperature unit.")] = "K"
+    crs: Annotated[str | None, typer.Option(help="CRS of the grid (default: the scenes').")] = None
     resolution: Annotated[
         float | None, typer.Option(help="Pixel size in units of the CRS.", min=0)
     ] = None
     crop: Annotated[
-        str | None, typer.Option(metavar="W,S,E,N", help="Load this box only, in degrees.")
+        str | None, typer.Option(metavar="W,S,E,N", help="Bounding box to load, in degrees.")
     ] = None
     groupby: Annotated[
-        str, typer.Option(metavar="time|solar_day|id", help="What makes a time step.")
+        str, typer.Option(metavar="time|solar_day|id", help="How scenes group into time steps.")
     ] = "time"
 
     def arguments(self) -> dict[str, Any]:
-        """Return the arguments of :func:`constellr_stac.load`, but for the items.
-
-        Raises:
-            typer.BadParameter: One of the options cannot be read.
-        """
+        """Return the arguments of :func:`constellr_stac.load` except the items."""
         arguments: dict[str, Any] = {
             "bands": self.band and [name for names in self.band for name in names.split(",")],
             "mask": self.mask.split(",") if self.mask and self.mask != "clear" else self.mask,
@@ -81,30 +71,31 @@ def cube(
     items: ItemsArgument = None,
     *,
     query: Query,
-    loading: Loading,
+    loading: LoadOptions,
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", metavar="PATH", help="A Zarr store (.zarr) or NetCDF (.nc)."
+            "--output", "-o", metavar="PATH", help="Zarr store (.zarr) or NetCDF file (.nc)."
         ),
     ],
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the file or store, if it is there.")
+        bool, typer.Option("--overwrite", help="Replace an existing file or store.")
     ] = False,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Tell what it takes, and read nothing.")
+        bool, typer.Option("--explain", help="Show the plan; read no pixels.")
     ] = False,
 ) -> None:
-    """Write scenes as a cube of physical values to Zarr or NetCDF."""
+    """Write scenes to Zarr or NetCDF as a cube of physical values."""
     write = writer_for(output)
-    if not explain:
-        refuse_existing(output, overwrite=overwrite)
     if explain:
         _explain(terminal, items, query, loading)
         return
-    with terminal.working("Looking at the scenes …"):
-        loaded = _loaded(scenes(items, query), loading)
-    with replacing(output) as part, _bar(terminal):
+    refuse_existing(output, overwrite=overwrite)
+    from constellr_stac.cube.load import load
+
+    with terminal.working("Reading metadata …"):
+        loaded = load(scenes(items, query), **loading.arguments())
+    with replacing(output) as part, _progress_bar(terminal):
         write(loaded, part)
     sizes = dict(loaded.sizes)
     if terminal.as_json:
@@ -127,22 +118,23 @@ def quicklook(
     items: ItemsArgument = None,
     *,
     query: Query,
-    loading: Loading,
+    loading: LoadOptions,
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", metavar="PATH", help="The picture: .png, .pdf, .svg, .jpg."),
+        typer.Option("--output", "-o", metavar="PATH", help="Image file: .png, .pdf, .svg, .jpg."),
     ],
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the picture, if it is there.")
+        bool, typer.Option("--overwrite", help="Replace an existing file.")
     ] = False,
 ) -> None:
-    """Draw scenes side by side on one colour scale, as a picture."""
+    """Draw scenes side by side on one colour scale and save the image."""
     from constellr_stac import plot
+    from constellr_stac.cube.load import load
 
-    _refuse_unknown_kind(output)
+    _refuse_unknown_format(output)
     refuse_existing(output, overwrite=overwrite)
-    with terminal.working("Looking at the scenes …"):
-        loaded = _loaded(scenes(items, query), loading)
+    with terminal.working("Reading metadata …"):
+        loaded = load(scenes(items, query), **loading.arguments())
     band = loading.band[0] if loading.band else None
     with replacing(output) as part, terminal.working("Drawing …"):
         plot.quicklook(loaded, band).savefig(part, dpi=150)
@@ -152,31 +144,23 @@ def quicklook(
         terminal.line(str(output))
 
 
-def _refuse_unknown_kind(picture: Path) -> None:
-    """Refuse a suffix that nothing draws, before anything is loaded."""
+def _refuse_unknown_format(path: Path) -> None:
+    """Refuse a suffix that matplotlib cannot write, before anything is loaded."""
     try:
         from matplotlib.backend_bases import FigureCanvasBase
     except ImportError as error:
-        what = "Drawing"
-        raise MissingExtraError(what, "plot") from error
-    kinds = FigureCanvasBase.get_supported_filetypes()
-    if picture.suffix.lower().removeprefix(".") not in kinds:
+        raise MissingExtraError("Drawing", "plot") from error
+    formats = FigureCanvasBase.get_supported_filetypes()
+    if path.suffix.lower().removeprefix(".") not in formats:
         raise typer.BadParameter(
-            f"{picture}: the suffix tells the kind: {', '.join(sorted(kinds))}."
+            f"{path}: unknown suffix; use one of {', '.join(sorted(formats))}."
         )
 
 
-def _loaded(items: "list[pystac.Item]", loading: Loading) -> "xr.Dataset":
-    from constellr_stac.cube.load import load
-
-    cube: xr.Dataset = load(items, **loading.arguments())
-    return cube
-
-
-def _explain(terminal: Terminal, items: str | None, query: Query, loading: Loading) -> None:
+def _explain(terminal: Terminal, items: str | None, query: Query, loading: LoadOptions) -> None:
     from constellr_stac.cube.explain import explain
 
-    with terminal.working("Looking at the scenes …"):
+    with terminal.working("Reading metadata …"):
         explanation = explain(scenes(items, query), **loading.arguments())
     if terminal.as_json:
         facts: dict[str, list[str]] = {}
@@ -187,8 +171,8 @@ def _explain(terminal: Terminal, items: str | None, query: Query, loading: Loadi
         terminal.facts(explanation.rows())
 
 
-def _bar(terminal: Terminal) -> AbstractContextManager[Any]:
-    """Show how far a compute has come, in a terminal."""
+def _progress_bar(terminal: Terminal) -> AbstractContextManager[Any]:
+    """Show dask's progress bar in a terminal."""
     if not terminal.err.is_terminal:
         return nullcontext()
     from dask.diagnostics.progress import ProgressBar

@@ -1,4 +1,4 @@
-"""``constellr demo``: the whole way on this machine, with real scenes."""
+"""``constellr demo``: the whole workflow on this machine, with real scenes."""
 
 import time
 from collections.abc import Iterator
@@ -27,25 +27,23 @@ def demo(
     terminal: Terminal,
     *,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where files are written.")
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where to write files.")
     ] = Path("constellr-demo"),
 ) -> None:
     """Order, search, load and draw real scenes in a sandbox.
 
-    It needs no account and no network. In the end there are a table of temperatures, a figure
-    and a Zarr store.
+    Needs no account and no network. Writes a figure and a Zarr store, and prints a table of
+    temperatures.
     """
     began = time.monotonic()
     with _stage(terminal, "Import the libraries"):
-        from .demo_steps import TOLERANCE, play
+        from .demo_steps import TOLERANCE, run_demo
 
-    report = play(output, lambda title: _stage(terminal, title))
+    report = run_demo(output, lambda title: _stage(terminal, title))
     _show(terminal, report)
     difference = report.largest_difference
     if not difference <= TOLERANCE:
-        raise Failure(
-            f"A median differs by {difference:.3f} K from what the scene's metadata state."
-        )
+        raise Failure(f"A median differs by {difference:.3f} K from the scene's metadata.")
     if not terminal.as_json:
         terminal.line(
             f"All {len(report.table)} medians match the scenes' metadata within {TOLERANCE} K "
@@ -54,14 +52,14 @@ def demo(
         terminal.line(f"Figure: {report.figure}")
         terminal.line(f"Cube:   {report.store}")
         terminal.note(
-            f"On the way {report.tokens} tokens and new URLs for {report.renewed} scenes were "
-            f"fetched. {time.monotonic() - began:.1f} s in all."
+            f"Fetched {report.tokens} tokens and renewed the URLs of {report.renewed} scenes; "
+            f"{time.monotonic() - began:.1f} s in total."
         )
 
 
 @contextmanager
 def _stage(terminal: Terminal, title: str) -> Iterator[None]:
-    """Show that something goes on, and when it is done how long it took."""
+    """Show a stage while it runs, and how long it took."""
     began = time.monotonic()
     with terminal.working(title):
         yield

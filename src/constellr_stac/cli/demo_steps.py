@@ -1,7 +1,6 @@
-"""What ``constellr demo`` does: the whole way, from an order to a temperature time series.
+"""The steps of ``constellr demo``, from an order to a temperature time series.
 
-Everything that a user does with the real API is done here with the sandbox's, whose tokens and
-signed URLs live for seconds. How it looks in a terminal is :mod:`.demo`'s business.
+The sandbox's tokens and signed URLs live for seconds, so renewal is part of the demo.
 """
 
 from __future__ import annotations
@@ -38,15 +37,15 @@ if TYPE_CHECKING:
     import pandas as pd
     import pystac
 
-__all__ = ["TOLERANCE", "Report", "Stage", "play"]
+__all__ = ["TOLERANCE", "Report", "Stage", "run_demo"]
 
 TOLERANCE = 0.01
-"""Kelvin by which a median may differ from what its scene's metadata say."""
+"""Largest accepted difference between a median and its scene's metadata, in kelvin."""
 
 _TOKEN_LIFETIME = timedelta(seconds=3)
 _URL_LIFETIME = timedelta(seconds=2)
 _DELIVERY = timedelta(seconds=3)
-_TODAY = date(2023, 6, 1)  # an order begins eight days later at the earliest
+_TODAY = date(2023, 6, 1)  # an order starts at least eight days later
 _SUMMER = (datetime(2023, 6, 20, tzinfo=UTC), datetime(2023, 8, 31, tzinfo=UTC))
 _PLACE = "Los Angeles harbour"
 _POLYGON = {
@@ -65,45 +64,44 @@ _LONGEST_DOCUMENT = 1 << 20
 
 
 class Stage(Protocol):
-    """Shows that a stage goes on, for as long as the context is open."""
+    """Context manager factory that shows a stage while it runs."""
 
     def __call__(self, title: str, /) -> AbstractContextManager[None]:
-        """Open a stage of this title."""
+        """Open the stage ``title``."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What came out."""
+    """Results of the demo."""
 
     table: pd.DataFrame
-    """A row for each scene, as :meth:`.ConstellrAccessor.table` has it, and ``expected``: the
-    median that the scene's metadata state, in kelvin."""
+    """:meth:`.ConstellrAccessor.table` plus ``expected``, the median in the metadata, in kelvin."""
     figure: Path
     store: Path
     tokens: int
-    """How many tokens were needed."""
+    """Number of tokens fetched."""
     renewed: int
-    """How many scenes' URLs had ended when they were read."""
+    """Number of scenes whose URLs were renewed."""
 
     @property
     def largest_difference(self) -> float:
-        """Kelvin between a median and what its scene's metadata state, at most."""
+        """Largest difference between a median and its scene's metadata, in kelvin."""
         return float((self.table["median"] - self.table["expected"]).abs().max())
 
 
-def play(folder: Path, stage: Stage) -> Report:
-    """Order, search, load and draw the scenes of Los Angeles harbour, in a sandbox.
+def run_demo(folder: Path, stage: Stage) -> Report:
+    """Order, search, load and draw the scenes of Los Angeles harbour in a sandbox.
 
     Args:
-        folder: Where figure and cube are written, in place of those of an earlier run.
-        stage: Shows how far it has come.
+        folder: Where to write the figure and the cube; existing ones are replaced.
+        stage: Shows progress.
 
     Raises:
         MissingExtraError: One of the extras ``sandbox``, ``plot`` and ``files`` is missing.
         OSError: The folder cannot be written to.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as decoded:
+    with ExitStack() as stack:
         with stage("Start the sandbox: an API and an object store on this machine"):
             sandbox = Sandbox(
                 token_lifetime=_TOKEN_LIFETIME,
@@ -112,14 +110,14 @@ def play(folder: Path, stage: Stage) -> Report:
                 delivery=_DELIVERY,
                 today=_TODAY,
             )
-            decoded.enter_context(sandbox)
-        return _played(sandbox, folder, stage)
+            stack.enter_context(sandbox)
+        return _run_demo(sandbox, folder, stage)
 
 
-def _played(sandbox: Sandbox, folder: Path, stage: Stage) -> Report:
+def _run_demo(sandbox: Sandbox, folder: Path, stage: Stage) -> Report:
     credential = Password(sandbox.username, sandbox.password)
     auth = ConstellrAuth(credential, base_url=sandbox.api_url)
-    with stage(f"Log in: a token that lasts {_TOKEN_LIFETIME.seconds} seconds"):
+    with stage(f"Log in: the token lives {_TOKEN_LIFETIME.seconds} seconds"):
         auth.token()
     client = open_client(auth=auth)
     with OrdersClient(auth, today=lambda: _TODAY) as orders:
@@ -135,22 +133,22 @@ def _played(sandbox: Sandbox, folder: Path, stage: Stage) -> Report:
                     end_date=_SUMMER[1],
                 )
             )
-        with stage("Wait until the order is delivered"):
+        with stage("Wait for the delivery"):
             delivered = list(follow(order, interval=0.2, client=client, orders=orders))
-    with stage(f"Search: {len(delivered)} scenes were delivered"):
+    with stage(f"Search: {len(delivered)} scenes delivered"):
         search = client.search(
             collections=["lstprecision"], intersects=area.geometry, datetime=list(_SUMMER)
         )
         items = search.item_collection()
-    with stage("Build the cube: lazy, nothing is read yet"):
+    with stage("Build the cube (lazy, no pixels read)"):
         cube = load(items, ["lst", "cloud_mask"], auth=auth)
-    with stage(f"Let the URLs end: they last {_URL_LIFETIME.seconds} seconds"):
-        _outlive(items)
+    with stage(f"Wait until the URLs expire, after {_URL_LIFETIME.seconds} seconds"):
+        _wait_for_expiry(items)
     before = len(sandbox.requests)
-    with stage("Read the pixels all the same: URLs are signed when they are needed"):
+    with stage("Read the pixels: expired URLs are renewed when a chunk is read"):
         cube = cube.compute()
     renewed = sum("/items/" in request.path for request in sandbox.requests[before:])
-    with stage("Mask the clouds, and take the medians"):
+    with stage("Mask clouds and compute medians"):
         accessor = ConstellrAccessor(cube)
         clear, table = accessor.clear(), accessor.table()
         table["expected"] = _expected(items, AssetResolver(auth))
@@ -163,15 +161,15 @@ def _played(sandbox: Sandbox, folder: Path, stage: Stage) -> Report:
     return Report(table, figure, store, tokens, renewed)
 
 
-def _outlive(items: Iterable[pystac.Item]) -> None:
-    """Wait until every signed URL in ``items`` has ended."""
-    ends = [signature_expiry(asset.href) for item in items for asset in item.assets.values()]
-    last = max(end for end in ends if end is not None)
+def _wait_for_expiry(items: Iterable[pystac.Item]) -> None:
+    """Wait until every signed URL in ``items`` has expired."""
+    expiries = [signature_expiry(asset.href) for item in items for asset in item.assets.values()]
+    last = max(expiry for expiry in expiries if expiry is not None)
     time.sleep(max(0.0, (last - utc_now()).total_seconds()))
 
 
 def _expected(items: Iterable[pystac.Item], resolver: AssetResolver) -> list[float]:
-    """Return the medians that the scenes' metadata state, in the order of time."""
+    """Return the medians stated in the scenes' metadata, in time order."""
     transfer = Transfer(resolver, 1)
     documents: list[Any] = []
     for item in sorted(items, key=lambda item: str(item.datetime)):

@@ -1,4 +1,4 @@
-"""``constellr doctor``: what works from here, and what does not."""
+"""``constellr doctor``: checks of the setup."""
 
 import importlib.metadata
 import platform
@@ -42,17 +42,17 @@ _EXTRAS = {
     "sandbox": "starlette",
 }
 _PACKAGES = ("pystac-client", "odc-stac", "xarray", "dask", "rasterio")
-_NOTABLE_SKEW, _FATAL_SKEW = 30, 900  # seconds; S3 refuses what is signed 15 minutes off
-_ASKS_FOR_A_CREDENTIAL = (401, 403)
-_HEAD = 1024
-_PATIENCE = 15
+_NOTABLE_SKEW, _FATAL_SKEW = 30, 900  # seconds; S3 refuses a skew of 15 minutes
+_UNAUTHENTICATED_STATUSES = (401, 403)
+_BYTES = 1024
+_TIMEOUT = 15
 
 State = Literal["ok", "note", "failed"]
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What was seen when one thing was looked at."""
+class CheckResult:
+    """The result of one check."""
 
     what: str
     state: State
@@ -61,29 +61,29 @@ class Finding:
 
 @command(commands, "constellr doctor", "constellr doctor --json")
 def doctor(terminal: Terminal) -> None:
-    """Find out what works from here: API, credentials, clock, store.
+    """Check API, credentials, clock and object store.
 
-    Nothing is changed or ordered. The exit code is 0 if all is well.
+    Nothing is changed or ordered. The exit code is 0 if every check passes.
     """
-    findings: list[Finding] = []
+    results: list[CheckResult] = []
     code = 0
-    for what, look, is_needed in _EXAMINATIONS:
+    for name, check, required in _CHECKS:
         try:
-            with terminal.working(f"Looking at: {what}"):
-                finding = Finding(what, *look())
+            with terminal.working(f"Checking: {name}"):
+                result = CheckResult(name, *check())
         except (ConstellrError, OSError) as error:
-            finding = Finding(what, "failed", str(error))
+            result = CheckResult(name, "failed", str(error))
             refused = isinstance(error, (AuthenticationError, CredentialsNotFoundError))
             code = UNAUTHENTICATED if refused else code or FAILED
-        findings.append(finding)
+        results.append(result)
         if not terminal.as_json:
-            terminal.facts([(f"{finding.state:<6}  {what:<12}", finding.detail)])
-        if finding.state == "failed":
+            terminal.facts([(f"{result.state:<6}  {name:<12}", result.detail)])
+        if result.state == "failed":
             code = code or FAILED
-            if is_needed:
+            if required:
                 break
     if terminal.as_json:
-        terminal.json([asdict(finding) for finding in findings])
+        terminal.json([asdict(result) for result in results])
     raise typer.Exit(code)
 
 
@@ -97,30 +97,30 @@ def _versions() -> tuple[State, str]:
 def _extras() -> tuple[State, str]:
     missing = [extra for extra, package in _EXTRAS.items() if not _is_installed(package)]
     if not missing:
-        return "ok", "all are installed"
+        return "ok", "all installed"
     return "note", f"not installed: {', '.join(missing)} (pip install 'constellr-stac[all]')"
 
 
 def _api() -> tuple[State, str]:
-    began = time.monotonic()
-    answer = _unauthenticated()
-    took = time.monotonic() - began
-    said = f"{answer.url} answers {answer.status_code} in {took:.2f} s (no credential sent)"
-    if answer.ok or answer.status_code in _ASKS_FOR_A_CREDENTIAL:
-        return "ok", said
-    return "failed", f"{said}; check CONSTELLR_API_URL, or try again later"
+    start = time.monotonic()
+    answer = _get_unauthenticated()
+    seconds = time.monotonic() - start
+    text = f"{answer.url} answers {answer.status_code} in {seconds:.2f} s (without a credential)"
+    if answer.ok or answer.status_code in _UNAUTHENTICATED_STATUSES:
+        return "ok", text
+    return "failed", f"{text}; check CONSTELLR_API_URL, or try again later"
 
 
 def _clock() -> tuple[State, str]:
-    answer = _unauthenticated()
-    told = answer.headers.get("Date")
-    if told is None:
-        return "note", "the API does not tell the time"
-    # The header is cut to whole seconds: on average it is half a second late.
-    ahead = time.time() - parsedate_to_datetime(told).timestamp() - 0.5
+    answer = _get_unauthenticated()
+    date = answer.headers.get("Date")
+    if date is None:
+        return "note", "the API sends no Date header"
+    # The header is truncated to whole seconds: on average half a second late.
+    ahead = time.time() - parsedate_to_datetime(date).timestamp() - 0.5
     if abs(ahead) < _NOTABLE_SKEW:
-        return "ok", f"within {_NOTABLE_SKEW} s of the API's"
-    detail = f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the API's; set it"
+        return "ok", f"within {_NOTABLE_SKEW} s of the API's clock"
+    detail = f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the API's clock; set it"
     return ("failed" if abs(ahead) >= _FATAL_SKEW else "note"), detail
 
 
@@ -134,7 +134,7 @@ def _credential() -> tuple[State, str]:
         try:
             client.products()
         except ForbiddenError:
-            return "note", f"{kind} from {source} is accepted, but may not see the products"
+            return "note", f"{kind} from {source} is accepted, but may not list products"
     return "ok", f"{kind} from {source} is accepted"
 
 
@@ -147,10 +147,10 @@ def _storage() -> tuple[State, str]:
     try:
         found = CredentialSource().get()
     except SigningError as error:
-        said = str(error).splitlines()[0].removesuffix(" Searched:")
-        return "note", f"{where}; {said} (pre-signed hrefs need none)"
-    ends = "" if found.expires_at is None else f", good until {found.expires_at:%H:%M:%S %Z}"
-    return "ok", f"{where}; credentials from {found.source}{ends}"
+        text = str(error).splitlines()[0].removesuffix(" Searched:")
+        return "note", f"{where}; {text} (not needed for pre-signed hrefs)"
+    expiry = "" if found.expires_at is None else f", valid until {found.expires_at:%H:%M:%S %Z}"
+    return "ok", f"{where}; credentials from {found.source}{expiry}"
 
 
 def _asset() -> tuple[State, str]:
@@ -163,15 +163,15 @@ def _asset() -> tuple[State, str]:
     auth = _auth()
     item = next(open_client(auth=auth).search(max_items=1, limit=1).items(), None)
     if item is None:
-        return "note", "the account sees no scenes, so none was read"
+        return "note", "the account has no scenes to read"
     layers = {key: layer_of(key, asset.href) for key, asset in item.assets.items()}
     data = [key for key, layer in layers.items() if layer is not None and layer.bands]
     key = next(iter([*data, *item.assets]))
     resolver = AssetResolver(auth)
     resolver.remember(item)
-    read, size = Transfer(resolver, 1).get(asset_ref(item, key), 0, _HEAD)
+    read, size = Transfer(resolver, 1).get(asset_ref(item, key), 0, _BYTES)
     where = redact_url(item.assets[key].href)
-    return "ok", f"{len(read):,} of {size:,} bytes of {where} were read"
+    return "ok", f"{len(read):,} of {size:,} bytes of {where} read"
 
 
 def _auth() -> "ConstellrAuth":
@@ -180,8 +180,8 @@ def _auth() -> "ConstellrAuth":
     return ConstellrAuth()
 
 
-def _unauthenticated() -> "requests.Response":
-    """Ask the API for something, without showing a credential."""
+def _get_unauthenticated() -> "requests.Response":
+    """Send a GET to the API without a credential."""
     import requests
 
     from constellr_stac.auth.transport import cause_of
@@ -192,13 +192,13 @@ def _unauthenticated() -> "requests.Response":
         try:
             return session.get(
                 url,
-                auth=lambda request: request,  # or .netrc would send one
-                timeout=_PATIENCE,
+                auth=lambda request: request,  # keep .netrc out
+                timeout=_TIMEOUT,
                 allow_redirects=False,
             )
         except requests.RequestException as error:
             raise APIConnectionError(
-                f"GET {url} was not answered ({cause_of(error)}). Check the network, and "
+                f"GET {url} was not answered ({cause_of(error)}). Check the network and "
                 "CONSTELLR_API_URL.",
                 request_url=url,
             ) from error
@@ -212,7 +212,7 @@ def _is_installed(package: str) -> bool:
     return True
 
 
-_EXAMINATIONS: tuple[tuple[str, Callable[[], tuple[State, str]], bool], ...] = (
+_CHECKS: tuple[tuple[str, Callable[[], tuple[State, str]], bool], ...] = (
     ("versions", _versions, False),
     ("extras", _extras, False),
     ("API", _api, True),
@@ -221,4 +221,4 @@ _EXAMINATIONS: tuple[tuple[str, Callable[[], tuple[State, str]], bool], ...] = (
     ("object store", _storage, False),
     ("asset", _asset, False),
 )
-"""What is looked at, how, and whether the rest cannot do without it."""
+"""Name, function, and whether a failure stops the remaining checks."""

@@ -1,4 +1,4 @@
-"""``constellr download``: scenes as files."""
+"""``constellr download``."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -30,42 +30,41 @@ def download(
     *,
     query: Query,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the files go.")
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where to write the files.")
     ],
     asset: Annotated[
         list[str] | None,
-        typer.Option("--asset", "-a", metavar="KEY", help="Only this one; may be said repeatedly."),
+        typer.Option("--asset", "-a", metavar="KEY", help="Download only this asset; repeatable."),
     ] = None,
     layout: Annotated[
         Literal["provider", "collection", "flat"],
-        typer.Option(metavar="provider|collection|flat", help="How the folder is laid out."),
+        typer.Option(metavar="provider|collection|flat", help="Folder layout."),
     ] = "provider",
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Bring files again that are there.")
+        bool, typer.Option("--overwrite", help="Download existing files again.")
     ] = False,
     structure: Annotated[
-        bool, typer.Option("--structure", help="Decode every block of each GeoTIFF, too.")
+        bool, typer.Option("--structure", help="Also decode every block of each GeoTIFF.")
     ] = False,
     no_verify: Annotated[
-        bool, typer.Option("--no-verify", help="Do not compare files with what is said of them.")
+        bool, typer.Option("--no-verify", help="Skip size and checksum verification.")
     ] = False,
-    workers: Annotated[int, typer.Option(min=1, help="How many files come at once.")] = 16,
+    workers: Annotated[int, typer.Option(min=1, help="Number of concurrent downloads.")] = 16,
 ) -> None:
-    """Download the files of scenes; the same again goes on.
+    """Download the files of scenes; re-run to resume.
 
-    The folder is a STAC catalogue that opens without a network. Files have their names only when
-    they are whole; what came of the others is kept for the next time.
+    The folder becomes a STAC catalog that opens offline. A file gets its name once it is complete;
+    partial files are kept for the next run.
     """
-    from constellr_stac.downloads import download as bring
+    from constellr_stac.downloads import download as download_items
     from constellr_stac.errors import IncompleteDownloadError
 
     if structure and no_verify:
-        msg = "--structure looks closer and --no-verify not at all: leave out one."
-        raise typer.BadParameter(msg)
-    with terminal.working("Looking for scenes …"):
+        raise typer.BadParameter("--structure and --no-verify exclude each other.")
+    with terminal.working("Searching …"):
         found = scenes(items, query)
     try:
-        downloaded = bring(
+        downloaded = download_items(
             found,
             output,
             assets=asset,
@@ -73,10 +72,10 @@ def download(
             overwrite=overwrite,
             verify="structure" if structure else not no_verify,
             max_workers=workers,
-            progress=not terminal.verbose,  # bars and a log would be one mess
+            progress=not terminal.verbose,  # bars and log lines would interleave
         )
     except IncompleteDownloadError as error:
-        raise _incomplete(error, everything=terminal.verbose > 0) from error
+        raise _incomplete(error, list_all=terminal.verbose > 0) from error
     if terminal.as_json:
         terminal.json(
             {
@@ -89,22 +88,22 @@ def download(
             }
         )
         return
-    there = f", {len(downloaded.skipped)} were there already" if downloaded.skipped else ""
+    skipped = f", {len(downloaded.skipped)} already there" if downloaded.skipped else ""
     terminal.line(
-        f"{downloaded.folder}: {len(downloaded.written)} files came ({downloaded.bytes / 1e6:.1f} "
-        f"MB in {downloaded.seconds:.1f} s){there}."
+        f"{downloaded.folder}: {len(downloaded.written)} files downloaded "
+        f"({downloaded.bytes / 1e6:.1f} MB in {downloaded.seconds:.1f} s){skipped}."
     )
 
 
-def _incomplete(error: "IncompleteDownloadError", *, everything: bool) -> Failure:
-    """Say in a few words, or of each file, what is missing."""
-    there = len(error.downloaded.written) + len(error.downloaded.skipped)
+def _incomplete(error: "IncompleteDownloadError", *, list_all: bool) -> Failure:
+    """Return the failure: a summary, or with ``list_all`` one note per file."""
+    complete = len(error.downloaded.written) + len(error.downloaded.skipped)
     missing = len(error.failures)
-    what = f"{missing} of {missing + there} files could not be downloaded"
-    if everything:
+    what = f"{missing} of {missing + complete} files could not be downloaded"
+    if list_all:
         failure = Failure(f"{what}:")
         for path, reason in error.failures.items():
             failure.add_note(f"{path}: {reason}")
         return failure
     first = next(iter(error.failures.values()))
-    return Failure(f"{what}. {first}" + (" (-v names them all.)" if missing > 1 else ""))
+    return Failure(f"{what}. {first}" + (" (-v lists all.)" if missing > 1 else ""))

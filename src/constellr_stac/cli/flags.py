@@ -1,4 +1,4 @@
-"""The options that every command takes. Annotations are looked at while the program runs."""
+"""Options of every command. Annotations are read at run time."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,21 +11,25 @@ __all__ = ["Flags"]
 
 @dataclass
 class Flags:
-    """The options that every command takes, before or after its name."""
+    """Options of every command, before or after its name."""
 
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")] = False
+    as_json: Annotated[bool, typer.Option("--json", help="Print only JSON.")] = False
     verbose: Annotated[
         int,
         typer.Option(
-            "--verbose", "-v", count=True, help="Say more; twice: everything.", show_default=False
+            "--verbose",
+            "-v",
+            count=True,
+            help="Log requests; twice: everything.",
+            show_default=False,
         ),
     ] = 0
     traceback: Annotated[
-        bool, typer.Option("--traceback", help="Show where in the code an error arose.")
+        bool, typer.Option("--traceback", help="Show the traceback of an error.")
     ] = False
 
     def add(self, values: Mapping[str, Any]) -> None:
-        """Take what was given at one more place of the command line."""
+        """Merge the values given at one more place of the command line."""
         self.as_json |= values["as_json"]
         self.verbose += values["verbose"]
         self.traceback |= values["traceback"]

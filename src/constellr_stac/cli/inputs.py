@@ -1,7 +1,4 @@
-"""What is given on the command line, in a file or on standard input, as values.
-
-Whatever cannot be read is wrong usage, and is said before anything is done.
-"""
+"""Values from the command line, a file or standard input. Invalid input is wrong usage."""
 
 import json
 import math
@@ -16,7 +13,7 @@ import typer
 __all__ = ["STDIN", "bbox", "duration", "from_json", "from_yaml", "read_text", "readable"]
 
 STDIN = "-"
-"""What stands for standard input."""
+"""Argument for standard input."""
 
 _UNITS = {"": 1, "ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
 _DURATION = re.compile(r"(?P<count>\d+(?:\.\d*)?)\s*(?P<unit>[a-z]*)")
@@ -24,31 +21,29 @@ _EDGES = 4
 
 
 def duration(text: str) -> timedelta:
-    """Read a time span: ``30`` and ``30s`` are seconds, ``500ms``, ``10m``, ``24h``, ``7d``.
+    """Parse a duration: ``30`` and ``30s`` are seconds; also ``500ms``, ``10m``, ``24h``, ``7d``.
 
     Raises:
-        typer.BadParameter: It is none.
+        typer.BadParameter: Not a duration.
 
     Example:
         >>> duration("1.5h")
         datetime.timedelta(seconds=5400)
     """
-    found = _DURATION.fullmatch(text.strip().lower())
-    if found is None or found["unit"] not in _UNITS:
-        msg = f"{text!r} is no time span; one is 30s, 500ms, 10m, 24h or 7d."
-        raise typer.BadParameter(msg)
+    match = _DURATION.fullmatch(text.strip().lower())
+    if match is None or match["unit"] not in _UNITS:
+        raise typer.BadParameter(f"{text!r} is not a duration, such as 30s, 500ms, 10m, 24h or 7d.")
     try:
-        return timedelta(seconds=float(found["count"]) * _UNITS[found["unit"]])
+        return timedelta(seconds=float(match["count"]) * _UNITS[match["unit"]])
     except OverflowError:
-        msg = f"{text!r} is too long."
-        raise typer.BadParameter(msg) from None
+        raise typer.BadParameter(f"{text!r} is too long.") from None
 
 
 def bbox(text: str) -> tuple[float, ...]:
-    """Read a box: west, south, east, north in degrees, with commas between them.
+    """Parse ``west,south,east,north`` in degrees.
 
     Raises:
-        typer.BadParameter: It is none.
+        typer.BadParameter: Not a bounding box.
 
     Example:
         >>> bbox("-118.3, 33.7, -118.1, 33.9")
@@ -59,75 +54,61 @@ def bbox(text: str) -> tuple[float, ...]:
     except ValueError:
         edges = ()
     if len(edges) != _EDGES or not all(map(math.isfinite, edges)):
-        msg = f"{text!r} is no box; one is west,south,east,north: -118.3,33.7,-118.1,33.9."
-        raise typer.BadParameter(msg)
+        raise typer.BadParameter(
+            f"{text!r} is not west,south,east,north, such as -118.3,33.7,-118.1,33.9."
+        )
     _, south, _, north = edges
     if not -90 <= south <= north <= 90:  # noqa: PLR2004 - degrees of latitude
-        msg = f"{text!r}: south has to be below north, both between -90 and 90 degrees."
-        raise typer.BadParameter(msg)
+        raise typer.BadParameter(
+            f"{text!r}: south must be below north, both between -90 and 90 degrees."
+        )
     return edges
 
 
 def read_text(source: str) -> str:
-    """Return what is in a file, or on standard input.
-
-    Args:
-        source: A path or ``-``.
+    """Return the text of a file, or of standard input for ``-``.
 
     Raises:
         typer.BadParameter: It cannot be read.
     """
     if source == STDIN:
         if sys.stdin.isatty():
-            msg = "- reads standard input, and nothing is piped into it."
-            raise typer.BadParameter(msg)
-        return sys.stdin.read().removeprefix("\ufeff")  # with which Windows marks its texts
+            raise typer.BadParameter("- reads standard input, but nothing is piped into it.")
+        return sys.stdin.read().removeprefix("\ufeff")  # the BOM of Windows tools
     try:
         return readable(source).read_text("utf-8-sig")
     except UnicodeDecodeError as error:
-        msg = f"{source} is not text."
-        raise typer.BadParameter(msg) from error
+        raise typer.BadParameter(f"{source} is not text.") from error
 
 
 def readable(source: str) -> Path:
-    """Return the path of a file that can be read.
-
-    Raises:
-        typer.BadParameter: It cannot.
-    """
+    """Return the path of a readable file, else raise :class:`typer.BadParameter`."""
     path = Path(source)
     try:
         path.open("rb").close()
     except OSError as error:
-        msg = f"{source}: {error.strerror or error}."
-        raise typer.BadParameter(msg) from error
+        raise typer.BadParameter(f"{source}: {error.strerror or error}.") from error
     return path
 
 
 def from_json(source: str) -> Any:
-    """Return the JSON in a file, or on standard input.
-
-    Args:
-        source: A path or ``-``.
+    """Return the JSON in a file, or on standard input for ``-``.
 
     Raises:
-        typer.BadParameter: It cannot be read, or is none.
+        typer.BadParameter: It cannot be read or parsed.
     """
     text = read_text(source)
     try:
         return json.loads(text)
     except ValueError as error:
-        raise typer.BadParameter(f"{_named(source)} is not JSON: {error}.") from error
+        raise typer.BadParameter(f"{_name(source)} is not JSON: {error}.") from error
 
 
 def from_yaml(source: str) -> Any:
-    """Return the YAML or JSON in a file, or on standard input.
-
-    Args:
-        source: A path or ``-``.
+    """Return the YAML or JSON in a file, or on standard input for ``-``.
 
     Raises:
-        typer.BadParameter: It cannot be read, or is neither.
+        typer.BadParameter: It cannot be read or parsed.
     """
     import yaml
 
@@ -136,10 +117,8 @@ def from_yaml(source: str) -> Any:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         problem = " ".join(str(error).split())
-        raise typer.BadParameter(
-            f"{_named(source)} is neither YAML nor JSON: {problem}."
-        ) from error
+        raise typer.BadParameter(f"{_name(source)} is neither YAML nor JSON: {problem}.") from error
 
 
-def _named(source: str) -> str:
+def _name(source: str) -> str:
     return "Standard input" if source == STDIN else source

@@ -1,6 +1,6 @@
-"""What ``-v`` adds on standard error: the requests; with ``-vv``, what the libraries say too.
+"""Logging to standard error: requests with ``-v``, libraries too with ``-vv``.
 
-Only loggers whose words are known are heard: botocore, for one, logs session tokens.
+Only known loggers are enabled: botocore, for one, logs session tokens.
 """
 
 from __future__ import annotations
@@ -15,28 +15,24 @@ from constellr_stac._text import redact
 if TYPE_CHECKING:
     from typing import TextIO
 
-__all__ = ["listen"]
+__all__ = ["configure_logging"]
 
-_HEARD = (("urllib3.connectionpool",), ("urllib3", "pystac_client", "constellr_stac"))
+_LOGGERS = (("urllib3.connectionpool",), ("urllib3", "pystac_client", "constellr_stac"))
 
 
-def listen(verbose: int) -> None:
-    """Show warnings in one line each, and the log as far as it is asked for.
-
-    Args:
-        verbose: How often ``-v`` was said.
-    """
+def configure_logging(verbose: int) -> None:
+    """Print warnings on one line each, and set up logging for ``verbose`` times ``-v``."""
     warnings.showwarning = _warn
     if not verbose:
         return
     handler = logging.StreamHandler()
-    handler.setFormatter(_WithoutSecrets("%(name)s: %(message)s"))
+    handler.setFormatter(_RedactingFormatter("%(name)s: %(message)s"))
     logging.getLogger().addHandler(handler)
-    for name in _HEARD[min(verbose, len(_HEARD)) - 1]:
+    for name in _LOGGERS[min(verbose, len(_LOGGERS)) - 1]:
         logging.getLogger(name).setLevel(logging.DEBUG)
 
 
-class _WithoutSecrets(logging.Formatter):
+class _RedactingFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         return redact(super().format(record))
 

@@ -1,4 +1,4 @@
-"""Files of orders, in YAML or JSON."""
+"""Order files, in YAML or JSON."""
 
 from __future__ import annotations
 
@@ -19,58 +19,51 @@ __all__ = ["Batch", "read_batch"]
 
 @dataclass(frozen=True)
 class Batch:
-    """What a file says."""
+    """Orders of a file, with the fields of the whole batch."""
 
     orders: list[Any]
     use_case: str | None = None
     comment: str | None = None
 
     def payload(self, client: OrdersClient, *, check: bool) -> dict[str, Any]:
-        """Return what is sent to place it."""
+        """Return the request body."""
         return client.create(
-            self.orders,
-            use_case=self.use_case,
-            comment=self.comment,
-            check=check,
-            dry_run=True,
+            self.orders, use_case=self.use_case, comment=self.comment, check=check, dry_run=True
         )
 
 
 def read_batch(file: str) -> Batch:
-    """Return the orders in a file, one or several, with or without words on all of them.
-
-    Args:
-        file: A path or ``-``.
+    """Return the orders of a file: one, a list, or ``orders`` with ``use_case`` and ``comment``.
 
     Raises:
-        typer.BadParameter: It holds none.
+        typer.BadParameter: The file holds no orders.
     """
     name = "Standard input" if file == STDIN else Path(file).name
     content = from_yaml(file)
-    words: dict[str, str] = {}
+    batch_fields: dict[str, str] = {}
     if isinstance(content, dict) and "orders" in content:
-        words = {
+        batch_fields = {
             key: str(value)
             for key, value in content.items()
             if key != "orders" and value is not None
         }
-        unknown = words.keys() - {"use_case", "comment"}
+        unknown = batch_fields.keys() - {"use_case", "comment"}
         if unknown:
             raise typer.BadParameter(
-                f"{name}: {', '.join(sorted(map(str, unknown)))}: beside orders there are use_case "
-                "and comment; everything else belongs to an order."
+                f"{name}: unknown {', '.join(sorted(map(str, unknown)))}; beside orders, only "
+                "use_case and comment are allowed. Other fields belong into an order."
             )
         content = content["orders"]
     orders = [content] if isinstance(content, dict) else content
     if not isinstance(orders, list) or not orders:
         raise typer.BadParameter(f"{name} holds no orders.")
     if not all(isinstance(order, dict) for order in orders):
-        raise typer.BadParameter(f"{name}: an order is a set of fields, such as product_name.")
-    return Batch([_with_text_tags(order) for order in orders], **words)
+        raise typer.BadParameter(f"{name}: an order is a mapping of fields, such as product_name.")
+    return Batch([_with_string_tags(order) for order in orders], **batch_fields)
 
 
-def _with_text_tags(order: dict[str, Any]) -> dict[str, Any]:
-    """Return an order whose tags are text: YAML reads the tag 2026 as a number."""
+def _with_string_tags(order: dict[str, Any]) -> dict[str, Any]:
+    """Return the order with tags as strings: YAML parses the tag 2026 as a number."""
     tags = order.get("tags")
     if not isinstance(tags, list):
         return order

@@ -1,4 +1,4 @@
-"""``constellr orders``: nothing is ordered that was not shown before."""
+"""``constellr orders``: orders are shown before they are placed."""
 
 import sys
 from collections.abc import Sequence
@@ -21,21 +21,19 @@ if TYPE_CHECKING:
 __all__ = ["commands"]
 
 commands = group(
-    "Orders: what satellites are to look at, and what became of it.",
-    "constellr orders create summer.yaml",
-    "constellr orders list",
+    "Orders of scenes.", "constellr orders create summer.yaml", "constellr orders list"
 )
 
-OrderId = Annotated[str, typer.Argument(metavar="ID", help="The order's id.")]
+OrderId = Annotated[str, typer.Argument(metavar="ID", help="Id of the order.")]
 OrdersFile = Annotated[
     str,
     typer.Argument(
         metavar="FILE",
-        help="YAML or JSON: one order, a list of them, or orders with use_case and comment. "
+        help="YAML or JSON: one order, a list, or orders with use_case and comment; "
         "- for standard input.",
     ),
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 
 _COLUMNS = ("id", "state", "product", "from", "to", "tags")
@@ -47,7 +45,7 @@ _IN_TABLE = (
     "end_date",
     "illumination_constraint",
 )
-"""What is shown of every order before it is placed; the other fields where there are any."""
+"""Fields shown as columns before an order is placed; others get a line each."""
 
 
 @command(commands, "constellr orders list", "constellr orders list --limit 5 --json", name="list")
@@ -55,13 +53,13 @@ def list_(
     terminal: Terminal,
     *,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="At most so many.", show_default="all")
+        int | None, typer.Option(min=1, help="Maximum number.", show_default="all")
     ] = None,
 ) -> None:
-    """List the orders of the organization, the newest first."""
+    """List the organization's orders, newest first."""
     from constellr_stac.orders import OrdersClient
 
-    with OrdersClient() as client, terminal.working("Asking for orders …"):
+    with OrdersClient() as client, terminal.working("Fetching orders …"):
         orders = list(client.list(limit=limit))
     _show_all(terminal, orders)
 
@@ -87,17 +85,17 @@ def create(
     *,
     yes: Yes = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would be sent, and send nothing.")
+        bool, typer.Option("--dry-run", help="Print the payload; send nothing.")
     ] = False,
     no_check: Annotated[
-        bool, typer.Option("--no-check", help="Leave it to the API to find what is wrong.")
+        bool, typer.Option("--no-check", help="Skip the check; the API still checks.")
     ] = False,
 ) -> None:
-    """Place the orders of a file, after showing them.
+    """Place the orders of a file, after showing them and asking.
 
-    All of them are placed or none. This costs money. The file holds the fields of the API:
-    area_of_interest_id, product_name, frequency, start_date, end_date, and if you like comment,
-    tags and illumination_constraint.
+    All are placed or none. This costs money. Fields of an order: area_of_interest_id,
+    product_name, frequency, start_date, end_date; optional: comment, tags,
+    illumination_constraint.
     """
     from constellr_stac.orders import OrderOutcomeUnknown, OrdersClient
 
@@ -108,12 +106,11 @@ def create(
         if dry_run:
             terminal.json(payload)
             return
-        _announce(terminal, client, payload)
+        _preview(terminal, client, payload)
         count = len(batch.orders)
         question = "Place this order?" if count == 1 else f"Place these {count} orders?"
-        if not yes and not terminal.ask(question, instead="--yes"):
-            msg = "Nothing was ordered."
-            raise Failure(msg)
+        if not yes and not terminal.ask(question, option="--yes"):
+            raise Failure("Nothing was ordered.")
         try:
             with terminal.working("Placing the orders …"):
                 placed = client.create(
@@ -126,31 +123,26 @@ def create(
     try:
         _show_all(terminal, placed)
         sys.stdout.flush()
-    except OSError:  # whoever does not see them must not order again
-        terminal.note(f"Placed all the same: {', '.join(str(order.id) for order in placed)}.")
+    except OSError:  # stdout is broken: name the orders, so that nobody orders again
+        terminal.note(f"The orders were placed: {', '.join(str(order.id) for order in placed)}.")
         raise
 
 
-@command(
-    commands,
-    "constellr orders update 123e4567-e89b-12d3-a456-426614174000 --tag field42",
-)
+@command(commands, "constellr orders update 123e4567-e89b-12d3-a456-426614174000 --tag field42")
 def update(
     terminal: Terminal,
     id_: OrderId,
     *,
     tag: Annotated[
-        list[str] | None,
-        typer.Option(help="A tag that it is to have; may be said repeatedly.", show_default=False),
+        list[str] | None, typer.Option(help="A tag; repeatable.", show_default=False)
     ] = None,
-    no_tags: Annotated[bool, typer.Option("--no-tags", help="Take all tags off.")] = False,
+    no_tags: Annotated[bool, typer.Option("--no-tags", help="Remove all tags.")] = False,
 ) -> None:
-    """Give an order other tags, in place of those it has."""
+    """Replace the tags of an order."""
     from constellr_stac.orders import OrdersClient
 
     if bool(tag) is no_tags:
-        msg = "Say either which tags it is to have (--tag), or --no-tags."
-        raise typer.BadParameter(msg)
+        raise typer.BadParameter("Pass either --tag or --no-tags.")
     with OrdersClient() as client:
         _show(terminal, client.update(id_, tags=tag or []))
 
@@ -165,30 +157,25 @@ def wait(
     id_: OrderId,
     *,
     until: Annotated[
-        list[str] | None,
-        typer.Option(metavar="STATE", help="A state to wait for; may be said repeatedly."),
+        list[str] | None, typer.Option(metavar="STATE", help="State to wait for; repeatable.")
     ] = None,
     timeout: Annotated[
-        str | None, typer.Option(metavar="TIME", help="How long at most: 30m, 12h, 7d.")
+        str | None, typer.Option(metavar="TIME", help="Maximum time: 30m, 12h, 7d.")
     ] = None,
-    interval: Annotated[str, typer.Option(metavar="TIME", help="How often to look.")] = "60s",
+    interval: Annotated[str, typer.Option(metavar="TIME", help="Time between requests.")] = "60s",
 ) -> None:
-    """Wait until an order is closed, and fail if it is rejected."""
+    """Wait until an order is closed; fail if it is rejected."""
     from constellr_stac.orders import OrdersClient
 
-    def tell(order: "Order") -> None:
-        terminal.note(f"{order.id} is {order.state}.")
-
-    states = until or ["closed", "rejected"]
-    longest = None if timeout is None else duration(timeout).total_seconds()
+    seconds = None if timeout is None else duration(timeout).total_seconds()
     pause = duration(interval).total_seconds()
     with OrdersClient() as client, terminal.working(f"Waiting for order {id_} …"):
         order = client.wait(
             id_,
-            states,
-            timeout=longest,
+            until or ["closed", "rejected"],
+            timeout=seconds,
             interval=pause,
-            on_change=tell,
+            on_change=lambda order: terminal.note(f"{order.id} is {order.state}."),
         )
     _show(terminal, order)
     if order.state == "rejected" and not until:
@@ -198,25 +185,24 @@ def wait(
 
 @command(commands, "constellr orders delete 123e4567-e89b-12d3-a456-426614174000")
 def delete(terminal: Terminal, id_: OrderId, *, yes: Yes = False) -> None:
-    """Delete an order that has not been begun, or was rejected."""
+    """Delete an order that is not in progress, or was rejected."""
     from constellr_stac.orders import OrdersClient
 
     with OrdersClient() as client:
         if not yes:
-            _announce(terminal, client, {"orders": [client.get(id_).to_dict()]})
-            if not terminal.ask("Delete this order?", instead="--yes"):
-                msg = "Nothing was deleted."
-                raise Failure(msg)
+            _preview(terminal, client, {"orders": [client.get(id_).to_dict()]})
+            if not terminal.ask("Delete this order?", option="--yes"):
+                raise Failure("Nothing was deleted.")
         client.delete(id_)
     if terminal.as_json:
         terminal.json({"deleted": id_})
     else:
-        terminal.line(f"Order {id_} is deleted.")
+        terminal.line(f"Deleted order {id_}.")
 
 
 @command(commands, "constellr orders check summer.yaml")
 def check(terminal: Terminal, file: OrdersFile) -> None:
-    """Check the orders of a file as `create` does, and order nothing."""
+    """Check the orders of a file as `create` does; order nothing."""
     from constellr_stac.orders import OrdersClient, OrderValidationError
 
     batch = read_batch(file)
@@ -234,13 +220,11 @@ def check(terminal: Terminal, file: OrdersFile) -> None:
         if found:
             raise typer.Exit(1)
     else:
-        terminal.line(
-            f"No rule is broken by {'the order' if count == 1 else f'the {count} orders'}."
-        )
+        terminal.line(f"Valid: {count} order{'s' if count != 1 else ''}.")
 
 
-def _announce(terminal: Terminal, client: "OrdersClient", payload: dict[str, Any]) -> None:
-    """Show on standard error which orders it is about."""
+def _preview(terminal: Terminal, client: "OrdersClient", payload: dict[str, Any]) -> None:
+    """Show the orders on standard error."""
     from constellr_stac.errors import APIError
     from constellr_stac.orders import Order
 
@@ -249,21 +233,21 @@ def _announce(terminal: Terminal, client: "OrdersClient", payload: dict[str, Any
     for id_ in dict.fromkeys(order.area_of_interest_id for order in orders):
         try:
             names[id_] = client.get_aoi(id_).name
-        except APIError:  # whether it can be ordered is for the API to say
+        except APIError:  # the API decides whether it can be ordered
             names[id_] = id_
     rows = [
         (
             names[order.area_of_interest_id],
             order.product_name,
             order.frequency,
-            _moment(order.start_date),
-            _moment(order.end_date),
+            _format_time(order.start_date),
+            _format_time(order.end_date),
             order.illumination_constraint or "either",
         )
         for order in orders
     ]
     columns = ("area", "product", "frequency", "from", "to", "light")
-    terminal.table(columns, rows, beside=True)
+    terminal.table(columns, rows, stderr=True)
     for number, order in enumerate(orders, 1):
         which = f"order {number}: " if len(orders) > 1 else ""
         for name, value in order.payload().items():
@@ -290,7 +274,7 @@ def _show_all(terminal: Terminal, orders: Sequence["Order"]) -> None:
         terminal.json([order.to_dict() for order in orders])
         return
     if not orders:
-        terminal.note("There are no orders.")
+        terminal.note("No orders.")
         return
     terminal.table(_COLUMNS, map(_row, orders))
 
@@ -300,12 +284,12 @@ def _row(order: "Order") -> tuple[Any, ...]:
         order.id,
         order.state,
         order.product_name,
-        _moment(order.start_date),
-        _moment(order.end_date),
+        _format_time(order.start_date),
+        _format_time(order.end_date),
         ", ".join(order.tag_names),
     )
 
 
-def _moment(when: "datetime") -> str:
-    """Return a time in UTC, or only its date if it is midnight."""
+def _format_time(when: "datetime") -> str:
+    """Format a time in UTC; only the date if it is midnight."""
     return f"{when:%Y-%m-%d %H:%M}".removesuffix(" 00:00")

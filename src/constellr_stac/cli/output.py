@@ -1,4 +1,4 @@
-"""Files and stores that appear under their name when they are whole, and not before."""
+"""Output files and stores that appear under their name once complete."""
 
 from __future__ import annotations
 
@@ -21,41 +21,36 @@ if TYPE_CHECKING:
 
 __all__ = ["refuse_existing", "replacing", "write_netcdf", "write_zarr", "writer_for"]
 
-_MARKS_OF_A_STORE = ("zarr.json", ".zgroup", ".zmetadata")
+_ZARR_FILES = ("zarr.json", ".zgroup", ".zmetadata")
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:
-    """Refuse, before anything is done, to write where something is.
+    """Refuse an output path that exists, before any work is done.
 
-    Args:
-        path: Where to write.
-
-    Keyword Args:
-        overwrite: Whether a file or a Zarr store may be replaced; a folder of anything else
-            may not.
+    With ``overwrite``, a file or a Zarr store may be replaced, but no other folder.
 
     Raises:
-        typer.BadParameter: There is something, or there is no such folder.
+        typer.BadParameter: ``path`` exists, or its parent does not.
     """
     if not path.parent.is_dir():
-        raise typer.BadParameter(f"{path.parent} is no folder.")
+        raise typer.BadParameter(f"{path.parent} is not a folder.")
     if not os.path.lexists(path):
         return
     if not overwrite:
-        raise typer.BadParameter(f"{path} exists already: choose another name, or say --overwrite.")
-    if path.is_dir() and not any((path / mark).exists() for mark in _MARKS_OF_A_STORE):
-        raise typer.BadParameter(f"{path} is a folder, and no Zarr store: it is not replaced.")
+        raise typer.BadParameter(f"{path} exists: choose another name, or pass --overwrite.")
+    if path.is_dir() and not any((path / name).exists() for name in _ZARR_FILES):
+        raise typer.BadParameter(f"{path} is a folder but not a Zarr store; it is not replaced.")
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield where to write what is to be ``path``; it takes its place if nothing goes wrong.
+    """Yield a temporary path that replaces ``path`` on success.
 
     Args:
-        path: A file or a folder, which may exist.
+        path: A file or folder, which may exist.
 
     Raises:
-        Failure: The disk does not take it.
+        Failure: The disk refuses the data.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part{path.suffix}")
     try:
@@ -68,11 +63,11 @@ def replacing(path: Path) -> Iterator[Path]:
         else:
             part.replace(path)
     except (OSError, RuntimeError) as error:
-        problem = _problem_of_a_disk(error)
+        problem = _disk_problem(error)
         if problem is None:
             raise
         raise Failure(
-            f"{str(path)!r} cannot be written: {problem}. Make room, or choose another place."
+            f"Cannot write {str(path)!r}: {problem}. Free space, or choose another path."
         ) from error
     finally:
         if part.is_dir():
@@ -81,20 +76,20 @@ def replacing(path: Path) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
-def _problem_of_a_disk(error: OSError | RuntimeError) -> str | None:
-    """Return what a disk has against a file; ``None`` if it was something else, as a connection."""
+def _disk_problem(error: OSError | RuntimeError) -> str | None:
+    """Return a disk's error message; ``None`` for other errors, such as of a connection."""
     if isinstance(error, OSError):
         return error.strerror if (error.errno or 0) > 0 else None
-    # All that the NetCDF library has to say of a disk that is full.
+    # How the NetCDF library reports a full disk.
     return str(error) if str(error).startswith("NetCDF: ") else None
 
 
 def writer_for(path: Path) -> Callable[[xr.Dataset, Path], None]:
-    """Return what writes a file of this suffix.
+    """Return the function that writes a file of this suffix.
 
     Raises:
         MissingExtraError: The extra ``files`` is not installed.
-        typer.BadParameter: Nothing does.
+        typer.BadParameter: The suffix is unknown.
     """
     suffix = path.suffix.lower()
     try:
@@ -108,16 +103,16 @@ def writer_for(path: Path) -> Callable[[xr.Dataset, Path], None]:
             return write_netcdf
     except ImportError as error:
         raise MissingExtraError(f"Writing {suffix}", "files") from error
-    raise typer.BadParameter(f"{path}: what to write is told by the suffix, .zarr or .nc.")
+    raise typer.BadParameter(f"{path}: unknown suffix; use .zarr or .nc.")
 
 
 def write_zarr(cube: xr.Dataset, path: Path) -> None:
-    """Write a cube as a Zarr store, where nothing is yet."""
-    # Format 2: what every reader knows, and strings are specified there.
+    """Write a cube to a new Zarr store."""
+    # Format 2: every reader supports it, and it specifies strings.
     cube.to_zarr(path, mode="w-", zarr_format=2, consolidated=True)
 
 
 def write_netcdf(cube: xr.Dataset, path: Path) -> None:
-    """Write a cube as NetCDF 4, compressed."""
+    """Write a cube as compressed NetCDF 4."""
     compressed = {name: {"zlib": True, "complevel": 4} for name in cube.data_vars}
     cube.to_netcdf(path, engine="netcdf4", encoding=compressed)

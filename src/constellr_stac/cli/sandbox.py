@@ -1,4 +1,4 @@
-"""``constellr sandbox``: the API and an object store on this machine, for a shell or a program."""
+"""``constellr sandbox``: the API and an object store on this machine."""
 
 import os
 import signal
@@ -22,62 +22,54 @@ __all__ = ["commands"]
 
 commands = typer.Typer()
 
-_OURS = ("CONSTELLR_", "AWS_")
+_PREFIXES = ("CONSTELLR_", "AWS_")
 
 
 @dataclass(frozen=True)
-class Knobs:
-    """What the sandbox is asked to be."""
+class SandboxOptions:
+    """Options of :class:`constellr_stac.sandbox.Sandbox`."""
 
-    token_lifetime: Annotated[
-        str, typer.Option(metavar="TIME", help="How long a token is good for.")
-    ] = "24h"  # noqa: S105 - a time
-    url_lifetime: Annotated[
-        str, typer.Option(metavar="TIME", help="How long a pre-signed URL is good for.")
-    ] = "1h"
+    token_lifetime: Annotated[str, typer.Option(metavar="TIME", help="Token lifetime.")] = "24h"  # noqa: S105 - a duration
+    url_lifetime: Annotated[str, typer.Option(metavar="TIME", help="Pre-signed URL lifetime.")] = (
+        "1h"
+    )
     session_lifetime: Annotated[
-        str | None, typer.Option(metavar="TIME", help="How long the AWS credentials live.")
+        str | None, typer.Option(metavar="TIME", help="AWS session lifetime.")
     ] = None
     presigned: Annotated[
-        bool, typer.Option("--presigned", help="Items carry pre-signed URLs, no s3:// hrefs.")
+        bool, typer.Option("--presigned", help="Pre-signed URLs instead of s3:// hrefs.")
     ] = False
     api_key: Annotated[
-        bool, typer.Option("--api-key", help="The account takes an API key, and no password.")
+        bool, typer.Option("--api-key", help="Accept an API key, not a password.")
     ] = False
-    newer: Annotated[bool, typer.Option("--newer", help="Speak the newer form of the API.")] = False
-    latency: Annotated[str, typer.Option(metavar="TIME", help="How long each request waits.")] = (
-        "0s"
-    )
+    newer: Annotated[bool, typer.Option("--newer", help="Use the newer API.")] = False
+    latency: Annotated[str, typer.Option(metavar="TIME", help="Delay of each request.")] = "0s"
     delivery: Annotated[
         str | None,
         typer.Option(
-            metavar="TIME",
-            help="Begin with no scenes; an order brings them within this time.",
+            metavar="TIME", help="Start without scenes; orders deliver them within this time."
         ),
     ] = None
     today: Annotated[
         str | None,
         typer.Option(
             metavar="DATE",
-            help="The date that the API checks orders against; `orders create` knows the real "
-            "one, so it needs --no-check.",
+            help="Date the API checks orders against; `orders create` uses the real one, so "
+            "pass --no-check.",
         ),
     ] = None
     scenes: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Serve the scenes in this folder, not our own."),
+        Path | None, typer.Option(metavar="FOLDER", help="Serve the scenes in this folder.")
     ] = None
 
     def arguments(self) -> dict[str, Any]:
-        """Return the arguments of a :class:`constellr_stac.sandbox.Sandbox`.
-
-        Raises:
-            typer.BadParameter: One of the options cannot be read.
-        """
+        """Return the arguments of :class:`constellr_stac.sandbox.Sandbox`."""
         try:
             today = None if self.today is None else date.fromisoformat(self.today)
         except ValueError as error:
-            raise typer.BadParameter(f"{self.today!r} is no date; one is 2026-06-01.") from error
+            raise typer.BadParameter(
+                f"{self.today!r} is not a date, such as 2026-06-01."
+            ) from error
         return {
             "scenes": self.scenes,
             "token_lifetime": duration(self.token_lifetime),
@@ -102,39 +94,39 @@ def sandbox(
     terminal: Terminal,
     program: Annotated[
         list[str] | None,
-        typer.Argument(metavar="-- PROGRAM", help="Run this within the sandbox."),
+        typer.Argument(metavar="-- PROGRAM", help="Program to run in the sandbox."),
     ] = None,
     *,
-    knobs: Knobs,
+    options: SandboxOptions,
 ) -> None:
     """Run the API with real scenes on this machine.
 
-    It prints the environment variables to export in another terminal, and serves until Ctrl-C.
-    With a program, it runs that with these variables set, and ends when the program does.
+    Prints the environment variables to export in another terminal and serves until Ctrl-C. With a
+    program, runs it with these variables and exits with its exit code.
     """
     from constellr_stac.sandbox import Sandbox
     from constellr_stac.sandbox.serve import serve
 
-    made = Sandbox(**knobs.arguments())
+    server = Sandbox(**options.arguments())
     if program:
-        with made:
-            code = _run(program, made)
+        with server:
+            code = _run(program, server)
         raise typer.Exit(code)
-    terminal.note("Export these in another terminal; Ctrl-C ends the sandbox.")
+    terminal.note("Export these in another terminal; Ctrl-C stops the sandbox.")
     if terminal.as_json:
-        serve(made, show=terminal.json)
+        serve(server, show=terminal.json)
     else:
-        serve(made)
+        serve(server)
 
 
 def _run(program: list[str], sandbox: "Sandbox") -> int:
-    """Run a program to which the sandbox is the world, and return its exit code."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+    """Run a program in the sandbox's environment and return its exit code."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_PREFIXES)}
     try:
-        process = subprocess.Popen(program, env={**kept, **sandbox.environment()})  # noqa: S603 - the user's own
+        process = subprocess.Popen(program, env={**kept, **sandbox.environment()})  # noqa: S603 - the user's own program
     except OSError as error:
         raise Failure(f"{program[0]}: {error.strerror or error}.") from error
-    # Ctrl-C reaches the program, too: it decides when to end.
+    # Ctrl-C reaches the program too, which decides when to exit.
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         code = process.wait()

@@ -1,4 +1,4 @@
-"""Scenes to work on: those of a search, or items from a file or a pipe."""
+"""The scenes a command works on: a search, or items from a file or a pipe."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,8 +19,7 @@ ItemsArgument = Annotated[
     str | None,
     typer.Argument(
         metavar="ITEMS",
-        help="A file of items as `constellr search --json` prints them; - for standard input. "
-        "Without it, the scenes are searched.",
+        help="File of items from `constellr search --json`; - for standard input. Default: search.",
         show_default=False,
     ),
 ]
@@ -28,62 +27,43 @@ ItemsArgument = Annotated[
 
 @dataclass(frozen=True)
 class Query:
-    """What scenes are searched by; all that is given has to hold."""
+    """Search options; all of them must match."""
 
     collection: Annotated[
         list[str] | None,
-        typer.Option(
-            "--collection", "-c", metavar="ID", help="Of this collection; may be said repeatedly."
-        ),
+        typer.Option("--collection", "-c", metavar="ID", help="Collection; repeatable."),
     ] = None
     box: Annotated[
-        str | None,
-        typer.Option(
-            "--bbox",
-            metavar="W,S,E,N",
-            help="Touching this box, in degrees.",
-        ),
+        str | None, typer.Option("--bbox", metavar="W,S,E,N", help="Bounding box in degrees.")
     ] = None
     intersects: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="Touching the geometry in this GeoJSON file."),
+        str | None, typer.Option(metavar="FILE", help="GeoJSON file with a geometry.")
     ] = None
     datetime: Annotated[
-        str | None,
-        typer.Option(metavar="TIME", help="Taken then: 2026-07, 2026-06-01/2026-08-31, 2026-06/.."),
+        str | None, typer.Option(metavar="TIME", help="2026-07, 2026-06-01/2026-08-31, 2026-06/..")
     ] = None
-    order: Annotated[str | None, typer.Option(metavar="ID", help="Delivered for this order.")] = (
-        None
-    )
+    order: Annotated[str | None, typer.Option(metavar="ID", help="Scenes of this order.")] = None
     item: Annotated[
         list[str] | None,
-        typer.Option(
-            "--id", metavar="ID", help="Of this id; may be said repeatedly.", show_default=False
-        ),
+        typer.Option("--id", metavar="ID", help="Item id; repeatable.", show_default=False),
     ] = None
     cql: Annotated[
-        str | None,
-        typer.Option("--filter", metavar="CQL2", help="A CQL2 expression, as JSON or as text."),
+        str | None, typer.Option("--filter", metavar="CQL2", help="CQL2 as JSON or text.")
     ] = None
     sort: Annotated[
-        str | None,
-        typer.Option("--sortby", metavar="FIELDS", help="In the order of: -datetime,+id."),
+        str | None, typer.Option("--sortby", metavar="FIELDS", help="Sort order: -datetime,+id.")
     ] = None
     max_items: Annotated[
-        int | None, typer.Option(metavar="COUNT", min=1, help="At most so many.")
+        int | None, typer.Option(metavar="COUNT", min=1, help="Maximum number of scenes.")
     ] = None
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is asked for in particular."""
+        """Whether no search option is given."""
         return self == Query(max_items=self.max_items, sort=self.sort)
 
     def arguments(self) -> dict[str, Any]:
-        """Return the arguments for ``pystac_client.Client.search``, but for the order.
-
-        Raises:
-            typer.BadParameter: One of them cannot be read.
-        """
+        """Return the arguments of ``pystac_client.Client.search`` except the order."""
         arguments: dict[str, Any] = {
             "collections": self.collection,
             "bbox": None if self.box is None else bbox(self.box),
@@ -98,12 +78,7 @@ class Query:
         return {name: value for name, value in arguments.items() if value is not None}
 
     def search(self) -> "pystac_client.ItemSearch":
-        """Return the search.
-
-        Raises:
-            ConstellrError: The API refused, or there is no credential.
-            typer.BadParameter: An option makes no sense.
-        """
+        """Return the search."""
         arguments = self.arguments()
         from constellr_stac.stac.client import open_client
 
@@ -114,40 +89,38 @@ class Query:
             return search_order(self.order, client=client, **arguments)
         try:
             return client.search(**arguments)
-        except Exception as error:  # pystac-client says so if it cannot read a datetime
+        except Exception as error:  # pystac-client's for an invalid datetime
             raise typer.BadParameter(str(error)) from error
 
 
 def scenes(source: str | None, query: Query) -> "list[pystac.Item]":
-    """Return the scenes that a command is to work on.
+    """Return the items to work on.
 
     Args:
-        source: A file, ``-``, or ``None`` for a search.
-        query: What to search.
+        source: A file or ``-``; ``None`` to search.
+        query: The search.
 
     Raises:
-        Failure: There are none.
+        Failure: No items.
         typer.BadParameter: Neither or both are given, or the file holds no items.
     """
     import pystac
 
     if source is None and query.is_empty:
-        msg = "Say which scenes: a file of items, - for a pipe, or what to search, such as -c."
-        raise typer.BadParameter(msg)
+        raise typer.BadParameter(
+            "Which scenes? Pass a file of items, - for a pipe, or search options such as -c."
+        )
     if source is None:
         found = list(query.search().items())
         if not found:
-            raise Failure("No scenes match. Search wider, or look with `constellr search`.")
+            raise Failure("No scenes match. Widen the search, or check it with `constellr search`.")
         return found
     if not query.is_empty:
-        msg = "Items are given, so nothing is searched: leave out the options of the search."
-        raise typer.BadParameter(msg)
+        raise typer.BadParameter("Pass either items or search options, not both.")
     try:
         items = [pystac.Item.from_dict(item) for item in items_in(from_json(source))]
     except (KeyError, ValueError, pystac.STACError) as error:
-        raise typer.BadParameter(
-            f"{source} holds something that is no STAC item: {error}."
-        ) from error
+        raise typer.BadParameter(f"{source} holds an invalid STAC item: {error}.") from error
     if not items:
         name = "Standard input" if source == STDIN else source
         raise Failure(f"{name} holds no items.")
@@ -155,11 +128,7 @@ def scenes(source: str | None, query: Query) -> "list[pystac.Item]":
 
 
 def items_in(content: Any) -> Iterator[dict[str, Any]]:
-    """Yield the items in what a STAC tool printed: one, a collection or a list of them.
-
-    Raises:
-        typer.BadParameter: There is something else in it.
-    """
+    """Yield the items of STAC JSON: an item, an ItemCollection, or a list of either."""
     match content:
         case {"type": "FeatureCollection", "features": [*features]}:
             for feature in features:
@@ -170,8 +139,7 @@ def items_in(content: Any) -> Iterator[dict[str, Any]]:
             for part in parts:
                 yield from items_in(part)
         case _:
-            msg = "These are no STAC items: `constellr search --json` prints some."
-            raise typer.BadParameter(msg)
+            raise typer.BadParameter("Not STAC items; `constellr search --json` prints some.")
 
 
 def _geometry(source: str) -> Any:
@@ -184,11 +152,11 @@ def _geometry(source: str) -> Any:
         case {"type": str(), "coordinates": [*_]} as geometry:
             return geometry
         case _:
-            raise typer.BadParameter(f"{source} holds no GeoJSON geometry, or more than one.")
+            raise typer.BadParameter(f"{source} must hold exactly one GeoJSON geometry.")
 
 
 def _filter(text: str) -> tuple[Any, str]:
-    """Return a filter, and the language it is in."""
+    """Return a filter and its language."""
     import json
 
     if not text.lstrip().startswith("{"):

@@ -1,4 +1,4 @@
-"""``constellr search`` and ``constellr sign``: scenes in, scenes out."""
+"""``constellr search`` and ``constellr sign``."""
 
 import json
 from typing import Annotated, Any
@@ -26,9 +26,9 @@ def search(
     terminal: Terminal,
     *,
     query: Query,
-    sign: Annotated[bool, typer.Option("--sign", help="Sign the hrefs of what is found.")] = False,
+    sign: Annotated[bool, typer.Option("--sign", help="Sign the hrefs.")] = False,
     matched: Annotated[
-        bool, typer.Option("--matched", help="Only tell how many there are.")
+        bool, typer.Option("--matched", help="Print only the number of scenes.")
     ] = False,
 ) -> None:
     """Search scenes."""
@@ -43,7 +43,7 @@ def search(
         if terminal.as_json:
             terminal.json({"matched": count})
         else:
-            terminal.line("The API does not tell." if count is None else str(count))
+            terminal.line("The API does not say." if count is None else str(count))
         return
     if sign:
         from constellr_stac.signing.signer import Signer
@@ -65,26 +65,23 @@ def search(
 )
 def sign(
     terminal: Terminal,
-    what: Annotated[
+    sources: Annotated[
         list[str],
         typer.Argument(
-            metavar="HREF...",
-            help="Hrefs, or a file of STAC items; - for items or hrefs on standard input.",
+            metavar="HREF...", help="Hrefs, or a file of STAC items; - for standard input."
         ),
     ],
     *,
-    expires_in: Annotated[
-        str, typer.Option(metavar="TIME", help="How long the URLs are to live.")
-    ] = "1h",
+    expires_in: Annotated[str, typer.Option(metavar="TIME", help="Lifetime of the URLs.")] = "1h",
 ) -> None:
     """Sign s3:// hrefs, so that anyone can GET them for a while.
 
-    Hrefs come out as URLs, a line for each; STAC items as the same items with signed hrefs.
+    Hrefs are printed as URLs, one per line; STAC items as the same items with signed hrefs.
     """
     from constellr_stac.signing.signer import Signer
 
     signer = Signer(expires_in=duration(expires_in))
-    content = _content(what)
+    content = _content(sources)
     if isinstance(content, list):
         urls = [signer.signed_url(href) for href in content]
         if terminal.as_json:
@@ -101,29 +98,28 @@ def sign(
     try:
         terminal.json(signer.sign(content["stac"], copy=False))
     except TypeError as error:
-        raise typer.BadParameter(f"There are no STAC items in it: {error}") from error
+        raise typer.BadParameter(f"No STAC items: {error}") from error
 
 
-def _content(what: list[str]) -> list[str] | dict[str, Any]:
-    """Return hrefs, or in a dict under ``stac`` what a STAC tool wrote."""
-    if not all(what):
-        msg = "An href is empty."
-        raise typer.BadParameter(msg)
-    only = what[0]
-    if len(what) > 1 or "://" in only:
-        return what
+def _content(sources: list[str]) -> list[str] | dict[str, Any]:
+    """Return a list of hrefs, or ``{"stac": ...}`` with STAC JSON."""
+    if not all(sources):
+        raise typer.BadParameter("An href is empty.")
+    only = sources[0]
+    if len(sources) > 1 or "://" in only:
+        return sources
     text = read_text(only)
     try:
         return {"stac": json.loads(text)}
     except ValueError:
         hrefs = [line.strip() for line in text.splitlines() if line.strip()]
         if not hrefs:
-            raise typer.BadParameter(f"{only}: there is nothing in it to sign.") from None
+            raise typer.BadParameter(f"{only} holds nothing to sign.") from None
         return hrefs
 
 
 def _show(terminal: Terminal, items: list[dict[str, Any]]) -> None:
-    """Show items as a table; columns that would be empty are left out."""
+    """Show items as a table without empty columns."""
     columns = {
         "id": [item["id"] for item in items],
         "time (UTC)": [_time(item["properties"].get("datetime")) for item in items],

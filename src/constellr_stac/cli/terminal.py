@@ -1,7 +1,7 @@
-"""Where commands print: results on standard output, everything else on standard error.
+"""Output of commands: results to standard output, everything else to standard error.
 
-People get tables, ``--json`` gets JSON. Without a terminal there is no colour, no bar and no
-question. Nothing here knows what it prints.
+People get tables, ``--json`` gets JSON. Without a terminal there are no colours, bars or
+questions.
 """
 
 from __future__ import annotations
@@ -31,12 +31,7 @@ _NUMBER = re.compile(r"-?\d+(\.\d+)?|nan")
 
 
 class Terminal:
-    """Standard input, output and error of one command.
-
-    Keyword Args:
-        as_json: Whether JSON is wanted.
-        verbose: How much is to be said beside the result.
-    """
+    """Standard input, output and error of one command."""
 
     def __init__(self, *, as_json: bool = False, verbose: int = 0) -> None:
         self.as_json = as_json
@@ -44,7 +39,7 @@ class Terminal:
 
     @functools.cached_property
     def out(self) -> Console:
-        """Standard output. In a pipe, lines are as long as they need to be."""
+        """Standard output. In a pipe, lines are not wrapped."""
         return _console(stderr=False)
 
     @functools.cached_property
@@ -53,41 +48,39 @@ class Terminal:
         return _console(stderr=True)
 
     def json(self, value: Any) -> None:
-        """Print a value as JSON; times become text, and what is no number ``null``."""
-        text = json.dumps(_plain(value), indent=2, allow_nan=False)
+        """Print a value as JSON; times become strings, NaN and infinity ``null``."""
+        text = json.dumps(_jsonable(value), indent=2, allow_nan=False)
         sys.stdout.write(f"{text}\n")
 
     def line(self, text: str) -> None:
-        """Print a line of the result as it is, however long."""
+        """Print one line of the result, unwrapped."""
         sys.stdout.write(f"{text}\n")
 
     def note(self, text: str) -> None:
-        """Say something beside the result."""
+        """Print a line to standard error."""
         self.err.print(text, soft_wrap=not self.err.is_terminal)
 
     def table(
-        self, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, beside: bool = False
+        self, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, stderr: bool = False
     ) -> None:
-        """Print rows under headings; numbers stand at the right, ``None`` is left empty.
+        """Print rows under headings; numbers align right, ``None`` is blank.
 
-        A result leaves out the last columns where the terminal has no room for them, and says
-        so: what is there is whole, and can be copied. In a pipe there is room for all.
+        In a terminal that is too narrow, the last columns are hidden and named on standard error.
 
         Args:
-            columns: The headings, the most important first.
-            rows: What stands below them.
+            columns: The headings, most important first.
+            rows: The cells.
 
         Keyword Args:
-            beside: Whether it is no result, but to be read beside it, on standard error. Then
-                all columns are there, broken if need be.
+            stderr: Print to standard error instead, with all columns, wrapped if necessary.
         """
         from rich.table import Column, Table
         from rich.text import Text
 
-        console = self.err if beside else self.out
-        cells = [[_shown(value) for value in row] for row in rows]
+        console = self.err if stderr else self.out
+        cells = [[_format(value) for value in row] for row in rows]
         widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
-        shown = len(columns) if beside else max(1, _fitting(widths, console.width))
+        shown = len(columns) if stderr else max(1, _fitting(widths, console.width))
         headings = [
             Column(heading, justify="right" if _are_numbers(column) else "left", overflow="fold")
             for heading, *column in zip(
@@ -99,11 +92,11 @@ class Terminal:
             table.add_row(*map(Text, row[:shown]))
         _print(console, table)
         if shown < len(columns):
-            left_out = ", ".join(columns[shown:])
-            self.note(f"Not shown for want of room: {left_out} (--json has all).")
+            hidden = ", ".join(columns[shown:])
+            self.note(f"Columns hidden (terminal too narrow): {hidden}. --json has all.")
 
     def facts(self, facts: Iterable[tuple[str, Any]]) -> None:
-        """Print what is known of one thing, a line for each; what is ``None`` is left out."""
+        """Print one line per name and value; ``None`` is skipped."""
         from rich.table import Table
         from rich.text import Text
 
@@ -112,30 +105,23 @@ class Terminal:
         table.add_column(overflow="fold")
         for name, value in facts:
             if value is not None:
-                table.add_row(name, Text(_shown(value)))
+                table.add_row(name, Text(_format(value)))
         _print(self.out, table)
 
-    def ask(self, question: str, *, instead: str) -> bool:
-        """Ask a question that is answered with yes or no.
-
-        Args:
-            question: Without a question mark.
-
-        Keyword Args:
-            instead: What to say on the command line where nobody can be asked.
+    def ask(self, question: str, *, option: str) -> bool:
+        """Ask a yes-or-no question.
 
         Raises:
-            typer.BadParameter: There is no terminal to ask at.
-            typer.Abort: The answer was Ctrl-C or the end of the input.
+            typer.BadParameter: Not interactive; the message names ``option``.
+            typer.Abort: Ctrl-C or end of input.
         """
         if not sys.stdin.isatty():
-            msg = f"There is no terminal to ask at: say {instead}."
-            raise typer.BadParameter(msg)
+            raise typer.BadParameter(f"Not interactive; pass {option}.")
         return typer.confirm(question, err=True)
 
     @contextmanager
     def working(self, text: str) -> Iterator[None]:
-        """Show in a terminal that something is going on, until it is done."""
+        """Show a spinner in a terminal."""
         if self.verbose or not self.err.is_terminal:
             yield
             return
@@ -153,7 +139,7 @@ def _console(*, stderr: bool) -> Console:
 
 
 def _print(console: Console, table: Table) -> None:
-    """Print a table; in a pipe, without the space that fills its last column."""
+    """Print a table; in a pipe, without trailing spaces."""
     if console.is_terminal:
         console.print(table)
         return
@@ -163,8 +149,8 @@ def _print(console: Console, table: Table) -> None:
         console.file.write(f"{line.rstrip()}\n")
 
 
-def _shown(value: Any) -> str:
-    """Return what people read."""
+def _format(value: Any) -> str:
+    """Format a value for people."""
     if value is None:
         return ""
     if isinstance(value, datetime):
@@ -172,12 +158,12 @@ def _shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _plain(value: Any) -> Any:
-    """Return what JSON can hold."""
+def _jsonable(value: Any) -> Any:
+    """Return a value that JSON can represent."""
     if isinstance(value, dict):
-        return {str(key): _plain(each) for key, each in value.items()}
+        return {str(key): _jsonable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
+        return [_jsonable(item) for item in value]
     if isinstance(value, float):
         return value if value - value == 0 else None  # neither infinite nor NaN
     if value is None or isinstance(value, (bool, int, str)):
@@ -186,12 +172,12 @@ def _plain(value: Any) -> Any:
     return str(value) if isoformat is None else isoformat().replace("+00:00", "Z")
 
 
-def _fitting(widths: Iterable[int], room: int) -> int:
-    """Return how many columns, two spaces apart, fit into a line."""
+def _fitting(widths: Iterable[int], limit: int) -> int:
+    """Return how many columns, two spaces apart, fit into ``limit`` characters."""
     ends = itertools.accumulate(widths, lambda end, width: end + 2 + width)
-    return sum(end <= room for end in ends)
+    return sum(end <= limit for end in ends)
 
 
 def _are_numbers(cells: Iterable[str]) -> bool:
-    """Say whether a column is one of numbers, some of which may be missing."""
+    """Return whether all cells are numbers or empty."""
     return all(_NUMBER.fullmatch(cell) for cell in cells if cell)

@@ -1,8 +1,8 @@
-"""Dask clusters without secrets in the graph.
+"""Share credentials with dask clusters, without secrets in the graph.
 
 :func:`share_credentials` pushes credentials to the workers (:mod:`.pusher` on the client,
-:mod:`.worker_plugin` on a worker, :mod:`.messages` in between), and :func:`check_workers` tests
-that every worker can read. Both need the extra ``cluster``.
+:mod:`.worker_plugin` on a worker, :mod:`.messages` in between); :func:`check_workers` tests that
+every worker can read. Both need the extra ``cluster``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The check of the dask client that both functions take."""
+"""Validation of the dask client."""
 
 from __future__ import annotations
 
@@ -10,28 +10,22 @@ __all__ = ["checked_client"]
 
 
 def checked_client(client: Any, function: str) -> Any:
-    """Return ``client`` if it is a client that this thread can wait for.
+    """Return ``client`` if it is a synchronous dask client.
 
     Typed ``Any``, since distributed annotates only some of its methods.
 
-    Args:
-        client: What the user gave.
-        function: Which function of this package it was given to, for the message.
-
     Raises:
-        TypeError: It is no client, or this is its event loop.
+        TypeError: It is not a client, or it is asynchronous.
     """
     try:
         from distributed import Client
     except ImportError as error:
         raise MissingExtraError(function, "cluster") from error
     if not isinstance(client, Client):
-        msg = f"Give a distributed.Client, not a {type(client).__name__}."
-        raise TypeError(msg)
+        raise TypeError(f"{function} takes a distributed.Client, not a {type(client).__name__}.")
     if client.asynchronous:
-        msg = (
-            f"{function} waits for the cluster, and so would stop the event loop that it is "
-            f"called from: use `await asyncio.to_thread({function}, ...)`."
+        raise TypeError(
+            f"{function} would block the event loop it is called from: use "
+            f"`await asyncio.to_thread({function}, ...)`."
         )
-        raise TypeError(msg)
     return client

@@ -1,4 +1,4 @@
-"""``check_workers``: proof, before an hour of computing, that every worker can read."""
+"""``check_workers``: verify that every worker can authenticate and read."""
 
 from __future__ import annotations
 
@@ -37,40 +37,40 @@ if TYPE_CHECKING:
 
 __all__ = ["WorkerRow", "WorkerTable", "check_workers"]
 
-_FIRST = 1024  # bytes
-_NOT_THERE = re.compile("(ModuleNotFound|Import|Attribute)Error|No module named")
+_HEAD_BYTES = 1024
+_MISSING = re.compile("(ModuleNotFound|Import|Attribute)Error|No module named")
 _VERSIONS = ("constellr_stac", "gdal")
 
 
 @dataclass(frozen=True)
 class WorkerRow:
-    """What was found on one worker."""
+    """The result on one worker."""
 
     worker: str
-    """Its address."""
+    """Address of the worker."""
     constellr_stac: str | None = None
-    """The version of this package; ``None`` where nothing could be run."""
+    """Version of this package; ``None`` if nothing could run."""
     gdal: str | None = None
-    """The version of GDAL that rasterio brings; ``None`` if there is none."""
+    """Version of rasterio's GDAL; ``None`` without rasterio."""
     credential: str = ""
-    """Where the worker found its credential for the API."""
+    """Source of the worker's API credential."""
     read: int = 0
     """Bytes read of the asset."""
     seconds: float = 0.0
-    """How long it took to authenticate and read."""
+    """Time to authenticate and read."""
     problem: str = ""
-    """Why the worker cannot; empty if it can."""
+    """Why the worker failed; empty on success."""
 
 
 class WorkerTable(tuple[WorkerRow, ...]):
-    """One row for each worker; shows itself as a table."""
+    """One row per worker; its repr is a table."""
 
     __slots__ = ()
 
     def cells(self) -> list[list[str]]:
-        """Return the table as text: a row of headings, then one for each worker."""
+        """Return the table as text: a row of headings, then one row per worker."""
         names = [field.name for field in fields(WorkerRow)]
-        return [names, *([_shown(getattr(row, name)) for name in names] for row in self)]
+        return [names, *([_format(getattr(row, name)) for name in names] for row in self)]
 
     def __repr__(self) -> str:
         cells = self.cells()
@@ -95,27 +95,27 @@ def check_workers(
 ) -> WorkerTable:
     """Let each worker authenticate and read the first kilobyte of one asset.
 
-    The workers find credentials as their tasks will: lent to them by
+    The workers use the credentials that their tasks will use: those pushed by
     :func:`share_credentials`, or their own.
 
     Args:
         client: A :class:`distributed.Client`. In asynchronous code:
             ``await asyncio.to_thread(check_workers, client, items)``.
-        items: What will be loaded; an asset of the first one is read. By default none is.
+        items: Items to be loaded; one asset of the first is read. By default none is.
 
     Keyword Args:
-        auth: A :class:`ConstellrAuth`, or a credential; it says which API, and stays here.
-            ``False``: do not ask the API.
+        auth: A :class:`ConstellrAuth` or a credential; it selects the API and is not sent.
+            ``False``: do not contact the API.
         signer: As for :func:`load`.
 
     Returns:
-        A row for each worker: versions, the source of its credential, bytes read, seconds.
+        One row per worker: versions, source of its credential, bytes read, seconds.
 
     Raises:
-        TypeError: ``client`` is not a client that can wait.
-        ValueError: There are items without an asset to read.
-        WorkerError: There are no workers, or some cannot; the message names them and says why,
-            and its ``table`` has a row for each.
+        TypeError: ``client`` is not a synchronous client.
+        ValueError: None of the items has an asset to read.
+        WorkerError: There are no workers, or some failed; the message names them and the reasons,
+            and its ``table`` has one row per worker.
 
     Example:
         >>> constellr_stac.check_workers(client, items)  # doctest: +SKIP
@@ -124,54 +124,53 @@ def check_workers(
     """
     waiting = checked_client(client, "check_workers")
     resolver = AssetResolver(as_auth(auth or None), signer)
-    wanted = None if items is None else _asset(sorted_items(items))
-    found = waiting.run(probe, resolver, wanted, authenticate=auth is not False, on_error="return")
+    reference = None if items is None else _asset(sorted_items(items))
+    found = waiting.run(
+        probe, resolver, reference, authenticate=auth is not False, on_error="return"
+    )
     table = WorkerTable(_row(worker, found[worker]) for worker in sorted(found))
     if not table:
-        raise WorkerError("The cluster has no workers yet: call client.wait_for_workers(1) before.")
+        raise WorkerError("The cluster has no workers yet; call client.wait_for_workers(1) first.")
     _raise_for_problems(table)
-    _warn_of_versions(table)
+    _warn_about_versions(table)
     return table
 
 
 async def probe(
-    resolver: AssetResolver, wanted: str | None, *, authenticate: bool
+    resolver: AssetResolver, reference: str | None, *, authenticate: bool
 ) -> dict[str, Any]:
-    """Try on a worker what its tasks will do; waits beside its event loop.
+    """Run the check on a worker, beside its event loop.
 
-    Returns plain values, since another version of this package may be on the other side.
+    Returns plain values, since the client may have another version of this package.
     """
-    return await asyncio.to_thread(_tried, resolver, wanted, authenticate=authenticate)
+    return await asyncio.to_thread(_probe, resolver, reference, authenticate=authenticate)
 
 
-def _tried(resolver: AssetResolver, wanted: str | None, *, authenticate: bool) -> dict[str, Any]:
+def _probe(resolver: AssetResolver, reference: str | None, *, authenticate: bool) -> dict[str, Any]:
     row: dict[str, Any] = _versions()
-    began = time.monotonic()
+    start = time.monotonic()
     try:
         if authenticate:
             row["credential"] = resolver.auth.credential.source
-            _ask(resolver.auth)
-        if wanted is not None:
-            file = shared_fetcher(resolver).header(AssetRef.parse(wanted), _FIRST)
+            _authenticate(resolver.auth)
+        if reference is not None:
+            file = shared_fetcher(resolver).header(AssetRef.parse(reference), _HEAD_BYTES)
             row["read"] = len(file.head)
     except ConstellrError as error:
         row["problem"] = redact(f"{type(error).__name__}: {error}")
-    row["seconds"] = time.monotonic() - began
+    row["seconds"] = time.monotonic() - start
     return row
 
 
-def _ask(auth: ConstellrAuth) -> None:
-    """Ask the API for its landing page, which takes a valid credential."""
+def _authenticate(auth: ConstellrAuth) -> None:
+    """Fetch the API's landing page, which requires a valid credential."""
     url = f"{auth.base_url}/stac"
     with api_session(auth) as session, connection_errors("GET", url):
         checked(session.get(url))
 
 
 def _versions() -> dict[str, str | None]:
-    return {
-        "constellr_stac": _version("constellr-stac"),
-        "gdal": _gdal(),
-    }
+    return {"constellr_stac": _version("constellr-stac"), "gdal": _gdal()}
 
 
 def _version(package: str) -> str | None:
@@ -190,19 +189,19 @@ def _gdal() -> str | None:
 
 
 def _asset(items: list[pystac.Item]) -> str:
-    """Return the reference of the first asset that holds data."""
+    """Return the reference of the first asset with bands."""
     for item in items:
         for key in item.assets:
             if asset_bands(item, key):
                 return str(asset_ref(item, key))
-    raise ValueError("None of these items has an asset with data: there is nothing to try.")
+    raise ValueError("None of these items has an asset with bands to read.")
 
 
 def _row(worker: str, found: Mapping[str, Any] | Exception) -> WorkerRow:
-    if isinstance(found, Exception) and _NOT_THERE.search(repr(found)):
+    if isinstance(found, Exception) and _MISSING.search(repr(found)):
         problem = (
-            f"constellr_stac is not installed there as it is here ({found}). Install it on the "
-            f"workers: pip install constellr-stac=={_version('constellr-stac')}"
+            f"constellr_stac is not installed there, or in another version ({found}). Install it "
+            f"on the workers: pip install constellr-stac=={_version('constellr-stac')}"
         )
         return WorkerRow(worker, problem=problem)
     if isinstance(found, Exception):
@@ -211,36 +210,38 @@ def _row(worker: str, found: Mapping[str, Any] | Exception) -> WorkerRow:
 
 
 def _raise_for_problems(table: WorkerTable) -> None:
-    whose: dict[str, list[str]] = {}
+    workers_by_problem: dict[str, list[str]] = {}
     for row in table:
         if row.problem:
-            whose.setdefault(row.problem, []).append(row.worker)
-    if not whose:
+            workers_by_problem.setdefault(row.problem, []).append(row.worker)
+    if not workers_by_problem:
         return
-    count = sum(map(len, whose.values()))
-    reasons = "\n".join(f"{', '.join(workers)}: {why}" for why, workers in whose.items())
+    count = sum(map(len, workers_by_problem.values()))
+    reasons = "\n".join(
+        f"{', '.join(workers)}: {why}" for why, workers in workers_by_problem.items()
+    )
     error = WorkerError(f"{count} of {len(table)} workers cannot read.\n{reasons}")
     error.table = table
     raise error
 
 
-def _warn_of_versions(table: WorkerTable) -> None:
-    here = _versions()
-    other = [
-        f"{row.worker} has {name} {getattr(row, name)} (here {here[name]})"
+def _warn_about_versions(table: WorkerTable) -> None:
+    local = _versions()
+    differing = [
+        f"{row.worker} has {name} {getattr(row, name)} (client: {local[name]})"
         for row in table
         for name in _VERSIONS
-        if getattr(row, name) != here[name]
+        if getattr(row, name) != local[name]
     ]
-    if other:
+    if differing:
         warnings.warn(
-            f"Versions differ, and so may results: {'; '.join(other)}.",
+            f"Versions differ, so results may differ: {'; '.join(differing)}.",
             WorkerVersionWarning,
             stacklevel=3,
         )
 
 
-def _shown(value: object) -> str:
+def _format(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.2f}"
     return "-" if value is None else str(value).partition("\n")[0]

@@ -1,7 +1,7 @@
-"""Credentials on their way from client to workers: bytes that are masked wherever they are printed.
+"""Serialization of credentials between client and workers, as bytes that mask themselves.
 
-This is the only place that serializes a secret. The scheduler stores a message as data that it
-neither unpacks nor prints; it is never part of a graph, a plugin or an event.
+This is the only module that serializes a secret. The scheduler stores a message as opaque data;
+it is never part of a graph, a plugin or an event.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["API", "S3", "MaskedBytes", "PushMessage", "Pushable", "decoded", "encoded"]
 
 API, S3 = "api", "s3"
-"""The purposes of credentials."""
+"""Purposes of credentials."""
 
 Pushable: TypeAlias = Credential | StorageCredentials
 
@@ -41,19 +41,19 @@ class MaskedBytes(bytes):
 
 @dataclass(frozen=True)
 class PushMessage:
-    """One credential, and what a worker has to know about it."""
+    """One credential with its bookkeeping."""
 
     value: Pushable
     number: int
-    """Counts up with each new value, from 1."""
+    """Version of the value, from 1."""
     last: int = 0
-    """The number of a refused value that could not be replaced."""
+    """Version of a refused value that could not be replaced."""
     trouble: str = field(default="", compare=False)
-    """Why it could not be replaced, for the worker's error message."""
+    """Why it could not be replaced; shown in the worker's error message."""
 
 
 def encoded(messages: Mapping[str, PushMessage]) -> MaskedBytes:
-    """Return messages as bytes, by purpose."""
+    """Serialize messages by purpose."""
     written = {
         purpose: {
             "number": message.number,
@@ -67,7 +67,7 @@ def encoded(messages: Mapping[str, PushMessage]) -> MaskedBytes:
 
 
 def decoded(content: bytes) -> dict[str, PushMessage]:
-    """Return the messages in what :func:`encoded` wrote; their values name the client as source."""
+    """Deserialize messages; their values name the client as their source."""
     return {
         purpose: PushMessage(
             _from_json(part["value"], part["trouble"]),
@@ -94,18 +94,17 @@ def _to_json(value: Pushable) -> dict[str, Any]:
             return {"api_key": Secret(value.key).reveal()}
         case Password():
             return {"username": value.username, "password": Secret(value.password).reveal()}
-    msg = f"{type(value).__name__} is not a credential that can be shared."
-    raise TypeError(msg)
+    raise TypeError(f"{type(value).__name__} is not a credential that can be shared.")
 
 
 def _from_json(written: dict[str, Any], trouble: str) -> Pushable:
     source = f"{_SOURCE}; the client has no other: {trouble}" if trouble else _SOURCE
     match written:
         case {"access_key_id": key, "secret_access_key": secret, "token": token}:
-            ends = _time(written["expires_at"])
-            return StorageCredentials(key, secret, token, ends, source=source)
-        case {"bearer": bearer, "expires_at": ends}:
-            return Token(bearer, _time(ends), source=source)
+            expires_at = _time(written["expires_at"])
+            return StorageCredentials(key, secret, token, expires_at, source=source)
+        case {"bearer": bearer, "expires_at": expires_at}:
+            return Token(bearer, _time(expires_at), source=source)
         case {"api_key": key}:
             return ApiKey(key, source=source)
         case _:

@@ -1,7 +1,7 @@
-"""The client's side: a thread that pushes credentials and replaces them before they expire.
+"""Client side: a thread that pushes credentials and replaces them before they expire.
 
-The scheduler stores the newest message for the workers without unpacking it; each change is
-announced to them. Workers report refused values. Every call here has a time limit.
+The scheduler stores the newest message for the workers; each change is announced to them.
+Workers report refused values. Every call here has a time limit.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ _log = logging.getLogger(__name__)
 
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.1, 30.0
 _CALL_SECONDS = 15.0
-_NONE_HOLDS = 30.0  # half as long as workers believe it
-_PASSING = (APIConnectionError, RateLimitError, ServerError)
-_UNREACHABLE = (OSError, TimeoutError, RuntimeError)  # the last: the client's loop has ended
+_NONE_HOLDS = 30.0  # half of what workers cache it for
+_TRANSIENT = (APIConnectionError, RateLimitError, ServerError)
+_UNREACHABLE = (OSError, TimeoutError, RuntimeError)  # RuntimeError: the client's loop is closed
 
 
 class CredentialFeed:
-    """One credential of this process, as it is pushed.
+    """One credential of this process, as pushed to the workers.
 
     Args:
-        look: Returns the current credential, renewed if that is due.
+        look: Returns the current credential, renewed if due.
         discard: Drops a refused one, if there may be another.
 
     Keyword Args:
-        none_holds: Seconds without a new look-up after none was found, since all workers report
-            the same refusal.
+        none_holds: Seconds without another attempt after a failed renewal, since all workers
+            report the same refusal.
 
     Raises:
-        ConstellrError: There is none.
+        ConstellrError: There is no credential.
     """
 
     def __init__(
@@ -66,59 +66,61 @@ class CredentialFeed:
         self._none_holds = none_holds
         self.message = PushMessage(look(), 1)
         self.failures = 0
-        self._passing = False
+        self._transient = False
         self._none_until = 0.0
 
     def renewed(self) -> bool:
-        """Look the credential up again; return whether it changed."""
+        """Fetch the credential again; return whether it changed."""
         try:
             value = self._look()
         except (ConstellrError, ValueError) as error:
             self.failures += 1
-            self._passing = isinstance(error, _PASSING)
+            self._transient = isinstance(error, _TRANSIENT)
             trouble = str(error).partition("\n")[0]
             self.message = replace(self.message, trouble=trouble)
             return False
-        self.failures, self._passing = 0, False
+        self.failures, self._transient = 0, False
         if value == self.message.value:
             self.message = replace(self.message, trouble="")
             return False
         self.message = PushMessage(value, self.message.number + 1)
-        self._none_until = 0.0  # that was said of another one
+        self._none_until = 0.0  # applied to the previous value
         return True
 
     def refused(self, number: int) -> None:
-        """Look up another credential if the refused one is the current; note if there is none.
+        """Replace the value if the refused one is current; record if there is no other.
 
-        While the API cannot be reached nothing is noted: workers wait, and this side tries again.
+        Nothing is recorded while the API is unreachable: workers wait, and the client retries.
         """
         if number == self.message.number and time.monotonic() >= self._none_until:
             if self._discard is not None:
                 self._discard(self.message.value)
-            if not self.renewed() and not self._passing:
+            if not self.renewed() and not self._transient:
                 self.message = replace(self.message, last=number)
                 self._none_until = time.monotonic() + self._none_holds
 
     @property
     def pause(self) -> float:
-        """Seconds until the next look-up: a twentieth of the remaining life."""
-        ends = getattr(self.message.value, "expires_at", None)
-        left: float = _LONGEST_PAUSE if ends is None else (ends - utc_now()).total_seconds() / 20
-        patience = (1 << min(self.failures, 5)) - 1
-        return min(max(left, _SHORTEST_PAUSE, patience), _LONGEST_PAUSE)
+        """Seconds until the next renewal check: a twentieth of the remaining lifetime."""
+        expires_at = getattr(self.message.value, "expires_at", None)
+        left: float = (
+            _LONGEST_PAUSE if expires_at is None else (expires_at - utc_now()).total_seconds() / 20
+        )
+        backoff = (1 << min(self.failures, 5)) - 1
+        return min(max(left, _SHORTEST_PAUSE, backoff), _LONGEST_PAUSE)
 
 
 class CredentialPusher:
-    """Keeps the workers' credentials fresh, in a thread, as long as the client lives.
+    """Keep the workers' credentials fresh, in a thread, while the client lives.
 
     Args:
-        client: The cluster's.
-        name: The name of the workers' plugin.
-        feeds: The credentials, by purpose.
+        client: The dask client.
+        name: Name of the worker plugin.
+        feeds: Credentials by purpose.
     """
 
     def __init__(self, client: Client, name: str, feeds: Mapping[str, CredentialFeed]) -> None:
-        self._client: Any = client  # whose types are known in part
+        self._client: Any = client  # only partly typed
         self._name = name
         self.feeds = feeds
         self._reports: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
@@ -126,7 +128,7 @@ class CredentialPusher:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
-        """Store the credentials at the scheduler, and keep them fresh from now on."""
+        """Store the credentials at the scheduler and start the thread."""
         self._store()
         self._announced = self._numbers
         self._client.subscribe_topic(self._name, self._reported)
@@ -138,29 +140,29 @@ class CredentialPusher:
         if self._thread.is_alive():
             self._thread.join(_CALL_SECONDS)
         else:
-            self._remove()  # the thread never began
+            self._remove()  # the thread never started
 
     def _reported(self, event: tuple[float, dict[str, Any]]) -> None:
-        """Pass a worker's report on; runs on the client's event loop."""
+        """Queue a worker's report; runs on the client's event loop."""
         self._reports.put(event[1])
 
     def _run(self) -> None:
         while True:
             reports = self._next_reports()
-            if self._ended:
+            if self._client_closed:
                 return
             if any(report is None or "removed" in report for report in reports):
                 self._remove()
                 return
             try:
                 self._handle([report for report in reports if report is not None])
-            except Exception as error:  # noqa: BLE001 - it may work in a minute
-                if self._ended:
+            except Exception as error:  # noqa: BLE001 - retried
+                if self._client_closed:
                     return
-                _log.warning("The workers were not reached (%s).", type(error).__name__)
+                _log.warning("Pushing credentials failed (%s); retrying.", type(error).__name__)
 
     @property
-    def _ended(self) -> bool:
+    def _client_closed(self) -> bool:
         return self._client.status in ("closing", "closed")
 
     @property
@@ -168,16 +170,14 @@ class CredentialPusher:
         return {purpose: feed.message.number for purpose, feed in self.feeds.items()}
 
     def _next_reports(self) -> list[dict[str, Any] | None]:
-        """Wait for reports until the next look-up is due."""
+        """Wait for reports until the next renewal check is due."""
         reports = []
         with contextlib.suppress(queue.Empty):
-            reports.append(self._reports.get(timeout=self._pause()))
+            pause = min(feed.pause for feed in self.feeds.values())
+            reports.append(self._reports.get(timeout=pause))
             while True:
                 reports.append(self._reports.get_nowait())
         return reports
-
-    def _pause(self) -> float:
-        return min(feed.pause for feed in self.feeds.values())
 
     def _handle(self, reports: Collection[dict[str, Any]]) -> None:
         for report in reports:
@@ -194,23 +194,23 @@ class CredentialPusher:
             self._announce([report["worker"] for report in reports])
 
     def _store(self) -> None:
-        """Store the credentials at the scheduler, as data that it does not unpack."""
+        """Store the credentials at the scheduler as opaque data."""
         content = encoded({purpose: feed.message for purpose, feed in self.feeds.items()})
-        # In a dict, since a value by itself is not unpacked on the inproc transport.
-        self._keep({"encoded": Serialize(content)})
+        # In a dict: the inproc transport does not unpack a bare value.
+        self._set_metadata({"encoded": Serialize(content)})
 
     def _remove(self) -> None:
-        if self._ended:
+        if self._client_closed:
             return
         with contextlib.suppress(*_UNREACHABLE, ValueError):
             self._client.unsubscribe_topic(self._name)
-            self._keep(None)
+            self._set_metadata(None)
 
-    def _keep(self, value: dict[str, Any] | None) -> None:
+    def _set_metadata(self, value: dict[str, Any] | None) -> None:
         self._call(self._client.scheduler.set_metadata, keys=[self._name], value=value)
 
     def _announce(self, workers: list[str] | None) -> None:
-        """Tell workers, by default all, that there are new values."""
+        """Notify workers, by default all, of new values."""
         self._call(
             self._client.scheduler.broadcast,
             msg={"op": self._name},

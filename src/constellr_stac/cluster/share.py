@@ -36,18 +36,15 @@ if TYPE_CHECKING:
 
     from .pusher import CredentialFeed, CredentialPusher
 
-__all__ = [
-    "SharedCredentials",
-    "share_credentials",
-]
+__all__ = ["SharedCredentials", "share_credentials"]
 
-_GONE = ("closing", "closed")
-_SECONDS_TO_REACH, _SECONDS_TO_TELL = 3, 15
-_ENCRYPTED = {"tls", "wss", "inproc", "gateway"}  # dask-gateway's own protocol is TLS inside
+_CLOSED = ("closing", "closed")
+_CONNECT_TIMEOUT, _BROADCAST_TIMEOUT = 3, 15
+_ENCRYPTED = {"tls", "wss", "inproc", "gateway"}  # dask-gateway's protocol uses TLS
 
 
 class SharedCredentials:
-    """Credentials shared with a cluster, until :meth:`close` or the end of a ``with``."""
+    """Credentials shared with a cluster, until :meth:`close` or the end of a ``with`` block."""
 
     def __init__(
         self,
@@ -58,12 +55,12 @@ class SharedCredentials:
         pusher: CredentialPusher,
     ) -> None:
         self.name = name
-        """The name of the workers' plugin, for ``client.unregister_worker_plugin``."""
+        """Name of the worker plugin, for ``client.unregister_worker_plugin``."""
         self.api = api
-        """The API of the credential, or ``None``."""
+        """URL of the credential's API, or ``None``."""
         self.lent = lent
-        """What the workers have, as text."""
-        self._client: Any = client  # whose types are known in part
+        """Descriptions of the shared credentials."""
+        self._client: Any = client  # only partly typed
         self._scheduler: str = cast("Any", client).scheduler.address
         self._pusher = pusher
         self._closed = False
@@ -71,26 +68,26 @@ class SharedCredentials:
     def close(self) -> None:
         """Remove the credentials from workers and scheduler; may be called twice.
 
-        Workers that cannot be reached keep what they have until it expires. In asynchronous code:
+        Unreachable workers keep them until they expire. In asynchronous code:
         ``await asyncio.to_thread(shared.close)``.
 
         Raises:
-            TypeError: This is the client's event loop, which cannot wait for itself.
+            TypeError: Called on the client's event loop.
         """
         if self._closed:
             return
         checked_client(self._client, "SharedCredentials.close")
         self._closed = True
         self._pusher.stop()
-        if self._client.status not in _GONE:
+        if self._client.status not in _CLOSED:
             self._remove_from(self._client)
-        elif not self._cluster_ended:
-            with contextlib.suppress(OSError, TimeoutError), self._another_client() as client:
+        elif not self._cluster_closed:
+            with contextlib.suppress(OSError, TimeoutError), self._new_client() as client:
                 client.set_metadata([self.name], None)
                 self._remove_from(client)
 
     @property
-    def _cluster_ended(self) -> bool:
+    def _cluster_closed(self) -> bool:
         """Whether the cluster is known to be closed."""
         from distributed import Status
 
@@ -100,26 +97,26 @@ class SharedCredentials:
         try:
             client.unregister_worker_plugin(self.name)
         except (ValueError, KeyError):
-            pass  # it was removed by its name before, or a worker never had it
+            pass  # removed by name before, or a worker never had it
         except (OSError, TimeoutError):
-            # One worker cannot be reached: reach the others.
+            # One worker is unreachable: notify the others.
             message = {"op": "plugin-remove", "name": self.name}
             client.sync(
                 client.scheduler.broadcast,
                 asynchronous=False,
-                callback_timeout=_SECONDS_TO_TELL,
+                callback_timeout=_BROADCAST_TIMEOUT,
                 msg=message,
                 on_error="ignore",
             )
 
-    def _another_client(self) -> Any:
-        """Return another client, since this one was closed before :meth:`close`."""
+    def _new_client(self) -> Any:
+        """Return a new client, since this one was closed before :meth:`close`."""
         from distributed import Client
 
         return Client(
             self._scheduler,
             security=self._client.security,
-            timeout=_SECONDS_TO_REACH,
+            timeout=_CONNECT_TIMEOUT,
             set_as_default=False,
         )
 
@@ -146,38 +143,37 @@ def share_credentials(
     *,
     send_credential: bool = False,
 ) -> SharedCredentials:
-    """Share credentials with all workers of a dask cluster, also with those that join later.
+    """Share credentials with all workers of a dask cluster, including those that join later.
 
-    Workers get bearer tokens and temporary AWS session credentials, which this process replaces
-    before they expire, as long as it lives; a password never leaves it. On a worker they take
-    precedence over its own environment. No secret is in a graph, in a task, in a log, or in what
-    the scheduler shows or dumps.
+    Workers get bearer tokens and temporary AWS session credentials. While this process lives, it
+    replaces them before they expire; a password never leaves it. On a worker they take precedence
+    over its environment. No secret is in a graph, a task, a log, or the scheduler's pages or dumps.
 
     Args:
         client: A :class:`distributed.Client`. In asynchronous code:
             ``await asyncio.to_thread(share_credentials, client)``.
-        auth: Whose token it is: a :class:`ConstellrAuth`, or a credential; by default the
-            credential that :func:`default_credential` finds here. ``False`` shares none.
-        aws: AWS credentials for ``s3://`` hrefs: a :class:`Signer` that has them, or what its
-            ``credentials=`` takes. By default what ``AWS_ACCESS_KEY_ID`` or ``AWS_PROFILE``
-            name in this environment, if they are set and the credentials are temporary; a
-            machine's own role is not shared unasked. ``False`` shares none.
+        auth: A :class:`ConstellrAuth` or a credential, whose token is shared; by default the
+            credential that :func:`default_credential` finds. ``False`` shares none.
+        aws: AWS credentials for ``s3://`` hrefs: a :class:`Signer`, or anything that its
+            ``credentials=`` takes. Default: those named by ``AWS_ACCESS_KEY_ID`` or
+            ``AWS_PROFILE`` in this environment, if temporary; a machine's role is not shared by
+            default. ``False`` shares none.
 
     Keyword Args:
-        send_credential: Send the password or API key itself, and AWS keys that do not expire. The
-            workers then renew their tokens themselves, also when this process has ended. Whoever
-            may use the scheduler can read them. An API key cannot be shared otherwise.
+        send_credential: Send the password or API key itself, and long-lived AWS keys. Workers then
+            renew their own tokens, also after this process has ended. Anyone with access to the
+            scheduler can read them. Required to share an API key.
 
     Returns:
-        An object to close, or to use in a ``with``, when the workers no longer need them.
+        An object to close, or to use in a ``with`` block.
 
     Raises:
         AuthenticationError: The password was refused.
         CredentialsNotFoundError: There is no credential for the API.
-        SigningError: The AWS credentials asked for cannot be had.
-        TypeError: ``client`` is not a client that can wait.
-        ValueError: There is nothing to share, or only what needs ``send_credential=True``.
-        WorkerError: The workers do not accept them.
+        SigningError: The requested AWS credentials are unavailable.
+        TypeError: ``client`` is not a synchronous client.
+        ValueError: There is nothing to share, or it requires ``send_credential=True``.
+        WorkerError: The workers do not accept the credentials.
         MissingExtraError: dask.distributed is not installed.
 
     Example:
@@ -186,34 +182,34 @@ def share_credentials(
         ...     constellr_stac.check_workers(client, items)
         ...     cube.to_zarr("cube.zarr")
     """
-    waiting = checked_client(client, "share_credentials")
+    dask_client = checked_client(client, "share_credentials")
     from .pusher import CredentialPusher
     from .worker_plugin import CredentialPlugin
 
-    _warn_if_unencrypted([waiting.scheduler.address, *waiting.scheduler_info()["workers"]])
+    _warn_if_unencrypted([dask_client.scheduler.address, *dask_client.scheduler_info()["workers"]])
     feeds: dict[str, CredentialFeed] = {}
-    shared_names: list[str] = []
+    names: list[str] = []
     api = None
     if auth is not False:
         own = as_auth(auth or None).own()
         api = own.base_url
         feeds[API] = _api_feed(own, send_credential=send_credential)
-        shared_names.append(f"{type(feeds[API].message.value).__name__} for {api}")
+        names.append(f"{type(feeds[API].message.value).__name__} for {api}")
     s3 = _s3_feed(aws, send_credential=send_credential)
     variables = {} if api is None else {"CONSTELLR_API_URL": api}
     if s3 is not None:
         feeds[S3] = s3
-        shared_names.append("AWS credentials")
+        names.append("AWS credentials")
         store = aws.settings if isinstance(aws, Signer) else storage_settings()
         variables |= {"AWS_REGION": store.region, "AWS_ENDPOINT_URL_S3": store.endpoint or ""}
     if not feeds:
-        raise ValueError("There is nothing to share: auth=False, and no AWS credentials.")
+        raise ValueError("Nothing to share: auth=False, and no AWS credentials.")
     name = f"constellr-credentials-{uuid.uuid4().hex[:8]}"
     pusher = CredentialPusher(client, name, feeds)
-    shared = SharedCredentials(client, name, api, tuple(shared_names), pusher)
+    shared = SharedCredentials(client, name, api, tuple(names), pusher)
     try:
         pusher.start()
-        waiting.register_plugin(
+        dask_client.register_plugin(
             CredentialPlugin(name, api=api, s3=S3 in feeds, variables=variables)
         )
     except BaseException as error:
@@ -222,25 +218,24 @@ def share_credentials(
             raise
         raise WorkerError(
             f"The cluster does not accept the credentials: {type(error).__name__}: {error}. "
-            "constellr_stac.check_workers(client) says which workers lack what."
+            "constellr_stac.check_workers(client) shows which workers fail, and why."
         ) from error
     return shared
 
 
 def _warn_if_unencrypted(addresses: Iterable[str]) -> None:
-    bare = [address for address in addresses if not _is_private(address)]
-    if bare:
+    unencrypted = [address for address in addresses if not _is_private(address)]
+    if unencrypted:
         warnings.warn(
-            f"The connection to {bare[0]} is not encrypted: whoever can listen to it can "
-            "read the credentials. Give the cluster TLS "
-            "(distributed.security.Security), or keep it in a private network.",
+            f"The connection to {unencrypted[0]} is not encrypted, so the credentials can be read "
+            "on the network. Use TLS (distributed.security.Security) or a private network.",
             UnencryptedClusterWarning,
             stacklevel=3,
         )
 
 
 def _is_private(address: str) -> bool:
-    """Whether a connection to this address is encrypted or stays on this machine."""
+    """Return whether connections to this address are encrypted or local."""
     from distributed.comm.addressing import get_address_host
 
     protocol = address.partition("://")[0]
@@ -254,9 +249,9 @@ def _api_feed(own: ConstellrAuth, *, send_credential: bool) -> CredentialFeed:
         return CredentialFeed(lambda: own.credential)
     if isinstance(own.credential, ApiKey):
         raise ValueError(  # noqa: TRY004 - the type is right, the choice is not
-            f"An API key ({own.credential.source}) is the credential itself: there is no "
-            "token for it. share_credentials(client, send_credential=True) sends the key to the "
-            "workers; a user name and password stay here; auth=False shares neither."
+            f"An API key ({own.credential.source}) has no token to share. Pass "
+            "send_credential=True to send the key itself, use a user name and password, or pass "
+            "auth=False."
         )
 
     def token() -> Token:
@@ -275,20 +270,20 @@ def _s3_feed(
     named = bool(os.environ.get("AWS_ACCESS_KEY_ID") or os.environ.get("AWS_PROFILE"))
     if aws is None and not named:
         return None
-    source = _source(aws)
+    source = (aws.credentials if isinstance(aws, Signer) else CredentialSource(aws)).own()
 
-    def look() -> StorageCredentials:
+    def fetch() -> StorageCredentials:
         found = source.get()
         if found.token is None and not send_credential:
             raise _LongLivedError(
-                f"The AWS credentials ({found.source}) do not expire and stay on this "
-                "machine. Give temporary ones (of a role, or of `aws sts get-session-token`), or "
-                "choose send_credential=True; aws=False says that none are needed."
+                f"The AWS credentials ({found.source}) do not expire, so they are not shared. "
+                "Pass temporary ones (of a role, or of `aws sts get-session-token`), "
+                "send_credential=True, or aws=False if none are needed."
             )
         return found
 
     try:
-        return CredentialFeed(look, source.discard)
+        return CredentialFeed(fetch, source.discard)
     except (_LongLivedError, SigningError) as error:
         if aws is not None:
             raise
@@ -298,8 +293,3 @@ def _s3_feed(
 
 class _LongLivedError(ValueError):
     """AWS credentials that do not expire."""
-
-
-def _source(aws: Signer | Explicit | None) -> CredentialSource:
-    source = aws.credentials if isinstance(aws, Signer) else CredentialSource(aws)
-    return source.own()

@@ -1,8 +1,8 @@
-"""The worker's side: a plugin that receives credentials for the worker's process.
+"""Worker side: a plugin that receives credentials for the worker's process.
 
-It holds no secret, so that the scheduler may keep it for workers that join later. The credentials
-come from the scheduler, when the worker starts and whenever the client announces new ones. A
-refused one is reported by an event that holds its number only.
+It holds no secret, so the scheduler may keep it for workers that join later. Credentials come
+from the scheduler, at startup and whenever the client announces new ones. A refused one is
+reported by an event that holds its number only.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ _AT_WORK = (Status.running, Status.paused)
 
 
 class CredentialPlugin(WorkerPlugin):
-    """Keeps the pushed values of one worker.
+    """Holds the pushed values of one worker.
 
     Args:
-        name: The plugin's name; also that of the announcement of new values, of the topic of its
-            events, and of the entry in the scheduler's metadata.
+        name: Name of the plugin, of the announcement handler, of the event topic, and of the
+            entry in the scheduler's metadata.
 
     Keyword Args:
-        api: The API of the credential, if there is one.
-        s3: Whether there are AWS credentials.
-        variables: Where the client finds the API and the store, as environment variables.
+        api: URL of the credential's API, if any.
+        s3: Whether AWS credentials are shared.
+        variables: The client's API and store settings, as environment variables.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class CredentialPlugin(WorkerPlugin):
         self._values: dict[Hashable, PushedValue[Any]] = {}
 
     async def setup(self, worker: Worker) -> None:
-        """Receive the credentials before the worker gets its first task."""
+        """Fetch the credentials before the worker's first task."""
         self._worker = worker
         for name, setting in self._variables.items():
             self._values["variable", name] = pushed = PushedValue[str](lambda _number: None)
@@ -69,15 +69,17 @@ class CredentialPlugin(WorkerPlugin):
             self._values[PUSHED] = PushedValue(_Report(worker, self.name, S3))
         for purpose, value in self._values.items():
             STATE.add_pushed(purpose, value)
-        worker.handlers[self.name] = self.look
+        worker.handlers[self.name] = self.fetch
         try:
-            await self.look()
+            await self.fetch()
         except (OSError, TimeoutError) as error:
-            # The first task that needs a credential asks the client.
-            _log.warning("The scheduler gave no credentials (%s).", type(error).__name__)
+            # The first task that needs a credential requests it.
+            _log.warning(
+                "Fetching credentials from the scheduler failed (%s).", type(error).__name__
+            )
 
     async def teardown(self, worker: Worker) -> None:
-        """Remove the credentials from this process, and what was made with them."""
+        """Remove the credentials from this process, with their tokens and connections."""
         worker.handlers.pop(self.name, None)
         self._worker = None
         api = self._values.get(self._api_key)
@@ -87,20 +89,20 @@ class CredentialPlugin(WorkerPlugin):
         if self._api is not None and isinstance(held, Password):
             forget_token(self._api, held)
         STATE.clear("fetcher")
-        if worker.status in _AT_WORK:  # the plugin is removed, not the worker closed
+        if worker.status in _AT_WORK:  # the plugin was removed; the worker is not closing
             worker.log_event(self.name, {"removed": True})
             with contextlib.suppress(OSError, TimeoutError):
-                # The client may be gone, which would do this.
+                # The client may be gone, and cannot do it.
                 await worker.scheduler.set_metadata(keys=[self.name], value=None)
 
-    async def look(self) -> str:
-        """Take the values that the scheduler has for its workers now."""
+    async def fetch(self) -> str:
+        """Fetch the current values from the scheduler."""
         if self._worker is None:
-            return "gone"
-        kept: dict[str, Any] | None = await self._worker.scheduler.get_metadata(
+            return "removed"
+        stored: dict[str, Any] | None = await self._worker.scheduler.get_metadata(
             keys=[self.name], default=None
         )
-        for purpose, message in (decoded(bytes(kept["encoded"])) if kept else {}).items():
+        for purpose, message in (decoded(bytes(stored["encoded"])) if stored else {}).items():
             value = self._values.get(PUSHED if purpose == S3 else self._api_key)
             if value is not None:
                 value.put(message.number, message.value, last=message.last)
@@ -112,7 +114,7 @@ class CredentialPlugin(WorkerPlugin):
 
 
 class _Report:
-    """Tells the client which value was refused, by an event; callable from any thread."""
+    """Reports a refused value to the client by an event; callable from any thread."""
 
     def __init__(self, worker: Worker, topic: str, purpose: str) -> None:
         self._worker, self._topic, self._purpose = worker, topic, purpose

@@ -1,12 +1,7 @@
-"""Maps and time series that could go into a report as they are.
+"""Maps and time series, ready for a report.
 
-matplotlib (extra ``plot``) is imported when something is drawn, and only through its objects:
-no global figure, no backend, so that it works in a server, a thread and a notebook alike. What
-is drawn is computed here.
-
-:mod:`.canvas` knows matplotlib and how to say what is shown, :mod:`.figures` how a notebook shows
-it, :mod:`.key` what the colours mean; :mod:`.maps` draws scenes, :mod:`.series` values over time,
-:mod:`.overview` both together.
+matplotlib (extra ``plot``) is imported when something is drawn, without pyplot or a global
+backend, so that servers, threads and notebooks work alike. Lazy input is computed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Figures without global state, and the words on them: quantities, units, times, places."""
+"""Figures without global state, and labels: quantities, units, times, places."""
 
 from __future__ import annotations
 
@@ -30,17 +30,13 @@ __all__ = [
 ]
 
 NO_DATA = "0.82"
-"""The grey of what is masked or was never measured; no colour of a map is near it."""
+"""Grey of masked and missing pixels; far from every colour of the maps."""
 _UNITS = {"degC": "°C", "1": "", "percent": "%"}
 _METRES_IN_KM = 1000.0
 
 
 def new_figure(*, width: float, height: float) -> Figure:
-    """Make a figure that belongs to nobody but the caller.
-
-    Keyword Args:
-        width: In inches.
-        height: In inches.
+    """Return a new figure, in inches, that pyplot does not track.
 
     Raises:
         MissingExtraError: The extra ``plot`` is not installed.
@@ -48,63 +44,42 @@ def new_figure(*, width: float, height: float) -> Figure:
     try:
         from .figures import NotebookFigure
     except ImportError as error:
-        what = "Drawing"
-        raise MissingExtraError(what, "plot") from error
+        raise MissingExtraError("Drawing", "plot") from error
     return NotebookFigure(figsize=(width, height), layout="constrained")
 
 
 def figure_of(ax: Axes) -> Figure:
-    """Return the figure that axes are part of, be it by way of subfigures.
-
-    Args:
-        ax: Axes of a figure.
-    """
+    """Return the top-level figure of axes."""
     return ax.figure.figure
 
 
 def quantity(values: xr.DataArray) -> str:
-    """Say what is shown and in which unit: ``Land surface temperature (°C)``.
-
-    Args:
-        values: With CF attributes.
-    """
+    """Return name and unit: ``Land surface temperature (°C)``."""
     unit = "as stored" if is_stored(values) else values.attrs.get("units", "")
     unit = _UNITS.get(unit, unit)
     return name_of(values) + (f" ({unit})" if unit else "")
 
 
 def name_of(values: xr.DataArray) -> str:
-    """Return the long name, as a sentence begins."""
+    """Return the long name, capitalized."""
     name = str(values.attrs.get("long_name") or values.name or "value")
     return name[:1].upper() + name[1:]
 
 
 def time_of(values: xr.DataArray) -> str:
-    """Return when a scene was taken, or nothing where it does not say.
-
-    Args:
-        values: A scene; its scalar coordinate ``time`` is UTC.
-    """
+    """Return a scene's time in UTC, or an empty string without a scalar ``time``."""
     if "time" not in values.coords or values["time"].ndim:
         return ""
     return str(np.datetime_as_string(values["time"].to_numpy(), "m")).replace("T", " ") + " UTC"
 
 
 def title_of(values: xr.DataArray) -> str:
-    """Return what is shown and when, in two lines.
-
-    Args:
-        values: A scene.
-    """
+    """Return name and time of a scene, on two lines."""
     return "\n".join(part for part in (name_of(values), time_of(values)) if part)
 
 
 def map_extent(scene: xr.DataArray) -> tuple[float, float, float, float]:
-    """Return left, right, bottom and top edge: kilometres, degrees, or pixels without a grid.
-
-    Args:
-        scene: Dims (y, x), north up.
-    """
+    """Return left, right, bottom and top: kilometres, degrees, or pixels without a geobox."""
     geobox = scene.odc.geobox
     if geobox is None or geobox.crs is None:
         rows, columns = scene.shape
@@ -115,13 +90,9 @@ def map_extent(scene: xr.DataArray) -> tuple[float, float, float, float]:
 
 
 def map_size(scene: xr.DataArray, side: float) -> tuple[float, float]:
-    """Return width and height of a map in inches: as large as a square, in true proportions.
+    """Return width and height of a map in inches, with the area of a square of this ``side``.
 
-    A long one is at most twice as long as the square.
-
-    Args:
-        scene: Dims (y, x).
-        side: Of the square.
+    The longer side is at most twice ``side``.
     """
     left, right, bottom, top = map_extent(scene)
     ratio = abs(right - left) / abs(top - bottom) / _aspect(scene)
@@ -130,14 +101,14 @@ def map_size(scene: xr.DataArray, side: float) -> tuple[float, float]:
 
 
 def label_axes(ax: Axes, scene: xr.DataArray, *, ticks: int = 5) -> None:
-    """Write what the coordinates are, and keep true proportions.
+    """Label the coordinates and set the aspect ratio.
 
     Args:
-        ax: With the map drawn.
+        ax: Axes with the map.
         scene: Dims (y, x).
 
     Keyword Args:
-        ticks: How many coordinates along the side of a square; fewer along a shorter side.
+        ticks: Number of ticks along a full side; fewer along a shorter one.
     """
     ax.ticklabel_format(style="plain", useOffset=False)
     width, height = (max(1, round(ticks * min(side, 1.0))) for side in map_size(scene, 1.0))
@@ -156,7 +127,7 @@ def label_axes(ax: Axes, scene: xr.DataArray, *, ticks: int = 5) -> None:
 
 
 def _aspect(scene: xr.DataArray) -> float:
-    """Return how much longer a unit is drawn along y than along x."""
+    """Return the length of a y unit relative to an x unit."""
     geobox = scene.odc.geobox
     if geobox is None or geobox.crs is None or not geobox.crs.geographic:
         return 1.0
@@ -165,15 +136,11 @@ def _aspect(scene: xr.DataArray) -> float:
 
 
 def label_times(ax: Axes) -> None:
-    """Write dates no denser than can be read, and say that they are UTC.
-
-    Args:
-        ax: With times along x.
-    """
+    """Format the time axis, in UTC."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
     first, last = ax.dataLim.intervalx
-    if first == last:  # one scene: the days around it, not the years
+    if first == last:  # one scene: show days, not years
         ax.set_xlim(first - 2, last + 2)
     locator = AutoDateLocator(minticks=3, maxticks=9)  # type: ignore[no-untyped-call]
     ax.xaxis.set_major_locator(locator)

@@ -1,4 +1,4 @@
-"""Figures that a notebook shows by themselves."""
+"""A figure with a PNG repr."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ __all__ = ["NotebookFigure"]
 
 
 class NotebookFigure(Figure):
-    """A figure that is a picture in a notebook, also if pyplot was never imported there.
+    """A figure that notebooks show as an image, even if pyplot was never imported.
 
-    Jupyter learns to draw matplotlib's own figures from pyplot, and writes ``<Figure size …>``
-    until then.
+    Jupyter registers a formatter for matplotlib's own figures only when pyplot is imported.
     """
 
     def _repr_png_(self) -> bytes:
-        drawn = BytesIO()
-        self.savefig(drawn, format="png")
-        return drawn.getvalue()
+        buffer = BytesIO()
+        self.savefig(buffer, format="png")
+        return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""What colours mean: which there are, what they span, and how a figure says so."""
+"""Colour maps, limits, colour bars and the legend of grey."""
 
 from __future__ import annotations
 
@@ -29,32 +29,28 @@ __all__ = [
 ]
 
 COLOUR_MAP = "inferno"
-"""Perceptually even: readable in grey print and with any colour vision."""
+"""Perceptually uniform."""
 
 _DARKEST = 0.1
-"""Where the colour map begins: what lies in nearly black cannot be told apart."""
+"""Start of the colour map: nearly black colours are indistinguishable."""
 
 DIVERGING = "RdBu_r"
-"""For anomalies: blue below zero, white at it, red above, and as even on either side."""
+"""For anomalies: blue below zero, white at zero, red above."""
 
 CLASS_COLOURS = {"land": "#d9c49a", "water": "#2b5c8a"}
-"""What everybody expects; other classes have the colours of the map."""
+"""Conventional colours; other classes use the colour map."""
 
 _BAR_WIDTH = 0.15
-"""Of a colour bar, in inches."""
+"""Inches."""
 
 _ROBUST = (2.0, 98.0)
 
 
 def colours_of(scene: xr.DataArray, cmap: str | None = None) -> Colormap:
-    """Return the colours to draw a scene with; grey is what has none.
+    """Return the colour map of a scene, grey for missing pixels.
 
-    Classes have a colour each: their own, or one of the map, the darkest for the first.
-
-    Args:
-        scene: With CF attributes.
-        cmap: A matplotlib colour map; else one that grows lighter evenly, or for an anomaly one
-            that is white at zero.
+    Classes get one colour each. ``cmap`` defaults to a sequential map, or a diverging one for
+    anomalies.
     """
     from matplotlib import colormaps
     from matplotlib.colors import ListedColormap
@@ -69,11 +65,7 @@ def colours_of(scene: xr.DataArray, cmap: str | None = None) -> Colormap:
 
 
 def class_numbers(scene: xr.DataArray) -> xr.DataArray:
-    """Number the classes of a mask by their order, 0, 1, 2, …; NaN where there is none.
-
-    Args:
-        scene: Integers, with ``flag_values``.
-    """
+    """Number the classes of a mask 0, 1, 2, … in ``flag_values`` order; NaN elsewhere."""
     stored = scene.to_numpy()
     numbers = np.full(stored.shape, np.nan)
     for number, value in enumerate(np.atleast_1d(scene.attrs["flag_values"])):
@@ -82,15 +74,9 @@ def class_numbers(scene: xr.DataArray) -> xr.DataArray:
 
 
 def robust_limits(scenes: Sequence[xr.DataArray]) -> tuple[float, float]:
-    """Return the percentiles 2 and 98 over all valid pixels of several scenes.
+    """Return the 2nd and 98th percentile over the valid pixels of several scenes.
 
-    Those of anomalies lie as far below zero as above, so that zero has the colour in the middle.
-
-    Args:
-        scenes: Of any dims; NaN is left out.
-
-    Returns:
-        Two numbers, the first the smaller; 0 and 1 if nothing is valid.
+    Limits of anomalies are symmetric about zero. 0 and 1 if no pixel is valid.
     """
     values = np.concatenate([scene.to_numpy().astype("float64").ravel() for scene in scenes])
     values = values[np.isfinite(values)]
@@ -106,22 +92,22 @@ def robust_limits(scenes: Sequence[xr.DataArray]) -> tuple[float, float]:
 def add_colour_bar(
     figure: Figure | SubFigure, axes: Sequence[Axes], scenes: Sequence[xr.DataArray]
 ) -> None:
-    """Add the colour bar that maps share, as high as they are, with the unit.
+    """Add the shared colour bar of maps, as high as they are, with the unit.
 
     Args:
-        figure: What the maps are part of.
-        axes: The maps; the first one's colours are those of all.
-        scenes: What they show.
+        figure: The figure of the maps.
+        axes: The maps; the first one's colours apply to all.
+        scenes: The scenes shown.
     """
     image: Any = axes[0].images[0]
     low, high = image.get_clim()
-    words = scenes[0].attrs
-    if "flag_values" in words:
+    attrs = scenes[0].attrs
+    if "flag_values" in attrs:
         scenes = [class_numbers(scene) for scene in scenes]
-    least = min((float(scene.min()) for scene in scenes), default=low)
-    most = max((float(scene.max()) for scene in scenes), default=high)
+    lowest = min((float(scene.min()) for scene in scenes), default=low)
+    highest = max((float(scene.max()) for scene in scenes), default=high)
     ends = {(False, False): "neither", (True, False): "min", (False, True): "max"}
-    extend = ends.get((least < low, most > high), "both")
+    extend = ends.get((lowest < low, highest > high), "both")
     corners = np.array([ax.get_position().corners() for ax in axes]).reshape(-1, 2)
     inches = np.asarray(figure.bbox.size) / figure.dpi
     width, height = (corners.max(0) - corners.min(0)) * inches
@@ -135,18 +121,14 @@ def add_colour_bar(
         fraction=_BAR_WIDTH / width,
         pad=0.02,
     )
-    if "flag_values" in words:
-        names = [name.replace("_", " ") for name in str(words["flag_meanings"]).split()]
+    if "flag_values" in attrs:
+        names = [name.replace("_", " ") for name in str(attrs["flag_meanings"]).split()]
         bar.set_ticks(range(len(names)), labels=names)
         bar.ax.tick_params(length=0)
 
 
 def has_grey(scenes: Sequence[xr.DataArray]) -> bool:
-    """Say whether there are pixels that are drawn grey.
-
-    Args:
-        scenes: Values, or the classes of masks.
-    """
+    """Return whether any pixel is drawn grey."""
     return any(
         bool((class_numbers(scene) if "flag_values" in scene.attrs else scene).isnull().any())
         for scene in scenes
@@ -154,17 +136,12 @@ def has_grey(scenes: Sequence[xr.DataArray]) -> bool:
 
 
 def meaning_of_grey(values: xr.DataArray) -> str:
-    """Say what grey means: a mask is not masked."""
+    """Return the legend text for grey."""
     return "no data" if "flag_values" in values.attrs else "no data or masked"
 
 
 def explain_grey(where: Axes | Figure, meaning: str) -> None:
-    """Say what grey means: beside the maps where the figure is ours, else in a corner of one.
-
-    Args:
-        where: A figure of ours, or a map.
-        meaning: What to say.
-    """
+    """Add a legend for grey: outside the maps of a figure, or in a corner of given axes."""
     from matplotlib.axes import Axes
     from matplotlib.patches import Patch
 

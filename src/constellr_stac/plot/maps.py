@@ -1,4 +1,4 @@
-"""Scenes as maps: one, several on one colour scale, or in true colour."""
+"""Maps of scenes: single, several on one colour scale, or true colour."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
 __all__ = ["quicklook", "rgb", "temperature_map"]
 
 _TITLE_WIDTH = 1.9
-"""Inches that a time needs above its map."""
+"""Inches needed by a time above its map."""
 
 _TITLE_PAD = 9
-"""Points above the map: of a narrow one, the coordinates stand below the title, too."""
+"""Points between map and title; the offset text of a narrow map is there too."""
 
 _LABEL_HEIGHT = 3.2
-"""Inches of a figure whose colour bar has a long name beside it."""
+"""Inches needed by a colour bar with a long name."""
 
 _GAMMA = 1.6
 _MAP_DIMS = 2
@@ -57,31 +57,32 @@ def temperature_map(
     colorbar: bool = True,
     cmap: str | None = None,
 ) -> Axes:
-    """Draw one scene as a map: colours over a robust range, coordinates, unit and time.
+    """Draw one scene as a map, with coordinates, unit and time.
 
     Args:
-        values: Dims (y, x), or with a ``time`` of one step; any variable of a cube. The classes
-            of a mask get a colour each, and what has no class is grey.
-        ax: Where to draw; a new figure if left out (``ax.figure``).
+        values: Dims (y, x), or with a ``time`` of one step; any variable of a cube. Classes of a
+            mask get one colour each; unclassified pixels are grey.
+        ax: Axes to draw on. Default: a new figure (``ax.figure``).
 
     Keyword Args:
-        limits: The values of the first and last colour; else the percentiles 2 and 98, and of an
-            anomaly as far below zero as above. Of a mask, all classes are shown.
-        title: Else what is shown and when.
+        limits: Values of the first and last colour. Default: the 2nd and 98th percentile,
+            symmetric about zero for an anomaly. Ignored for masks.
+        title: Default: name and time.
         colorbar: Whether to add a colour bar.
-        cmap: A matplotlib colour map; else one that grows lighter evenly, and for an anomaly one
-            that is white at zero.
+        cmap: A matplotlib colour map. Default: sequential, or diverging for an anomaly.
 
     Returns:
         The axes.
 
     Raises:
         MissingExtraError: The extra ``plot`` is not installed.
-        ValueError: ``values`` is no single scene.
+        ValueError: ``values`` is not a single scene.
     """
     scene = one_scene(values)
-    given = ax is not None
-    ax = ax or _page(scene, beside=2.2 if "flag_values" in scene.attrs else 1.75).add_subplot()
+    has_axes = ax is not None
+    ax = (
+        ax or _map_figure(scene, beside=2.2 if "flag_values" in scene.attrs else 1.75).add_subplot()
+    )
     colours = colours_of(scene, cmap)
     if "flag_values" in scene.attrs:
         scene = class_numbers(scene)
@@ -101,7 +102,7 @@ def temperature_map(
     if colorbar:
         add_colour_bar(figure_of(ax), [ax], [scene])
         if has_grey([scene]):
-            explain_grey(ax if given else figure_of(ax), meaning_of_grey(values))
+            explain_grey(ax if has_axes else figure_of(ax), meaning_of_grey(values))
     return ax
 
 
@@ -112,32 +113,32 @@ def rgb(
     bands: tuple[str, str, str] = ("red", "green", "blue"),
     title: str | None = None,
 ) -> Axes:
-    """Draw one scene in true colour: a robust range of brightness, with a gamma of 1.6.
+    """Draw one scene in true colour, over a robust brightness range with a gamma of 1.6.
 
-    One range for all three bands keeps the colours true; the gamma keeps land from looking black
-    beside clouds.
+    All bands share one range, which keeps the colours true; the gamma brightens land beside clouds.
 
     Args:
-        cube: Has the three bands; dims (y, x), or with a ``time`` of one step.
-        ax: Where to draw; a new figure if left out (``ax.figure``).
+        cube: Contains the three bands; dims (y, x), or with a ``time`` of one step.
+        ax: Axes to draw on. Default: a new figure (``ax.figure``).
 
     Keyword Args:
         bands: The variables for red, green and blue.
-        title: Else what is shown and when.
+        title: Default: name and time.
 
     Returns:
         The axes.
 
     Raises:
         MissingExtraError: The extra ``plot`` is not installed.
-        ValueError: A band is missing, or ``cube`` is no single scene.
+        ValueError: A band is missing, or ``cube`` is not a single scene.
     """
     if missing := [name for name in bands if name not in cube]:
-        msg = f"The cube has no {', '.join(map(repr, missing))}: load them too, or name others."
-        raise ValueError(msg)
+        raise ValueError(
+            f"The cube has no {', '.join(map(repr, missing))}: load them, or pass bands=."
+        )
     scenes = [one_scene(cube[name]) for name in bands]
-    given = ax is not None
-    ax = ax or _page(scenes[0], beside=0.95).add_subplot()
+    has_axes = ax is not None
+    ax = ax or _map_figure(scenes[0], beside=0.95).add_subplot()
     stack = np.stack([scene.to_numpy().astype("float64") for scene in scenes], axis=-1)
     low, high = robust_limits(scenes)
     colours = np.clip((stack - low) / (high - low), 0.0, 1.0) ** (1 / _GAMMA)
@@ -146,7 +147,7 @@ def rgb(
     ax.imshow(colours, extent=map_extent(scenes[0]), interpolation="nearest")
     label_axes(ax, scenes[0])
     if empty.any():
-        explain_grey(ax if given else figure_of(ax), meaning_of_grey(scenes[0]))
+        explain_grey(ax if has_axes else figure_of(ax), meaning_of_grey(scenes[0]))
     ax.set_title(f"True colour\n{time_of(scenes[0])}".strip() if title is None else title)
     return ax
 
@@ -158,15 +159,15 @@ def quicklook(
     columns: int = 4,
     most: int = 16,
 ) -> Figure:
-    """Draw the scenes of a cube side by side, on one colour scale.
+    """Draw the scenes of a cube side by side on one colour scale.
 
     Args:
         cube: With or without ``time``.
-        variable: What to draw; else the temperature, else the first variable of values.
+        variable: Default: the temperature, else the first variable that is not a mask.
 
     Keyword Args:
-        columns: How many maps in a row.
-        most: At most so many maps, spread evenly over the time steps.
+        columns: Number of maps per row.
+        most: Maximum number of maps, spread evenly over the time steps.
 
     Returns:
         The figure: ``figure.savefig("quicklook.png")``.
@@ -177,8 +178,7 @@ def quicklook(
     """
     values = _variable(cube, variable)
     if values.sizes.get("time", 1) == 0:
-        msg = "The cube has no time step: there is nothing to draw."
-        raise ValueError(msg)
+        raise ValueError("The cube has no time step to draw.")
     if values.sizes.get("time", 1) == 1:
         return figure_of(temperature_map(values))
     steps = np.linspace(0, values.sizes["time"] - 1, min(most, values.sizes["time"]))
@@ -210,26 +210,20 @@ def quicklook(
 
 
 def one_scene(values: xr.DataArray) -> xr.DataArray:
-    """Return one scene, computed, its first row in the north.
-
-    Args:
-        values: Dims (y, x), or with a ``time`` of one step.
-
-    Raises:
-        ValueError: There are several scenes, or none.
-    """
+    """Return one computed scene, north up."""
     scene = values.squeeze("time") if values.sizes.get("time") == 1 else values
     if len(scene.dims) != _MAP_DIMS:
-        msg = f"A map shows one scene with dims (y, x), not {dict(values.sizes)}: choose one."
-        raise ValueError(msg)
+        raise ValueError(
+            f"A map shows one scene with dims (y, x), not {dict(values.sizes)}: select one."
+        )
     rows = scene.dims[0]
     if rows in scene.coords and scene.sizes[rows] > 1 and scene[rows][0] < scene[rows][-1]:
         scene = scene.isel({rows: slice(None, None, -1)})
     return scene.compute()
 
 
-def _page(scene: xr.DataArray, *, beside: float) -> Figure:
-    """Make a figure for one map: in its proportions, with room for words and what is beside it."""
+def _map_figure(scene: xr.DataArray, *, beside: float) -> Figure:
+    """Return a figure for one map, with ``beside`` inches for the colour bar."""
     width, height = map_size(scene, 4.65)
     return new_figure(
         width=max(width, _TITLE_WIDTH) + beside, height=max(height + 0.95, _LABEL_HEIGHT)
@@ -237,14 +231,15 @@ def _page(scene: xr.DataArray, *, beside: float) -> Figure:
 
 
 def _variable(cube: xr.Dataset | xr.DataArray, name: str | None) -> xr.DataArray:
-    """Choose what to draw: what was asked for, else temperatures, else any values."""
+    """Select the variable to draw."""
     if isinstance(cube, xr.DataArray):
         return cube
     if name is None:
         values = list(values_of(cube))
         if not values:
-            msg = f"The cube has no values to draw, only {', '.join(map(str, cube.data_vars))}."
-            raise ValueError(msg)
+            raise ValueError(
+                f"The cube has no values to draw, only {', '.join(map(str, cube.data_vars))}."
+            )
         kelvin = "surface_temperature"
         name = next((k for k in values if cube[k].attrs.get("standard_name") == kelvin), values[0])
     if name not in cube:

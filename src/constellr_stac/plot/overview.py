@@ -1,4 +1,4 @@
-"""A season in one figure: its extremes as maps, and every scene's median."""
+"""The demo figure: the extreme scenes as maps, and every scene's median."""
 
 from __future__ import annotations
 
@@ -22,24 +22,23 @@ __all__ = ["demo_figure"]
 
 _DAY, _NIGHT = "#c8501e", "#2b5c8a"
 _CLEAR_ENOUGH = 0.5
-"""A map that is half grey shows little."""
+"""Minimum share of clear pixels."""
 
 
 def demo_figure(cube: xr.Dataset, table: pd.DataFrame, *, variable: str = "lst") -> Figure:
     """Draw the coolest night and the hottest day on one colour scale, above all medians.
 
-    The two are chosen by their clear pixels' median, out of the scenes that are at least half
-    clear, or out of all if none is.
+    The two have the extreme medians of clear pixels among the scenes that are at least half clear,
+    or among all if none is.
 
     Args:
-        cube: Temperatures with dims (time, y, x), in kelvin or degrees Celsius; what is NaN
-            (clouds masked out) is grey.
-        table: One row for each time step of the cube, in its order, indexed by time, with
-            ``daytime``, ``solar_hour``, ``median``, ``clear_median`` and ``clear_share``;
-            medians in kelvin. ``cube.constellr.table()`` makes it.
+        cube: Temperatures with dims (time, y, x), in kelvin or degrees Celsius; NaN is grey.
+        table: One row per time step, in the cube's order, indexed by time, with ``daytime``,
+            ``solar_hour``, ``median``, ``clear_median`` and ``clear_share``; medians in kelvin.
+            As returned by ``cube.constellr.table()``.
 
     Keyword Args:
-        variable: The temperature's name.
+        variable: Name of the temperature variable.
 
     Returns:
         The figure: ``figure.savefig("demo.png", dpi=150)``.
@@ -65,19 +64,18 @@ def demo_figure(cube: xr.Dataset, table: pd.DataFrame, *, variable: str = "lst")
     add_colour_bar(figure, axes, scenes)
     if has_grey(scenes):
         explain_grey(axes[-1], "cloud or no data")
-    axes[0].set_anchor("C")  # alone, it would stand beside the colour bar
+    axes[0].set_anchor("C")  # otherwise a single map sits beside the colour bar
     below = figure.add_subplot(grid[1, :])
     _draw_medians(below, table)
-    _point_out(below, table, steps)
+    _annotate(below, table, steps)
     return figure
 
 
 def _extremes(table: pd.DataFrame) -> dict[str, int]:
-    """Find the coolest night and the hottest day among the scenes that are clear enough."""
+    """Return the time steps of the coolest night and the hottest day."""
     known = table["clear_median"].notna()
     if not known.any():
-        msg = "No scene has a clear pixel: there is nothing to draw."
-        raise ValueError(msg)
+        raise ValueError("No scene has a clear pixel to draw.")
     clear = known & (table["clear_share"] >= _CLEAR_ENOUGH)
     found = {}
     for name, is_day in (("Coolest clear night", False), ("Hottest clear day", True)):
@@ -90,7 +88,7 @@ def _extremes(table: pd.DataFrame) -> dict[str, int]:
 
 
 def _draw_medians(ax: Axes, table: pd.DataFrame) -> None:
-    """Draw each scene's median with and without its clouds, joined by a line."""
+    """Draw each scene's median with and without clouds, joined by a line."""
     is_day = table["daytime"].to_numpy().astype(bool)
     times = table.index.to_numpy()
     clear, whole = table["clear_median"].to_numpy(), table["median"].to_numpy()
@@ -114,8 +112,8 @@ def _draw_medians(ax: Axes, table: pd.DataFrame) -> None:
     ax.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.16), frameon=False)
 
 
-def _point_out(ax: Axes, table: pd.DataFrame, steps: dict[str, int]) -> None:
-    """Name the scenes that are shown as maps; a line leads from the name to the scene."""
+def _annotate(ax: Axes, table: pd.DataFrame, steps: dict[str, int]) -> None:
+    """Label the scenes shown as maps."""
     times = table.index
     middle = times.min() + (times.max() - times.min()) / 2
     for name, step in steps.items():
@@ -142,6 +140,6 @@ def _to_celsius(kelvin: Any) -> Any:
 
 
 def _clock(hour: float) -> str:
-    """Write an hour of the day as a clock shows it: 8.51 is 08:31."""
+    """Format an hour of the day: 8.51 is 08:31."""
     minutes = round(hour * 60) % (24 * 60)
     return f"{minutes // 60:02}:{minutes % 60:02}"

@@ -1,4 +1,4 @@
-"""Values over time."""
+"""Time series."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ def time_series(
     """Draw values over time, with their unit.
 
     Args:
-        series: Dims (time,): one, or several by their names in the legend.
-        ax: Where to draw; a new figure if left out (``ax.figure``).
+        series: Dims (time,): one, or several by legend label.
+        ax: Axes to draw on. Default: a new figure (``ax.figure``).
 
     Keyword Args:
-        title: Else what is shown.
+        title: Default: the name of the first series.
 
     Returns:
         The axes.
 
     Raises:
         MissingExtraError: The extra ``plot`` is not installed.
-        TypeError: A series is no DataArray.
-        ValueError: There is no series, or one has other dims than ``time``.
+        TypeError: A series is not a DataArray.
+        ValueError: There is no series, or one has dims other than ``time``.
     """
     named = dict(series) if isinstance(series, Mapping) else {"": series}
     for each in named.values():
@@ -46,7 +46,7 @@ def time_series(
         found = [each.dims for each in named.values()]
         raise ValueError(
             f"A time series has the one dimension time, not {found}: reduce y and x first, with "
-            ".median(...), or choose a zone."
+            ".median(...), or select a zone."
         )
     ax = ax or new_figure(width=8.0, height=4.0).add_subplot()
     for name, each in named.items():

@@ -1,7 +1,7 @@
 """The API and an object store on this machine, with real scenes, for demos, tests and CI.
 
-Only the public face lives here. Loading it is light; Starlette, uvicorn, ``cql2`` and
-botocore (the extra ``sandbox``) are loaded when a :class:`Sandbox` is made.
+Importing it is light: Starlette, uvicorn, ``cql2`` and botocore (the extra ``sandbox``) are
+imported when a :class:`Sandbox` is created.
 """
 
 from __future__ import annotations
@@ -25,44 +25,41 @@ if TYPE_CHECKING:
 
 __all__ = ["Exchange", "Fault", "Sandbox"]
 
-_OF_THE_EXTRA = {"botocore", "cql2", "python_multipart", "starlette", "uvicorn"}
+_EXTRA_PACKAGES = {"botocore", "cql2", "python_multipart", "starlette", "uvicorn"}
 
 
 class Sandbox:
-    """The documented API and an S3 that really checks signatures, on loopback ports of its own.
+    """The documented API and an S3 store that verifies signatures, on free loopback ports.
 
-    The 15 scenes it serves are real; its rules, states, errors and pagination are those of the
-    API's documentation, kept by code of its own. Use it as a context manager, or call
-    :meth:`start` and :meth:`stop`.
+    Serves 15 real scenes with the documented rules, states, errors and pagination. Use it as a
+    context manager, or call :meth:`start` and :meth:`stop`.
 
     Args:
         scenes: A folder of scene folders, each named like its item and holding its files;
-            ``None`` serves the scenes that come with the package.
+            ``None`` serves the scenes shipped with the package.
 
     Keyword Args:
-        token_lifetime: How long a token of ``/token`` is good for.
-        url_lifetime: How long a pre-signed URL is good for. S3 counts whole seconds, from the
-            whole second of signing: of ``timedelta(seconds=2)``, between one and two are left.
-        session_lifetime: How long the AWS credentials in :attr:`aws` live; ``None`` is 12 hours.
-        presigned: STAC answers carry pre-signed URLs, new ones each time, in place of ``s3://``.
+        token_lifetime: Lifetime of tokens from ``/token``.
+        url_lifetime: Lifetime of pre-signed URLs. S3 counts whole seconds from the whole second of
+            signing, so ``timedelta(seconds=2)`` leaves between one and two.
+        session_lifetime: Lifetime of the AWS credentials in :attr:`aws`; ``None`` is 12 hours.
+        presigned: STAC answers carry pre-signed URLs, new ones each time, instead of ``s3://``.
         api_key_mode: The account is in two workspaces: passwords and tokens are refused, its
             API key is accepted.
-        newer: Speak the newer form of the API (``geojson``, 25 orders a batch, ``DELETE`` and
-            what else came).
-        latency: Seconds that every request to either server waits; concurrent ones wait
-            together.
-        delivery: ``None``: every scene is in the catalogue from the start, and orders stay as
-            placed. Else the catalogue starts empty, and the scenes that match an order arrive
-            one by one within this time; then it is closed.
-        today: The date that the rules for orders take as today; ``None`` is the real one (UTC),
-            by which the client checks in any case: place orders with ``check=False``.
-        host: The address to listen at.
+        newer: Use the newer API (``geojson``, 25 orders a batch, ``DELETE`` and more).
+        latency: Seconds added to each request to either server.
+        delivery: ``None``: every scene is in the catalogue, and orders keep their state. Else the
+            catalogue starts empty, scenes that match an order arrive one by one within this time,
+            and then the order is closed.
+        today: The date for the API's order rules; ``None`` is the current date (UTC). The client
+            always checks against the current date: place orders with ``check=False``.
+        host: The address to listen on.
 
     Raises:
         MissingExtraError: The extra ``sandbox`` is not installed.
-        TypeError: A lifetime is no timedelta, or ``today`` no date.
-        ValueError: ``scenes`` holds no scene, or one whose time or place nothing tells; or
-            ``latency`` is no number of seconds.
+        TypeError: A lifetime is not a timedelta, or ``today`` is not a date.
+        ValueError: ``scenes`` holds no scene, or one without a time or place; or ``latency`` is
+            not a number of seconds.
 
     Example:
         >>> import requests
@@ -74,9 +71,9 @@ class Sandbox:
     """
 
     region: str = REGION
-    """The region in which URLs and requests have to be signed."""
+    """The region for signatures."""
     bucket: str = BUCKET
-    """The bucket of every object."""
+    """The bucket of all objects."""
 
     def __init__(
         self,
@@ -96,7 +93,7 @@ class Sandbox:
         try:
             from .running import Running
         except ModuleNotFoundError as error:
-            if (error.name or "").partition(".")[0] not in _OF_THE_EXTRA:
+            if (error.name or "").partition(".")[0] not in _EXTRA_PACKAGES:
                 raise
             raise MissingExtraError("The sandbox", "sandbox") from error
         options = Options(
@@ -117,16 +114,16 @@ class Sandbox:
         """Start both servers; they answer when this returns.
 
         Raises:
-            RuntimeError: They run already.
+            RuntimeError: They are already running.
         """
         if self._started:
-            raise RuntimeError("This sandbox is running already.")
+            raise RuntimeError("This sandbox is already running.")
         self._running.start()
         self._started = True
         return self
 
     def stop(self) -> None:
-        """Stop both servers: no thread, no socket and no connection is left. Twice is fine."""
+        """Stop both servers and close all connections; may be called twice."""
         self._running.stop()
         self._started = False
 
@@ -154,20 +151,20 @@ class Sandbox:
     def accounts(self) -> dict[str, Account]:
         """Accounts by role.
 
-        The credentials below are those of the ``owner``. The ``viewer`` may log in and nothing
-        else (403), ``unconfirmed`` and ``reset_required`` may not log in (401), and ``legacy``
-        is in one workspace even where ``api_key_mode`` puts the owner into two.
+        The credentials below belong to the ``owner``. The ``viewer`` may log in but access
+        nothing (403), ``unconfirmed`` and ``reset_required`` may not log in (401), and ``legacy``
+        is always in one workspace, also with ``api_key_mode``.
         """
         return dict(self._running.accounts.by_role)
 
     @property
     def username(self) -> str:
-        """The owner's name."""
+        """The owner's user name."""
         return self.accounts["owner"].username
 
     @property
     def password(self) -> str:
-        """The owner's password; it holds characters that encodings get wrong."""
+        """The owner's password, with characters that need encoding."""
         return self.accounts["owner"].password
 
     @property
@@ -177,10 +174,10 @@ class Sandbox:
 
     @property
     def aws(self) -> dict[str, Any]:
-        """Temporary credentials for the store, as a token service gives them.
+        """Temporary AWS credentials for the store.
 
-        ``access_key_id``, ``secret_access_key``, ``token`` and ``expires_at`` (UTC). New ones
-        are given once half their life is over, so read it once where the parts have to fit.
+        ``access_key_id``, ``secret_access_key``, ``token`` and ``expires_at`` (UTC). They are
+        replaced after half of their lifetime, so read this once to get matching parts.
         """
         keys = self._running.keyring.current()
         return {
@@ -191,15 +188,12 @@ class Sandbox:
         }
 
     def environment(self) -> dict[str, str]:
-        """Return the environment variables with which any client finds this sandbox."""
+        """Return the environment variables that point clients to this sandbox."""
         aws = self.aws
         if self._running.options.api_key_mode:
             credential = {"CONSTELLR_API_KEY": self.api_key}
         else:
-            credential = {
-                "CONSTELLR_USERNAME": self.username,
-                "CONSTELLR_PASSWORD": self.password,
-            }
+            credential = {"CONSTELLR_USERNAME": self.username, "CONSTELLR_PASSWORD": self.password}
         return {
             "CONSTELLR_API_URL": self.api_url,
             **credential,
@@ -210,37 +204,37 @@ class Sandbox:
             "AWS_ENDPOINT_URL_S3": self.s3_url,
         }
 
-    # What went over the wire, and what is held
+    # Requests and state
 
     @property
     def requests(self) -> list[Exchange]:
         """Every request to either server so far, in order of arrival."""
-        return self._running.ledger.exchanges()
+        return self._running.request_log.exchanges()
 
     def clear_requests(self) -> None:
-        """Forget the requests so far."""
-        self._running.ledger.clear()
+        """Clear the request log."""
+        self._running.request_log.clear()
 
     @property
     def orders(self) -> list[dict[str, Any]]:
-        """Every order on the books (the order ledger), as the API tells it, oldest first."""
-        return copy.deepcopy(self._running.bookings.told_orders())
+        """Every order in the API's format, oldest first."""
+        return copy.deepcopy(self._running.order_store.list_orders())
 
     @property
     def areas(self) -> list[dict[str, Any]]:
-        """Every area of interest, as the API tells it, oldest first."""
-        return copy.deepcopy(self._running.bookings.told_areas())
+        """Every area of interest in the API's format, oldest first."""
+        return copy.deepcopy(self._running.order_store.list_areas())
 
     @property
     def items(self) -> list[dict[str, Any]]:
-        """The items in the catalogue by now, with their ``s3://`` hrefs."""
-        self._running.bookings.deliver()
-        return [copy.deepcopy(held.item) for held in self._running.catalogue.items()]
+        """The items in the catalogue, with their ``s3://`` hrefs."""
+        self._running.order_store.deliver()
+        return [copy.deepcopy(entry.item) for entry in self._running.catalogue.items()]
 
     def add_item(self, item: dict[str, Any]) -> None:
-        """Serve this STAC item too, in place of one of the same id and collection.
+        """Add a STAC item, replacing one of the same id and collection.
 
-        Its hrefs are served as they are; with ``presigned`` those in :attr:`bucket` are signed.
+        Its hrefs are served unchanged; with ``presigned``, those in :attr:`bucket` are signed.
 
         Raises:
             ValueError: It has no id, no collection or no properties.
@@ -248,41 +242,41 @@ class Sandbox:
         self._running.catalogue.add_item(item)
 
     def remove_item(self, collection: str, item_id: str) -> None:
-        """Take an item out of the catalogue.
+        """Remove an item.
 
         Raises:
-            KeyError: There is none such.
+            KeyError: There is no such item.
         """
         self._running.catalogue.remove_item(collection, item_id)
 
     def put(self, key: str, content: bytes) -> str:
-        """Store an object and return its ``s3://`` href; an older one of this key is replaced."""
+        """Store an object, replacing one of the same key, and return its ``s3://`` href."""
         return self._running.catalogue.put(key, content)
 
     def delete(self, key: str) -> None:
         """Delete an object.
 
         Raises:
-            KeyError: There is none such.
+            KeyError: There is no such object.
         """
         self._running.catalogue.delete(key)
 
-    # What goes wrong, and when
+    # Faults and time
 
     def fail(self, fault: Fault) -> None:
-        """Let requests fail as planned; of several faults that fit, the oldest comes first."""
+        """Inject a fault; the oldest matching one applies first."""
         self._running.faults.add(fault)
 
     def clear_faults(self) -> None:
-        """Let everything pass from now on."""
+        """Remove all faults."""
         self._running.faults.clear()
 
     def advance(self, by: timedelta) -> None:
-        """Put the servers' clock forward, for what expires or is delivered later."""
+        """Advance the servers' clock, for expiry and deliveries."""
         self._running.clock.advance(by)
 
     def revoke_tokens(self) -> None:
-        """Make every token issued so far worthless."""
+        """Revoke every token issued so far."""
         self._running.accounts.revoke_tokens()
 
     def api_key_of(self, role: str) -> str:
@@ -290,23 +284,23 @@ class Sandbox:
         return self._running.accounts.api_key(role)
 
     def revoke_api_key(self) -> str:
-        """Revoke the owner's API key at once and return a new one."""
+        """Revoke the owner's API key and return a new one."""
         return self._running.accounts.replace_api_key("owner")
 
     def rotate_aws(self) -> dict[str, Any]:
-        """End all temporary credentials at once and return new ones, as :attr:`aws` does."""
+        """Expire all temporary credentials and return new ones, as :attr:`aws`."""
         self._running.keyring.rotate()
         return self.aws
 
     def settle_order(self, order_id: str, state: str, *, reason: str | None = None) -> None:
-        """Put an order into a state for good, such as ``rejected`` with a reason.
+        """Fix the state of an order, such as ``rejected`` with a reason.
 
         Raises:
             KeyError: There is no such order.
         """
-        self._running.bookings.settle(order_id, state, reason)
+        self._running.order_store.settle(order_id, state, reason)
 
     def _url(self, url: str) -> str:
         if not self._started:
-            raise RuntimeError("This sandbox is not running: use it in a with statement.")
+            raise RuntimeError("This sandbox is not running; use it in a with statement.")
         return url

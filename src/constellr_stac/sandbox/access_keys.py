@@ -1,4 +1,4 @@
-"""The access keys of the object store: the clients' temporary ones, and the server's own."""
+"""Access keys of the object store: temporary ones for clients, and the server's own."""
 
 from __future__ import annotations
 
@@ -21,45 +21,40 @@ _DEFAULT_SESSION = timedelta(hours=12)
 
 @dataclass(frozen=True)
 class AccessKeys:
-    """Temporary credentials as a security token service hands them out."""
+    """Temporary credentials as issued by AWS STS."""
 
     access_key_id: str
     secret_access_key: str = field(repr=False)
     token: str = field(repr=False)
     expires_at: datetime | None
-    """When they stop working, in UTC; ``None`` is never."""
+    """Expiry in UTC; ``None`` is never."""
 
 
 class Keyring:
-    """Every set of keys the store knows, expired ones included: it answers those differently.
-
-    Args:
-        clock: The servers' time.
-        lifetime: How long a client's keys live; ``None`` is twelve hours.
-    """
+    """Every key pair the store knows, including expired ones, which get another error."""
 
     def __init__(self, clock: Clock, lifetime: timedelta | None) -> None:
         self._clock = clock
         self._lifetime = lifetime or _DEFAULT_SESSION
         self._lock = threading.Lock()
         self.server = _new_keys(None)
-        """What the API signs URLs with."""
+        """Keys with which the API signs URLs."""
         self._known = {self.server.access_key_id: self.server}
         self._current = self._issue()
 
     def find(self, access_key_id: str) -> AccessKeys | None:
-        """Return the keys of this id."""
+        """Return the keys with this id."""
         return self._known.get(access_key_id)
 
     def current(self) -> AccessKeys:
-        """Return keys with at least half of their life ahead, new ones if need be."""
+        """Return keys with at least half of their lifetime left."""
         with self._lock:
             if self._clock.now() > self._renew_at:
                 self._current = self._issue()
             return self._current
 
     def rotate(self) -> AccessKeys:
-        """End every client's keys at once and return new ones."""
+        """Expire all client keys and return new ones."""
         with self._lock:
             now = self._clock.now()
             for name, keys in self._known.items():

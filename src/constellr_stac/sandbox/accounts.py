@@ -1,6 +1,6 @@
-"""Who may do what: accounts, the tokens of ``/token`` and API keys.
+"""Accounts, the tokens of ``/token`` and API keys.
 
-Tokens are JSON Web Tokens signed with HS256, as real ones are, with a key of this sandbox.
+Tokens are JSON Web Tokens signed with HS256, like the real ones.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ __all__ = ["Account", "Accounts", "NotAuthenticated"]
 _EVERYTHING = frozenset({"orders", "areas", "products", "stac"})
 
 
-class NotAuthenticated(Exception):  # noqa: N818 - worded for the one who is refused
-    """Why a credential is not accepted."""
+class NotAuthenticated(Exception):  # noqa: N818 - the message is the API's answer
+    """A credential is not accepted; the message is the API's."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """Somebody who can log in, or cannot."""
+    """An account."""
 
     username: str
     password: str = field(repr=False)
     permissions: frozenset[str] = _EVERYTHING
-    """What the account may see and do: ``orders``, ``areas``, ``products``, ``stac``."""
+    """Any of ``orders``, ``areas``, ``products``, ``stac``."""
     confirmed: bool = True
-    """Whether the e-mail address was confirmed."""
+    """Whether the e-mail address is confirmed."""
     reset_required: bool = False
-    """Whether a new password has to be chosen first."""
+    """Whether the password must be reset first."""
     workspaces: int = 1
-    """Passwords and their tokens work for members of exactly one."""
+    """Passwords and tokens work only for members of exactly one."""
 
 
 class Accounts:
-    """The accounts of a sandbox, by role, and the credentials they hold."""
+    """The accounts of a sandbox, by role, and their credentials."""
 
     def __init__(self, options: Options, clock: Clock) -> None:
         self._clock = clock
@@ -60,12 +60,12 @@ class Accounts:
         self._names_by_key = {_api_key(): name for name in self._by_name}
 
     def api_key(self, role: str) -> str:
-        """Return the API key that is valid for the account of this role."""
+        """Return the valid API key of this role's account."""
         name = self.by_role[role].username
         return next(key for key, owner in self._names_by_key.items() if owner == name)
 
     def replace_api_key(self, role: str) -> str:
-        """Revoke the account's API key at once and return a new one."""
+        """Revoke the account's API key and return a new one."""
         replaced = dict(self._names_by_key)
         name = replaced.pop(self.api_key(role))
         key = _api_key()
@@ -73,14 +73,14 @@ class Accounts:
         return key
 
     def revoke_tokens(self) -> None:
-        """Make every token that was ever issued worthless."""
+        """Revoke every token issued so far."""
         self._signing_key = secrets.token_bytes(32)
 
     def log_in(self, username: str, password: str) -> str:
         """Return a token.
 
         Raises:
-            NotAuthenticated: The account is unknown or not ready, or the password wrong.
+            NotAuthenticated: The account is unknown or not ready, or the password is wrong.
         """
         account = self._by_name.get(username)
         if account is None or not hmac.compare_digest(account.password.encode(), password.encode()):
@@ -101,13 +101,13 @@ class Accounts:
             "exp": int(expires) if expires.is_integer() else expires,
             "jti": secrets.token_hex(8),
         }
-        return self._sealed(claims)
+        return self._encode_token(claims)
 
     def authenticate(self, authorization: str | None, api_key: str | None) -> Account:
-        """Return the account behind a request's credential; an API key goes first.
+        """Return the account of a request; an API key takes precedence over a token.
 
         Raises:
-            NotAuthenticated: There is none, or it is not valid (any more).
+            NotAuthenticated: There is no valid credential.
         """
         if api_key is not None:
             name = self._names_by_key.get(api_key)
@@ -117,7 +117,7 @@ class Accounts:
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise NotAuthenticated("Not authenticated")
-        claims = self._opened(token.strip())
+        claims = self._decode_token(token.strip())
         if claims["exp"] <= self._clock.time():
             raise NotAuthenticated("Token has expired")
         account = self._by_name[claims["sub"]]
@@ -125,12 +125,12 @@ class Accounts:
             raise NotAuthenticated("This token's account is in two workspaces; use an API key")
         return account
 
-    def _sealed(self, claims: dict[str, Any]) -> str:
+    def _encode_token(self, claims: dict[str, Any]) -> str:
         head = _segment(json.dumps({"alg": "HS256", "typ": "JWT"}).encode())
         text = f"{head}.{_segment(json.dumps(claims).encode())}"
         return f"{text}.{self._signature(text)}"
 
-    def _opened(self, token: str) -> dict[str, Any]:
+    def _decode_token(self, token: str) -> dict[str, Any]:
         text, _, signature = token.rpartition(".")
         if not hmac.compare_digest(signature.encode(), self._signature(text).encode()):
             raise NotAuthenticated("Invalid token")
@@ -143,7 +143,7 @@ class Accounts:
 
 
 def _account(name: str, **details: Any) -> Account:
-    """Make up an account; its password has every character that encodings get wrong."""
+    """Create an account; its password has characters that need encoding."""
     password = f"p&ss=w+rd % ü:{secrets.token_urlsafe(12)}"
     return Account(f"{name}@example.com", password, **details)
 

@@ -1,4 +1,4 @@
-"""What can be found and fetched: the items of the catalogue and the objects of the bucket."""
+"""Items of the catalogue and objects of the bucket."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
     from .options import Clock
 
-__all__ = ["Catalogue", "HeldItem"]
+__all__ = ["Catalogue", "CatalogueItem"]
 
 
 @dataclass(frozen=True)
-class HeldItem:
-    """An item as it is served (before any signing), and what searches ask of it."""
+class CatalogueItem:
+    """An unsigned item, with the values that searches compare."""
 
     item: dict[str, Any]
 
     @property
     def key(self) -> tuple[str, str]:
-        """Its collection's id and its own."""
+        """Ids of its collection and itself."""
         return self.item["collection"], self.item["id"]
 
     @cached_property
@@ -41,7 +41,7 @@ class HeldItem:
 
     @cached_property
     def interval(self) -> tuple[datetime, datetime] | None:
-        """When it was taken: from, to; the same time twice where it is an instant."""
+        """Start and end; equal for an instant."""
         properties = self.item["properties"]
         instant = properties.get("datetime")
         start = properties.get("start_datetime") or instant
@@ -52,63 +52,51 @@ class HeldItem:
 
 
 class Catalogue:
-    """Items and objects; the servers and the user's thread may all use it at once."""
+    """Thread-safe items and objects."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._items: dict[tuple[str, str], HeldItem] = {}
+        self._items: dict[tuple[str, str], CatalogueItem] = {}
         self._objects: dict[str, StoredObject] = {}
 
-    def items(self) -> list[HeldItem]:
-        """Return every item, in the order of arrival."""
+    def items(self) -> list[CatalogueItem]:
+        """Return every item, in order of arrival."""
         with self._lock:
             return list(self._items.values())
 
-    def item(self, collection: str, item_id: str) -> HeldItem | None:
-        """Return one item."""
+    def item(self, collection: str, item_id: str) -> CatalogueItem | None:
+        """Return an item."""
         return self._items.get((collection, item_id))
 
     def add_item(self, item: dict[str, Any]) -> None:
-        """Put an item in, in place of one of the same id and collection.
-
-        Raises:
-            ValueError: It has no id, no collection or no properties.
-        """
+        """Add an item, replacing one of the same id and collection."""
         if not {"id", "collection", "properties"} <= item.keys():
-            raise ValueError("An item has to have an id, a collection and properties.")
-        held = HeldItem(copy.deepcopy(item))
+            raise ValueError("An item must have an id, a collection and properties.")
+        entry = CatalogueItem(copy.deepcopy(item))
         with self._lock:
-            self._items[held.key] = held
+            self._items[entry.key] = entry
 
     def remove_item(self, collection: str, item_id: str) -> None:
-        """Take an item out.
-
-        Raises:
-            KeyError: There is none such.
-        """
+        """Remove an item, else raise :class:`KeyError`."""
         with self._lock:
             del self._items[collection, item_id]
 
     def object(self, key: str) -> StoredObject | None:
-        """Return one object."""
+        """Return an object."""
         return self._objects.get(key)
 
     def add_object(self, key: str, stored: StoredObject) -> None:
-        """Put an object into the bucket."""
+        """Add an object."""
         self._objects[key] = stored
 
     def put(self, key: str, content: bytes) -> str:
-        """Put bytes into the bucket and return their ``s3://`` href."""
+        """Store bytes as an object and return its ``s3://`` href."""
         self.add_object(key, StoredObject.from_bytes(key, content, self._clock.now()))
         return f"s3://{BUCKET}/{key}"
 
     def delete(self, key: str) -> None:
-        """Delete an object.
-
-        Raises:
-            KeyError: There is none such.
-        """
+        """Delete an object, else raise :class:`KeyError`."""
         del self._objects[key]
 
 

@@ -1,4 +1,4 @@
-"""What an order brings: which scenes, when, and as which items."""
+"""Deliveries of an order: which scenes, when, and as which items."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _PERIODS = {
 def planned(
     scenes: Iterable[Scene], order: Order, lifetime: timedelta
 ) -> list[tuple[datetime, Scene]]:
-    """Return the scenes an order gets, and when, spread over the life of the order."""
-    chosen = _chosen(scenes, order)
+    """Return the delivery times and scenes of an order, spread over its lifetime."""
+    chosen = _matching(scenes, order)
     share = (UNTIL_CLOSING - UNTIL_ACCEPTED) / max(1, len(chosen))
     return [
         (order.created + lifetime * (UNTIL_ACCEPTED + share * number), scene)
@@ -38,15 +38,15 @@ def planned(
 
 
 def as_delivered(
-    item: dict[str, Any], order_id: str, taken: Container[tuple[str, str]]
+    item: dict[str, Any], order_id: str, existing: Container[tuple[str, str]]
 ) -> dict[str, Any]:
-    """Return the item of the newer API, which names its order.
+    """Return the item in the newer API's form, with its order's id.
 
-    A second order for the same scene gets an item of its own, with a number behind its id.
+    A second order for the same scene gets an item with a numbered id.
     """
     collection, item_id = item["collection"], item["id"]
     name, number = item_id, 1
-    while (collection, name) in taken:
+    while (collection, name) in existing:
         number += 1
         name = f"{item_id}_{number}"
     delivered = copy.deepcopy(item)
@@ -59,24 +59,24 @@ def as_delivered(
     return delivered
 
 
-def _chosen(scenes: Iterable[Scene], order: Order) -> list[Scene]:
-    """Choose the scenes an order gets: product, time, light, place, then how often."""
-    asked = order.asked
-    light = asked["illumination_constraint"]
-    most = asked.get("maximum_number_of_images")
-    if asked["frequency"] in ("single_image", "single-image"):
-        most = 1
-    period = _PERIODS.get(asked["frequency"], timedelta(0))
+def _matching(scenes: Iterable[Scene], order: Order) -> list[Scene]:
+    """Return the scenes matching product, time, light and place, thinned to the frequency."""
+    fields = order.fields
+    light = fields["illumination_constraint"]
+    limit = fields.get("maximum_number_of_images")
+    if fields["frequency"] in ("single_image", "single-image"):
+        limit = 1
+    period = _PERIODS.get(fields["frequency"], timedelta(0))
     chosen: list[Scene] = []
-    not_before = order.starts
+    earliest = order.starts
     for scene in scenes:
-        taken = datetime.fromisoformat(scene.item["properties"]["datetime"]).astimezone(UTC)
+        acquired = datetime.fromisoformat(scene.item["properties"]["datetime"]).astimezone(UTC)
         if (
-            scene.item["collection"] == asked["product_name"].lower()
-            and not_before <= taken <= order.ends
+            scene.item["collection"] == fields["product_name"].lower()
+            and earliest <= acquired <= order.ends
             and (light is None or scene.is_day in (None, light == "day"))
             and order.area.polygon.intersects(shape(scene.item["geometry"]))
         ):
             chosen.append(scene)
-            not_before = taken + period
-    return chosen[:most]
+            earliest = acquired + period
+    return chosen[:limit]

@@ -1,7 +1,4 @@
-"""Failures to order: what shall go wrong, where, and how often.
-
-Only the plan lives here; :mod:`~constellr_stac.sandbox.wire` carries it out.
-"""
+"""Faults to inject; :mod:`~constellr_stac.sandbox.wire` executes them."""
 
 from __future__ import annotations
 
@@ -17,82 +14,82 @@ Kind = Literal["status", "reset", "truncate", "stall", "commit_then_reset", "com
 
 @dataclass(frozen=True)
 class Fault:
-    """One failure to inject, in requests in whose path the regular expression ``path`` is found.
+    """A fault to inject into requests whose path contains a match of the regular expression.
 
     Example:
         >>> Fault("/token", status=503, headers={"Retry-After": "1"}).times
         1
 
     Raises:
-        ValueError: The kind is unknown, or one that answers a status has none.
+        ValueError: The kind is unknown, or requires a status and has none.
     """
 
     path: str
-    """A regular expression that is looked for in the request's path (percent-encoding undone)."""
+    """A regular expression, searched in the request's percent-decoded path."""
     method: str | None = None
-    """The request's method; ``None`` is any."""
+    """HTTP method; ``None`` is any."""
     server: Literal["api", "store"] | None = None
-    """Which server; ``None`` is either."""
+    """Server; ``None`` is either."""
     times: int | None = 1
-    """How many matching requests fail; ``None`` is all until the faults are cleared."""
+    """Number of matching requests that fail; ``None`` is all until cleared."""
     skip: int = 0
-    """How many matching requests pass unharmed before."""
+    """Number of matching requests that pass first."""
     status: int | None = None
-    """The status to answer with; kinds ``status`` and ``commit_then_status`` need it."""
+    """Status of the answer; required by ``status`` and ``commit_then_status``."""
     headers: dict[str, str] = field(default_factory=dict)
     """Headers of that answer."""
     body: bytes = b""
     """Body of that answer."""
     kind: Kind = "status"
-    """What happens:
+    """Kind of fault:
 
-    - ``status``: the answer is this status, and nothing is done;
-    - ``reset``: the connection is reset (TCP RST), and nothing is done;
-    - ``truncate``: the request is done; half of the answer's body is sent, then the end;
-    - ``stall``: after ``seconds`` the request goes on as if nothing had been;
-    - ``commit_then_reset``: the request is done, then the connection is reset;
-    - ``commit_then_status``: the request is done, and the answer is this status.
+    - ``status``: answer with the status, without processing the request;
+    - ``reset``: reset the connection (TCP RST), without processing the request;
+    - ``truncate``: process the request, send half of the body, and close the connection;
+    - ``stall``: wait for ``seconds``, then process the request normally;
+    - ``commit_then_reset``: process the request, then reset the connection;
+    - ``commit_then_status``: process the request, then answer with the status.
     """
     seconds: float = 0.0
-    """A wait before any of these."""
+    """Delay before the fault, in seconds."""
 
     def __post_init__(self) -> None:
-        """Refuse what could never do what it says."""
+        """Validate the fault."""
         re.compile(self.path)
         if self.kind not in get_args(Kind):
-            msg = f"A fault's kind is one of {', '.join(get_args(Kind))}, not {self.kind!r}."
-            raise ValueError(msg)
+            raise ValueError(
+                f"A fault's kind must be one of {', '.join(get_args(Kind))}, not {self.kind!r}."
+            )
         if self.kind.endswith("status") and self.status is None:
-            msg = f"A fault of the kind {self.kind!r} needs the status to answer with."
-            raise ValueError(msg)
+            raise ValueError(f"A fault of kind {self.kind!r} needs a status.")
 
 
 class FaultPlan:
-    """The faults still to happen; each matching request uses up at most one, oldest first."""
+    """Pending faults; each request triggers at most one, oldest first."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: list[_Pending] = []
+        self._faults: list[_Pending] = []
 
     def add(self, fault: Fault) -> None:
-        """Plan one more."""
+        """Add a fault."""
         with self._lock:
-            self._waiting.append(_Pending(fault, fault.skip, fault.times))
+            self._faults.append(_Pending(fault, fault.skip, fault.times))
 
     def clear(self) -> None:
-        """Let everything pass from now on."""
+        """Remove all faults."""
         with self._lock:
-            self._waiting.clear()
+            self._faults.clear()
 
     def take(self, server: str, method: str, path: str) -> Fault | None:
-        """Return the fault that this request meets, and count it."""
-        if not self._waiting:
+        """Return the fault for this request and count it."""
+        if not self._faults:
             return None
         with self._lock:
-            for pending in self._waiting:
-                if pending.meets(server, method, path):
+            for pending in self._faults:
+                if pending.matches(server, method, path):
                     if pending.left == 0:
-                        self._waiting.remove(pending)
+                        self._faults.remove(pending)
                     return pending.fault
         return None
 
@@ -103,7 +100,7 @@ class _Pending:
     skip: int
     left: int | None
 
-    def meets(self, server: str, method: str, path: str) -> bool:
+    def matches(self, server: str, method: str, path: str) -> bool:
         fault = self.fault
         if fault.server not in (None, server) or fault.method not in (None, method):
             return False

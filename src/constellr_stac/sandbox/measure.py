@@ -1,7 +1,7 @@
-"""How large an area is, as the API reckons it.
+"""Size of an area, as the API measures it.
 
-The envelope's corners, in longitude and latitude, go to the UTM zone of its centre; width and
-height are those of their bounds there, and the area is the polygon's own in that zone.
+The envelope's corners are projected to the UTM zone of its centre; width and height are those of
+their bounds, and the area is the projected polygon's.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Measures(NamedTuple):
 
 
 def measure(polygon: shapely.Polygon) -> Measures:
-    """Return the size of a polygon given in longitude and latitude."""
+    """Return the size of a polygon in longitude and latitude."""
     west, south, east, north = polygon.bounds
     project = _to_utm((west + east) / 2, (south + north) / 2)
     corners = shapely.transform(
@@ -49,6 +49,6 @@ def _to_utm(longitude: float, latitude: float) -> Any:
 
 @cache
 def _transformer(epsg: int) -> Transformer:
-    from pyproj import Transformer  # late: it is slow to load, and few sandboxes measure
+    from pyproj import Transformer  # slow to import, rarely needed
 
     return Transformer.from_crs(4326, epsg, always_xy=True)

@@ -1,4 +1,4 @@
-"""The objects of the bucket: bytes in memory, or files that stay where they are."""
+"""Objects of the bucket: bytes in memory, or files on disk."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["StoredObject"]
 
 @dataclass(frozen=True)
 class StoredObject:
-    """One object; what changes is a new one with another ETag."""
+    """An immutable object."""
 
     content: bytes | Path
     size: int
     etag: str
-    """With its quotes, as it is sent."""
+    """Quoted."""
     modified: datetime
-    """In whole seconds, UTC."""
+    """UTC, in whole seconds."""
     media_type: str
 
     @classmethod
@@ -34,17 +34,17 @@ class StoredObject:
 
     @classmethod
     def from_file(cls, key: str, path: Path) -> StoredObject:
-        """Serve a file; it is read when it is asked for and must not change meanwhile."""
+        """Serve a file; it is read on request and must not change."""
         status = path.stat()
         etag = hashlib.md5(
             f"{path}:{status.st_size}:{status.st_mtime_ns}".encode(), usedforsecurity=False
         ).hexdigest()
         modified = datetime.fromtimestamp(int(status.st_mtime), UTC)
-        # As of an upload in one part of a multipart one: who reads it knows it for no MD5.
+        # The form of multipart uploads, which clients do not take for an MD5.
         return cls(path, status.st_size, f'"{etag}-1"', modified, _media_type(key))
 
     def read(self, start: int, stop: int) -> bytes:
-        """Return the bytes from ``start`` to before ``stop``."""
+        """Return the bytes ``[start:stop]``."""
         if isinstance(self.content, bytes):
             return self.content[start:stop]
         with self.content.open("rb") as file:

@@ -1,7 +1,4 @@
-"""What a sandbox is asked to be, and the clock it lives by.
-
-Plain values only: every other room reads them, none changes them.
-"""
+"""Options and clock of a sandbox."""
 
 from __future__ import annotations
 
@@ -12,13 +9,13 @@ from datetime import UTC, date, datetime, timedelta
 __all__ = ["BUCKET", "REGION", "Clock", "Options"]
 
 REGION = "eu-central-1"
-"""Where the provider's bucket is, and the only region whose signatures the store accepts."""
+"""Region of the provider's bucket; the store accepts no other in signatures."""
 
 BUCKET = "constellr-sandbox"
-"""The one bucket of the store."""
+"""The store's only bucket."""
 
 
-_KINDS = {
+_TYPES = {
     "token_lifetime": timedelta,
     "url_lifetime": timedelta,
     "session_lifetime": timedelta,
@@ -29,7 +26,7 @@ _KINDS = {
 
 @dataclass(frozen=True)
 class Options:
-    """The knobs of a sandbox; :class:`~constellr_stac.sandbox.Sandbox` documents each."""
+    """Options of a sandbox; documented in :class:`~constellr_stac.sandbox.Sandbox`."""
 
     token_lifetime: timedelta = timedelta(hours=24)
     url_lifetime: timedelta = timedelta(hours=1)
@@ -42,31 +39,29 @@ class Options:
     today: date | None = None
 
     def __post_init__(self) -> None:
-        """Refuse here what would make a request fail later, in a server's thread."""
-        for name, kind in _KINDS.items():
+        """Validate here, or a request would fail later in a server's thread."""
+        for name, kind in _TYPES.items():
             value = getattr(self, name)
             if value is not None and not isinstance(value, kind):
-                msg = f"{name}= is a {kind.__name__}, not {value!r}."
-                raise TypeError(msg)
+                raise TypeError(f"{name}= must be a {kind.__name__}, not {value!r}.")
         if not isinstance(self.latency, int | float) or self.latency < 0:
-            msg = f"latency= is a number of seconds, not {self.latency!r}."
-            raise ValueError(msg)
+            raise ValueError(f"latency= must be a number of seconds, not {self.latency!r}.")
 
 
 class Clock:
-    """The servers' time: the real one, plus what :meth:`advance` added to it."""
+    """The servers' time: the real one plus an offset."""
 
     def __init__(self) -> None:
-        self._ahead = 0.0
+        self._offset = 0.0
 
     def time(self) -> float:
-        """Return the seconds since the epoch."""
-        return time.time() + self._ahead
+        """Return seconds since the epoch."""
+        return time.time() + self._offset
 
     def now(self) -> datetime:
-        """Return the time, aware and in UTC."""
+        """Return the aware time in UTC."""
         return datetime.fromtimestamp(self.time(), UTC)
 
     def advance(self, by: timedelta) -> None:
-        """Put the clock forward, so that what expires does so without waiting for it."""
-        self._ahead += by.total_seconds()
+        """Advance the clock."""
+        self._offset += by.total_seconds()

@@ -1,7 +1,7 @@
-"""What customers have on the books: areas, tags and orders, and the deliveries orders bring.
+"""Areas, tags, orders and their deliveries.
 
-Nothing here knows HTTP or rules: what comes in was accepted. Deliveries happen when
-somebody looks: :meth:`Bookings.deliver` hands over what the clock says is due.
+Input is already validated. Deliveries are lazy: :meth:`OrderStore.deliver` adds the items that
+are due.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from .orders import Area, Draft
     from .scenes import Scene
 
-__all__ = ["Bookings"]
+__all__ = ["OrderStore"]
 
 _ACTIVE = frozenset({"initial_state", "pending_validation", "in_progress", "closing"})
 _DELETABLE = frozenset({"pending_validation", "rejected"})
 
 
-class Bookings:
-    """Areas, tags and orders; the API and the user's thread may use it at once.
+class OrderStore:
+    """Thread-safe areas, tags and orders.
 
     Args:
-        scenes: What satellites see: what orders can bring into the catalogue.
-        catalogue: Where deliveries go.
-        options: The sandbox's knobs.
+        scenes: Scenes that orders can deliver.
+        catalogue: Receives the delivered items.
+        options: The sandbox's options.
         clock: The servers' time.
     """
 
@@ -53,22 +53,22 @@ class Bookings:
         self._orders: dict[str, Order] = {}
 
     def stamp(self) -> datetime:
-        """Return the time, later than any time returned before: orders sort by it."""
+        """Return the time, strictly increasing, since orders sort by it."""
         with self.lock:
             self._last_stamp = max(self._clock.now(), self._last_stamp + timedelta(microseconds=1))
             return self._last_stamp
 
     def tags(self, names: Iterable[str]) -> list[dict[str, str]]:
-        """Return the tags of these names, new ones where there are none yet."""
+        """Return the tags of these names, creating missing ones."""
         with self.lock:
             return [self._tags.setdefault(name, self._new_tag(name)) for name in names]
 
     def area(self, area_id: str) -> Area | None:
-        """Return one area."""
+        """Return an area."""
         return self._areas.get(area_id)
 
     def add_area(self, area: Area) -> bool:
-        """Keep an area, unless its name is taken; say whether it was kept."""
+        """Add an area; return ``False`` if its name is existing."""
         with self.lock:
             if any(other.name == area.name for other in self._areas.values()):
                 return False
@@ -76,7 +76,7 @@ class Bookings:
             return True
 
     def remove_area(self, area: Area) -> bool:
-        """Forget an area, unless an order still wants it; say whether it is gone."""
+        """Remove an area; return ``False`` if an active order uses it."""
         with self.lock:
             now = self._clock.now()
             if any(
@@ -88,25 +88,25 @@ class Bookings:
             return True
 
     def order(self, order_id: str) -> Order | None:
-        """Return one order."""
+        """Return an order."""
         return self._orders.get(order_id)
 
     def remove_order(self, order: Order) -> bool:
-        """Forget an order that nobody works on; say whether it is gone."""
+        """Remove an order; return ``False`` if its state forbids it."""
         with self.lock:
             if order.state(self._clock.now(), newer=True) not in _DELETABLE:
                 return False
             self._orders.pop(order.id, None)
             return True
 
-    def book(self, draft: Draft) -> Order:
-        """Put an order on the books and plan its deliveries."""
+    def place(self, draft: Draft) -> Order:
+        """Store an order and plan its deliveries."""
         with self.lock:
             lifetime = self._options.delivery
             order = Order(
                 id=str(uuid4()),
                 area=draft.area,
-                asked=draft.asked,
+                fields=draft.fields,
                 starts=draft.starts,
                 ends=draft.ends,
                 created=self.stamp(),
@@ -119,43 +119,39 @@ class Bookings:
             return order
 
     def deliver(self) -> None:
-        """Bring into the catalogue whatever is due by now."""
+        """Add the items that are due to the catalogue."""
         with self.lock:
             now = self._clock.now()
             for order in self._orders.values():
                 if order.fixed_state == "rejected":
                     continue
                 while order.due and order.due[0][0] <= now:
-                    self._hand_over(order.due.pop(0)[1].item, order)
+                    self._add_delivered(order.due.pop(0)[1].item, order)
 
-    def told_orders(self) -> list[dict[str, Any]]:
-        """Return every order as the API tells it, oldest first."""
+    def list_orders(self) -> list[dict[str, Any]]:
+        """Return every order in the API's format, oldest first."""
         with self.lock:
             now = self._clock.now()
             newer = self._options.newer
             return [order.answer(now, newer=newer) for order in self._orders.values()]
 
-    def told_areas(self) -> list[dict[str, Any]]:
-        """Return every area as the API tells it, oldest first."""
+    def list_areas(self) -> list[dict[str, Any]]:
+        """Return every area in the API's format, oldest first."""
         with self.lock:
             return [area.answer(newer=self._options.newer) for area in self._areas.values()]
 
     def settle(self, order_id: str, state: str, reason: str | None) -> None:
-        """Put an order into a state for good.
-
-        Raises:
-            KeyError: There is no such order.
-        """
+        """Fix the state of an order, else raise :class:`KeyError`."""
         with self.lock:
             order = self._orders[order_id]
             order.fixed_state = state
             order.rejection_reason = reason
 
-    def _hand_over(self, item: dict[str, Any], order: Order) -> None:
-        taken = {held.key for held in self._catalogue.items()}
+    def _add_delivered(self, item: dict[str, Any], order: Order) -> None:
+        existing = {entry.key for entry in self._catalogue.items()}
         if self._options.newer:
-            self._catalogue.add_item(as_delivered(item, order.id, taken))
-        elif (item["collection"], item["id"]) not in taken:
+            self._catalogue.add_item(as_delivered(item, order.id, existing))
+        elif (item["collection"], item["id"]) not in existing:
             self._catalogue.add_item(item)
 
     def _new_tag(self, name: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Areas and orders as values: what customers asked for, and how the API tells of it."""
+"""Areas and orders as values, and their form in the API."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 __all__ = ["UNTIL_ACCEPTED", "UNTIL_CLOSING", "Area", "Draft", "Order", "zulu"]
 
 UNTIL_ACCEPTED = 0.1
-"""The part of its life after which an order is worked on."""
+"""Fraction of an order's lifetime until it is in progress."""
 UNTIL_CLOSING = 0.9
-"""The part of its life by which everything has been delivered."""
+"""Fraction of an order's lifetime until everything is delivered."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class Area:
     name: str
     description: str | None
     geometry: dict[str, Any]
-    """As the customer sent it."""
+    """As received."""
     polygon: shapely.Polygon
     size: Measures
     created: datetime
 
     def answer(self, *, newer: bool) -> dict[str, Any]:
-        """Return the area as the API tells it."""
+        """Return the area in the API's format."""
         return {
             "name": self.name,
             "geojson" if newer else "geometry": self.geometry,
@@ -48,11 +48,11 @@ class Area:
 
 @dataclass(frozen=True)
 class Draft:
-    """An order that was checked and is not placed yet."""
+    """A validated order that is not placed yet."""
 
     area: Area
-    asked: dict[str, Any]
-    """The customer's choices, named as in the API's answer; not the area, times and tags."""
+    fields: dict[str, Any]
+    """Fields of the API's answer except area, times and tags."""
     starts: datetime
     ends: datetime
     tags: list[str]
@@ -60,25 +60,25 @@ class Draft:
 
 @dataclass
 class Order:
-    """An order on the books."""
+    """A placed order."""
 
     id: str
     area: Area
-    asked: dict[str, Any]
+    fields: dict[str, Any]
     """As in :class:`Draft`."""
     starts: datetime
     ends: datetime
     created: datetime
     tags: list[dict[str, str]]
     lifetime: timedelta | None
-    """From placing to closing; ``None``: it stays as it is."""
+    """Time until it is closed; ``None``: its state does not change."""
     fixed_state: str | None = None
     rejection_reason: str | None = None
     due: list[tuple[datetime, Scene]] = field(default_factory=list)
-    """What is still to be delivered, and when."""
+    """Pending deliveries."""
 
     def state(self, now: datetime, *, newer: bool) -> str:
-        """Return how far it has come."""
+        """Return the state."""
         if self.fixed_state is not None:
             return self.fixed_state
         first = "pending_validation" if newer else "initial_state"
@@ -92,12 +92,12 @@ class Order:
         return "in_progress" if age < self.lifetime * UNTIL_CLOSING else "closing"
 
     def answer(self, now: datetime, *, newer: bool) -> dict[str, Any]:
-        """Return the order as the API tells it."""
+        """Return the order in the API's format."""
         answer = {
             "area_of_interest_id": self.area.id,
             "start_date": zulu(self.starts),
             "end_date": zulu(self.ends),
-            **self.asked,
+            **self.fields,
             "id": self.id,
             "created": zulu(self.created),
             "state": self.state(now, newer=newer),
@@ -107,5 +107,5 @@ class Order:
 
 
 def zulu(when: datetime, *, timespec: str = "microseconds") -> str:
-    """Return a time as the API writes most of them."""
+    """Format a time as the API does."""
     return when.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")

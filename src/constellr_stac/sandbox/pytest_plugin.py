@@ -1,6 +1,6 @@
-"""A pytest fixture for users' own tests; pytest finds it by itself once this is installed.
+"""The pytest fixture ``constellr_sandbox``, registered as a plugin.
 
-Loading it is light: nothing of the extra ``sandbox`` is loaded before a test asks for it.
+Nothing of the extra ``sandbox`` is imported until a test uses it.
 """
 
 from __future__ import annotations
@@ -22,9 +22,8 @@ __all__ = ["constellr_sandbox"]
 def constellr_sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     """Run a :class:`~constellr_stac.sandbox.Sandbox` for one test.
 
-    The environment leads there, and only there: every other variable that begins with
-    ``CONSTELLR_`` or ``AWS_`` is gone while the test runs. A sandbox with other knobs is made
-    in the test itself.
+    The environment points to it: all other ``CONSTELLR_`` and ``AWS_`` variables are removed while
+    the test runs. For other options, create a sandbox in the test.
     """
     with Sandbox() as sandbox:
         for name in list(os.environ):

@@ -1,4 +1,4 @@
-"""What went over the wire: one :class:`Exchange` for every request, in order of arrival."""
+"""Log of requests: one :class:`Exchange` each, in order of arrival."""
 
 from __future__ import annotations
 
@@ -8,49 +8,48 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from datetime import datetime
 
-__all__ = ["Exchange", "Ledger"]
+__all__ = ["Exchange", "RequestLog"]
 
 
 @dataclass(slots=True)
 class Exchange:
-    """One request and how it was answered.
+    """One request and its answer.
 
-    It is written down when its head arrives, and completed as it goes on: an exchange whose
-    ``status`` is ``None`` was not answered, or is not yet.
+    Logged on arrival of the headers and completed later: ``status`` is ``None`` until answered.
     """
 
     server: Literal["api", "store"]
-    """Which of the two servers was asked."""
+    """The server."""
     method: str
-    """The method, in capitals."""
+    """The HTTP method, in capitals."""
     path: str
-    """The path, with its percent-encoding undone."""
+    """The percent-decoded path."""
     query: str = field(repr=False)
-    """The query as it was received, without the question mark; it may hold a signature."""
+    """The raw query without question mark; may hold a signature."""
     headers: dict[str, str] = field(repr=False)
-    """The request's headers by lower-case name; they may hold a credential."""
+    """The request's headers by lower-case name; may hold a credential."""
     when: datetime
-    """When the request arrived, in the servers' time (UTC)."""
+    """Time of arrival on the servers' clock (UTC)."""
     body: bytes = field(default=b"", repr=False)
-    """The request's body, as far as it arrived."""
+    """The request's body, as far as received."""
     status: int | None = None
-    """The status of the answer."""
+    """The answer's status."""
 
 
-class Ledger:
-    """The exchanges of both servers; servers write, anyone may read at any time."""
+class RequestLog:
+    """The exchanges of both servers."""
 
     def __init__(self) -> None:
         self._exchanges: list[Exchange] = []
 
     def add(self, exchange: Exchange) -> None:
-        """Write one down."""
+        """Append an exchange."""
         self._exchanges.append(exchange)
 
     def exchanges(self) -> list[Exchange]:
-        """Return those written down so far, oldest first."""
+        """Return the exchanges so far, oldest first."""
         return list(self._exchanges)
 
     def clear(self) -> None:
-        """Forget them."""
+        """Remove all exchanges."""
         self._exchanges = []

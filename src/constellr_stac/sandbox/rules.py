@@ -1,7 +1,7 @@
-"""What may be ordered: the API's rules of both ages, as the server keeps them.
+"""The server's rules for orders, in the older and the newer API.
 
-Written from the API's documentation and independent of the client's own table, so that tests
-of one against the other mean something.
+Written from the API's documentation, independent of the client's table, so that tests of one
+against the other are meaningful.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
     from .measure import Measures
 
-__all__ = ["MOST_ORDERS", "PRODUCTS", "Wish", "broken_rules", "broken_tag_rules"]
+__all__ = ["MOST_ORDERS", "PRODUCTS", "OrderRequest", "broken_rules", "broken_tag_rules"]
 
 MOST_ORDERS = 25
-"""How many orders the newer API takes at once."""
+"""Maximum batch size of the newer API."""
 
 PRODUCTS = frozenset({"LSTprecision", "LSTzoom", "LSTfusion"})
-"""What can be ordered; LSTzoom is the older name and not listed as available any more."""
+"""Products that can be ordered; LSTzoom is an older name and no longer listed."""
 
 _LARGEST_SCENE = 15_000.0
 _SMALLEST_FUSION, _LARGEST_FUSION = 60.0, 110_000.0
@@ -33,8 +33,8 @@ _SCENE_FREQUENCIES = frozenset(
 )
 
 
-class Wish(NamedTuple):
-    """What the rules look at in an order; times in UTC."""
+class OrderRequest(NamedTuple):
+    """Fields of an order that the rules check; times in UTC."""
 
     product: str
     frequency: str
@@ -44,29 +44,29 @@ class Wish(NamedTuple):
     most_images: int | None
 
 
-def broken_rules(wish: Wish, size: Measures, today: date, *, newer: bool) -> list[str]:
-    """Return what is wrong with an order, as sentences; nothing is wrong with an empty list.
+def broken_rules(order: OrderRequest, size: Measures, today: date, *, newer: bool) -> list[str]:
+    """Return the broken rules as sentences.
 
     Args:
-        wish: The order.
-        size: How large its area is.
-        today: The date orders are placed on.
+        order: The order.
+        size: Size of its area.
+        today: Date of placement.
 
     Keyword Args:
-        newer: Whether the rules of the newer API hold.
+        newer: Whether the newer API's rules apply.
     """
-    found = list(broken_tag_rules(wish.tags))
-    if wish.ends <= wish.starts:
-        found.append("end_date has to be after start_date")
-    if wish.product == "LSTfusion":
-        found += _broken_by_fusion(wish, size, newer=newer)
+    problems = list(broken_tag_rules(order.tags))
+    if order.ends <= order.starts:
+        problems.append("end_date must be after start_date")
+    if order.product == "LSTfusion":
+        problems += _broken_by_fusion(order, size, newer=newer)
     else:
-        found += _broken_by_scenes(wish, size, today, newer=newer)
-    return found
+        problems += _broken_by_scenes(order, size, today, newer=newer)
+    return problems
 
 
 def broken_tag_rules(tags: list[str]) -> Iterator[str]:
-    """Yield what is wrong with an order's tags."""
+    """Yield the broken rules for tags."""
     if len(tags) > _MOST_TAGS:
         yield f"at most {_MOST_TAGS} tags are allowed"
     if any(len(tag) > _LONGEST_TAG for tag in tags):
@@ -75,42 +75,44 @@ def broken_tag_rules(tags: list[str]) -> Iterator[str]:
         yield "duplicate tags are not allowed"
 
 
-def _broken_by_scenes(wish: Wish, size: Measures, today: date, *, newer: bool) -> Iterator[str]:
+def _broken_by_scenes(
+    order: OrderRequest, size: Measures, today: date, *, newer: bool
+) -> Iterator[str]:
     if max(size.width, size.height) > _LARGEST_SCENE:
         yield (
             f"the area's bounding box is {size.width:.1f} m x {size.height:.1f} m, "
             f"the limit is {_LARGEST_SCENE:.0f} m x {_LARGEST_SCENE:.0f} m"
         )
     earliest = today if newer else today + _NOTICE
-    if wish.starts.astimezone(UTC).date() < earliest:
+    if order.starts.astimezone(UTC).date() < earliest:
         yield f"start_date must not be before {earliest}"
-    if wish.ends - wish.starts < _SHORTEST:
-        yield f"the duration has to be at least {_SHORTEST.days} days"
-    if wish.ends > _a_year_after(wish.starts):
+    if order.ends - order.starts < _SHORTEST:
+        yield f"the duration must be at least {_SHORTEST.days} days"
+    if order.ends > _a_year_after(order.starts):
         yield "the duration must not be more than one year"
     frequencies = _SCENE_FREQUENCIES | {"weekly"} if newer else _SCENE_FREQUENCIES
-    if wish.frequency not in frequencies:
-        yield f"frequency {wish.frequency} is not available for {wish.product}"
-    if wish.frequency == "single_image" and wish.most_images not in (None, 1):
-        yield "maximum_number_of_images has to be 1 for a single image"
+    if order.frequency not in frequencies:
+        yield f"frequency {order.frequency} is not available for {order.product}"
+    if order.frequency == "single_image" and order.most_images not in (None, 1):
+        yield "maximum_number_of_images must be 1 for a single image"
 
 
-def _broken_by_fusion(wish: Wish, size: Measures, *, newer: bool) -> Iterator[str]:
-    if wish.frequency != "daily":
-        yield f"frequency {wish.frequency} is not available for {wish.product}"
+def _broken_by_fusion(order: OrderRequest, size: Measures, *, newer: bool) -> Iterator[str]:
+    if order.frequency != "daily":
+        yield f"frequency {order.frequency} is not available for {order.product}"
     if newer:
         sides = (size.width, size.height)
         if min(sides) < _SMALLEST_FUSION or max(sides) > _LARGEST_FUSION:
             yield (
-                f"the area's bounding box is {size.width:.1f} m x {size.height:.1f} m, it has to "
+                f"the area's bounding box is {size.width:.1f} m x {size.height:.1f} m, it must "
                 f"be from {_SMALLEST_FUSION:.0f} m to {_LARGEST_FUSION:.0f} m"
             )
-        if wish.most_images is not None:
+        if order.most_images is not None:
             yield "maximum_number_of_images is not available for LSTfusion"
 
 
 def _a_year_after(start: datetime) -> datetime:
-    """Return the same day of the next year; 1 March where it has no 29 February."""
+    """Return the same day of the next year; 1 March for 29 February."""
     if start.year == MAXYEAR:
         return datetime.max.replace(tzinfo=UTC)
     try:

@@ -1,7 +1,4 @@
-"""A sandbox's insides, put together: everything that needs the ``sandbox`` extra.
-
-:class:`~constellr_stac.sandbox.Sandbox` loads this room when one is made, not before.
-"""
+"""The assembled sandbox. Imported lazily, since it needs the ``sandbox`` extra."""
 
 from __future__ import annotations
 
@@ -11,18 +8,18 @@ from urllib.parse import quote
 from .access_keys import Keyring
 from .accounts import Accounts
 from .api import build_api
-from .api.auth_guard import World
+from .api.auth_guard import Services
 from .catalog import Catalogue
 from .faults import FaultPlan
 from .objects import StoredObject
 from .options import Clock
-from .order_store import Bookings
-from .request_log import Ledger
+from .order_store import OrderStore
+from .request_log import RequestLog
 from .scenes import read_scenes, shipped_scenes
 from .server import LoopbackServer
 from .signatures import presign
 from .store import ObjectStore
-from .wire import Wire
+from .wire import Middleware
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,48 +30,42 @@ if TYPE_CHECKING:
 
 __all__ = ["Running"]
 
-_ARCHIVE = "a3c1f7d2-0000-4000-8000-15ca1ab1e000"
+_ARCHIVE_ORDER = "a3c1f7d2-0000-4000-8000-15ca1ab1e000"
 
 
 class Running:
-    """Both servers and all they hold.
-
-    Args:
-        folder: A folder of scene folders; ``None`` is the shipped one.
-        options: The sandbox's knobs.
-        host: The address to listen at.
-    """
+    """Both servers and their state."""
 
     def __init__(self, folder: Path | None, options: Options, host: str) -> None:
         newer = options.newer
         scenes = shipped_scenes(newer=newer) if folder is None else read_scenes(folder, newer=newer)
         self.options = options
         self.clock = Clock()
-        self.ledger = Ledger()
+        self.request_log = RequestLog()
         self.faults = FaultPlan()
         self.accounts = Accounts(options, self.clock)
         self.keyring = Keyring(self.clock, options.session_lifetime)
         self.catalogue = Catalogue(self.clock)
-        self.bookings = Bookings(scenes, self.catalogue, options, self.clock)
+        self.order_store = OrderStore(scenes, self.catalogue, options, self.clock)
         self.api_url = self.s3_url = ""
         for scene in scenes:
             for key, path in scene.files.items():
                 self.catalogue.add_object(key, StoredObject.from_file(key, path))
             if options.delivery is None:
                 self.catalogue.add_item(_archived(scene.item) if newer else scene.item)
-        world = World(
-            options, self.clock, self.accounts, self.catalogue, self.bookings, self._presign
+        services = Services(
+            options, self.clock, self.accounts, self.catalogue, self.order_store, self._presign
         )
         self._api = LoopbackServer(
-            self._wired(build_api(world), "api"), name="constellr-sandbox-api", host=host
+            self._wrap(build_api(services), "api"), name="constellr-sandbox-api", host=host
         )
         store = ObjectStore(self.catalogue, self.keyring, self.clock)
         self._store = LoopbackServer(
-            self._wired(store, "store"), name="constellr-sandbox-store", host=host
+            self._wrap(store, "store"), name="constellr-sandbox-store", host=host
         )
 
     def start(self) -> None:
-        """Answer requests from here on."""
+        """Start both servers."""
         self.s3_url = self._store.start()
         try:
             self.api_url = self._api.start()
@@ -83,15 +74,15 @@ class Running:
             raise
 
     def stop(self) -> None:
-        """Close both ports and end both threads."""
+        """Stop both servers."""
         self._api.stop()
         self._store.stop()
 
-    def _wired(self, app: ASGIApp, server: Literal["api", "store"]) -> Wire:
-        return Wire(
+    def _wrap(self, app: ASGIApp, server: Literal["api", "store"]) -> Middleware:
+        return Middleware(
             app,
             server=server,
-            ledger=self.ledger,
+            request_log=self.request_log,
             faults=self.faults,
             clock=self.clock,
             latency=self.options.latency,
@@ -104,5 +95,5 @@ class Running:
 
 
 def _archived(item: dict[str, Any]) -> dict[str, Any]:
-    """Return the item as one of an order that was closed before anybody looked."""
-    return {**item, "properties": {**item["properties"], "order:id": _ARCHIVE}}
+    """Return the item as delivered for an earlier order."""
+    return {**item, "properties": {**item["properties"], "order:id": _ARCHIVE_ORDER}}

@@ -1,6 +1,5 @@
-"""Refusals of the object store, with the codes, statuses and XML of AWS.
+"""Errors of the object store, with the codes, statuses and XML of AWS.
 
-Clients tell them apart by code:
 https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 """
 
@@ -12,14 +11,7 @@ __all__ = ["S3Error"]
 
 
 class S3Error(Exception):
-    """A refusal in S3's own words.
-
-    Args:
-        status: The HTTP status.
-        code: The code, such as ``AccessDenied``.
-        message: What it says.
-        details: Further elements of the answer.
-    """
+    """An error in S3's format; ``details`` are further XML elements."""
 
     def __init__(self, status: int, code: str, message: str, **details: str) -> None:
         super().__init__(f"{code}: {message}")

@@ -1,8 +1,8 @@
-"""Folders of scenes on disk become STAC items, of the exact form the API documents.
+"""STAC items from scene folders, in the form the API documents.
 
-A scene is a folder named like its item, ``LSTPRECISION_SBA01_B5Z0Q1H9_20260213T092026Z``;
-each file in it is an asset, named by its file. What ``metadata.json`` does not say is read
-from the folder's name and, for the footprint, from the first raster.
+A folder is named like its item, ``LSTPRECISION_SBA01_B5Z0Q1H9_20260213T092026Z``; each file in
+it is an asset, named by its file. Without ``metadata.json``, the time comes from the folder's
+name and the footprint from the first raster.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .options import BUCKET
 __all__ = ["DOCUMENTED_HOST", "Scene", "read_scenes", "shipped_scenes"]
 
 DOCUMENTED_HOST = "https://example.com/stac"
-"""Where the links of the API's documented answers point."""
+"""Host of the links in the API's documentation."""
 
 _SHIPPED_PREFIX = "LA harbor+port"
 _MEDIA_TYPES = {
@@ -38,17 +38,17 @@ _PRODUCT = re.compile(r"[A-Za-z]+")
 
 @dataclass(frozen=True)
 class Scene:
-    """One observation: its item, its files, and what orders choose scenes by."""
+    """One observation."""
 
     item: dict[str, Any]
     files: dict[str, Path]
-    """Files by object key."""
+    """Paths by object key."""
     is_day: bool | None
-    """Whether it was day there; ``None`` where nobody said."""
+    """Whether it is a daytime scene; ``None`` if unknown."""
 
 
 def shipped_scenes(*, newer: bool = False) -> list[Scene]:
-    """Return the 15 scenes of Los Angeles harbour that come with the package."""
+    """Return the 15 shipped scenes of Los Angeles harbour."""
     folder = Path(str(resources.files(__package__))) / "scenes" / "la_harbor"
     return _scenes_of(folder, _SHIPPED_PREFIX, newer=newer)
 
@@ -60,10 +60,10 @@ def read_scenes(folder: Path, *, newer: bool = False) -> list[Scene]:
         folder: A folder of scene folders.
 
     Keyword Args:
-        newer: Name the objects as the newer API does, ``<item id>_lst.tiff``.
+        newer: Name objects as the newer API does, ``<item id>_lst.tiff``.
 
     Raises:
-        ValueError: There is no scene in it, or one whose time or place nothing tells.
+        ValueError: There is no scene, or one without a time or place.
     """
     return _scenes_of(folder, f"{folder.name} scenes+masks", newer=newer)
 
@@ -71,8 +71,7 @@ def read_scenes(folder: Path, *, newer: bool = False) -> list[Scene]:
 def _scenes_of(folder: Path, prefix: str, *, newer: bool) -> list[Scene]:
     folders = sorted(path for path in folder.iterdir() if path.is_dir() and any(path.iterdir()))
     if not folders:
-        msg = f"There is no scene in {folder}: it has to hold one folder of files for each."
-        raise ValueError(msg)
+        raise ValueError(f"There is no scene in {folder}; it must hold one folder per scene.")
     scenes = [_scene(path, prefix, newer=newer) for path in folders]
     return sorted(scenes, key=lambda scene: str(scene.item["properties"]["datetime"]))
 
@@ -101,10 +100,7 @@ def _scene(folder: Path, prefix: str, *, newer: bool) -> Scene:
         "geometry": geometry,
         "links": [
             {"rel": "collection", "href": f"{DOCUMENTED_HOST}/collections/{collection}"},
-            {
-                "rel": "self",
-                "href": f"{DOCUMENTED_HOST}/collections/{collection}/items/{scene_id}",
-            },
+            {"rel": "self", "href": f"{DOCUMENTED_HOST}/collections/{collection}/items/{scene_id}"},
         ],
         "assets": assets,
         "collection": collection,
@@ -125,21 +121,23 @@ def _acquired(metadata: dict[str, Any], scene_id: str) -> str:
         return str(metadata["acquisition_datetime"])
     found = _ACQUIRED.search(scene_id)
     if found is None:
-        msg = f"Scene {scene_id}: neither its name nor a metadata.json tells when it was taken."
-        raise ValueError(msg)
+        raise ValueError(
+            f"Scene {scene_id}: neither its name nor a metadata.json says when it was taken."
+        )
     when = datetime.strptime(found[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     return f"{when:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _footprint(metadata: dict[str, Any], folder: Path) -> tuple[dict[str, Any], list[float]]:
-    """Return the geometry and its bounding box, in longitude and latitude."""
+    """Return geometry and bounding box in longitude and latitude."""
     geometric = metadata.get("geometric", {})
     if "geometry" in geometric and "bbox" in geometric:
         return geometric["geometry"], geometric["bbox"]
     rasters = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".tif", ".tiff"))
     if not rasters:
-        msg = f"Scene {folder.name}: neither a raster nor a metadata.json tells where it is."
-        raise ValueError(msg)
+        raise ValueError(
+            f"Scene {folder.name}: neither a raster nor a metadata.json says where it is."
+        )
     import rasterio
     from rasterio.warp import transform
 

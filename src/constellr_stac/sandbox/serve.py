@@ -1,4 +1,4 @@
-"""A sandbox for a shell: prints what to export, and serves until it is told to stop."""
+"""Serve a sandbox from a shell until a signal."""
 
 from __future__ import annotations
 
@@ -16,40 +16,38 @@ if TYPE_CHECKING:
 __all__ = ["export", "serve"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_LOOK_UP = 0.2  # seconds; on Windows a signal does not end a wait
+_POLL_SECONDS = 0.2  # on Windows a signal does not interrupt a wait
 
 
 def export(variables: Mapping[str, str]) -> None:
-    """Print ``export NAME='value'`` for a POSIX shell, a line for each variable."""
+    """Print ``export NAME='value'`` lines for a POSIX shell."""
     for name, value in variables.items():
         sys.stdout.write(f"export {name}={_quoted(value)}\n")
 
 
 def serve(sandbox: Sandbox, *, show: Callable[[Mapping[str, str]], None] = export) -> None:
-    """Run the sandbox until SIGINT or SIGTERM.
-
-    What is shown is flushed, so that whoever reads it may go on at once.
+    """Run a sandbox until SIGINT or SIGTERM.
 
     Args:
-        sandbox: One that is not started; it is stopped in the end.
+        sandbox: One that is not started; it is stopped at the end.
 
     Keyword Args:
-        show: Shows the environment variables with which the sandbox is found.
+        show: Prints the environment variables; the output is flushed.
 
     Raises:
-        ValueError: This is not the main thread, which signals come to.
+        ValueError: Not called in the main thread.
     """
-    told_to_stop = threading.Event()
+    stopped = threading.Event()
 
     def stop(_number: int, _frame: FrameType | None) -> None:
-        told_to_stop.set()
+        stopped.set()
 
     before = {number: signal.signal(number, stop) for number in _SIGNALS}
     try:
         with sandbox:
             show(sandbox.environment())
             sys.stdout.flush()
-            while not told_to_stop.wait(_LOOK_UP):
+            while not stopped.wait(_POLL_SECONDS):
                 pass
     finally:
         for number, handler in before.items():
@@ -57,5 +55,5 @@ def serve(sandbox: Sandbox, *, show: Callable[[Mapping[str, str]], None] = expor
 
 
 def _quoted(value: str) -> str:
-    """Quote for a POSIX shell; always, as ``shlex.quote`` leaves plain words bare."""
+    """Quote for a POSIX shell; unlike ``shlex.quote``, always."""
     return "'" + value.replace("'", "'\"'\"'") + "'"

@@ -1,4 +1,4 @@
-"""A loopback HTTP server in a thread: a free port of its own, a quick start, a clean stop."""
+"""An HTTP server in a thread, on a free loopback port."""
 
 from __future__ import annotations
 
@@ -16,19 +16,11 @@ if TYPE_CHECKING:
 __all__ = ["LoopbackServer"]
 
 _START_SECONDS = 10
-_TURNS = 5  # of the event loop, in which an accepted connection appears and a lost one is gone
+_LOOP_TURNS = 5  # event-loop turns until connections are registered or removed
 
 
 class LoopbackServer:
-    """One application on one port.
-
-    Args:
-        app: What answers.
-
-    Keyword Args:
-        name: The thread's name.
-        host: The address to listen at.
-    """
+    """One application on one port; ``name`` is the thread's."""
 
     def __init__(self, app: ASGIApp, *, name: str, host: str) -> None:
         self._name = name
@@ -42,16 +34,16 @@ class LoopbackServer:
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            date_header=False,  # the wire tells the sandbox's own time
+            date_header=False,  # the middleware sends the sandbox's time
             timeout_keep_alive=60,
         )
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> str:
-        """Listen, and return the URL once requests are answered.
+        """Start serving and return the URL once requests are answered.
 
-        The port is bound here and handed on open: nobody can take it in between.
+        The port is bound here, so no other process can take it.
         """
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         listener = socket.create_server((self._host, 0), family=family)
@@ -63,12 +55,13 @@ class LoopbackServer:
         )
         self._thread.start()
         if not self._server.ready.wait(_START_SECONDS):
-            msg = f"The server {self._name} did not start within {_START_SECONDS} seconds."
-            raise RuntimeError(msg)
+            raise RuntimeError(
+                f"The server {self._name} did not start within {_START_SECONDS} seconds."
+            )
         return url
 
     def stop(self) -> None:
-        """Drop every connection, close the port and end the thread."""
+        """Drop all connections, close the port and end the thread."""
         if self._server is None or self._thread is None:
             return
         self._server.stop()
@@ -77,33 +70,33 @@ class LoopbackServer:
 
 
 def _run(server: _Server, listener: socket.socket) -> None:
-    # A selector loop on every system: see how the server stops listening.
+    # A selector loop on every platform: shutdown() relies on remove_reader.
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
         runner.run(server.serve(sockets=[listener]))
 
 
 class _Protocol(H11Protocol):
-    """Lets an application reach its connection, for faults below HTTP."""
+    """Gives applications their transport, for faults below HTTP."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        # ^ as in the class above: uvicorn serves stream transports only
+        # ^ uvicorn serves stream transports only
         super().connection_made(transport)
-        # uvicorn writes head and body apart, and asyncio leaves Nagle on for such a listener:
-        # together with delayed acknowledgements that is 40 ms for every request.
+        # uvicorn writes headers and body separately, and asyncio does not disable Nagle on this
+        # listener: with delayed acknowledgements, that costs 40 ms per request.
         connection = transport.get_extra_info("socket")
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.app_state = {**self.app_state, "transport": transport}
 
 
 class _Server(uvicorn.Server):
-    """Waits for an event where uvicorn polls, and hangs up where it would wait for clients."""
+    """A uvicorn server that stops on an event and does not wait for clients."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.ready = threading.Event()
 
     def stop(self) -> None:
-        """End :meth:`main_loop`, from any thread."""
+        """End :meth:`main_loop`; callable from any thread."""
         self._loop.call_soon_threadsafe(self._stopped.set)
 
     async def main_loop(self) -> None:
@@ -114,12 +107,12 @@ class _Server(uvicorn.Server):
         await self._stopped.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Leave no connection and no task: a client's keep-alive delays nothing."""
+        """Close all connections and tasks without waiting for keep-alive."""
         for listener in sockets or ():
             asyncio.get_running_loop().remove_reader(listener)
-        # Connections accepted by now have to appear before the listener is closed, or asyncio
-        # leaks their sockets (it asserts that the server is open when it makes a transport).
-        for _ in range(_TURNS):
+        # Accepted connections must be registered before the listener is closed, or asyncio
+        # leaks their sockets (it asserts an open server when it creates a transport).
+        for _ in range(_LOOP_TURNS):
             for connection in list(self.server_state.connections):
                 connection.transport.abort()
             await asyncio.sleep(0)

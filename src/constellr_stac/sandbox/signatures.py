@@ -1,7 +1,6 @@
-"""AWS Signature Version 4, as the store checks it and as the API signs URLs.
+"""AWS Signature Version 4: verification in the store, and pre-signing in the API.
 
-What should have been signed is computed anew, with botocore, from the request as it was
-received.
+The expected signature is recomputed with botocore from the request as received.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ from botocore.credentials import Credentials
 
 from .options import REGION
 from .s3_errors import S3Error
-from .sigv4_request import TIMESTAMP, Received, read_claim
+from .sigv4_request import TIMESTAMP, Received, read_signature
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from .access_keys import AccessKeys, Keyring
-    from .sigv4_request import Claim
+    from .sigv4_request import RequestSignature
 
 __all__ = ["check_signature", "presign"]
 
@@ -32,66 +31,62 @@ _SAFE = "-_.~"
 
 
 def check_signature(request: Received, keyring: Keyring, now: datetime) -> AccessKeys:
-    """Return the keys that signed the request.
-
-    Raises:
-        S3Error: Nobody did, or the signature does not hold (any more).
-    """
-    claim = read_claim(request, now)
-    keys = _keys(claim, keyring, now)
-    if not hmac.compare_digest(_signature(request, claim, keys), claim.signature):
+    """Return the keys that signed the request, else raise :class:`S3Error`."""
+    signed = read_signature(request, now)
+    keys = _keys(signed, keyring, now)
+    if not hmac.compare_digest(_signature(request, signed, keys), signed.signature):
         raise S3Error(
             403,
             "SignatureDoesNotMatch",
             "The request signature we calculated does not match the signature you provided. "
             "Check your key and signing method.",
-            AWSAccessKeyId=claim.access_key_id,
+            AWSAccessKeyId=signed.access_key_id,
         )
     return keys
 
 
 def presign(url: str, keys: AccessKeys, lifetime: timedelta, now: datetime) -> str:
-    """Return ``url``, percent-encoded already, signed for a GET within ``lifetime``.
+    """Return a percent-encoded ``url``, signed for a GET within ``lifetime``.
 
-    S3 counts whole seconds, from the whole second in which the signature was made.
+    S3 counts whole seconds, from the whole second of signing.
     """
     expires = max(1, math.ceil(lifetime.total_seconds()))
     return _Presigner(_credentials(keys), "s3", REGION, expires).signed(url, now)
 
 
-def _keys(claim: Claim, keyring: Keyring, now: datetime) -> AccessKeys:
-    keys = keyring.find(claim.access_key_id)
-    if keys is None or claim.token is None:  # temporary keys are nothing without their token
+def _keys(signed: RequestSignature, keyring: Keyring, now: datetime) -> AccessKeys:
+    keys = keyring.find(signed.access_key_id)
+    if keys is None or signed.token is None:  # temporary keys require their token
         raise S3Error(
             403,
             "InvalidAccessKeyId",
             "The AWS Access Key Id you provided does not exist in our records.",
-            AWSAccessKeyId=claim.access_key_id,
+            AWSAccessKeyId=signed.access_key_id,
         )
-    if not hmac.compare_digest(claim.token.encode(), keys.token.encode()):
+    if not hmac.compare_digest(signed.token.encode(), keys.token.encode()):
         raise S3Error(400, "InvalidToken", "The provided token is malformed or otherwise invalid.")
     if keys.expires_at is not None and keys.expires_at <= now:
         raise S3Error(400, "ExpiredToken", "The provided token has expired.")
     return keys
 
 
-def _signature(request: Received, claim: Claim, keys: AccessKeys) -> str:
+def _signature(request: Received, signed: RequestSignature, keys: AccessKeys) -> str:
     query = sorted(
         (quote(name, _SAFE), quote(value, _SAFE))
         for name, value in request.query
-        if not (claim.presigned and name == "X-Amz-Signature")
+        if not (signed.presigned and name == "X-Amz-Signature")
     )
     path = quote(request.path, "/" + _SAFE)
-    again = AWSRequest(
+    repeated = AWSRequest(
         request.method,
         f"http://store{path}?" + "&".join(f"{name}={value}" for name, value in query),
-        {name: request.headers.get(name, "") for name in claim.signed_headers},
+        {name: request.headers.get(name, "") for name in signed.signed_headers},
     )
-    again.context["timestamp"] = claim.timestamp
-    kind = _QueryCheck if claim.presigned else _HeaderCheck
+    repeated.context["timestamp"] = signed.timestamp
+    kind = _QueryCheck if signed.presigned else _HeaderCheck
     auth = kind(_credentials(keys), "s3", REGION)
     signature: str = auth.signature(
-        auth.string_to_sign(again, auth.canonical_request(again)), again
+        auth.string_to_sign(repeated, auth.canonical_request(repeated)), repeated
     )
     return signature
 
@@ -101,13 +96,13 @@ def _credentials(keys: AccessKeys) -> Credentials:
 
 
 class _HeaderCheck(S3SigV4Auth):  # type: ignore[misc]  # botocore has no type information
-    """Counts those headers that the client says it signed, which are all the request has."""
+    """Signs the headers listed as signed; the request has no others."""
 
     def headers_to_sign(self, request: AWSRequest) -> HTTPMessage:
         return _all_headers(request)
 
 
-class _QueryCheck(S3SigV4QueryAuth):  # type: ignore[misc]  # the same
+class _QueryCheck(S3SigV4QueryAuth):  # type: ignore[misc]  # likewise
     """The same for a signature in the query."""
 
     def headers_to_sign(self, request: AWSRequest) -> HTTPMessage:
@@ -121,8 +116,8 @@ def _all_headers(request: AWSRequest) -> HTTPMessage:
     return headers
 
 
-class _Presigner(S3SigV4QueryAuth):  # type: ignore[misc]  # the same
-    """Signs at a given time, where botocore asks its own clock."""
+class _Presigner(S3SigV4QueryAuth):  # type: ignore[misc]  # likewise
+    """Signs at a given time instead of botocore's clock."""
 
     def signed(self, url: str, now: datetime) -> str:
         request = AWSRequest("GET", url)

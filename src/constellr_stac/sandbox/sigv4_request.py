@@ -1,7 +1,7 @@
-"""What a request says about its own signature, read from its query or its headers.
+"""The signature of a request, parsed from its query or headers.
 
-Form and time are judged here; whether the signature is right is
-:mod:`~constellr_stac.sandbox.signatures`' business.
+Form, scope and time are checked here; :mod:`~constellr_stac.sandbox.signatures` verifies the
+signature itself.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from .s3_errors import S3Error
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["TIMESTAMP", "UNSIGNED_PAYLOAD", "Claim", "Received", "read_claim"]
+__all__ = ["TIMESTAMP", "UNSIGNED_PAYLOAD", "Received", "RequestSignature", "read_signature"]
 
 TIMESTAMP = "%Y%m%dT%H%M%SZ"
-"""How a signature's date is written."""
+"""Format of a signature's date."""
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
-"""What stands for the body's hash where the body is not signed."""
+"""Replaces the body's hash if the body is not signed."""
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
 _MAX_SKEW = timedelta(minutes=15)
@@ -30,7 +30,7 @@ _MAX_EXPIRES = 604_800
 
 
 class Received(NamedTuple):
-    """A request as it came over the wire."""
+    """A request as received."""
 
     method: str
     raw_path: str
@@ -40,18 +40,18 @@ class Received(NamedTuple):
 
     @property
     def path(self) -> str:
-        """The path as S3 reads it: ``+`` is a space there, so keys spell theirs ``%2B``."""
+        """The path as S3 decodes it: ``+`` is a space, so keys encode theirs as ``%2B``."""
         return unquote_to_bytes(self.raw_path.replace("+", " ")).decode("utf-8", "replace")
 
     @property
     def query(self) -> list[tuple[str, str]]:
-        """The query's names and values, in order."""
+        """Names and values of the query, in order."""
         parts = (part.partition("=") for part in self.raw_query.split("&") if part)
         return [(unquote(name), unquote(value)) for name, _, value in parts]
 
 
-class Claim(NamedTuple):
-    """Who says to have signed what, and when."""
+class RequestSignature(NamedTuple):
+    """A request's signature and its parameters."""
 
     access_key_id: str
     signed_headers: frozenset[str]
@@ -61,14 +61,10 @@ class Claim(NamedTuple):
     presigned: bool
 
 
-def read_claim(request: Received, now: datetime) -> Claim:
-    """Return what the request claims, if it is well-formed and of now.
-
-    Raises:
-        S3Error: It is not signed, not in one way alone, or not at this time for this region.
-    """
-    said = [(name, value) for name, value in request.query if name.startswith("X-Amz-")]
-    found = dict(said)
+def read_signature(request: Received, now: datetime) -> RequestSignature:
+    """Return a well-formed and current signature, else raise :class:`S3Error`."""
+    parameters = [(name, value) for name, value in request.query if name.startswith("X-Amz-")]
+    found = dict(parameters)
     authorization = request.headers.get("authorization")
     presigned = not found.keys().isdisjoint({"X-Amz-Algorithm", "X-Amz-Signature"})
     if presigned and authorization is not None:
@@ -80,25 +76,25 @@ def read_claim(request: Received, now: datetime) -> Claim:
             ArgumentName="Authorization",
         )
     if presigned:
-        if len(found) < len(said):
-            raise _malformed_query("Each X-Amz- query parameter must be there once")
-        claim = _in_query(found, now)
+        if len(found) < len(parameters):
+            raise _malformed_query("Each X-Amz- query parameter must occur once")
+        signature = _in_query(found, now)
     elif authorization is not None:
-        claim = _in_headers(request, authorization, now)
+        signature = _in_headers(request, authorization, now)
     else:
         raise S3Error(403, "AccessDenied", "Access Denied")
     required = {n for n in request.headers if n == "host" or n.startswith("x-amz-")}
-    if not required <= claim.signed_headers:
+    if not required <= signature.signed_headers:
         raise S3Error(
             403,
             "AccessDenied",
             "There were headers present in the request which were not signed",
-            HeadersNotSigned=", ".join(sorted(required - claim.signed_headers)),
+            HeadersNotSigned=", ".join(sorted(required - signature.signed_headers)),
         )
-    return claim
+    return signature
 
 
-def _in_query(found: dict[str, str], now: datetime) -> Claim:
+def _in_query(found: dict[str, str], now: datetime) -> RequestSignature:
     names = ("Algorithm", "Credential", "Date", "Expires", "SignedHeaders", "Signature")
     if any(f"X-Amz-{name}" not in found for name in names):
         raise _malformed_query(
@@ -110,9 +106,9 @@ def _in_query(found: dict[str, str], now: datetime) -> Claim:
     when = _timestamp(found["X-Amz-Date"])
     if when is None:
         raise _malformed_query("X-Amz-Date must be in the ISO8601 Long Format")
-    wrong = _wrong_scope(found["X-Amz-Credential"], when)
-    if wrong:
-        raise _malformed_query(f"Error parsing the X-Amz-Credential parameter; {wrong}")
+    problem = _scope_problem(found["X-Amz-Credential"], when)
+    if problem:
+        raise _malformed_query(f"Error parsing the X-Amz-Credential parameter; {problem}")
     seconds = found["X-Amz-Expires"]
     if not seconds.isdecimal() or not 1 <= int(seconds) <= _MAX_EXPIRES:
         raise _malformed_query(f"X-Amz-Expires must be a number from 1 to {_MAX_EXPIRES}")
@@ -122,7 +118,7 @@ def _in_query(found: dict[str, str], now: datetime) -> Claim:
     if now >= expires:
         times = {"X-Amz-Expires": seconds, "Expires": _iso(expires), "ServerTime": _iso(now)}
         raise S3Error(403, "AccessDenied", "Request has expired", **times)
-    return Claim(
+    return RequestSignature(
         access_key_id=found["X-Amz-Credential"].partition("/")[0],
         signed_headers=frozenset(found["X-Amz-SignedHeaders"].split(";")),
         signature=found["X-Amz-Signature"],
@@ -132,7 +128,7 @@ def _in_query(found: dict[str, str], now: datetime) -> Claim:
     )
 
 
-def _in_headers(request: Received, authorization: str, now: datetime) -> Claim:
+def _in_headers(request: Received, authorization: str, now: datetime) -> RequestSignature:
     algorithm, _, rest = authorization.partition(" ")
     if algorithm != _ALGORITHM:
         raise S3Error(
@@ -152,9 +148,9 @@ def _in_headers(request: Received, authorization: str, now: datetime) -> Claim:
         raise S3Error(
             403, "AccessDenied", "AWS authentication requires a valid Date or x-amz-date header"
         )
-    wrong = _wrong_scope(found["Credential"], when)
-    if wrong:
-        raise _malformed_header(f"The authorization header is malformed; {wrong}")
+    problem = _scope_problem(found["Credential"], when)
+    if problem:
+        raise _malformed_header(f"The authorization header is malformed; {problem}")
     if abs(when - now) > _MAX_SKEW:
         raise S3Error(
             403,
@@ -165,7 +161,7 @@ def _in_headers(request: Received, authorization: str, now: datetime) -> Claim:
             MaxAllowedSkewMilliseconds=str(_MAX_SKEW // timedelta(milliseconds=1)),
         )
     _check_payload(request)
-    return Claim(
+    return RequestSignature(
         access_key_id=found["Credential"].partition("/")[0],
         signed_headers=frozenset(found["SignedHeaders"].split(";")),
         signature=found["Signature"],
@@ -176,14 +172,12 @@ def _in_headers(request: Received, authorization: str, now: datetime) -> Claim:
 
 
 def _check_payload(request: Received) -> None:
-    said = request.headers.get("x-amz-content-sha256")
-    if said is None:
+    digest = request.headers.get("x-amz-content-sha256")
+    if digest is None:
         raise S3Error(
-            400,
-            "InvalidRequest",
-            "Missing required header for this request: x-amz-content-sha256",
+            400, "InvalidRequest", "Missing required header for this request: x-amz-content-sha256"
         )
-    if said not in (UNSIGNED_PAYLOAD, hashlib.sha256(request.body).hexdigest()):
+    if digest not in (UNSIGNED_PAYLOAD, hashlib.sha256(request.body).hexdigest()):
         raise S3Error(
             400,
             "XAmzContentSHA256Mismatch",
@@ -191,16 +185,16 @@ def _check_payload(request: Received) -> None:
         )
 
 
-def _wrong_scope(credential: str, when: datetime) -> str | None:
-    """Say what is wrong with ``<key>/<date>/<region>/s3/aws4_request``, if anything is."""
+def _scope_problem(credential: str, when: datetime) -> str | None:
+    """Return the problem with ``<key>/<date>/<region>/s3/aws4_request``, if any."""
     _, *scope = credential.split("/")
     names = ("date", "region", "service", "terminal")
     expected = (f"{when:%Y%m%d}", REGION, "s3", "aws4_request")
     if len(scope) != len(expected):
         return "the Credential is mal-formed; expecting KEY/YYYYMMDD/REGION/SERVICE/aws4_request."
-    for name, is_, should in zip(names, scope, expected, strict=True):
-        if is_ != should:
-            return f"the {name} '{is_}' is wrong; expecting '{should}'"
+    for name, actual, expected_value in zip(names, scope, expected, strict=True):
+        if actual != expected_value:
+            return f"the {name} '{actual}' is wrong; expecting '{expected_value}'"
     return None
 
 

@@ -1,4 +1,4 @@
-"""The object store: GET and HEAD of S3's path-style API, for signed requests only."""
+"""The object store: GET and HEAD of S3's path-style API, for signed requests."""
 
 from __future__ import annotations
 
@@ -27,10 +27,7 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
 class ObjectStore:
-    """The store as an ASGI application.
-
-    It is written against ASGI itself, not Starlette, as it is what benchmarks measure.
-    """
+    """The store as an ASGI application; without Starlette, since benchmarks measure it."""
 
     def __init__(self, catalogue: Catalogue, keyring: Keyring, clock: Clock) -> None:
         self._catalogue = catalogue
@@ -77,7 +74,7 @@ class ObjectStore:
                 Method=request.method,
             )
         if not key:
-            raise S3Error(403, "AccessDenied", "Access Denied")  # nobody may list
+            raise S3Error(403, "AccessDenied", "Access Denied")  # listing is not allowed
         stored = self._catalogue.object(key)
         if stored is None:
             raise S3Error(404, "NoSuchKey", "The specified key does not exist.", Key=key)
@@ -105,7 +102,7 @@ def _deliver(stored: StoredObject, request: Received) -> _Answer:
         )
     if _is_unchanged(stored, request):
         return _Answer(304, headers, b"")
-    start, stop = _wanted(stored, request)
+    start, stop = _range(stored, request)
     status = 206 if stop is not None else 200
     if stop is None:
         stop = stored.size
@@ -116,10 +113,10 @@ def _deliver(stored: StoredObject, request: Received) -> _Answer:
     return _Answer(status, headers, stored.read(start, stop))
 
 
-def _wanted(stored: StoredObject, request: Received) -> tuple[int, int | None]:
-    """Return the range to send: where it starts, and before where it stops if it is a part.
+def _range(stored: StoredObject, request: Received) -> tuple[int, int | None]:
+    """Return start and stop of the requested range; stop is ``None`` for the whole object.
 
-    What is no single range of bytes is ignored, as S3 does.
+    Multiple or invalid ranges are ignored, as by S3.
     """
     matched = _RANGE.fullmatch(request.headers.get("range", "").strip())
     if matched is None or matched[0] == "bytes=-" or not _if_range_holds(stored, request):
@@ -141,16 +138,16 @@ def _wanted(stored: StoredObject, request: Received) -> tuple[int, int | None]:
 
 
 def _if_range_holds(stored: StoredObject, request: Received) -> bool:
-    said = request.headers.get("if-range")
-    if said is None:
+    given = request.headers.get("if-range")
+    if given is None:
         return True
-    return said == stored.etag if '"' in said else _date(said) == stored.modified
+    return given == stored.etag if '"' in given else _date(given) == stored.modified
 
 
 def _condition_fails(stored: StoredObject, request: Received) -> bool:
     match = request.headers.get("if-match")
     if match is not None:
-        return not _names(match, stored.etag)
+        return not _matches_etag(match, stored.etag)
     since = _date(request.headers.get("if-unmodified-since"))
     return since is not None and stored.modified > since
 
@@ -158,14 +155,14 @@ def _condition_fails(stored: StoredObject, request: Received) -> bool:
 def _is_unchanged(stored: StoredObject, request: Received) -> bool:
     none_match = request.headers.get("if-none-match")
     if none_match is not None:
-        return _names(none_match, stored.etag)
+        return _matches_etag(none_match, stored.etag)
     since = _date(request.headers.get("if-modified-since"))
     return since is not None and stored.modified <= since
 
 
-def _names(tags: str, etag: str) -> bool:
-    said = {tag.strip().removeprefix("W/") for tag in tags.split(",")}
-    return bool(said & {"*", etag, etag.strip('"')})
+def _matches_etag(tags: str, etag: str) -> bool:
+    given = {tag.strip().removeprefix("W/") for tag in tags.split(",")}
+    return bool(given & {"*", etag, etag.strip('"')})
 
 
 def _date(text: str | None) -> datetime | None:

@@ -1,7 +1,6 @@
-"""Between a socket and an application: the ledger, the latency, the date and the faults.
+"""ASGI middleware for the request log, latency, the Date header and faults.
 
-It knows nothing of STAC or S3. A request is read whole, written down, delayed, and then
-either handed on or made to fail as planned.
+A request is read whole, logged, delayed, and then forwarded or failed as planned.
 """
 
 from __future__ import annotations
@@ -18,31 +17,31 @@ from .request_log import Exchange
 if TYPE_CHECKING:
     from .faults import Fault, FaultPlan
     from .options import Clock
-    from .request_log import Ledger
+    from .request_log import RequestLog
 
-__all__ = ["ASGIApp", "Receive", "Send", "Wire"]
+__all__ = ["ASGIApp", "Middleware", "Receive", "Send"]
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 ASGIApp = Callable[[Any, Receive, Send], Awaitable[None]]
 
-_AFTER_THE_WORK = ("truncate", "commit_then_reset", "commit_then_status")
+_AFTER_PROCESSING = ("truncate", "commit_then_reset", "commit_then_status")
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
-class Wire:
+class Middleware:
     """An ASGI application around another one.
 
     Args:
-        app: What answers.
+        app: The application.
 
     Keyword Args:
-        server: The name under which exchanges are written down.
-        ledger: Where they are.
-        faults: What shall go wrong.
+        server: The name in the log.
+        request_log: The request log.
+        faults: Faults to inject.
         clock: The servers' time.
-        latency: Seconds each request waits before it is served, side by side with others.
+        latency: Seconds added to each request.
     """
 
     def __init__(
@@ -50,14 +49,14 @@ class Wire:
         app: ASGIApp,
         *,
         server: Literal["api", "store"],
-        ledger: Ledger,
+        request_log: RequestLog,
         faults: FaultPlan,
         clock: Clock,
         latency: float = 0.0,
     ) -> None:
         self._app = app
         self._server = server
-        self._ledger = ledger
+        self._request_log = request_log
         self._faults = faults
         self._clock = clock
         self._latency = latency
@@ -72,12 +71,12 @@ class Wire:
             headers={k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]},
             when=self._clock.now(),
         )
-        self._ledger.add(exchange)
+        self._request_log.add(exchange)
         try:
-            if await _whole_body(exchange, receive):
+            if await _read_body(exchange, receive):
                 await self._serve(scope, exchange, receive, send)
         except asyncio.CancelledError:
-            return  # the server stops, and has dropped the connection before
+            return  # the server is stopping and has dropped the connection
 
     async def _serve(self, scope: Any, exchange: Exchange, receive: Receive, send: Send) -> None:
         async def answer(message: Message) -> None:
@@ -95,24 +94,24 @@ class Wire:
         if fault is None or fault.kind == "stall":
             await self._app(scope, _replay(exchange.body, receive), answer)
             return
-        done: list[Message] = []
-        if fault.kind in _AFTER_THE_WORK:
+        messages: list[Message] = []
+        if fault.kind in _AFTER_PROCESSING:
 
             async def keep(message: Message) -> None:
-                done.append(message)
+                messages.append(message)
 
             await self._app(scope, _replay(exchange.body, receive), keep)
         if fault.kind.endswith("status"):
-            await _answer_status(fault, answer)
+            await _send_status(fault, answer)
         elif fault.kind == "truncate":
-            await _answer_half(done, answer)
-            await _hang_up(scope, receive, reset=False)
+            await _send_half(messages, answer)
+            await _close(scope, receive, reset=False)
         else:
-            await _hang_up(scope, receive, reset=True)
+            await _close(scope, receive, reset=True)
 
 
-async def _whole_body(exchange: Exchange, receive: Receive) -> bool:
-    """Read the request's body; say whether all of it came."""
+async def _read_body(exchange: Exchange, receive: Receive) -> bool:
+    """Read the request's body; return whether it is complete."""
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -123,34 +122,34 @@ async def _whole_body(exchange: Exchange, receive: Receive) -> bool:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """Give the application the body that was read already, then what really follows."""
-    given = False
+    """Return a ``receive`` that repeats the body, then continues with the real one."""
+    sent = False
 
-    async def again() -> Any:
-        nonlocal given
-        if given:
+    async def replayed() -> Any:
+        nonlocal sent
+        if sent:
             return await receive()
-        given = True
+        sent = True
         return {"type": "http.request", "body": body, "more_body": False}
 
-    return again
+    return replayed
 
 
-async def _answer_status(fault: Fault, answer: Send) -> None:
+async def _send_status(fault: Fault, answer: Send) -> None:
     headers = {"content-length": str(len(fault.body)), **fault.headers}
     pairs = [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in headers.items()]
     await answer({"type": "http.response.start", "status": fault.status, "headers": pairs})
     await answer({"type": "http.response.body", "body": fault.body})
 
 
-async def _answer_half(messages: list[Message], answer: Send) -> None:
+async def _send_half(messages: list[Message], answer: Send) -> None:
     body = b"".join(message.get("body", b"") for message in messages[1:])
     await answer(messages[0])
     await answer({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
 
 
-async def _hang_up(scope: Any, receive: Receive, *, reset: bool) -> None:
-    """End the connection: after what was sent, or at once and with a reset."""
+async def _close(scope: Any, receive: Receive, *, reset: bool) -> None:
+    """Close the connection: gracefully, or with a TCP reset."""
     transport: asyncio.Transport = scope["state"]["transport"]
     if reset:
         connection = transport.get_extra_info("socket")
@@ -159,4 +158,4 @@ async def _hang_up(scope: Any, receive: Receive, *, reset: bool) -> None:
     else:
         transport.close()
     while (await receive())["type"] != "http.disconnect":
-        pass  # so that the server knows too before the request counts as served
+        pass  # let the server notice before the request counts as served

@@ -1,4 +1,4 @@
-"""The API: every documented endpoint, put together into one Starlette application."""
+"""The API as one Starlette application."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
 from . import areas, catalog, orders, products, search, token
-from .answers import Refused, answer_refused, answer_unknown
+from .answers import ApiError, handle_api_error, handle_http_error
 
 if TYPE_CHECKING:
-    from .auth_guard import World
+    from .auth_guard import Services
 
 __all__ = ["build_api"]
 
 
-def build_api(world: World) -> Starlette:
-    """Return the application that serves this world."""
+def build_api(services: Services) -> Starlette:
+    """Return the API's application."""
     application = Starlette(
         routes=[
             route
-            for room in (token, orders, areas, products, search, catalog)
-            for route in room.routes(world)
+            for module in (token, orders, areas, products, search, catalog)
+            for route in module.routes(services)
         ],
-        exception_handlers={Refused: answer_refused, HTTPException: answer_unknown},
+        exception_handlers={ApiError: handle_api_error, HTTPException: handle_http_error},
     )
     application.router.redirect_slashes = False
     return application

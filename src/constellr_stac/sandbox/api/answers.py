@@ -1,4 +1,4 @@
-"""How the API says no, and how it reads what it is sent: shaped as FastAPI does both."""
+"""Errors of the API and validation of requests, in FastAPI's format."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
 __all__ = [
-    "Refused",
-    "answer_refused",
-    "answer_unknown",
+    "ApiError",
     "body_of",
+    "handle_api_error",
+    "handle_http_error",
     "invalid",
     "missing",
     "path_of",
@@ -28,8 +28,8 @@ __all__ = [
 Form = TypeVar("Form", bound=BaseModel)
 
 
-class Refused(Exception):  # noqa: N818 - an answer, not a failure of the server
-    """An answer that is not a success.
+class ApiError(Exception):
+    """An answer other than a success.
 
     Args:
         status: The HTTP status.
@@ -46,24 +46,20 @@ class Refused(Exception):  # noqa: N818 - an answer, not a failure of the server
         self.headers = headers
 
 
-async def answer_refused(_request: Request, error: Exception) -> Response:
-    """Answer with what a handler refused."""
-    refused = cast("Refused", error)  # Starlette's handlers take any exception
-    return JSONResponse({"detail": refused.detail}, refused.status, refused.headers)
+async def handle_api_error(_request: Request, error: Exception) -> Response:
+    """Answer with an error raised by a handler."""
+    api_error = cast("ApiError", error)  # Starlette's handlers take any exception
+    return JSONResponse({"detail": api_error.detail}, api_error.status, api_error.headers)
 
 
-async def answer_unknown(_request: Request, error: Exception) -> Response:
-    """Answer what Starlette itself refuses: unknown paths and methods."""
-    unknown = cast("HTTPException", error)
-    return JSONResponse({"detail": unknown.detail}, unknown.status_code, unknown.headers)
+async def handle_http_error(_request: Request, error: Exception) -> Response:
+    """Answer for unknown paths and methods."""
+    http_error = cast("HTTPException", error)
+    return JSONResponse({"detail": http_error.detail}, http_error.status_code, http_error.headers)
 
 
 async def body_of(request: Request, form: type[Form]) -> Form:
-    """Return the request's JSON body in this form.
-
-    Raises:
-        Refused: It is no JSON (422), or not of this form (422, one problem per field).
-    """
+    """Return the validated JSON body, else raise :class:`ApiError` (422)."""
     body: Any = await request.body()
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type == "application/json" or media_type.endswith("+json"):
@@ -71,7 +67,7 @@ async def body_of(request: Request, form: type[Form]) -> Form:
             body = json.loads(body, parse_constant=_refuse_constant)
         except ValueError as error:
             position = getattr(error, "pos", 0)
-            raise Refused(
+            raise ApiError(
                 HTTPStatus.UNPROCESSABLE_ENTITY,
                 [_problem("json_invalid", ["body", position], f"JSON decode error: {error}")],
             ) from error
@@ -81,41 +77,33 @@ async def body_of(request: Request, form: type[Form]) -> Form:
 
 
 def query_of(request: Request, form: type[Form]) -> Form:
-    """Return the request's query in this form.
-
-    Raises:
-        Refused: It is not of this form (422).
-    """
+    """Return the validated query parameters, else raise :class:`ApiError` (422)."""
     return _in_form(form, dict(request.query_params), "query")
 
 
 def path_of(request: Request, form: type[Form]) -> Form:
-    """Return the request's path parameters in this form.
-
-    Raises:
-        Refused: They are not of this form (422).
-    """
+    """Return the validated path parameters, else raise :class:`ApiError` (422)."""
     return _in_form(form, dict(request.path_params), "path")
 
 
-def missing(*names: str) -> Refused:
-    """Return the refusal of a body that lacks these fields."""
+def missing(*names: str) -> ApiError:
+    """Return the error (422) for missing fields of the body."""
     problems = [_problem("missing", ["body", name], "Field required") for name in names]
-    return Refused(HTTPStatus.UNPROCESSABLE_ENTITY, problems)
+    return ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, problems)
 
 
-def invalid(location: list[str | int], message: str) -> Refused:
-    """Return the refusal of one value."""
-    return Refused(HTTPStatus.UNPROCESSABLE_ENTITY, [_problem("value_error", location, message)])
+def invalid(location: list[str | int], message: str) -> ApiError:
+    """Return the error (422) for one invalid value."""
+    return ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, [_problem("value_error", location, message)])
 
 
-def _in_form(form: type[Form], content: Any, where: str) -> Form:
+def _in_form(form: type[Form], content: Any, location: str) -> Form:
     try:
         return form.model_validate(content)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=False, include_input=False)
-        located = [{**problem, "loc": [where, *problem["loc"]]} for problem in problems]
-        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, located) from error
+        located = [{**problem, "loc": [location, *problem["loc"]]} for problem in problems]
+        raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, located) from error
 
 
 def _problem(kind: str, location: list[str | int], message: str) -> dict[str, Any]:
@@ -123,5 +111,4 @@ def _problem(kind: str, location: list[str | int], message: str) -> dict[str, An
 
 
 def _refuse_constant(name: str) -> None:
-    msg = f"{name} is no JSON"
-    raise ValueError(msg)
+    raise ValueError(f"{name} is not valid JSON")

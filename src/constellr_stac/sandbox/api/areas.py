@@ -1,4 +1,4 @@
-"""``/areas-of-interest``: create, get, list, measure; in the newer form also delete."""
+"""``/areas-of-interest``: create, get, list, measure; in the newer API also delete."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from starlette.routing import Route
 from constellr_stac.sandbox.measure import measure
 from constellr_stac.sandbox.orders import Area
 
-from .answers import Refused, body_of, path_of
+from .answers import ApiError, body_of, path_of
 from .auth_guard import guarded
 from .convert import convert
 from .geojson import AnyArea, Feature, Polygon, polygon_of
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from constellr_stac.sandbox.measure import Measures
 
-    from .auth_guard import World
+    from .auth_guard import Services
 
 __all__ = ["routes"]
 
@@ -57,54 +57,59 @@ class _AreaPath(BaseModel):
     area_of_interest_id: UUID
 
 
-def routes(world: World) -> list[BaseRoute]:
+def routes(services: Services) -> list[BaseRoute]:
     """Return the routes of areas of interest."""
-    endpoints = _Endpoints(world)
+    endpoints = _Endpoints(services)
     base = "/areas-of-interest"
     one = base + "/{area_of_interest_id}"
-    doors = [
+    endpoints_by_path = [
         ("POST", base, endpoints.create),
         ("GET", base, endpoints.list_all),
         ("POST", f"{base}/geometry-info", endpoints.geometry_info),
         ("GET", one, endpoints.get),
     ]
-    if world.options.newer:
-        doors += [("POST", f"{base}/convert", convert), ("DELETE", one, endpoints.delete)]
+    if services.options.newer:
+        endpoints_by_path += [
+            ("POST", f"{base}/convert", convert),
+            ("DELETE", one, endpoints.delete),
+        ]
     return [
-        Route(path, guarded(world, "areas", endpoint), methods=[method])
-        for method, path, endpoint in doors
+        Route(path, guarded(services, "areas", endpoint), methods=[method])
+        for method, path, endpoint in endpoints_by_path
     ]
 
 
 class _Endpoints:
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._newer = world.options.newer
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._newer = services.options.newer
 
     async def create(self, request: Request) -> Response:
         field = "geojson" if self._newer else "geometry"
         form: type[_NewArea] = _NewerArea if self._newer else _OlderArea
-        asked = await body_of(request, form)
-        polygon = polygon_of(getattr(asked, field))
-        bookings = self._world.bookings
+        body = await body_of(request, form)
+        polygon = polygon_of(getattr(body, field))
+        order_store = self._services.order_store
         area = Area(
             id=str(uuid4()),
-            name=asked.name,
-            description=asked.description,
+            name=body.name,
+            description=body.description,
             geometry=(await request.json())[field],
             polygon=polygon,
             size=_size(polygon),
-            created=bookings.stamp(),
+            created=order_store.stamp(),
         )
-        if not bookings.add_area(area):
-            raise Refused(HTTPStatus.CONFLICT, "An Area of Interest with this name already exists.")
+        if not order_store.add_area(area):
+            raise ApiError(
+                HTTPStatus.CONFLICT, "An Area of Interest with this name already exists."
+            )
         return JSONResponse(area.answer(newer=self._newer), HTTPStatus.CREATED)
 
     async def get(self, request: Request) -> Response:
         return JSONResponse(self._area(request).answer(newer=self._newer))
 
     async def list_all(self, request: Request) -> Response:
-        return listed(request, self._world.bookings.told_areas())
+        return listed(request, self._services.order_store.list_areas())
 
     async def geometry_info(self, request: Request) -> Response:
         form: type[RootModel[Any]] = _NewerShape if self._newer else _OlderShape
@@ -120,23 +125,20 @@ class _Endpoints:
 
     async def delete(self, request: Request) -> Response:
         area = self._area(request)
-        if not self._world.bookings.remove_area(area):
-            raise Refused(
-                HTTPStatus.CONFLICT, "The Area of Interest is used by orders that are active."
-            )
+        if not self._services.order_store.remove_area(area):
+            raise ApiError(HTTPStatus.CONFLICT, "The Area of Interest is used by active orders.")
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
     def _area(self, request: Request) -> Area:
         area_id = str(path_of(request, _AreaPath).area_of_interest_id)
-        area = self._world.bookings.area(area_id)
+        area = self._services.order_store.area(area_id)
         if area is None:
-            raise Refused(HTTPStatus.NOT_FOUND, f"Area of Interest {area_id} does not exist")
+            raise ApiError(HTTPStatus.NOT_FOUND, f"Area of Interest {area_id} does not exist")
         return area
 
 
 def _size(polygon: shapely.Polygon) -> Measures:
     size = measure(polygon)
-    if not all(map(math.isfinite, size)):  # a quarter of the world from its UTM zone
-        problem = "Invalid area of interest: it is too large to be measured"
-        raise Refused(HTTPStatus.BAD_REQUEST, problem)
+    if not all(map(math.isfinite, size)):  # far from its UTM zone
+        raise ApiError(HTTPStatus.BAD_REQUEST, "Invalid area of interest: too large to be measured")
     return size

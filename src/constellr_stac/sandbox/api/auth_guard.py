@@ -1,4 +1,4 @@
-"""The way in: who asks, and whether that account may. Only ``/token`` is in front of it."""
+"""Authentication (401) and permissions (403) of every endpoint except ``/token``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from constellr_stac.sandbox.accounts import NotAuthenticated
 
-from .answers import Refused
+from .answers import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -19,42 +19,42 @@ if TYPE_CHECKING:
     from constellr_stac.sandbox.accounts import Accounts
     from constellr_stac.sandbox.catalog import Catalogue
     from constellr_stac.sandbox.options import Clock, Options
-    from constellr_stac.sandbox.order_store import Bookings
+    from constellr_stac.sandbox.order_store import OrderStore
 
     Endpoint = Callable[[Request], Awaitable[Response]]
 
-__all__ = ["Endpoint", "World", "guarded"]
+__all__ = ["Endpoint", "Services", "guarded"]
 
 
 @dataclass(frozen=True)
-class World:
-    """What the API's endpoints work on."""
+class Services:
+    """State shared by the API's endpoints."""
 
     options: Options
     clock: Clock
     accounts: Accounts
     catalogue: Catalogue
-    bookings: Bookings
+    order_store: OrderStore
     presign: Callable[[str], str]
-    """Signs one ``s3://`` href afresh."""
+    """Signs an ``s3://`` href."""
 
 
-def guarded(world: World, permission: str, endpoint: Endpoint) -> Endpoint:
-    """Return the endpoint, for those only who are known (else 401) and may (else 403)."""
+def guarded(services: Services, permission: str, endpoint: Endpoint) -> Endpoint:
+    """Return the endpoint behind authentication (else 401) and permission (else 403)."""
 
-    async def behind_the_door(request: Request) -> Response:
+    async def wrapped(request: Request) -> Response:
         headers = request.headers
         try:
-            account = world.accounts.authenticate(
+            account = services.accounts.authenticate(
                 headers.get("authorization"), headers.get("x-api-key")
             )
         except NotAuthenticated as error:
-            raise Refused(
+            raise ApiError(
                 HTTPStatus.UNAUTHORIZED, str(error), {"www-authenticate": "Bearer"}
             ) from error
         if permission not in account.permissions:
-            raise Refused(HTTPStatus.FORBIDDEN, f"User is not authorized to access {permission}")
-        world.bookings.deliver()
+            raise ApiError(HTTPStatus.FORBIDDEN, f"User is not authorized to access {permission}")
+        services.order_store.deliver()
         return await endpoint(request)
 
-    return behind_the_door
+    return wrapped

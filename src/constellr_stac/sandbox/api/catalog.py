@@ -1,4 +1,4 @@
-"""``/stac`` without the search: landing page, conformance, collections, single items."""
+"""``/stac`` except the search: landing page, conformance, collections, single items."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from constellr_stac.sandbox.scenes import DOCUMENTED_HOST
 
-from .answers import Refused, invalid, path_of, query_of
+from .answers import ApiError, invalid, path_of, query_of
 from .auth_guard import guarded
 from .collections import collections
 from .matching import SortKey, box, filter_of, interval, ordered, overlaps
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.routing import BaseRoute
 
-    from .auth_guard import World
+    from .auth_guard import Services
 
 __all__ = ["routes"]
 
@@ -82,11 +82,11 @@ class _CollectionSearch(BaseModel):
     filter_lang: str | None = Field(None, alias="filter-lang")
 
 
-def routes(world: World) -> list[BaseRoute]:
-    """Return the routes below ``/stac`` that are read with GET."""
-    endpoints = _Endpoints(world)
+def routes(services: Services) -> list[BaseRoute]:
+    """Return the GET routes below ``/stac``."""
+    endpoints = _Endpoints(services)
     return [
-        Route(path, guarded(world, "stac", endpoint), methods=["GET"])
+        Route(path, guarded(services, "stac", endpoint), methods=["GET"])
         for path, endpoint in {
             "/stac": endpoints.landing_page,
             "/stac/": endpoints.landing_page,
@@ -99,8 +99,8 @@ def routes(world: World) -> list[BaseRoute]:
 
 
 class _Endpoints:
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
     async def landing_page(self, _request: Request) -> Response:
         return JSONResponse(_LANDING_PAGE)
@@ -109,9 +109,9 @@ class _Endpoints:
         return JSONResponse(_CONFORMANCE)
 
     async def list_collections(self, request: Request) -> Response:
-        asked = query_of(request, _CollectionSearch)
-        found = _chosen(collections(self._world.catalogue), asked)
-        page = found[asked.offset : asked.offset + asked.limit]
+        query = query_of(request, _CollectionSearch)
+        found = _filtered(collections(self._services.catalogue), query)
+        page = found[query.offset : query.offset + query.limit]
         return JSONResponse(
             {
                 "collections": page,
@@ -123,46 +123,52 @@ class _Endpoints:
 
     async def collection(self, request: Request) -> Response:
         name = path_of(request, _CollectionPath).collection_id
-        for found in collections(self._world.catalogue):
+        for found in collections(self._services.catalogue):
             if found["id"] == name:
                 link = {"rel": "self", "href": f"{DOCUMENTED_HOST}/collections/{name}"}
                 return JSONResponse({**found, "links": [*found["links"], link]})
-        raise Refused(HTTPStatus.NOT_FOUND, f"Collection {name} does not exist")
+        raise ApiError(HTTPStatus.NOT_FOUND, f"Collection {name} does not exist")
 
     async def item(self, request: Request) -> Response:
         path = path_of(request, _ItemPath)
-        held = self._world.catalogue.item(path.collection_id, path.item_id)
-        if held is None:
-            raise Refused(
+        entry = self._services.catalogue.item(path.collection_id, path.item_id)
+        if entry is None:
+            raise ApiError(
                 HTTPStatus.NOT_FOUND,
                 f"Item {path.item_id} in collection {path.collection_id} does not exist",
             )
-        return JSONResponse(signed_item(self._world, held.item), media_type="application/geo+json")
+        return JSONResponse(
+            signed_item(self._services, entry.item), media_type="application/geo+json"
+        )
 
 
-def _chosen(found: list[dict[str, Any]], asked: _CollectionSearch) -> list[dict[str, Any]]:
+def _filtered(found: list[dict[str, Any]], query: _CollectionSearch) -> list[dict[str, Any]]:
     """Apply the query to the collections."""
-    if asked.bbox is not None:
+    if query.bbox is not None:
         with _parameter("bbox"):
-            place = box([float(number) for number in asked.bbox.split(",")])
-        found = [one for one in found if box(one["extent"]["spatial"]["bbox"][0]).intersects(place)]
-    if asked.datetime is not None:
+            area = box([float(number) for number in query.bbox.split(",")])
+        found = [
+            collection
+            for collection in found
+            if box(collection["extent"]["spatial"]["bbox"][0]).intersects(area)
+        ]
+    if query.datetime is not None:
         with _parameter("datetime"):
-            wanted = interval(asked.datetime)
-        found = [one for one in found if overlaps(wanted, _times(one))]
-    if asked.filter is not None:
+            times = interval(query.datetime)
+        found = [collection for collection in found if overlaps(times, _times(collection))]
+    if query.filter is not None:
         with _parameter("filter"):
-            matches = filter_of(asked.filter, asked.filter_lang)
-        found = [one for one in found if matches(one)]
-    return ordered(found, _sort_keys(asked.sortby)) if asked.sortby else found
+            matches = filter_of(query.filter, query.filter_lang)
+        found = [collection for collection in found if matches(collection)]
+    return ordered(found, _sort_keys(query.sortby)) if query.sortby else found
 
 
 @contextmanager
 def _parameter(name: str) -> Iterator[None]:
-    """Turn what makes no sense into 422: unlike the search, this endpoint documents no 400."""
+    """Turn invalid values into 422: unlike the search, this endpoint documents no 400."""
     try:
         yield
-    except (Refused, ValueError) as error:
+    except (ApiError, ValueError) as error:
         raise invalid(["query", name], str(getattr(error, "detail", error))) from error
 
 
@@ -175,7 +181,7 @@ def _times(collection: dict[str, Any]) -> tuple[datetime | None, datetime | None
 
 
 def _sort_keys(text: str) -> list[SortKey]:
-    """Read ``+id,-title``; a plus arrives as a space where a client did not encode it."""
+    """Parse ``+id,-title``; an unencoded plus arrives as a space."""
     keys = []
     for part in text.split(","):
         name = part.strip().lstrip("+-")

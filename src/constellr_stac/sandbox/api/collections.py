@@ -1,4 +1,4 @@
-"""The collections: the three documented products, and those of items added by hand."""
+"""The three documented collections, and those of items added by hand."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from constellr_stac.sandbox.scenes import DOCUMENTED_HOST
 
 if TYPE_CHECKING:
-    from constellr_stac.sandbox.catalog import Catalogue, HeldItem
+    from constellr_stac.sandbox.catalog import Catalogue, CatalogueItem
 
 __all__ = ["collections"]
 
@@ -34,22 +34,22 @@ _DOCUMENTED = {
 
 
 def collections(catalogue: Catalogue) -> list[dict[str, Any]]:
-    """Return the collections; the extent of one with items is that of its items."""
-    items: dict[str, list[HeldItem]] = {name: [] for name in _DOCUMENTED}
-    for held in catalogue.items():
-        items.setdefault(held.key[0], []).append(held)
-    return [_collection(name, its_items) for name, its_items in items.items()]
+    """Return the collections; the extent of a non-empty one is that of its items."""
+    items: dict[str, list[CatalogueItem]] = {name: [] for name in _DOCUMENTED}
+    for entry in catalogue.items():
+        items.setdefault(entry.key[0], []).append(entry)
+    return [_collection(name, entries) for name, entries in items.items()]
 
 
-def _collection(name: str, items: list[HeldItem]) -> dict[str, Any]:
+def _collection(name: str, items: list[CatalogueItem]) -> dict[str, Any]:
     title, description, bbox, interval = _DOCUMENTED.get(
         name, (name, f"Items of {name}.", [-180.0, -90.0, 180.0, 90.0], [None, None])
     )
-    bounds = [held.geometry.bounds for held in items if held.geometry is not None]
+    bounds = [entry.geometry.bounds for entry in items if entry.geometry is not None]
     if bounds:
         west, south, east, north = zip(*bounds, strict=True)
         bbox = [min(west), min(south), max(east), max(north)]
-    times = [held.interval for held in items if held.interval is not None]
+    times = [entry.interval for entry in items if entry.interval is not None]
     if times:
         starts, ends = zip(*times, strict=True)
         interval = [min(starts).isoformat(), max(ends).isoformat()]

@@ -1,4 +1,4 @@
-"""``POST /areas-of-interest/convert`` of the newer API: a KML or Shapefile becomes GeoJSON."""
+"""``POST /areas-of-interest/convert`` of the newer API: KML or Shapefile to GeoJSON."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from http import HTTPStatus
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-import python_multipart  # noqa: F401 - Starlette reads forms with it
+import python_multipart  # noqa: F401 - Starlette needs it to read forms
 import shapely
 import shapely.ops
 from shapely.geometry import mapping
 from starlette.datastructures import UploadFile
 from starlette.responses import JSONResponse
 
-from .answers import Refused, invalid, missing
+from .answers import ApiError, invalid, missing
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -26,14 +26,14 @@ _FORMATS = ("kml", "shapefile")
 
 
 async def convert(request: Request) -> Response:
-    """Answer ``{"name", "geojson"}`` and store nothing.
+    """Answer ``{"name", "geojson"}``; nothing is stored.
 
-    GDAL reads the files, by way of pyogrio; without it the service is down (502).
+    Reads files with pyogrio; without it the answer is 502.
     """
     async with request.form() as form:
-        lacking = [name for name in ("file_format", "file") if name not in form]
-        if lacking:
-            raise missing(*lacking)
+        absent = [name for name in ("file_format", "file") if name not in form]
+        if absent:
+            raise missing(*absent)
         file_format, file = form["file_format"], form["file"]
         if file_format not in _FORMATS:
             raise invalid(["body", "file_format"], f"Input should be {' or '.join(_FORMATS)}")
@@ -48,15 +48,15 @@ async def convert(request: Request) -> Response:
 
 def _feature(content: bytes, file_format: str) -> dict[str, Any]:
     try:
-        import pyogrio.raw  # the extra ``geo`` has it
+        import pyogrio.raw  # in the extra ``geo``
         from pyogrio.errors import DataLayerError, DataSourceError
     except ImportError as error:
-        raise Refused(HTTPStatus.BAD_GATEWAY, "The conversion service is not available") from error
+        raise ApiError(HTTPStatus.BAD_GATEWAY, "The conversion service is not available") from error
     is_zip = content.startswith(b"PK")
     if is_zip != (file_format == "shapefile"):
-        raise _bad(f"the file is no {file_format}")
+        raise _bad(f"the file is not a {file_format}")
     try:
-        # By number: a layer without a name of its own gets another one at every reading.
+        # By number: an unnamed layer gets a new name at each read.
         kinds = [kind for _, kind in pyogrio.list_layers(content)]
         read = [
             pyogrio.raw.read(content, layer=number, columns=[], force_2d=True)
@@ -69,15 +69,11 @@ def _feature(content: bytes, file_format: str) -> dict[str, Any]:
         (geometry, meta["crs"]) for meta, _, geometries, _ in read for geometry in geometries
     ]
     if len(features) != 1:
-        raise _bad(f"the file has {len(features)} features, it has to have exactly one")
+        raise _bad(f"the file has {len(features)} features, exactly one is required")
     geometry = _in_degrees(shapely.from_wkb(features[0][0]), features[0][1])
     if geometry.geom_type not in ("Polygon", "MultiPolygon"):
-        raise _bad(f"the file has a {geometry.geom_type} and no polygon")
-    return {
-        "type": "Feature",
-        "properties": {},
-        "geometry": mapping(geometry),
-    }
+        raise _bad(f"the file has a {geometry.geom_type}, not a polygon")
+    return {"type": "Feature", "properties": {}, "geometry": mapping(geometry)}
 
 
 def _in_degrees(geometry: shapely.Geometry, crs: str | None) -> shapely.Geometry:
@@ -89,5 +85,5 @@ def _in_degrees(geometry: shapely.Geometry, crs: str | None) -> shapely.Geometry
     return shapely.ops.transform(transformer.transform, geometry)
 
 
-def _bad(problem: str) -> Refused:
-    return Refused(HTTPStatus.BAD_REQUEST, f"Invalid content: {problem}")
+def _bad(problem: str) -> ApiError:
+    return ApiError(HTTPStatus.BAD_REQUEST, f"Invalid content: {problem}")

@@ -1,4 +1,4 @@
-"""GeoJSON as areas are sent: its form (else 422), and one sound polygon in it (else 400)."""
+"""GeoJSON of areas: its form (else 422), and exactly one valid polygon (else 400)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from shapely.geometry import shape
 from shapely.validation import explain_validity
 
-from .answers import Refused
+from .answers import ApiError
 
 __all__ = ["AnyArea", "Feature", "Polygon", "polygon_of"]
 
@@ -31,7 +31,7 @@ class Polygon(_Loose):
 
 
 class MultiPolygon(_Loose):
-    """Polygons, of which exactly one is allowed."""
+    """Polygons; exactly one is allowed."""
 
     type: Literal["MultiPolygon"]
     coordinates: list[_Rings]
@@ -45,7 +45,7 @@ class Feature(_Loose):
 
 
 class FeatureCollection(_Loose):
-    """Features, of which exactly one is allowed."""
+    """Features; exactly one is allowed."""
 
     type: Literal["FeatureCollection"]
     features: list[Feature]
@@ -54,31 +54,27 @@ class FeatureCollection(_Loose):
 AnyArea = Annotated[
     Polygon | MultiPolygon | Feature | FeatureCollection, Field(discriminator="type")
 ]
-"""What the newer API takes for an area."""
+"""Area in the newer API."""
 
 
 def polygon_of(area: BaseModel) -> shapely.Polygon:
-    """Return the one polygon.
-
-    Raises:
-        Refused: There is not exactly one, or it is not sound, or not on the globe (400).
-    """
+    """Return the polygon, else raise :class:`ApiError` (400)."""
     geometry: Any = area
     if isinstance(geometry, FeatureCollection):
-        _require(len(geometry.features) == 1, "the collection has to have exactly one feature")
+        _require(len(geometry.features) == 1, "the collection must have exactly one feature")
         geometry = geometry.features[0]
     if isinstance(geometry, Feature):
         geometry = geometry.geometry
     rings = geometry.coordinates
     if isinstance(geometry, MultiPolygon):
-        _require(len(rings) == 1, "the multipolygon has to have exactly one polygon")
+        _require(len(rings) == 1, "the multipolygon must have exactly one polygon")
         rings = rings[0]
     _require(bool(rings), "the polygon is empty")
     for ring in rings:
-        _require(len(ring) > 3, "a ring has to have four positions or more")  # noqa: PLR2004
-        _require(ring[0] == ring[-1], "a ring has to end where it starts")
+        _require(len(ring) > 3, "a ring must have four or more positions")  # noqa: PLR2004
+        _require(ring[0] == ring[-1], "a ring must be closed")
         on_globe = all(abs(p[0]) <= 180 and abs(p[1]) <= 90 for p in ring)  # noqa: PLR2004
-        _require(on_globe, "positions have to be longitude and latitude in degrees")
+        _require(on_globe, "positions must be longitude and latitude in degrees")
     polygon = shape({"type": "Polygon", "coordinates": rings})
     _require(bool(polygon.is_valid), f"invalid polygon: {explain_validity(polygon)}")
     _require(polygon.area > 0, "the polygon has no area")
@@ -87,4 +83,4 @@ def polygon_of(area: BaseModel) -> shapely.Polygon:
 
 def _require(holds: bool, problem: str) -> None:  # noqa: FBT001 - reads as an assertion
     if not holds:
-        raise Refused(HTTPStatus.BAD_REQUEST, f"Invalid area of interest: {problem}")
+        raise ApiError(HTTPStatus.BAD_REQUEST, f"Invalid area of interest: {problem}")

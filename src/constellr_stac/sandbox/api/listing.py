@@ -1,4 +1,4 @@
-"""Pages of what customers have, by ``limit``, ``offset`` and ``sort``."""
+"""Paged listings, by ``limit``, ``offset`` and ``sort``."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = ["listed"]
 class _Page(BaseModel):
     limit: int = Field(10, ge=1, le=1000)
     offset: int = Field(0, ge=0)
-    # A plus that was not percent-encoded arrives as a space.
+    # An unencoded plus arrives as a space.
     sort: str | None = Field(None, pattern=r"^[-+ ]?created$")
 
 
 def listed(request: Request, entries: list[dict[str, Any]]) -> Response:
-    """Answer one page of ``entries``, which come oldest first; ``count`` tells of all pages."""
+    """Answer one page of ``entries``, given oldest first; ``count`` is of all pages."""
     page = query_of(request, _Page)
     newest_first = page.sort is not None and page.sort.startswith("-")
     in_order = entries[::-1] if newest_first else entries

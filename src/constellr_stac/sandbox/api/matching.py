@@ -1,7 +1,4 @@
-"""Which items a search finds, and in what order.
-
-What is no sense at all raises :class:`~constellr_stac.sandbox.api.answers.Refused` with 400.
-"""
+"""Filters and sorting of a search. Invalid values raise :class:`.ApiError` (400)."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import cql2
 import shapely
 
-from .answers import Refused
+from .answers import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -35,21 +32,21 @@ _OPERATOR = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-_PLACE = re.compile(r" *--> (\d+):(\d+)")
+_POSITION = re.compile(r" *--> (\d+):(\d+)")
 _ALIASES = {"eq": "="}
 
 
 class SortKey(NamedTuple):
-    """A field to sort by."""
+    """A sort field."""
 
     field: str
     descending: bool
 
 
 def box(numbers: Sequence[float]) -> shapely.Geometry:
-    """Return a bounding box of 4 or 6 numbers as a geometry, split where it crosses 180°."""
+    """Return a bounding box of 4 or 6 numbers as a geometry, split at the antimeridian."""
     if len(numbers) not in (4, 6):
-        raise _bad("bbox has to have 4 or 6 numbers")
+        raise _bad("bbox must have 4 or 6 numbers")
     lower, upper = numbers[: len(numbers) // 2], numbers[len(numbers) // 2 :]
     (west, south), (east, north) = lower[:2], upper[:2]
     if any(low > high for low, high in zip(lower[1:], upper[1:], strict=True)):
@@ -78,70 +75,70 @@ def interval(text: str) -> tuple[datetime | None, datetime | None]:
 
 
 def overlaps(
-    wanted: tuple[datetime | None, datetime | None],
-    taken: tuple[datetime | None, datetime | None] | None,
+    queried: tuple[datetime | None, datetime | None],
+    other: tuple[datetime | None, datetime | None] | None,
 ) -> bool:
-    """Say whether two intervals share an instant."""
-    if taken is None:
+    """Return whether two intervals overlap."""
+    if other is None:
         return False
-    start, end = wanted
-    first, last = taken
+    start, end = queried
+    first, last = other
     return not (start and last and last < start) and not (end and first and first > end)
 
 
 def filter_of(expression: Any, language: str | None) -> Callable[[dict[str, Any]], bool]:
-    """Return the test that a CQL2 filter is; it is true where the filter is true, not unknown."""
+    """Return a CQL2 filter as a predicate; unknown counts as false."""
     if language not in (None, "cql2-json", "cql2-text"):
         raise _bad(f"filter-lang {language!r} is not supported")
     is_text = isinstance(expression, str)
     if language == "cql2-text" and not is_text:
-        raise _bad("a filter in cql2-text has to be a string")
+        raise _bad("a filter in cql2-text must be a string")
     text = expression if is_text else json.dumps(expression)
     final = _parsed(text, is_json=language != "cql2-text")
 
-    def matches(thing: dict[str, Any]) -> bool:
+    def matches(element: dict[str, Any]) -> bool:
         try:
-            return bool(final.matches(thing))
+            return bool(final.matches(element))
         except Exception as error:
-            if "reduce" in str(error):  # unknown, as it asks for what the thing does not have
+            if "reduce" in str(error):  # unknown: a field is missing
                 return False
             raise
 
     return matches
 
 
-def ordered(things: Iterable[dict[str, Any]], keys: Sequence[SortKey]) -> list[dict[str, Any]]:
-    """Return the things sorted; what lacks a field comes last, whatever the direction."""
-    result = list(things)
-    for key in reversed(keys):  # sorting is stable, so the first key goes last
-        valued = [(_field(thing, key.field), thing) for thing in result]
-        present = [pair for pair in valued if pair[0] is not None]
-        if len({_kind(value) for value, _ in present}) > 1:
-            present = [(str(value), thing) for value, thing in present]
+def ordered(elements: Iterable[dict[str, Any]], keys: Sequence[SortKey]) -> list[dict[str, Any]]:
+    """Return the elements sorted; those without the field come last in either direction."""
+    result = list(elements)
+    for key in reversed(keys):  # stable sort: apply the first key last
+        keyed = [(_field(element, key.field), element) for element in result]
+        present = [pair for pair in keyed if pair[0] is not None]
+        if len({_sort_type(value) for value, _ in present}) > 1:
+            present = [(str(value), element) for value, element in present]
         present.sort(key=itemgetter(0), reverse=key.descending)
-        absent = [thing for value, thing in valued if value is None]
-        result = [thing for _, thing in present] + absent
+        absent = [element for value, element in keyed if value is None]
+        result = [element for _, element in present] + absent
     return result
 
 
 @lru_cache
 def _parsed(text: str, *, is_json: bool) -> cql2.Expr:
-    """Parse a filter; cached, as each page asks again and validation takes 30 ms."""
+    """Parse and validate a filter; cached, since each page repeats it and it takes 30 ms."""
     try:
         parsed = cql2.parse_json(text) if is_json else cql2.parse_text(text)
         final = cql2.Expr(_with_standard_operators(parsed.to_json()))
         final.validate()
     except (cql2.ParseError, cql2.ValidationError, ValueError) as error:
-        raise _bad(f"invalid filter: {_complaint(error)}") from error
+        raise _bad(f"invalid filter: {_error_line(error)}") from error
     return final
 
 
-def _complaint(error: Exception) -> str:
-    """Return what is wrong with a filter in one line; cql2's first line may be the place only."""
+def _error_line(error: Exception) -> str:
+    """Return a one-line message; the first line of cql2's may be the position only."""
     first, _, more = str(error).partition("\n")
-    place = _PLACE.fullmatch(first)
+    position = _POSITION.fullmatch(first)
     expected = more.rpartition("= ")[2]
-    return f"line {place[1]}, column {place[2]}: {expected}" if place else first
+    return f"line {position[1]}, column {position[2]}: {expected}" if position else first
 
 
 def _instant(text: str, *, may_be_open: bool) -> datetime | None:
@@ -152,7 +149,7 @@ def _instant(text: str, *, may_be_open: bool) -> datetime | None:
     try:
         return datetime.fromisoformat(text.upper()).astimezone(UTC)
     except ValueError as error:
-        raise _bad(f"datetime: {text!r} is no date") from error
+        raise _bad(f"datetime: {text!r} is not a date") from error
 
 
 def _with_standard_operators(node: Any) -> Any:
@@ -164,21 +161,21 @@ def _with_standard_operators(node: Any) -> Any:
     if "op" in changed and "args" in changed:
         operator = _ALIASES.get(changed["op"], changed["op"])
         if not _OPERATOR.fullmatch(str(operator)):
-            raise _bad(f"invalid filter: there is no operator or function {operator!r}")
+            raise _bad(f"invalid filter: unknown operator or function {operator!r}")
         changed["op"] = operator
     return changed
 
 
-def _kind(value: Any) -> type:
-    """Return what a value can be compared with."""
+def _sort_type(value: Any) -> type:
+    """Return a type whose values can be compared."""
     return float if isinstance(value, int | float) else type(value)
 
 
-def _field(thing: dict[str, Any], path: str) -> Any:
-    """Look a field up by its dotted path, or by its name alone among the properties."""
-    found: Any = thing.get("properties", {}).get(path)
+def _field(element: dict[str, Any], path: str) -> Any:
+    """Return a field by its dotted path, or by its name in the properties."""
+    found: Any = element.get("properties", {}).get(path)
     if found is None:
-        found = thing
+        found = element
         for step in path.split("."):
             found = found.get(step) if isinstance(found, dict) else None
     if isinstance(found, str) and _RFC3339.fullmatch(found):
@@ -186,5 +183,5 @@ def _field(thing: dict[str, Any], path: str) -> Any:
     return found if isinstance(found, str | int | float | None) else str(found)
 
 
-def _bad(detail: str) -> Refused:
-    return Refused(HTTPStatus.BAD_REQUEST, detail)
+def _bad(detail: str) -> ApiError:
+    return ApiError(HTTPStatus.BAD_REQUEST, detail)

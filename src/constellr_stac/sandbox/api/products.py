@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.routing import BaseRoute
 
-    from .auth_guard import World
+    from .auth_guard import Services
 
 __all__ = ["routes"]
 
 _PRODUCTS = [{"name": "LSTprecision"}, {"name": "LSTfusion"}]
 
 
-def routes(world: World) -> list[BaseRoute]:
-    """Return the one route."""
+def routes(services: Services) -> list[BaseRoute]:
+    """Return the route."""
 
     async def products(_request: Request) -> Response:
         return JSONResponse(_PRODUCTS)
 
-    return [Route("/products", guarded(world, "products", products), methods=["GET"])]
+    return [Route("/products", guarded(services, "products", products), methods=["GET"])]

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from constellr_stac.sandbox.scenes import DOCUMENTED_HOST
 
-from .answers import Refused, body_of
+from .answers import ApiError, body_of
 from .auth_guard import guarded
 from .matching import SortKey, box, filter_of, interval, ordered, overlaps
 from .signed import signed_item
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.routing import BaseRoute
 
-    from constellr_stac.sandbox.catalog import HeldItem
+    from constellr_stac.sandbox.catalog import CatalogueItem
 
-    from .auth_guard import World
+    from .auth_guard import Services
 
 __all__ = ["routes"]
 
-_PLACE = "next:"
+_PAGE_PREFIX = "next:"
 _NEWEST_FIRST = [SortKey("datetime", descending=True), SortKey("id", descending=False)]
 
 
@@ -63,20 +63,20 @@ class _Search(BaseModel):
     query: Any = None
 
 
-def routes(world: World) -> list[BaseRoute]:
-    """Return the one route; GET is not among its methods."""
+def routes(services: Services) -> list[BaseRoute]:
+    """Return the route; GET is not supported."""
 
     async def search(request: Request) -> Response:
-        asked = await body_of(request, _Search)
-        found = _found(world.catalogue.items(), asked)
-        offset = _offset(asked.token)
-        page = found[offset : offset + asked.limit]
+        query = await body_of(request, _Search)
+        found = _found(services.catalogue.items(), query)
+        offset = _offset(query.token)
+        page = found[offset : offset + query.limit]
         links: list[dict[str, Any]] = [
             {"rel": "root", "href": f"{DOCUMENTED_HOST}/"},
             {"rel": "self", "href": f"{DOCUMENTED_HOST}/search"},
         ]
         if offset + len(page) < len(found):
-            following = {**await request.json(), "token": f"{_PLACE}{offset + len(page)}"}
+            following = {**await request.json(), "token": f"{_PAGE_PREFIX}{offset + len(page)}"}
             links.append(
                 {
                     "rel": "next",
@@ -90,58 +90,58 @@ def routes(world: World) -> list[BaseRoute]:
             {
                 "type": "FeatureCollection",
                 "links": links,
-                "features": [signed_item(world, item) for item in page],
+                "features": [signed_item(services, item) for item in page],
                 "numberMatched": len(found),
                 "numberReturned": len(page),
             },
             media_type="application/geo+json",
         )
 
-    return [Route("/stac/search", guarded(world, "stac", search), methods=["POST"])]
+    return [Route("/stac/search", guarded(services, "stac", search), methods=["POST"])]
 
 
-def _found(items: list[HeldItem], asked: _Search) -> list[dict[str, Any]]:
-    """Return the items that match everything that is asked, sorted."""
-    if asked.query is not None:
-        raise Refused(HTTPStatus.BAD_REQUEST, "query is not supported, use filter")
-    if asked.bbox is not None and asked.intersects is not None:
-        raise Refused(HTTPStatus.BAD_REQUEST, "bbox and intersects exclude each other")
-    if asked.collections is not None:
-        items = [held for held in items if held.key[0] in asked.collections]
-    if asked.ids is not None:
-        items = [held for held in items if held.key[1] in asked.ids]
-    if asked.datetime is not None:
-        wanted = interval(asked.datetime)
-        items = [held for held in items if overlaps(wanted, held.interval)]
-    place = _place(asked)
-    if place is not None:
-        items = [held for held in items if held.geometry and held.geometry.intersects(place)]
-    found = [held.item for held in items]
-    if asked.filter is not None:
-        matches = filter_of(asked.filter, asked.filter_lang)
+def _found(items: list[CatalogueItem], query: _Search) -> list[dict[str, Any]]:
+    """Return the matching items, sorted."""
+    if query.query is not None:
+        raise ApiError(HTTPStatus.BAD_REQUEST, "query is not supported, use filter")
+    if query.bbox is not None and query.intersects is not None:
+        raise ApiError(HTTPStatus.BAD_REQUEST, "bbox and intersects exclude each other")
+    if query.collections is not None:
+        items = [entry for entry in items if entry.key[0] in query.collections]
+    if query.ids is not None:
+        items = [entry for entry in items if entry.key[1] in query.ids]
+    if query.datetime is not None:
+        times = interval(query.datetime)
+        items = [entry for entry in items if overlaps(times, entry.interval)]
+    area = _area(query)
+    if area is not None:
+        items = [entry for entry in items if entry.geometry and entry.geometry.intersects(area)]
+    found = [entry.item for entry in items]
+    if query.filter is not None:
+        matches = filter_of(query.filter, query.filter_lang)
         found = [item for item in found if matches(item)]
-    keys = [SortKey(by.field, by.direction == "desc") for by in asked.sortby or ()]
+    keys = [SortKey(by.field, by.direction == "desc") for by in query.sortby or ()]
     return ordered(found, [*keys, *_NEWEST_FIRST])
 
 
-def _place(asked: _Search) -> Any:
-    if asked.bbox is not None:
-        return box(asked.bbox)
-    if asked.intersects is None:
+def _area(query: _Search) -> Any:
+    if query.bbox is not None:
+        return box(query.bbox)
+    if query.intersects is None:
         return None
     try:
-        place = shape(asked.intersects.model_dump())
+        area = shape(query.intersects.model_dump())
     except (ShapelyError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-        raise Refused(HTTPStatus.BAD_REQUEST, f"intersects is no geometry: {error}") from error
-    if place.is_empty or not place.is_valid:
-        raise Refused(HTTPStatus.BAD_REQUEST, "intersects is empty or crosses itself")
-    return place
+        raise ApiError(HTTPStatus.BAD_REQUEST, f"intersects is not a geometry: {error}") from error
+    if area.is_empty or not area.is_valid:
+        raise ApiError(HTTPStatus.BAD_REQUEST, "intersects is empty or crosses itself")
+    return area
 
 
 def _offset(token: str | None) -> int:
     if token is None:
         return 0
-    number = token.removeprefix(_PLACE)
+    number = token.removeprefix(_PAGE_PREFIX)
     if number == token or not number.isdecimal():
-        raise Refused(HTTPStatus.BAD_REQUEST, "unknown token")
+        raise ApiError(HTTPStatus.BAD_REQUEST, "unknown token")
     return int(number)

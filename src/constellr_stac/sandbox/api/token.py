@@ -1,4 +1,4 @@
-"""``POST /token``: a user name and a password, form-encoded, become a token."""
+"""``POST /token``: a token for a user name and password."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from starlette.routing import Route
 
 from constellr_stac.sandbox.accounts import NotAuthenticated
 
-from .answers import Refused, missing
+from .answers import ApiError, missing
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.routing import BaseRoute
 
-    from .auth_guard import World
+    from .auth_guard import Services
 
 __all__ = ["routes"]
 
 
-def routes(world: World) -> list[BaseRoute]:
-    """Return the one route."""
+def routes(services: Services) -> list[BaseRoute]:
+    """Return the route."""
 
     async def log_in(request: Request) -> Response:
         form: dict[str, list[str]] = {}
@@ -32,13 +32,13 @@ def routes(world: World) -> list[BaseRoute]:
         if media_type == "application/x-www-form-urlencoded":
             body = await request.body()
             form = parse_qs(body.decode("utf-8", "replace"))
-        lacking = [name for name in ("username", "password") if name not in form]
-        if lacking:
-            raise missing(*lacking)
+        absent = [name for name in ("username", "password") if name not in form]
+        if absent:
+            raise missing(*absent)
         try:
-            token = world.accounts.log_in(form["username"][-1], form["password"][-1])
+            token = services.accounts.log_in(form["username"][-1], form["password"][-1])
         except NotAuthenticated as error:
-            raise Refused(
+            raise ApiError(
                 HTTPStatus.UNAUTHORIZED, str(error), {"www-authenticate": "Bearer"}
             ) from error
         return JSONResponse({"access_token": token})
