@@ -19,7 +19,7 @@ import constellr_stac
 PACKAGE = Path(constellr_stac.__file__).parent
 
 LEVELS = (
-    {"_pushed", "_secret", "_text"},
+    {"_pushed", "_secret", "_text", "limits"},
     {"_process", "_refresh", "errors"},
     {"_files", "config"},
     {"auth"},
@@ -42,6 +42,7 @@ BASE = {"errors", "config", "_secret", "_text"}
 PUBLIC = {
     "ApiKey",
     "ConstellrAuth",
+    "Limits",
     "OdcDriver",
     "Password",
     "Signer",

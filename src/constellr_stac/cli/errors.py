@@ -114,4 +114,4 @@ def _wrap(line: str, width: int) -> list[str]:
 
 
 def _count_places(places: re.Match[str]) -> str:
-    return f"{places['verb']} {places[0].count('  - ')} places (-v lists them).\n"
+    return f"Searched {places[0].count('  - ')} places (-v lists them).\n"
