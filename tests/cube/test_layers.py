@@ -363,9 +363,9 @@ def test_window_equals_a_slice_of_the_file(
     whole = AssetFile(AssetRef("file.tiff"), content, len(content), None)  # type: ignore[arg-type]
     band = Band(1, "values", dtype, scale, offset, nodata)
     window = GeoBox((rows, columns), transform, "EPSG:32611").translate_pix(*shift)
-    roi, values, _ = read_pixels(whole, band, window, _parameters())
+    pixels = read_pixels(whole, band, window, _parameters())
     found = np.full((rows, columns), np.nan, "float32")
-    found[roi] = values
+    found[pixels.roi] = pixels.values
     expected = (stored * np.float64(scale) + offset).astype("float32")
     if nodata is not None:
         expected[stored == nodata] = np.nan

@@ -18,6 +18,7 @@ from rasterio.transform import from_origin
 from constellr_stac.layers.band import Band
 from constellr_stac.layers.header import Header
 from constellr_stac.layers.item_bands import asset_bands, asset_gsd, is_unknown
+from constellr_stac.layers.settle import settle
 from constellr_stac.layers.table import LAYERS, layer_of
 from layer_files import DOCUMENTED, bare_item, stored_numbers, write_file
 
@@ -294,7 +295,7 @@ def test_header_reads_grid_and_stated_encoding(tags: str, tmp_path: Path) -> Non
         [stored] = header.bands
     assert (stored.scale, stored.offset) == ((0.0001, -0.1) if tags == "tags" else (None, None))
     [known] = LAYERS["vnir04"].bands
-    assert stored.applied_to(known) == known
+    assert settle(known, stored).band == known
 
 
 def test_header_completes_an_undocumented_layer(tmp_path: Path) -> None:
@@ -302,7 +303,7 @@ def test_header_completes_an_undocumented_layer(tmp_path: Path) -> None:
     write_file(tmp_path / "vnir04.tiff", "vnir04", tags=True)
     with rasterio.open(tmp_path / "vnir04.tiff") as file:
         [stored] = Header.of(file).bands
-    band = stored.applied_to(Band(1, "other"))
+    band = settle(Band(1, "other"), stored).band
     numbers = stored_numbers("vnir04")
     np.testing.assert_array_equal(band.decode(numbers), LAYERS["vnir04"].bands[0].decode(numbers))
 

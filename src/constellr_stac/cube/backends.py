@@ -19,6 +19,7 @@ from odc.loader import (
 )
 
 from constellr_stac.errors import MissingExtraError
+from constellr_stac.reading.notices import reset
 from constellr_stac.reading.odc import OdcDriver, band_metadata, coding_of
 from constellr_stac.reading.stackstac import StackstacReader
 
@@ -27,10 +28,9 @@ from .mosaic import first_valid
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
 
-    from odc.geo.geobox import GeoBox
     from odc.geo.geom import BoundingBox
 
-    from constellr_stac.layers.band import Band
+    from constellr_stac.reading.band_source import BandRead
 
     from .arguments import Engine
     from .plan import Plan, Variable
@@ -46,6 +46,7 @@ def build(plan: Plan) -> xr.Dataset:
         MissingExtraError: The engine is not installed.
         ValueError: The engine cannot use the grid.
     """
+    reset(plan.token)  # warn again, also about a cube that was built before
     return _BACKENDS[plan.engine](plan)
 
 
@@ -57,13 +58,13 @@ def _odc_cube(plan: Plan) -> xr.Dataset:
     }
     resampling = {name: variable.resampling for name, variable in plan.variables.items()}
     resolver = plan.fetcher.resolver
-    driver = OdcDriver(auth=resolver.auth, signer=resolver.signer, errors=plan.errors)
+    driver = OdcDriver(auth=resolver.auth, signer=resolver.signer, errors=plan.errors, raw=plan.raw)
     driver.cube = plan.token
     tiles = GeoboxTiles(plan.geobox, (plan.chunks["y"], plan.chunks["x"]))
     return chunked_load(
         resolve_load_cfg(metadata, resampling),
         RasterGroupMetadata({(name, 1): band for name, band in metadata.items()}),
-        [_sources(scene, metadata) for scene in plan.scenes],
+        [_sources(plan, scene, metadata) for scene in plan.scenes],
         _scenes_by_tile(plan, tiles),
         tiles,
         [time.item() for time in np.array(plan.times, "datetime64[us]")],
@@ -85,14 +86,16 @@ def _coding(plan: Plan) -> str:
     return str(tokenize(codings))
 
 
-def _sources(scene: Scene, metadata: Mapping[str, RasterBandMetadata]) -> dict[str, RasterSource]:
+def _sources(
+    plan: Plan, scene: Scene, metadata: Mapping[str, RasterBandMetadata]
+) -> dict[str, RasterSource]:
     """Return the sources of a scene, by variable."""
     return {
         name: RasterSource(
-            uri := str(own.ref),
+            str(own.ref),
             own.band.index,
             meta=metadata[name],
-            driver_data=(uri, own.band, own.presumed_grid),
+            driver_data=own.read(plan.variables[name].band),
         )
         for name, own in scene.bands.items()
     }
@@ -126,7 +129,6 @@ def _stackstac_cube(plan: Plan) -> xr.Dataset:
     if epsg is None or not geobox.axis_aligned or geobox.resolution.y > 0:
         msg = "stackstac needs a north-up grid with an EPSG code; use engine='odc' for this one."
         raise ValueError(msg)
-    plan.fetcher.reset_warnings()
     boxes = _boxes(plan)
     variables = {
         name: _stacked(library, plan, variable, boxes, epsg)
@@ -155,8 +157,7 @@ def _stacked(
     grid_box = plan.geobox.boundingbox
     lengths: list[int] = []
     items: list[dict[str, Any]] = []
-    bands: dict[str, Band] = {}
-    presumed: dict[str, GeoBox] = {}
+    reads: dict[str, BandRead] = {}
     for step in plan.steps:
         count = len(items)
         for scene in step:
@@ -165,10 +166,7 @@ def _stacked(
                 continue  # stackstac would drop the scene and its time step
             href = str(own.ref)
             items.append(_stackstac_item(scene, box, href, epsg))
-            if own.band != variable.band:
-                bands[href] = own.band
-            if own.presumed_grid is not None:
-                presumed[href] = own.presumed_grid
+            reads[href] = own.read(variable.band)
         lengths.append(len(items) - count)
     metadata = band_metadata(variable.band, raw=plan.raw)
     attributes = {**metadata.attrs, "nodata": metadata.nodata}
@@ -195,9 +193,9 @@ def _stacked(
             StackstacReader,
             fetcher=plan.fetcher,
             band=variable.band,
-            bands=bands,
-            presumed=presumed,
+            reads=reads,
             errors=plan.errors,
+            raw=plan.raw,
             cube=plan.token,
         ),
     )

@@ -77,7 +77,7 @@ def reads_of(cube: xr.Dataset) -> Reads:
 def _files(part: Any) -> list[AssetRef]:
     """Return the assets in an argument: an odc-loader source, or stackstac's asset table."""
     if isinstance(part, RasterSource):
-        return [AssetRef.parse(part.driver_data[0] if part.driver_data else part.uri)]
+        return [AssetRef.parse(part.driver_data.uri if part.driver_data else part.uri)]
     if isinstance(part, np.ndarray) and "url" in (part.dtype.names or ()):
         return [AssetRef.parse(url) for url in part["url"].flat if url]
     return []

@@ -10,13 +10,10 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from affine import Affine
-from odc.geo.geobox import GeoBox
-
 from constellr_stac.errors import AssetReadError
 from constellr_stac.layers.item_bands import asset_gsd
-from constellr_stac.layers.item_grid import item_grid
 from constellr_stac.layers.table import layer_of
+from constellr_stac.reading.item_geobox import geobox_of, stated_geobox
 from constellr_stac.reading.prefetch import MAX_REQUESTS, Fetcher
 from constellr_stac.reading.raster import header_of
 
@@ -25,7 +22,8 @@ from .footprint import footprint
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from constellr_stac.layers.header import Header
+    from odc.geo.geobox import GeoBox
+
     from constellr_stac.reading.asset_ref import AssetRef
 
     from .scene import Scene, SceneBand
@@ -83,9 +81,9 @@ def _as_stated(scene: Scene) -> dict[str, SceneBand]:
     """Return the bands of a scene with the grids that its item states."""
     bands = dict(scene.bands)
     for name, band in scene.bands.items():
-        stated = item_grid(scene.item, band.asset_key)
+        stated = stated_geobox(scene.item, band.asset_key)
         if stated is not None:
-            bands[name] = band.on(_geobox(stated), "item")
+            bands[name] = band.on(stated, "item")
     return bands
 
 
@@ -93,14 +91,10 @@ def _measured(refs: Sequence[AssetRef], fetcher: Fetcher) -> tuple[AssetRef, Geo
     """Return the first file whose header can be read, and its grid."""
 
     def grid_of(ref: AssetRef) -> GeoBox:
-        return _geobox(header_of(fetcher.header(ref, _HEADER_BYTES)))
+        return geobox_of(header_of(fetcher.header(ref, _HEADER_BYTES)))
 
     *others, last = refs
     for ref in others:
         with suppress(AssetReadError):
             return ref, grid_of(ref)
     return last, grid_of(last)
-
-
-def _geobox(header: Header) -> GeoBox:
-    return GeoBox(header.shape, Affine(*header.transform), header.crs)

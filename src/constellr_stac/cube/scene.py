@@ -9,6 +9,7 @@ import numpy as np
 from odc.geo.geom import Geometry, unary_union
 
 from constellr_stac.reading.asset_ref import asset_ref
+from constellr_stac.reading.band_source import BandRead
 from constellr_stac.stac.items import time_of
 
 from .footprint import box_of, footprint
@@ -47,10 +48,19 @@ class SceneBand:
         """Return a copy with a known grid."""
         return replace(self, grid=grid, grid_from=source)
 
-    @property
-    def presumed_grid(self) -> GeoBox | None:
-        """The grid, if it is from a similar file."""
-        return self.grid if self.grid_from == "similar" else None
+    def read(self, target: Band) -> BandRead:
+        """Return what is read of it.
+
+        Args:
+            target: The cube's variable.
+        """
+        return BandRead(
+            str(self.ref),
+            self.band,
+            target,
+            stated=self.grid if self.grid_from == "item" else None,
+            presumed=self.grid if self.grid_from == "similar" else None,
+        )
 
 
 @dataclass(frozen=True)

@@ -58,10 +58,25 @@ class Band:
     """In micrometres."""
     aliases: tuple[str, ...] = ()
     """Other names: a flag's without its band, or the item's own."""
-    settled: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
-    """The fields out of ``scale``, ``offset`` and ``nodata`` that a file's header does not
-    override: those in which the item differs from the documents, and scale and offset of
-    undocumented bands."""
+    by_item: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
+    """Which of ``dtype``, ``scale``, ``offset``, ``nodata``, ``unit`` and ``classes`` the item
+    states."""
+    base: Band | None = field(default=None, compare=False, repr=False)
+    """The band as the documents have it; ``None`` for an undocumented one."""
+    siblings: int = field(default=1, compare=False, repr=False)
+    """How many bands of its file are described; an alpha band beyond them states validity."""
+
+    @property
+    def stated_by(self) -> str:
+        """Who states the encoding: ``item``, ``documents`` or, if neither does, ``file``."""
+        if self.by_item & {"scale", "offset", "unit", "classes"}:
+            return "item"
+        return "file" if self.base is None else "documents"
+
+    @property
+    def is_difference(self) -> bool:
+        """Whether values are deviations, which have no zero point to convert."""
+        return "standard_error" in (self.standard_name or "")
 
     @property
     def is_mask(self) -> bool:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from .band import Band
+from typing import Any
 
 __all__ = ["FileBand", "Header"]
 
@@ -44,15 +41,6 @@ class FileBand:
             dataset.nodatavals[index - 1],
             dataset.units[index - 1] or None,
         )
-
-    def applied_to(self, band: Band) -> Band:
-        """Return ``band`` with this file's encoding.
-
-        The item takes precedence over the file, and the file over the documents.
-        """
-        stated = {"scale": self.scale, "offset": self.offset, "nodata": self.nodata}
-        applied = {name: value for name, value in stated.items() if name not in band.settled}
-        return band.stored_as(self.dtype, unit=self.unit, **applied)
 
 
 @dataclass(frozen=True)

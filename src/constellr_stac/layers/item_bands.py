@@ -8,6 +8,7 @@ file.
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from constellr_stac.errors import UnknownLayerWarning
@@ -48,10 +49,11 @@ def asset_bands(item: pystac.Item, key: str) -> tuple[Band, ...]:
     stated = _stated_bands(asset, shared) or [shared] * max(len(known), 1)
     if known and not any(stated):
         return known
-    return tuple(
+    bands = [
         _combine(index, fields, known, default=key if len(stated) == 1 else f"{key}_{index}")
         for index, fields in enumerate(stated, start=1)
-    )
+    ]
+    return tuple(replace(band, siblings=len(bands)) for band in bands)
 
 
 def is_data(item: pystac.Item, key: str) -> bool:
@@ -138,7 +140,14 @@ _SHARED_FIELDS = frozenset(
 )
 
 
-_SETTLING = ("scale", "offset", "nodata")
+_BAND_FIELDS = {
+    "data_type": "dtype",
+    "scale": "scale",
+    "offset": "offset",
+    "nodata": "nodata",
+    "unit": "unit",
+    "classes": "classes",
+}
 _EO_FIELDS = ("common_name", "center_wavelength", "full_width_half_max")
 
 
@@ -189,8 +198,8 @@ def _combine(index: int, fields: Mapping[str, Any], known: tuple[Band, ...], def
             index,
             names[-1] if names else default,
             resampling="bilinear" if fields.keys() & {"scale", "offset"} else "nearest",
-            settled=frozenset({"scale", "offset"}),
         )
+    base = band if by_name or at_index else None
     coded = band.stored_as(
         fields.get("data_type"),
         scale=fields.get("scale"),
@@ -199,17 +208,17 @@ def _combine(index: int, fields: Mapping[str, Any], known: tuple[Band, ...], def
         unit=fields.get("unit"),
     )
     stated = {field: fields[field] for field in _EO_FIELDS if field in fields}
-    # Where an item repeats the documents, as described ones do, the file takes precedence.
-    changed = {f for f in _SETTLING if f in fields and getattr(coded, f) != getattr(band, f)}
-    if changed:
-        stated["settled"] = band.settled | changed
+    stated["base"] = base
+    stated["by_item"] = frozenset(
+        _BAND_FIELDS[name] for name in fields if name in _BAND_FIELDS and fields[name] is not None
+    )
     if own := [name for name in dict.fromkeys(names) if name != band.name]:
         stated["aliases"] = (*band.aliases, *own)
     if classes := fields.get("classes"):
         stated["flag_values"] = tuple(int(each["value"]) for each in classes)
         stated["flag_meanings"] = tuple(map(_meaning, classes))
         stated["resampling"] = "nearest"
-    return coded.but(index=index, **stated)
+    return replace(coded, index=index, **stated)
 
 
 def _meaning(each: Mapping[str, Any]) -> str:

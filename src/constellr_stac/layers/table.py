@@ -273,5 +273,12 @@ def _table() -> tuple[Layer, ...]:
     )
 
 
-LAYERS: dict[str, Layer] = {layer.name: layer for layer in _table()}
+def _documented(layer: Layer) -> Layer:
+    """Note in each band of a layer what the documents say, and how many bands there are."""
+    count = len(layer.bands)
+    bands = tuple(replace(band, base=band, siblings=count) for band in layer.bands)
+    return replace(layer, bands=bands)
+
+
+LAYERS: dict[str, Layer] = {layer.name: _documented(layer) for layer in _table()}
 """Every documented layer, by name."""

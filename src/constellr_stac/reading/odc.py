@@ -16,8 +16,10 @@ from odc.loader import RasterBandMetadata, RasterGroupMetadata
 from constellr_stac.layers.band import Band
 from constellr_stac.layers.item_bands import asset_bands
 
-from .asset_ref import AssetRef, asset_ref
-from .band_source import BandSource, Errors
+from .asset_ref import asset_ref
+from .band_source import BandRead, BandSource, Errors
+from .item_geobox import stated_geobox
+from .notices import reset
 from .prefetch import shared_fetcher
 from .raster import fill_of, output_dtype
 from .resolver import AssetResolver
@@ -72,11 +74,11 @@ class OdcDriver:
         if errors not in ("raise", "nan"):
             raise ValueError(f'errors= must be "raise" or "nan", not {errors!r}.')
         self.fetcher = shared_fetcher(AssetResolver(auth, signer))
-        self.fetcher.reset_warnings()
         self.errors = errors
         self.raw = raw
         self.cube = ""
         """The cube's name; a read starts the fetches of this cube only."""
+        reset(self.cube)
 
     @property
     def md_parser(self) -> MDParser:
@@ -111,11 +113,9 @@ class OdcDriver:
 
     def open(self, src: RasterSource, ctx: None) -> RasterReader:  # noqa: ARG002 - likewise
         """Start to fetch a source; does not block."""
-        uri, band, *presumed = src.driver_data or (src.uri, Band(src.band, "", "float32"))
-        grid = presumed[0] if presumed else None
-        ref = AssetRef.parse(uri)
+        read = src.driver_data or BandRead(src.uri, Band(src.band, ""))
         return _Reader(
-            BandSource(self.fetcher, ref, band, errors=self.errors, presumed=grid, cube=self.cube)
+            BandSource(self.fetcher, read, errors=self.errors, raw=self.raw, cube=self.cube)
         )
 
 
@@ -139,7 +139,8 @@ class _Reader:
             AssetReadError: The source cannot be read.
         """
         del selection  # bands are variables, not a dimension
-        roi, values, _ = self._source.read(dst_geobox, cfg)
+        pixels = self._source.read(dst_geobox, cfg)
+        roi, values = pixels.roi, pixels.values
         if dst is not None:
             dst[roi] = values
             values = dst[roi]
@@ -197,11 +198,12 @@ class _LayerParser:
                         aliases.setdefault(name, []).append((key, band.index))
         return RasterGroupMetadata(bands, aliases)
 
-    def driver_data(self, md: pystac.Item, band_key: BandKey) -> tuple[str, Band]:
-        """Return the reference and the band of a source."""
+    def driver_data(self, md: pystac.Item, band_key: BandKey) -> BandRead:
+        """Return what is read of a source."""
         key, index = band_key
         self._resolver.remember(md)
-        return str(asset_ref(md, key)), asset_bands(md, key)[index - 1]
+        band = asset_bands(md, key)[index - 1]
+        return BandRead(str(asset_ref(md, key)), band, stated=stated_geobox(md, key))
 
 
 _: type[ReaderDriver] = OdcDriver

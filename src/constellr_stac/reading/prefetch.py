@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import os
 import threading
-import warnings
 import weakref
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,15 +17,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from constellr_stac._process import STATE
-from constellr_stac.errors import SceneLeftEmptyWarning
 
 from .http import Transfer
 from .resolver import AssetResolver
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from constellr_stac.errors import AssetReadError
 
     from .asset_ref import AssetRef
 
@@ -127,7 +123,6 @@ class Fetcher:
         self._live: weakref.WeakValueDictionary[AssetRef, Fetch] = weakref.WeakValueDictionary()
         self._requests = 0
         self._bytes = 0
-        self._reported: set[str] = set()
         self._freed: deque[int] = deque()  # filled by finalizers, which must not take a lock
         self._process = os.getpid()
 
@@ -180,20 +175,6 @@ class Fetcher:
             if self._live.get(fetch.reference) is fetch:
                 del self._live[fetch.reference]
         return self.start(fetch.reference)
-
-    def reset_warnings(self) -> None:
-        """Reset the warnings about empty scenes, for another cube."""
-        with self._lock:
-            self._reported.clear()
-
-    def report(self, reference: AssetRef, error: AssetReadError) -> None:
-        """Warn about an empty scene; once per scene of a cube."""
-        scene = reference.item or reference.label
-        with self._lock:
-            if scene in self._reported:
-                return
-            self._reported.add(scene)
-        warnings.warn(f"Left empty: {error}", SceneLeftEmptyWarning, stacklevel=2)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return shared_fetcher, (self.resolver,)

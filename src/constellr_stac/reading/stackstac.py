@@ -6,6 +6,7 @@ and reading waits for it, so the scenes of a chunk are fetched in parallel.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from constellr_stac.layers.band import Band
 from constellr_stac.layers.table import layer_of
 
 from .asset_ref import AssetRef
-from .band_source import BandSource, Errors
+from .band_source import BandRead, BandSource, Errors
 from .prefetch import Fetcher, shared_fetcher
 from .raster import MASK_FILL
 from .resolver import AssetResolver
@@ -44,10 +45,10 @@ class StackstacReader:
 
     Keyword Args:
         fetcher: Fetches the bytes; default with the credentials of the running process.
-        band: The band and its encoding.
-        bands: The same by reference, for files that differ from ``band``.
-        presumed: The assumed grids by reference, for files whose headers were not read.
+        band: The band and its encoding; default as items and documents state it.
+        reads: What is read, by URL; takes precedence over ``band``.
         errors: ``"raise"``, or ``"nan"``: leave a scene that cannot be read empty and warn.
+        raw: Return stored values.
         cube: The cube's name; a read starts the fetches of this cube only.
 
     Example:
@@ -69,14 +70,16 @@ class StackstacReader:
         errors_as_nodata: tuple[Exception, ...] = (),
         fetcher: Fetcher | None = None,
         band: Band | None = None,
-        bands: Mapping[str, Band] | None = None,
-        presumed: Mapping[str, GeoBox] | None = None,
+        reads: Mapping[str, BandRead] | None = None,
         errors: Errors = "raise",
+        raw: bool = False,
         cube: str = "",
     ) -> None:
         del gdal_env  # GDAL reads from memory
-        reference = AssetRef.parse(url)
-        self._band = (bands or {}).get(url) or band or _documented(reference, scale_offset)
+        read = (reads or {}).get(url)
+        if read is None:
+            read = BandRead(url, band or _documented(AssetRef.parse(url), scale_offset))
+        self._band = read.band
         self._spec = spec
         self._dtype = np.dtype(dtype)
         self._fill = fill_value
@@ -84,10 +87,9 @@ class StackstacReader:
         self._errors_as_nodata = errors_as_nodata
         self._source = BandSource(
             fetcher or shared_fetcher(AssetResolver()),
-            reference,
-            self._band,
+            read,
             errors=errors,
-            presumed=(presumed or {}).get(url),
+            raw=raw,
             cube=cube,
         )
 
@@ -106,12 +108,12 @@ class StackstacReader:
         )
         values = np.full((int(window.height), int(window.width)), fill, params.dtype)
         try:
-            roi, part, _ = self._source.read(self._geobox(window), params)
+            pixels = self._source.read(self._geobox(window), params)
         except AssetReadError as error:
             if not any(_matches(error, pattern) for pattern in self._errors_as_nodata):
                 raise
             return np.full(values.shape, self._fill, self._dtype)
-        values[roi] = part
+        values[pixels.roi] = pixels.values
         if as_floats:
             empty = values == MASK_FILL
             values = values.astype(self._dtype)
@@ -136,14 +138,12 @@ def _documented(reference: AssetRef, scale_offset: tuple[float, float]) -> Band:
     layer = layer_of(reference.asset, reference.href)
     scale, offset = map(float, scale_offset)
     if layer is None or not layer.bands:
-        settled = frozenset({"scale", "offset"})
-        return Band(1, "", scale=scale, offset=offset, resampling="nearest", settled=settled)
+        stated = frozenset({"scale", "offset"} if (scale, offset) != (1, 0) else ())
+        return Band(1, "", scale=scale, offset=offset, resampling="nearest", by_item=stated)
     band = layer.bands[0]
     if (scale, offset) == (1, 0):  # stackstac's default, if the item states none
         return band
-    stated = {"scale": scale, "offset": offset}
-    changed = {name for name, value in stated.items() if getattr(band, name) != value}
-    return band.but(**stated, settled=frozenset(changed))
+    return replace(band, scale=scale, offset=offset, by_item=frozenset({"scale", "offset"}))
 
 
 def _matches(error: AssetReadError, pattern: Exception) -> bool:

@@ -115,7 +115,7 @@ def sorted_items(items: Items) -> list[pystac.Item]:
 
 
 def time_of(item: pystac.Item) -> datetime:
-    """Return an item's time, aware: its ``datetime``, else the start of its range.
+    """Return an item's time in UTC, aware: its ``datetime``, else the start of its range.
 
     Raises:
         ValueError: The item has no time.
@@ -124,7 +124,7 @@ def time_of(item: pystac.Item) -> datetime:
     time = item.datetime or common.start_datetime or common.end_datetime
     if time is None:
         raise ValueError(f"Item {item.id!r} has no datetime, so it cannot be placed in a cube.")
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
+    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def not_items(other: object) -> TypeError:
