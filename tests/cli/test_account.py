@@ -137,6 +137,6 @@ def test_whoami_without_a_credential(sandbox: Sandbox, keyring: Path) -> None:
     run = constellr("whoami")
     assert (run.returncode, run.stdout) == (3, "")
     first, second = run.stderr.splitlines()
-    assert re.search(r"Looked at \d places \(-v lists them\)\.$", first)
+    assert re.search(r"Searched \d places \(-v lists them\)\.$", first)
     assert "constellr login" in second
     assert "environment variable CONSTELLR_TOKEN: not set" in constellr("whoami", "-v").stderr

@@ -256,8 +256,8 @@ def test_full_disk_error_has_the_free_space(tmp_path: Path) -> None:
     """The error states the free space."""
     error = disk_error(OSError(28, os.strerror(28)), tmp_path / "a.bin")
     assert re.search(
-        r"cannot be written: No space left on device\. There are [\d.,]+ .?B left\. Make room, and "
-        r"run it again",
+        r"cannot be written: No space left on device\. [\d.,]+ .?B are free\. Free some disk "
+        r"space, and run again",
         str(error),
     )
 
