@@ -63,8 +63,8 @@ class AssetFile:
         """Whether :attr:`head` is the whole file."""
         return len(self.head) == self.size
 
-    def patched(self, spans: Sequence[tuple[int, int]]) -> bytes:
-        """Return the file with ``spans`` fetched and zeros elsewhere.
+    def regions(self, spans: Sequence[tuple[int, int]]) -> list[tuple[int, bytes]]:
+        """Return the head and the bytes of ``spans``, with their offsets.
 
         Args:
             spans: Half-open byte ranges in any order; may overlap. Ranges closer than 64 KiB
@@ -73,16 +73,10 @@ class AssetFile:
         Raises:
             AssetReadError: They cannot be read.
         """
-        pieces = [self.head]
-        at = len(self.head)
-        missing = _joined(spans, at, self.size)
-        for (start, stop), part in zip(
-            missing, self.transfer.parts(self.reference, missing), strict=True
-        ):
-            pieces += [bytes(start - at), part]
-            at = stop
-        pieces.append(bytes(self.size - at))
-        return b"".join(pieces)
+        missing = _joined(spans, len(self.head), self.size)
+        parts = self.transfer.parts(self.reference, missing)
+        fetched = [(start, part) for (start, _), part in zip(missing, parts, strict=True)]
+        return [(0, self.head), *fetched]
 
 
 class Fetch:

@@ -16,7 +16,6 @@ from odc.geo.converters import rio_geobox
 from odc.geo.geobox import GeoBox
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioIOError
-from rasterio.io import MemoryFile
 from rasterio.session import DummySession
 
 from constellr_stac.errors import AssetReadError
@@ -24,10 +23,11 @@ from constellr_stac.layers.header import FileBand, Header
 from constellr_stac.layers.settle import Contradiction, UnsettledError, class_table, settle
 
 from .blocks import block_spans, has_all_directories, window_of
+from .memory_file import sparse_file
 from .resample import pixel_ratio, resampled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
     from odc.loader import RasterLoadParams
@@ -186,11 +186,11 @@ def header_of(file: AssetFile) -> Header:
     """
     try:
         try:
-            return _header(file.head)
+            return _header([(0, file.head)], len(file.head))
         except (RasterioIOError, ValueError):  # may be truncated: long tables precede the CRS
             if file.whole:
                 raise
-            return _header(file.patched([(0, file.size)]))
+            return _header(file.regions([(0, file.size)]), file.size)
     except (RasterioIOError, ValueError) as error:
         raise AssetReadError(
             f"{file.reference.label} cannot be read: it is not a georeferenced GeoTIFF ({error}). "
@@ -199,11 +199,11 @@ def header_of(file: AssetFile) -> Header:
         ) from error
 
 
-def _header(data: bytes) -> Header:
+def _header(regions: Sequence[tuple[int, bytes]], size: int) -> Header:
     with (
         _gdal(),
-        MemoryFile(data, ext=".tif") as memory,
-        rasterio.open(memory.name, driver="GTiff", sharing=False) as dataset,
+        sparse_file(regions, size) as name,
+        rasterio.open(name, driver="GTiff", sharing=False) as dataset,
     ):
         return Header.of(dataset)
 
@@ -291,12 +291,10 @@ def _opened(
 ) -> Iterator[tuple[rasterio.DatasetReader, GeoBox]]:
     """Open a file in memory that holds the blocks of the window; with its grid."""
     with _gdal():
-        data = file.head
-        if not file.whole:
-            data = file.patched(_spans(file, index, geobox, method, stated))
+        spans = [] if file.whole else _spans(file, index, geobox, method, stated)
         with (
-            MemoryFile(data, ext=".tif") as memory,
-            rasterio.open(memory.name, driver="GTiff", sharing=False) as dataset,
+            sparse_file(file.regions(spans), file.size) as name,
+            rasterio.open(name, driver="GTiff", sharing=False) as dataset,
         ):
             if index > dataset.count:
                 raise _unreadable(file, f"it has no band {index}, only {dataset.count}")
@@ -329,12 +327,12 @@ def _spans(
     if not has_all_directories(file.head):
         return [(0, file.size)]
     try:
-        with MemoryFile(file.head, ext=".tif") as memory:
-            with rasterio.open(memory.name, driver="GTiff", sharing=False) as dataset:
+        with sparse_file([(0, file.head)], file.size) as name:
+            with rasterio.open(name, driver="GTiff", sharing=False) as dataset:
                 own = _grid(dataset, stated) if index <= dataset.count else None
             spans = None
             if own is not None:
-                spans = block_spans(memory.name, index, own, geobox, method)
+                spans = block_spans(name, index, own, geobox, method)
     except RasterioIOError:
         spans = None  # the block table is not in the head: not a COG
     return [(0, file.size)] if spans is None else spans
