@@ -16,7 +16,7 @@ from .analysis.zonal import Statistic, in_cube_crs, outlines, reduce_zone, spati
 from .cube.footprint import centre_of
 from .cube.mask import CLEAR, classes_of, is_in, mask_out, values_of
 from .cube.solar import sun_elevation
-from .cube.units import as_anomaly, in_celsius, is_stored, on_same_grid
+from .cube.units import as_anomaly, in_celsius, is_stored
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +47,7 @@ class ConstellrAccessor:
         Raises:
             ValueError: The cube holds raw stored values.
         """
-        return in_celsius(self._physical)
+        return in_celsius(self._physical, checked=True)
 
     def clear(self, classes: str | Sequence[str] = "clear") -> xr.Dataset:
         """Return the cube with clouds and their shadows, or other classes, masked out.
@@ -96,7 +96,6 @@ class ConstellrAccessor:
             usual = values.groupby(window).median("time")
             difference = (values.groupby(window) - usual).drop_vars("window")
             difference.attrs = as_anomaly(values.attrs, str(name))
-            difference.encoding = on_same_grid(values.encoding)
             result[name] = difference.transpose(*values.dims)
         return result
 

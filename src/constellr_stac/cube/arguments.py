@@ -24,6 +24,7 @@ __all__ = [
     "LoadArguments",
     "Mask",
     "MaskClass",
+    "Overlap",
     "Resampling",
     "ResamplingMethod",
     "Units",
@@ -32,8 +33,9 @@ __all__ = [
 Bands: TypeAlias = str | Sequence[str] | None
 Engine: TypeAlias = Literal["odc", "stackstac"]
 Errors: TypeAlias = Literal["raise", "nan"]
-GroupBy: TypeAlias = Literal["time", "solar_day", "id"] | str | None  # noqa: PYI051 - shown in docs
-Units: TypeAlias = Literal["K", "degC"]
+Overlap: TypeAlias = Literal["first", "last"]
+GroupBy: TypeAlias = Literal["time", "overpass", "solar_day", "id"] | str | None  # noqa: PYI051 - shown in docs
+Units: TypeAlias = Literal["K", "degC", "C", "celsius"]
 Chunks: TypeAlias = Literal["auto"] | Mapping[str, Any] | None
 MaskClass: TypeAlias = Literal["thick", "thin", "shadow", "castshadow", "water", "land"]
 Mask: TypeAlias = Literal["clear"] | MaskClass | Sequence[MaskClass] | None
@@ -95,6 +97,7 @@ class LoadArguments(GridArguments, total=False):
     units: Units
     raw: bool
     groupby: GroupBy
+    overlap: Overlap
     resampling: Resampling
     errors: Errors
     auth: ConstellrAuth | Credential | None

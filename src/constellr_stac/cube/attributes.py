@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,17 +38,59 @@ _ATTRIBUTES: dict[str, dict[str, str]] = {
 """Attributes of coordinates; CF standard names where they exist."""
 
 
-def described(cube: xr.Dataset) -> xr.Dataset:
-    """Set CF attributes in place, and return ``cube``."""
-    cube.attrs["Conventions"] = "CF-1.11"
+_TIME_ENCODING = {
+    "units": "microseconds since 1970-01-01",
+    "calendar": "proleptic_gregorian",
+    "dtype": "int64",
+}
+_NAMED = 5  # items named in an attribute
+
+
+def described(cube: xr.Dataset, plan: Plan) -> xr.Dataset:
+    """Return ``cube`` with the attributes and encodings that the CF conventions ask for.
+
+    The encoding of time is fixed, so that scenes can be appended to a file without rounding.
+    ``grid_mapping`` is an attribute, which arithmetic keeps, and not an encoding, which it drops.
+    """
+    cube.attrs |= {
+        "Conventions": "CF-1.11",
+        "source": _source(plan),
+        "history": f"loaded by constellr_stac {version('constellr-stac')}",
+    }
     for name, coordinate in cube.coords.items():
         coordinate.attrs.update(_ATTRIBUTES.get(str(name), {}))
-        if coordinate.attrs.get("units") == "":  # set by odc-geo for some polar grids
+        if coordinate.attrs.get("units") == "":  # odc-geo, for the axes of some polar grids
             coordinate.attrs["units"] = "metre"
+        if coordinate.ndim and coordinate.dtype.kind == "f":
+            coordinate.encoding["_FillValue"] = None  # CF: coordinates have no missing values
+    cube["time"].encoding = dict(_TIME_ENCODING)
     for variable in cube.data_vars.values():
-        if "flag_values" in variable.attrs:  # CF requires the variable's dtype
+        if "grid_mapping" in variable.encoding:
+            variable.attrs["grid_mapping"] = variable.encoding.pop("grid_mapping")
+        if "flag_values" in variable.attrs:  # CF: of the variable's own type
             variable.attrs["flag_values"] = np.array(variable.attrs["flag_values"], variable.dtype)
+    _link_ancillary(cube)
     return cube
+
+
+def _link_ancillary(cube: xr.Dataset) -> None:
+    """Link each variable of values to its uncertainty and its masks, as CF does."""
+    masks = [str(name) for name, each in cube.data_vars.items() if "flag_values" in each.attrs]
+    for name, variable in cube.data_vars.items():
+        if variable.ndim < 2 or str(name) in masks or str(name).endswith("_std"):  # noqa: PLR2004
+            continue
+        own = [f"{name}_std"] if f"{name}_std" in cube else []
+        if own or masks:
+            variable.attrs["ancillary_variables"] = " ".join([*own, *masks])
+
+
+def _source(plan: Plan) -> str:
+    """Return where a cube comes from: items, mask and resampling."""
+    items = [scene.item.id for scene in plan.scenes]
+    named = ", ".join(items[:_NAMED]) + (", ..." if len(items) > _NAMED else "")
+    resampling = ", ".join(f"{each.name} {each.resampling}" for each in plan.variables.values())
+    mask = ", ".join(plan.classes) or "none"
+    return f"{len(items)} items ({named}); mask: {mask}; resampling where needed: {resampling}"
 
 
 def step_coordinates(plan: Plan) -> dict[str, xr.DataArray]:
@@ -55,7 +98,10 @@ def step_coordinates(plan: Plan) -> dict[str, xr.DataArray]:
     longitude, latitude = centre_of(plan.geobox)
     columns: dict[str, list[Any]] = {
         "id": [_joined(scene.item.id for scene in step) for step in plan.steps],
-        "daytime": [sun_elevation(step[0].time, longitude, latitude) > 0 for step in plan.steps],
+        "daytime": [
+            sun_elevation(min(scene.time for scene in step), longitude, latitude) > 0
+            for step in plan.steps
+        ],
     }
     properties = [scene.item.properties for scene in plan.scenes]
     for name, key in (("platform", "platform"), ("order_id", "order:id")):

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         GroupBy,
         LoadArguments,
         Mask,
+        Overlap,
         Resampling,
         Units,
     )
@@ -69,6 +70,7 @@ def load(
     units: Units = "K",
     raw: bool = False,
     groupby: GroupBy = "time",
+    overlap: Overlap = "first",
     resampling: Resampling = None,
     errors: Errors = "raise",
     group_by_resolution: bool = False,
@@ -109,8 +111,10 @@ def load(
         units: The unit of temperatures: ``"K"`` or ``"degC"``.
         raw: Whether to return stored integers instead of physical values.
         groupby: What makes a time step: ``"time"`` (one acquisition; scenes of the same second
-            are mosaicked), ``"solar_day"``, ``"id"`` or a property that all items have. The first
-            scene with a valid pixel is used; with ``mask``, the first that is not masked.
+            are joined), ``"overpass"`` (scenes of one platform within minutes), ``"solar_day"``,
+            ``"id"`` or a property that all items have.
+        overlap: Which scene of a time step is seen where scenes overlap: the ``"first"`` or the
+            ``"last"`` in time; with ``mask``, among those that are not masked there.
         resampling: For scenes that do not fit onto the grid: a method, or one per variable
             (``"*"`` for the others); default bilinear for values. Masks are always ``nearest``.
         errors: ``"raise"``, or ``"nan"``: leave scenes that cannot be read NaN and warn.
@@ -159,6 +163,7 @@ def load(
         "units": units,
         "raw": raw,
         "groupby": groupby,
+        "overlap": overlap,
         "resampling": resampling,
         "errors": errors,
         "auth": auth,
@@ -190,7 +195,7 @@ def cube_of(plan: Plan) -> xr.Dataset:
         cube = mask_and_join(build(plan.ungrouped()), plan.classes, lengths, plan.chunks["time"])
     else:
         cube = mask_out(build(plan), plan.classes)
-    cube = described(cube.assign_coords(step_coordinates(plan)))
+    cube = described(cube.assign_coords(step_coordinates(plan)), plan)
     return in_celsius(cube) if plan.units == "degC" else cube
 
 

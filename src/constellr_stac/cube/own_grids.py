@@ -5,19 +5,24 @@ Files with the same footprint and pixel size are assumed to share a grid.
 
 from __future__ import annotations
 
+import math
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from constellr_stac.errors import AssetReadError
+import shapely
+from pyproj.exceptions import CRSError
+
+from constellr_stac.errors import AssetReadError, ContradictionWarning
 from constellr_stac.layers.item_bands import asset_gsd
 from constellr_stac.layers.table import layer_of
 from constellr_stac.reading.item_geobox import geobox_of, stated_geobox
-from constellr_stac.reading.prefetch import MAX_REQUESTS, Fetcher
-from constellr_stac.reading.raster import header_of
+from constellr_stac.reading.prefetch import HEADER_BYTES, MAX_REQUESTS, Fetcher
+from constellr_stac.reading.raster import header_of, name_of
 
-from .footprint import footprint
+from .footprint import HALF_TURN, footprint, shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["with_own_grids"]
 
-_HEADER_BYTES = 1 << 15
 _TRIES = 5  # files of one footprint
 
 
@@ -50,6 +54,7 @@ def with_own_grids(
         AssetReadError: A header cannot be read.
     """
     bands = [_as_stated(scene) for scene in scenes]
+    _drop_misplaced(scenes, bands)
     unknown: dict[tuple[str, str], list[tuple[int, str]]] = {}
     for number, scene in enumerate(scenes):
         for name, band in bands[number].items():
@@ -87,11 +92,51 @@ def _as_stated(scene: Scene) -> dict[str, SceneBand]:
     return bands
 
 
+def _drop_misplaced(scenes: Sequence[Scene], bands: Sequence[dict[str, SceneBand]]) -> None:
+    """Forget stated grids that lie outside their item's own footprint, and warn about them."""
+    misplaced: dict[int, GeoBox] = {}
+    known: dict[tuple[str, GeoBox], bool] = {}
+    for number, (scene, own) in enumerate(zip(scenes, bands, strict=True)):
+        for name, band in own.items():
+            if band.grid is None:
+                continue
+            key = (footprint(scene.item), band.grid)
+            if key not in known:
+                known[key] = _is_within(shape_of(scene.item), band.grid)
+            if not known[key]:
+                misplaced.setdefault(number, band.grid)
+                own[name] = replace(band, grid=None, grid_from=None)
+    if misplaced:
+        number = next(iter(misplaced))
+        warnings.warn(
+            f"{len(misplaced)} of {len(scenes)} items state a grid outside their own footprint, "
+            f"such as {scenes[number].item.id!r}: {name_of(misplaced[number])}. Their files' "
+            "headers are used.",
+            ContradictionWarning,
+            stacklevel=5,
+        )
+
+
+def _is_within(shape: Any, grid: GeoBox) -> bool:
+    """Whether a grid and a footprint overlap, as far as both are known."""
+    if shape is None or grid.crs is None or shape.bounds[2] > HALF_TURN:
+        return True
+    try:
+        place = grid.geographic_extent.geom
+    except (ValueError, CRSError):
+        return False
+    west, south, east, north = place.bounds
+    if not all(map(math.isfinite, place.bounds)):
+        return False
+    box = shapely.box(west, south, east, north)
+    return bool(shape.intersects(box)) and grid.extent.geom.area > 0
+
+
 def _measured(refs: Sequence[AssetRef], fetcher: Fetcher) -> tuple[AssetRef, GeoBox]:
     """Return the first file whose header can be read, and its grid."""
 
     def grid_of(ref: AssetRef) -> GeoBox:
-        return geobox_of(header_of(fetcher.header(ref, _HEADER_BYTES)))
+        return geobox_of(header_of(fetcher.header(ref, HEADER_BYTES)))
 
     *others, last = refs
     for ref in others:

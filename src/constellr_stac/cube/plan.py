@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Unpack, get_args
 
 import numpy as np
@@ -17,6 +16,8 @@ from odc.loader import resolve_chunk_shape
 from rasterio.enums import Resampling as RasterioResampling
 
 from constellr_stac.layers.resolve import resolve_bands
+from constellr_stac.layers.settle import UnsettledError, check_convertible
+from constellr_stac.layers.units import conversion
 from constellr_stac.reading.prefetch import Fetcher, shared_fetcher
 from constellr_stac.reading.raster import fill_of, output_dtype
 from constellr_stac.reading.resolver import AssetResolver
@@ -25,14 +26,15 @@ from constellr_stac.stac.items import sorted_items
 
 from .arguments import Bands, Engine, Errors, Units
 from .chunks import auto_chunks, ungrouped_chunks
-from .footprint import centre_of
 from .grid import cube_grid, needs_own_grids
 from .mask import CLASSES, classes_of
 from .own_grids import with_own_grids
+from .raw import with_file_encodings
 from .scene import Scene, scenes_of
+from .steps import time_steps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from odc.geo.geobox import GeoBox
 
@@ -43,7 +45,9 @@ if TYPE_CHECKING:
     from constellr_stac.signing.signer import Signer
     from constellr_stac.stac.items import Items
 
-    from .arguments import Chunks, GridArguments, GroupBy, Mask, Resampling
+    from .arguments import Chunks, GridArguments, GroupBy, Mask, Overlap, Resampling
+
+_METRES_PER_DEGREE = 111_320
 
 __all__ = ["Plan", "Variable", "make_plan", "with_mask_bands"]
 
@@ -100,7 +104,7 @@ class Plan:
     @property
     def times(self) -> list[np.datetime64]:
         """The time of each step: that of its first scene, UTC."""
-        return [step[0].time64 for step in self.steps]
+        return [min(scene.time64 for scene in step) for step in self.steps]
 
     @property
     def token(self) -> str:
@@ -128,6 +132,7 @@ def make_plan(
     units: Units = "K",
     raw: bool = False,
     groupby: GroupBy = "time",
+    overlap: Overlap = "first",
     resampling: Resampling = None,
     errors: Errors = "raise",
     auth: ConstellrAuth | Credential | None = None,
@@ -135,6 +140,7 @@ def make_plan(
     **grid: Unpack[GridArguments],
 ) -> Plan:
     """Plan a cube; parameters and errors are those of :func:`load`."""
+    units = "degC" if units in ("C", "celsius") else units
     _check_choices(engine, units, errors, raw=raw)
     classes = classes_of(mask)
     found = sorted_items(items)
@@ -144,17 +150,21 @@ def make_plan(
         resolution=_metres(grid.get("resolution")),
         stacklevel=4,
     )
-    variables = _variables(selections, resampling, raw=raw)
     fetcher = shared_fetcher(AssetResolver(auth, signer))
     for item in found:
         fetcher.resolver.remember(item)
     scenes = scenes_of(found, selections)
     _check_credentials(scenes, fetcher.resolver)
+    if raw:
+        scenes = with_file_encodings(scenes, fetcher, lenient=errors == "nan")
+    variables = _variables(scenes, selections, resampling, raw=raw)
+    if errors == "raise":
+        _check_convertible(scenes, variables)
     scenes = with_own_grids(
         scenes, fetcher if needs_own_grids(**grid) else None, lenient=errors == "nan"
     )
     geobox = cube_grid(scenes, **grid)
-    steps = _steps(scenes, groupby, geobox)
+    steps = time_steps(scenes, groupby, overlap, geobox)
     itemsize = max(variable.dtype.itemsize for variable in variables.values())
     return Plan(
         steps=steps,
@@ -193,22 +203,26 @@ def _check_choices(engine: str, units: str, errors: str, *, raw: bool) -> None:
 
 
 def _variables(
-    selections: Mapping[str, BandSelection], asked: Resampling, *, raw: bool
+    scenes: Sequence[Scene],
+    selections: Mapping[str, BandSelection],
+    asked: Resampling,
+    *,
+    raw: bool,
 ) -> dict[str, Variable]:
     named = asked if isinstance(asked, Mapping) else {} if asked is None else {"*": asked}
     if unknown := named.keys() - selections.keys() - {"*"}:
         raise ValueError(
-            f"resampling= has {', '.join(map(repr, sorted(unknown)))}, which is not loaded; "
-            f"use {', '.join(selections)}, and '*' for the others."
+            f"resampling= names {', '.join(map(repr, sorted(unknown)))}, which is not loaded; "
+            f"there are {', '.join(selections)}, and '*' for the others."
         )
     for method in named.values():
         if method not in RasterioResampling.__members__:
             choices = ", ".join(RasterioResampling.__members__)
-            raise ValueError(f"Unknown resampling {method!r}; use one of {choices}.")
+            raise ValueError(f"There is no resampling {method!r}; choose {choices}.")
     return {
         name: Variable(
             name,
-            band := selection.band,
+            band := _target(name, selection.band, scenes, raw=raw),
             "nearest" if band.is_mask else named.get(name, named.get("*", band.resampling)),
             np.dtype(output_dtype(band, raw=raw)),
             fill_of(band, raw=raw),
@@ -217,38 +231,29 @@ def _variables(
     }
 
 
-def _steps(
-    scenes: Sequence[Scene], groupby: GroupBy, geobox: GeoBox
-) -> tuple[tuple[Scene, ...], ...]:
-    """Group the scenes, which are sorted by time, into time steps."""
-    key = _group_key(groupby, geobox)
-    groups: dict[Any, list[Scene]] = {}
-    for number, scene in enumerate(scenes):
-        groups.setdefault(number if groupby in (None, "id") else key(scene), []).append(scene)
-    return tuple(tuple(group) for group in groups.values())
+def _target(name: str, band: Band, scenes: Sequence[Scene], *, raw: bool) -> Band:
+    """Return the band of a variable: temperatures are in kelvin, stored values as in the files."""
+    if raw:
+        return next((scene.bands[name].band for scene in scenes if name in scene.bands), band)
+    documented = band.base.unit if band.base is not None else None
+    if documented is not None and conversion(band.unit, documented) is not None:
+        return replace(band, unit=documented)
+    return band
 
 
-def _group_key(groupby: GroupBy, geobox: GeoBox) -> Callable[[Scene], Any]:
-    if groupby == "time":
-        return lambda scene: scene.time
-    if groupby == "solar_day":
-        centre, _ = centre_of(geobox)
-        # As odc-stac does: local mean time at the cube's centre, in whole hours.
-        shift = timedelta(seconds=int(round(centre / 15) * 3600))
-        return lambda scene: (scene.time + shift).date()
-
-    def stated(scene: Scene) -> Any:
-        try:
-            value = scene.item.properties[str(groupby)]
-            return value if isinstance(value, Hashable) else repr(value)  # such as a list
-        except KeyError:
-            msg = (
-                f"Item {scene.item.id!r} has no property {groupby!r} to group scenes by; groupby= "
-                'must be "time", "solar_day", "id" or a property that all items have.'
-            )
-            raise ValueError(msg) from None
-
-    return stated
+def _check_convertible(scenes: Sequence[Scene], variables: Mapping[str, Variable]) -> None:
+    """Refuse scenes whose unit or classes cannot be converted to those of the cube."""
+    first: dict[str, Scene] = {}
+    for scene in scenes:
+        for name, own in scene.bands.items():
+            target, other = variables[name].band, first.setdefault(name, scene)
+            try:
+                check_convertible(own.band, target)
+            except UnsettledError as error:
+                raise ValueError(
+                    f"{name!r} of scene {scene.item.id!r} does not go with that of "
+                    f"{other.item.id!r}: {error}. Load them apart."
+                ) from error
 
 
 def _chunks(chunks: Chunks, times: int, geobox: GeoBox, itemsize: int) -> Mapping[str, Any]:
@@ -270,7 +275,10 @@ def _chunks(chunks: Chunks, times: int, geobox: GeoBox, itemsize: int) -> Mappin
 
 
 def _metres(resolution: Any) -> float | None:
-    return float(resolution) if isinstance(resolution, int | float) and resolution >= 1 else None
+    """Return a pixel size in metres, roughly for one in degrees."""
+    if not isinstance(resolution, int | float):
+        return None
+    return float(resolution) if resolution >= 1 else resolution * _METRES_PER_DEGREE
 
 
 def _check_credentials(scenes: Sequence[Scene], resolver: AssetResolver) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .band import Band
     from .header import FileBand
 
-__all__ = ["Contradiction", "UnsettledError", "class_table", "settle"]
+__all__ = ["Contradiction", "UnsettledError", "check_convertible", "class_table", "settle"]
 
 _CODING = ("scale", "offset", "unit")
 _FLOATS = ("f", "c")
@@ -116,6 +116,21 @@ def settle(band: Band, file: FileBand, target: Band | None = None) -> Settled:
         unit=wanted if wanted is not None else unit,
     )
     return Settled(settled, tuple(found))
+
+
+def check_convertible(band: Band, target: Band) -> None:
+    """Refuse a band whose unit or classes cannot be converted to those of another.
+
+    Raises:
+        UnsettledError: They cannot.
+    """
+    if band.is_mask != target.is_mask:
+        msg = "only one of them has classes"
+        raise UnsettledError(msg)
+    if target.is_mask:
+        class_table(band, target)
+    elif conversion(band.unit, target.unit) is None:
+        raise UnsettledError(f"its unit is {band.unit}, not {target.unit}")
 
 
 def class_table(band: Band, target: Band) -> np.ndarray[tuple[int], np.dtype[np.uint8]] | None:

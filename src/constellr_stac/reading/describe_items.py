@@ -18,7 +18,7 @@ from constellr_stac.layers.metadata import metadata_asset
 from constellr_stac.stac.items import items_of, materialized
 
 from .asset_ref import asset_ref
-from .prefetch import MAX_REQUESTS, shared_fetcher
+from .prefetch import HEADER_BYTES, MAX_REQUESTS, shared_fetcher
 from .raster import header_of
 from .resolver import AssetResolver
 
@@ -41,7 +41,6 @@ T = TypeVar("T")
 Key = TypeVar("Key")
 Answer = TypeVar("Answer")
 
-_HEADER_BYTES = 1 << 15
 _DOCUMENT_BYTES = 1 << 20
 
 
@@ -157,7 +156,7 @@ def _document(item: pystac.Item, key: str, fetcher: Fetcher) -> dict[str, Any]:
 
 def _header(item: pystac.Item, key: str, fetcher: Fetcher) -> Header:
     fetcher.resolver.remember(item)
-    return header_of(fetcher.header(asset_ref(item, key), _HEADER_BYTES))
+    return header_of(fetcher.header(asset_ref(item, key), HEADER_BYTES))
 
 
 def _in_parallel(

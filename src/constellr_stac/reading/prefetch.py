@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .asset_ref import AssetRef
 
 __all__ = [
+    "HEADER_BYTES",
     "HEAD_BYTES",
     "AssetFile",
     "Fetch",
@@ -36,6 +37,9 @@ __all__ = [
 
 HEAD_BYTES = 1 << 20
 """Bytes of the first request: enough for a whole scene of usual size, or a long file's header."""
+
+HEADER_BYTES = 1 << 15
+"""Bytes of a request for a header."""
 
 MAX_REQUESTS = 32
 """Maximum parallel prefetch requests per process."""
