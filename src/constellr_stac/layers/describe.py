@@ -18,6 +18,7 @@ import pystac
 
 from constellr_stac.stac.items import item_from_dict, items_of, members_of, not_items
 
+from .item_bands import asset_bands
 from .item_grid import add_grids, grid_groups, item_grid
 from .metadata import add_metadata
 from .report import Description
@@ -85,7 +86,7 @@ def complete_items(
     def complete(item: pystac.Item) -> None:
         nonlocal count, without_grid
         document = None if document_of is None else document_of(item)
-        add_fields(item, note)
+        add_fields(item, note, header_of)
         add_metadata(item, document, note)
         count += 1
         without_grid += not add_grids(item, note, document=document, header_of=header_of)
@@ -96,7 +97,10 @@ def complete_items(
 
 
 def headers_needed(items: Any) -> list[tuple[pystac.Item, str]]:
-    """List the files whose headers complete the items: one per item and pixel size.
+    """List the files whose headers complete the items.
+
+    Those are one per item and pixel size if the grid is not stated, and every file whose encoding
+    the item does not state.
 
     Args:
         items: As for :func:`complete_items`.
@@ -104,12 +108,19 @@ def headers_needed(items: Any) -> list[tuple[pystac.Item, str]]:
     Returns:
         Pairs of item and asset key.
     """
-    return [
-        (item, missing[0])
-        for item in items_of(items)
-        for keys in grid_groups(item)
-        if (missing := [key for key in keys if item_grid(item, key) is None])
-    ]
+    needed = []
+    for item in items_of(items):
+        for keys in grid_groups(item):
+            missing = [key for key in keys if item_grid(item, key) is None][:1]
+            silent = [key for key in keys if not _states_encoding(item, key)]
+            needed += [(item, key) for key in dict.fromkeys([*missing, *silent])]
+    return needed
+
+
+def _states_encoding(item: pystac.Item, key: str) -> bool:
+    return all(
+        band.by_item & {"dtype", "scale", "offset", "unit"} for band in asset_bands(item, key)
+    )
 
 
 @contextmanager

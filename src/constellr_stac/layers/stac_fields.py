@@ -12,13 +12,17 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from .item_bands import asset_bands, is_unknown
+from .settle import UnsettledError, settle
 from .stac_extensions import CLASSIFICATION, EO, RASTER, declare
 from .table import layer_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pystac
 
     from .band import Band
+    from .header import FileBand, Header
     from .report import Note
     from .table import Layer
 
@@ -31,12 +35,17 @@ _V1_COMMON_NAMES = {"rededge071": "rededge", "rededge075": "rededge", "rededge07
 """Common names of eo 2.0, and their eo 1.1 equivalents."""
 
 
-def add_fields(item: pystac.Item, note: Note) -> None:
+def add_fields(
+    item: pystac.Item,
+    note: Note,
+    header_of: Callable[[pystac.Item, str], Header | None] | None = None,
+) -> None:
     """Add missing bands, media types, roles and pixel sizes to an item's assets.
 
     Args:
         item: The item, changed in place.
         note: Called for each added field.
+        header_of: Returns the header of an asset's file, which takes precedence over the documents.
     """
     extensions: set[str] = set()
     for key, asset in item.assets.items():
@@ -44,9 +53,13 @@ def add_fields(item: pystac.Item, note: Note) -> None:
         if layer is not None:
             _add_kind(key, asset, layer, note)
         bands = asset_bands(item, key)
-        if not bands or is_unknown(item, key):
+        header = header_of(item, key) if header_of is not None and bands else None
+        if header is not None and len(header.bands) >= len(bands):
+            bands = tuple(map(_as_in_file, bands, header.bands))
+        elif not bands or is_unknown(item, key):
             continue
         source = "item" if layer is None else "documents"
+        source = "header" if header is not None else source
         forms = _forms(bands)
         for name, form in forms.items():
             if _complete(asset.extra_fields, name, form):
@@ -56,6 +69,14 @@ def add_fields(item: pystac.Item, note: Note) -> None:
             extensions.add(CLASSIFICATION)
     for extension in sorted(extensions):
         declare(item, extension)
+
+
+def _as_in_file(band: Band, file: FileBand) -> Band:
+    """Return a band as its file stores it; unsettled contradictions are left to the reader."""
+    try:
+        return settle(band, file).band
+    except UnsettledError:
+        return band
 
 
 def _add_kind(key: str, asset: pystac.Asset, layer: Layer, note: Note) -> None:
