@@ -1,0 +1,359 @@
+"""File, item and documents contradict each other: the number is right, or the user is told.
+
+The references are written with rasterio and computed with NumPy and pyproj from the statements
+themselves.
+"""
+
+from __future__ import annotations
+
+import warnings
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pyproj
+import pystac
+import pytest
+import rasterio
+import rasterio.shutil
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from odc.geo.geobox import GeoBox
+from rasterio.transform import from_origin
+from rasterio.warp import transform_bounds
+
+import constellr_stac
+from constellr_stac import AssetReadError
+from constellr_stac.errors import ContradictionWarning, SceneLeftEmptyWarning
+from real_scenes import found, truth
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from constellr_stac.sandbox import Sandbox
+
+ENGINES = pytest.mark.parametrize("engine", ["odc", "stackstac"])
+LEFT, TOP, SIDE = 381060.0, 3746640.0, 12
+WHEN = datetime(2026, 6, 1, 12, 30, 5, tzinfo=UTC)
+STORED = (29000 + np.arange(SIDE * SIDE)).reshape(SIDE, SIDE).astype("uint16")
+KELVIN = (STORED * 0.01).astype("float32")
+
+
+def write(path: Path, values: Any, **how: Any) -> Path:
+    """Write a GeoTIFF of 30 m pixels; scales, offsets, units and mask as rasterio has them."""
+    values = np.asarray(values)
+    values = values[None] if values.ndim == 2 else values
+    profile = {"crs": "EPSG:32611", "nodata": 65535} | how
+    tags = {name: profile.pop(name, None) for name in ("scales", "offsets", "units", "mask")}
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        rasterio.open(
+            path,
+            "w",
+            driver="GTiff",
+            dtype=values.dtype,
+            count=len(values),
+            height=values.shape[1],
+            width=values.shape[2],
+            transform=from_origin(LEFT, TOP, 30, 30),
+            **profile,
+        ) as file,
+    ):
+        file.write(values)
+        for name in ("scales", "offsets", "units"):
+            if tags[name] is not None:
+                setattr(file, name, tags[name])
+        if tags["mask"] is not None:
+            file.write_mask(tags["mask"])
+    return path
+
+
+def scene(
+    path: Path, fields: Any = None, *, key: str = "lst", side: int = SIDE, number: int = 0
+) -> pystac.Item:
+    """Return the item of a file, with fields of its asset."""
+    box = transform_bounds("EPSG:32611", "EPSG:4326", LEFT, TOP - 30 * side, LEFT + 30 * side, TOP)
+    west, south, east, north = box
+    ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    item = pystac.Item(
+        f"scene-{number}",
+        {"type": "Polygon", "coordinates": [ring]},
+        list(box),
+        WHEN + timedelta(days=number),
+        {"gsd": 30},
+        collection="lstprecision",
+    )
+    item.add_asset(key, pystac.Asset(str(path), media_type="image/tiff", extra_fields=fields or {}))
+    return item
+
+
+def load(items: Any, *, engine: Any, bands: Any = "lst", **how: Any) -> tuple[Any, list[Any]]:
+    """Return a computed variable, and the contradictions that were told."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        cube = constellr_stac.load(items, [bands], engine=engine, **how).compute()
+    told = [each for each in caught if issubclass(each.category, ContradictionWarning)]
+    return cube[bands], told
+
+
+class Statement(NamedTuple):
+    """What item or file say about stored values; ``None`` where they are silent."""
+
+    scale: float | None
+    offset: float | None
+    unit: str | None
+
+
+statements = st.builds(
+    Statement,
+    st.sampled_from([None, 0.01, 0.02]),
+    st.sampled_from([None, 0.0, 5.0, -273.15]),
+    st.sampled_from([None, "K", "degC", "Celsius", "kelvin"]),
+)
+
+
+def expected(stored: Any, item: Statement, file: Statement, dtype: str) -> Any:
+    """Return kelvin by the documented order, or the word for what cannot be settled."""
+    documents = Statement(0.01, 0.0, "K") if dtype == "uint16" else Statement(None, None, "K")
+    ranked = []
+    for source, each in (("item", item), ("file", file), ("documents", documents)):
+        scale, offset = each.scale, each.offset
+        if source == "item" and dtype != "uint16":
+            scale = offset = None  # stated for integers
+        if source == "file" and (scale or 1, offset or 0) == (1, 0):
+            scale = offset = None  # GDAL's defaults state nothing
+        if scale is not None or offset is not None or each.unit is not None:
+            ranked.append(Statement(scale, offset, each.unit))
+    first, *others = ranked
+    scale, offset, unit = first
+    scales = scale is not None or offset is not None
+    if scales:
+        unit = unit or next((each.unit for each in others if each.unit), None)
+    elif dtype == "uint16":
+        scaled = next(each for each in others if each.scale is not None or each.offset is not None)
+        if scaled.unit is not None and is_celsius(scaled.unit) != is_celsius(unit):
+            return "unclear"
+        scale, offset = scaled.scale, scaled.offset
+    values = stored * np.float64(1 if scale is None else scale) + (offset or 0)
+    return values + (273.15 if is_celsius(unit) else 0)
+
+
+def is_celsius(unit: str | None) -> bool:
+    """Return whether a unit is degrees Celsius."""
+    return unit in ("degC", "Celsius")
+
+
+@ENGINES
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(item=statements, file=statements, dtype=st.sampled_from(["uint16", "float32"]))
+def test_encoding_comes_from_item_then_file_then_documents(
+    tmp_path: Path, engine: Any, item: Statement, file: Statement, dtype: str
+) -> None:
+    """Values are those of the first that states them, in kelvin; else an error names the scene."""
+    stored = STORED if dtype == "uint16" else KELVIN
+    tags = {
+        name: None if value is None else [value]
+        for name, value in zip(("scales", "offsets", "units"), file, strict=True)
+    }
+    path = write(tmp_path / "lst.tiff", stored, **tags)
+    fields = {name: value for name, value in item._asdict().items() if value is not None}
+    one = scene(path, {"raster:bands": [fields]} if fields else None)
+    right = expected(stored, item, file, dtype)
+    if isinstance(right, str):
+        with pytest.raises(AssetReadError, match="scene-0"):
+            load(one, engine=engine)
+        with pytest.warns(SceneLeftEmptyWarning):
+            assert constellr_stac.load(one, ["lst"], engine=engine, errors="nan").lst.isnull().all()
+        return
+    values, _ = load(one, engine=engine)
+    np.testing.assert_allclose(values[0], right, rtol=1e-6)
+    assert values.attrs["units"] == "K"
+
+
+@ENGINES
+def test_contradicting_encodings_are_told(tmp_path: Path, engine: Any) -> None:
+    """The item's encoding is used, and one warning per cube names a scene and both encodings."""
+    path = write(tmp_path / "lst.tiff", STORED, scales=[0.02])
+    items = [scene(path, {"raster:bands": [{"scale": 0.01}]}, number=n) for n in range(3)]
+    values, told = load(items, engine=engine)
+    np.testing.assert_allclose(values, np.stack([KELVIN] * 3))
+    [warning] = told
+    assert "scene-" in str(warning.message)
+    assert "the item states scale 0.01" in str(warning.message)
+    assert "the file states scale 0.02" in str(warning.message)
+    assert len(load(items, engine=engine)[1]) == 1  # again for another cube
+
+
+@ENGINES
+@pytest.mark.parametrize("units", ["K", "degC", "C", "celsius"])
+def test_units_convert_once(tmp_path: Path, engine: Any, units: Any) -> None:
+    """Scenes in kelvin and in degrees Celsius have the cube's unit."""
+    kelvin = write(tmp_path / "a.tiff", STORED)
+    celsius = write(tmp_path / "b.tiff", KELVIN - 273.15, nodata=None, units=["degC"])
+    values, _ = load([scene(kelvin), scene(celsius, number=1)], engine=engine, units=units)
+    assert values.attrs["units"] == ("K" if units == "K" else "degC")
+    right = KELVIN if units == "K" else KELVIN - np.float32(273.15)
+    np.testing.assert_allclose(values, np.stack([right, right]), atol=1e-4)
+
+
+def test_units_that_do_not_convert_are_refused(tmp_path: Path) -> None:
+    """The error names both scenes."""
+    path = write(tmp_path / "x.tiff", STORED)
+    items = [
+        scene(path, {"raster:bands": [{"unit": unit, "scale": 1.5}]}, key="flux", number=n)
+        for n, unit in enumerate(("K", "W m-2"))
+    ]
+    with pytest.raises(ValueError, match=r"scene-1.*scene-0"):
+        constellr_stac.load(items, ["flux"])
+
+
+@ENGINES
+def test_classes_of_scenes_are_mapped_by_meaning(tmp_path: Path, engine: Any) -> None:
+    """A scene whose item numbers the classes otherwise has the cube's numbers."""
+    numbers = np.zeros((4, SIDE, SIDE), "uint8")
+    numbers[0] = np.arange(SIDE)[:, None] % 4
+    path = write(tmp_path / "scl_mask_30m.tiff", numbers, nodata=None)
+    other = [
+        {"value": value, "name": name}
+        for value, name in enumerate(("thin", "clear", "shadow", "thick"))
+    ]
+    items = [
+        scene(path, key="scl_mask_30m"),
+        scene(
+            path,
+            key="scl_mask_30m",
+            number=1,
+            bands=[{"name": "cloud_mask", "classification:classes": other}] + [{}] * 3,
+        ),
+    ]
+    values, _ = load(items, engine=engine, bands="cloud_mask")
+    np.testing.assert_array_equal(values[0], numbers[0])
+    np.testing.assert_array_equal(values[1], np.array([2, 0, 3, 1], "uint8")[numbers[0]])
+
+
+VALIDITY: dict[str, dict[str, Any]] = {
+    "fill value of the file": {"nodata": 29005},
+    "internal mask": {"nodata": None, "mask": np.where(STORED == 29005, 0, 255).astype("uint8")},
+    "both": {"nodata": 29005, "mask": np.where(STORED == 29005, 0, 255).astype("uint8")},
+}
+
+
+@ENGINES
+@pytest.mark.parametrize("kind", VALIDITY)
+@pytest.mark.parametrize("zoom", [1, 0.5])
+def test_invalid_pixels_are_nan(tmp_path: Path, engine: Any, kind: str, zoom: float) -> None:
+    """By fill value or mask, also where pixels are resampled."""
+    path = write(tmp_path / "lst.tiff", STORED, **VALIDITY[kind])
+    grid = GeoBox((SIDE, SIDE), from_origin(LEFT, TOP, 30, 30), "EPSG:32611").zoom_out(zoom)
+    values, _ = load(scene(path), engine=engine, geobox=grid, resampling="nearest")
+    right = np.where(STORED == 29005, np.nan, KELVIN)
+    times = int(1 / zoom)
+    np.testing.assert_allclose(values[0], right.repeat(times, 0).repeat(times, 1))
+
+
+@ENGINES
+def test_alpha_band_is_validity(tmp_path: Path, engine: Any) -> None:
+    """An alpha band that nobody describes as data says what is valid."""
+    alpha = np.full_like(STORED, 65535)
+    alpha[0] = 0
+    path = write(tmp_path / "lst.tiff", np.stack([STORED, alpha]), nodata=None, alpha="YES")
+    values, _ = load(scene(path), engine=engine)
+    right = KELVIN.copy()
+    right[0] = np.nan
+    np.testing.assert_allclose(values[0], right)
+
+
+@ENGINES
+@pytest.mark.parametrize("resolution", [30, 60, 100, 300])
+def test_classes_are_never_read_from_overviews(
+    tmp_path: Path, engine: Any, resolution: int
+) -> None:
+    """Half of the scene is cloud at any resolution, whatever GDAL's overviews hold."""
+    side = 1200
+    numbers = np.zeros((4, side, side), "uint8")
+    numbers[0, :, side // 2 :] = 1
+    plain = write(tmp_path / "plain.tif", numbers, nodata=None)
+    path = tmp_path / "scl_mask_30m.tiff"
+    rasterio.shutil.copy(plain, path, driver="COG")
+    with rasterio.open(path) as file:
+        assert file.overviews(1)
+    one = scene(path, key="scl_mask_30m", side=side)
+    values, _ = load(
+        one, engine=engine, bands="cloud_mask", crs="EPSG:32611", resolution=resolution
+    )
+    mask = values.to_numpy()
+    assert abs((mask[mask != 255] == 1).mean() - 0.5) < 0.01
+
+
+@ENGINES
+@pytest.mark.parametrize("kind", ["half a pixel", "swapped", "zone"])
+def test_file_is_read_from_where_it_is(tmp_path: Path, engine: Any, kind: str) -> None:
+    """A grid that the item states wrongly is told, and does not move a pixel."""
+    path = write(tmp_path / "lst.tiff", STORED)
+    stated: Any = {
+        "half a pixel": {"proj:transform": [30, 0, LEFT + 15, 0, -30, TOP - 15]},
+        "swapped": {"proj:shape": [SIDE, SIDE // 2]},
+        "zone": {"proj:code": "EPSG:32612"},
+    }[kind]
+    right: Any = {
+        "proj:code": "EPSG:32611",
+        "proj:shape": [SIDE, SIDE],
+        "proj:transform": [30, 0, LEFT, 0, -30, TOP],
+    }
+    grid = GeoBox((SIDE, SIDE), from_origin(LEFT, TOP, 30, 30), "EPSG:32611")
+    values, told = load(scene(path, right | stated), engine=engine, geobox=grid)
+    assert told
+    if kind != "swapped":
+        np.testing.assert_allclose(values[0], KELVIN)
+
+
+@ENGINES
+def test_item_places_a_file_without_crs(tmp_path: Path, engine: Any) -> None:
+    """The item's CRS is used; where nobody states one, the error's advice works."""
+    path = write(tmp_path / "lst.tiff", STORED, crs=None)
+    grid = {
+        "proj:code": "EPSG:32611",
+        "proj:shape": [SIDE, SIDE],
+        "proj:transform": [30, 0, LEFT, 0, -30, TOP],
+    }
+    values, _ = load(scene(path, grid), engine=engine)
+    np.testing.assert_allclose(values[0], KELVIN)
+    with pytest.raises(AssetReadError, match="proj:code"):
+        load(scene(path), engine=engine)
+
+
+def exact_pixels(grid: GeoBox, own: GeoBox) -> tuple[Any, Any]:
+    """Return columns and rows of a file's grid at the pixel centres of another, with pyproj."""
+    rows, columns = np.mgrid[: grid.shape[0], : grid.shape[1]] + 0.5
+    x, y = grid.affine * (columns, rows)
+    to_own = pyproj.Transformer.from_crs(str(grid.crs), str(own.crs), always_xy=True)
+    columns, rows = ~own.affine * to_own.transform(x, y)
+    return columns, rows
+
+
+@pytest.mark.parametrize(("crs", "resolution"), [("EPSG:4326", 0.00027), ("EPSG:3857", 36.0)])
+@ENGINES
+def test_reprojection_is_exact_and_independent_of_chunks(
+    sandbox: Sandbox, crs: str, resolution: float, engine: Any
+) -> None:
+    """Nearest picks the pixels that pyproj picks; chunks change nothing but rounding."""
+    item = found(sandbox)[0]
+    kelvin = truth(item.id).kelvin
+    how = {"crs": crs, "resolution": resolution, "engine": engine}
+    whole, _ = load(item, resampling="nearest", chunks={}, **how)
+    grid = whole.odc.geobox
+    own = GeoBox(kelvin.shape, from_origin(LEFT, TOP, 30, 30), "EPSG:32611")
+    columns, rows = (np.floor(each).astype(int) for each in exact_pixels(grid, own))
+    inside = (columns >= 0) & (columns < own.shape[1]) & (rows >= 0) & (rows < own.shape[0])
+    right = np.full(grid.shape, np.nan, "float32")
+    right[inside] = kelvin[rows[inside], columns[inside]]
+    same = (whole[0].to_numpy() == right) | (np.isnan(whole[0].to_numpy()) & np.isnan(right))
+    assert same.mean() >= 0.9999
+    for method in ("nearest", "bilinear"):
+        one, _ = load(item, resampling=method, chunks={}, **how)
+        names = dict(zip(one.dims[1:], (97, 171), strict=True))
+        other, _ = load(item, resampling=method, chunks=names, **how)
+        np.testing.assert_array_equal(np.isnan(one), np.isnan(other))
+        np.testing.assert_allclose(one, other, atol=0.01)
