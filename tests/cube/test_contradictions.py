@@ -223,9 +223,9 @@ def test_classes_of_scenes_are_mapped_by_meaning(tmp_path: Path, engine: Any) ->
         scene(path, key="scl_mask_30m"),
         scene(
             path,
+            {"bands": [{"name": "cloud_mask", "classification:classes": other}, {}, {}, {}]},
             key="scl_mask_30m",
             number=1,
-            bands=[{"name": "cloud_mask", "classification:classes": other}] + [{}] * 3,
         ),
     ]
     values, _ = load(items, engine=engine, bands="cloud_mask")

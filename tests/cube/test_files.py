@@ -63,7 +63,8 @@ def test_file_round_trip(tmp_path: Path, suffix: str, engine: Any) -> None:
     words = read_cube(path, decode_cf=False)
     assert words.attrs["Conventions"] == "CF-1.11"
     assert words["lst"].attrs["grid_mapping"] == "spatial_ref"
-    assert words["time"].attrs["units"].endswith("since 2026-06-01 12:30:05")
+    assert words["time"].attrs["units"] == "microseconds since 1970-01-01"
+    assert "_FillValue" not in words["x"].attrs
     if suffix == "nc":
         assert words["cloud_mask"].attrs["flag_values"].dtype == np.uint8
     names = {name: words[name].attrs.get("standard_name") for name in ("x", "y", "time")}
@@ -84,7 +85,7 @@ def test_reopened_file_works_like_the_cube(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"cube.{suffix}"
     write_cube(cube, path)
     back = read_cube(path)
-    assert "spatial_ref" in back.data_vars
+    assert "spatial_ref" in back.variables
     clear = constellr_stac.load(item, BANDS, mask="clear").compute()
     np.testing.assert_array_equal(back.constellr.clear()["lst"], clear["lst"])
     anomaly = back.constellr.anomaly()
@@ -109,8 +110,10 @@ def test_raw_values_are_decoded_on_open(tmp_path: Path, suffix: str, engine: Any
     np.testing.assert_allclose(back["lst"], values["lst"], rtol=1e-6)
     # Negative degrees Celsius do not fit into the packed type of kelvin.
     cold = tmp_path / f"cold.{suffix}"
-    write_cube(back.constellr.celsius, cold)
-    np.testing.assert_allclose(read_cube(cold)["lst"], values["lst"] - 273.15, rtol=1e-4)
+    possible = back.where(back["lst"] > 100)  # colder is refused
+    write_cube(possible.constellr.celsius, cold)
+    right = values["lst"].where(values["lst"] > 100) - 273.15
+    np.testing.assert_allclose(read_cube(cold)["lst"], right, rtol=1e-4)
     for use in (lambda: stored.constellr.celsius, stored.constellr.anomaly, stored.constellr.table):
         with pytest.raises(ValueError, match=r"lst: raw stored values .*decode_cf"):
             use()

@@ -18,7 +18,12 @@ from rasterio.transform import from_origin
 
 import constellr_stac
 from constellr_stac import AssetReadError
-from constellr_stac.errors import ResamplingWarning, SceneLeftEmptyWarning, UnknownLayerWarning
+from constellr_stac.errors import (
+    ContradictionWarning,
+    ResamplingWarning,
+    SceneLeftEmptyWarning,
+    UnknownLayerWarning,
+)
 from constellr_stac.layers.band import Band
 from constellr_stac.layers.table import LAYERS
 from constellr_stac.reading.asset_ref import AssetRef
@@ -91,7 +96,8 @@ def test_item_overrides_the_table(tmp_path: Path) -> None:
     item.assets["lst"].extra_fields["raster:bands"] = [
         {"data_type": "uint16", "scale": 0.5, "offset": 100.0, "nodata": 65535, "unit": "K"}
     ]
-    cube = constellr_stac.load(item, ["lst"]).compute()
+    with pytest.warns(ContradictionWarning, match="the file states scale 0.01"):
+        cube = constellr_stac.load(item, ["lst"]).compute()
     stored = stored_numbers("lst")[0]
     np.testing.assert_array_equal(
         cube.lst[0], np.where(stored == 65535, np.nan, stored * 0.5 + 100).astype("float32")
@@ -101,7 +107,7 @@ def test_item_overrides_the_table(tmp_path: Path) -> None:
 @ENGINES
 @pytest.mark.parametrize("described", [False, True])
 def test_precedence_of_item_file_and_table(tmp_path: Path, engine: Any, *, described: bool) -> None:
-    """Item over file over table, for scale, offset and nodata; native and resampled."""
+    """Item over file over table for the encoding, file first for nodata; native and resampled."""
     item = written_item(tmp_path, ["lst"])
     with rasterio.open(tmp_path / "lst.tiff", "r+") as file:
         stored = file.read(1)
@@ -119,8 +125,9 @@ def test_precedence_of_item_file_and_table(tmp_path: Path, engine: Any, *, descr
     np.testing.assert_array_equal(finer.lst[0], kelvin.repeat(2, axis=0).repeat(2, axis=1))
     item.assets["lst"].extra_fields["raster:bands"] = [{"scale": 0.05, "nodata": 1}]
     item.assets["lst"].extra_fields.pop("bands", None)
-    cube = constellr_stac.load(item, ["lst"], engine=engine).compute()
-    own = np.where(stored == 1, np.nan, stored * 0.05 + 5.0).astype("float32")
+    with pytest.warns(ContradictionWarning, match="the item states scale 0.05, offset 0"):
+        cube = constellr_stac.load(item, ["lst"], engine=engine).compute()
+    own = np.where(stored == 0, np.nan, stored * 0.05).astype("float32")
     np.testing.assert_array_equal(cube.lst[0], own)
 
 
@@ -142,11 +149,13 @@ def test_item_overrides_the_file_in_plain_engines(
     }  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnknownLayerWarning)
+        warnings.simplefilter("ignore", ContradictionWarning)
         cube = constellr_stac.load(item, [key]).compute()
-    plain = odc.stac.load([item], [key], driver="constellr_stac.OdcDriver", like=cube)
-    np.testing.assert_array_equal(plain[key], cube[key])
-    stacked = stackstac.stack([item.to_dict()], assets=[key], reader=constellr_stac.StackstacReader)
-    np.testing.assert_array_equal(stacked[:, 0].astype("float32"), cube[key])
+        plain = odc.stac.load([item], [key], driver="constellr_stac.OdcDriver", like=cube)
+        np.testing.assert_array_equal(plain[key], cube[key])
+        reader = constellr_stac.StackstacReader
+        stacked = stackstac.stack([item.to_dict()], assets=[key], reader=reader)
+        np.testing.assert_array_equal(stacked[:, 0].astype("float32"), cube[key])
 
 
 def test_described_item_is_scaled_once(tmp_path: Path) -> None:

@@ -195,6 +195,7 @@ def test_same_search_gives_the_same_keys(
         assert secret.encode() not in pickled
 
 
+@pytest.mark.filterwarnings("ignore::constellr_stac.errors.ContradictionWarning")
 @pytest.mark.parametrize("engine", ["odc", "stackstac", "plain odc-stac"])
 def test_encoding_and_policy_are_part_of_the_keys(any_sandbox: Sandbox, engine: Any) -> None:
     """Two encodings of one file, or two ``errors=`` policies, have different keys."""

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["with_own_grids"]
 
+_ROUNDING = 0.1  # degrees by which footprints may be rounded or outdated
 _TRIES = 5  # files of one footprint
 
 
@@ -128,7 +129,8 @@ def _is_within(shape: Any, grid: GeoBox) -> bool:
     west, south, east, north = place.bounds
     if not all(map(math.isfinite, place.bounds)):
         return False
-    box = shapely.box(west, south, east, north)
+    margin = _ROUNDING
+    box = shapely.box(west - margin, south - margin, east + margin, north + margin)
     return bool(shape.intersects(box)) and grid.extent.geom.area > 0
 
 

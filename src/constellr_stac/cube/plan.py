@@ -212,13 +212,13 @@ def _variables(
     named = asked if isinstance(asked, Mapping) else {} if asked is None else {"*": asked}
     if unknown := named.keys() - selections.keys() - {"*"}:
         raise ValueError(
-            f"resampling= names {', '.join(map(repr, sorted(unknown)))}, which is not loaded; "
-            f"there are {', '.join(selections)}, and '*' for the others."
+            f"resampling= has {', '.join(map(repr, sorted(unknown)))}, which is not loaded; "
+            f"use {', '.join(selections)}, and '*' for the others."
         )
     for method in named.values():
         if method not in RasterioResampling.__members__:
             choices = ", ".join(RasterioResampling.__members__)
-            raise ValueError(f"There is no resampling {method!r}; choose {choices}.")
+            raise ValueError(f"Unknown resampling {method!r}; use one of {choices}.")
     return {
         name: Variable(
             name,

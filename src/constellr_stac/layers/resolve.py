@@ -71,8 +71,8 @@ def resolve_bands(
       ``scl_mask_10m.1``.
 
     A name that matches one band becomes a variable of that name; if it matches several, each
-    keeps its own name. For a mask in several resolutions, the one closest to the finest of the
-    values is used, or without values the one closest to ``resolution`` (default 30 m). Items may
+    keeps its own name. For a mask in several resolutions, the one closest to ``resolution`` is
+    used, by default closest to the finest of the values (30 m if there are none). Items may
     lack a band (night scenes have no reflectance) as long as one item has it.
 
     Args:
@@ -104,7 +104,7 @@ def resolve_bands(
         msg = f"bands= is empty. Available: {', '.join(_names(channels))}."
         raise ValueError(msg)
     found = {name: _find(channels, name) for name in dict.fromkeys(names)}
-    metres = _value_gsd(c for cs in found.values() for c in cs) or resolution or _LST_METRES
+    metres = resolution or _value_gsd(c for cs in found.values() for c in cs) or _LST_METRES
     selections: dict[str, BandSelection] = {}
     for name, matches in found.items():
         others = [c for other, cs in found.items() if other != name for c in cs]

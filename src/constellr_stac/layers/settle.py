@@ -211,8 +211,10 @@ def _stated_by_item(band: Band) -> _Coding:
 
 def _documented(band: Band) -> _Coding:
     base = band.base
-    if base is None:
-        return _Coding("documents")
+    if base is None:  # a band made in code states its own encoding
+        if band.by_item or (band.scale, band.offset, band.unit) == (1.0, 0.0, None):
+            return _Coding("documents")
+        base = band
     return _Coding("documents", base.scale, base.offset, base.unit)
 
 
@@ -261,7 +263,7 @@ def _fill(band: Band, file: FileBand) -> float | None:
         return file.nodata
     if "nodata" in band.by_item:
         return band.nodata
-    base = band.base
+    base = band.base if band.base is not None or band.by_item else band
     same_kind = base is not None and (
         base.dtype is None or np.dtype(base.dtype).kind == np.dtype(file.dtype).kind
     )

@@ -78,7 +78,7 @@ class AssetFile:
             AssetReadError: They cannot be read.
         """
         missing = _joined(spans, len(self.head), self.size)
-        parts = self.transfer.parts(self.reference, missing)
+        parts = self.transfer.parts(self.reference, missing) if missing else []
         fetched = [(start, part) for (start, _), part in zip(missing, parts, strict=True)]
         return [(0, self.head), *fetched]
 

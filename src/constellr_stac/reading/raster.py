@@ -193,8 +193,8 @@ def header_of(file: AssetFile) -> Header:
             return _header(file.regions([(0, file.size)]), file.size)
     except (RasterioIOError, ValueError) as error:
         raise AssetReadError(
-            f"{file.reference.label} cannot be read: it is not a georeferenced GeoTIFF ({error}). "
-            "Set proj:code, proj:shape and proj:transform on the item's asset, or leave the scene "
+            f"{file.reference.label} cannot be read: it is not a readable GeoTIFF with a CRS "
+            f"({error}). Set proj:code, proj:shape and proj:transform on the item's asset, or leave the scene "
             'empty with errors="nan".'
         ) from error
 
@@ -302,7 +302,7 @@ def _opened(
             if own is None:
                 raise _unreadable(
                     file,
-                    "neither the file nor its item states a coordinate reference system (set "
+                    "it has no coordinate reference system, and its item states none (set "
                     "proj:code on the item's asset)",
                 )
             yield dataset, own
