@@ -1,7 +1,7 @@
-"""Measure what happens before a compute: ``python benchmarks/building.py``.
+"""Measure the costs before a compute: ``python benchmarks/building.py``.
 
-The time to build the graph of 10,000 items, side by side with plain odc-stac on the same items,
-and the rate of signing. Each is measured several times in turn, and the best time counts.
+The time to build the graph of 10,000 items, compared with plain odc-stac on the same items, and the
+rate of signing. Best of several runs.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FOOTPRINT = [[-118.29, 33.74], [-118.15, 33.74], [-118.15, 33.86], [-118.29, 33.
 
 
 def main() -> None:
-    """Measure, and print a table and JSON."""
+    """Measure; print a table and write JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--items", type=int, default=10_000)
     parser.add_argument("--hrefs", type=int, default=100_000)
@@ -59,8 +59,8 @@ def main() -> None:
     ratio = seconds["graph, load"] / seconds["graph, odc-stac"]
     notes = {
         "graph, load": f"{ratio:.2f} of odc-stac",
-        "sign hrefs": f"{arguments.hrefs / seconds['sign hrefs']:,.0f} a second",
-        "sign items in place": f"{arguments.items / seconds['sign items in place']:,.0f} a second",
+        "sign hrefs": f"{arguments.hrefs / seconds['sign hrefs']:,.0f}/s",
+        "sign items in place": f"{arguments.items / seconds['sign items in place']:,.0f}/s",
     }
     for name, took in seconds.items():
         table.add_row(name, f"{took:.2f}", notes.get(name, ""))
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def item(number: int) -> pystac.Item:
-    """Make a described scene; no two have the same time."""
+    """Make a described scene with a unique time."""
     time_of = datetime(2020, 1, 1, tzinfo=UTC) + timedelta(hours=3 * number)
     ring = [*FOOTPRINT, FOOTPRINT[0]]
     return pystac.Item.from_dict(

@@ -1,8 +1,8 @@
-"""Measure how many steps a chunk should hold: ``python benchmarks/chunks.py``.
+"""Measure how many time steps a chunk should hold: ``python benchmarks/chunks.py``.
 
-The same cubes are computed with chunks of more and more steps, each in a process of its own and
-several times in turn; the best time counts. :func:`constellr_stac.cube.chunks.auto_chunks` chooses
-by what this shows. Prints a table and writes ``chunks.json``.
+Computes the same cubes with growing chunks, each in its own process; best of several runs.
+:func:`constellr_stac.cube.chunks.auto_chunks` is based on the results. Prints a table and writes
+``chunks.json``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ WARM_UP = 2
 
 @dataclass(frozen=True)
 class Case:
-    """What is averaged over its area, on how many threads."""
+    """Scenes to average, their size, latency and threads."""
 
     scenes: int
     side: int
@@ -57,7 +57,7 @@ def main() -> None:
     """Run all cases, or those whose description contains the argument."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="run cases whose description contains this")
-    parser.add_argument("--turns", type=int, default=3, help="how often each has a turn")
+    parser.add_argument("--turns", type=int, default=3, help="runs of each")
     parser.add_argument("--json", type=Path, default=Path("chunks.json"))
     parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -99,7 +99,7 @@ def _turn(case: Case, folder: str, steps: int, sandbox: Sandbox) -> dict[str, fl
 
 
 def _measure(folder: str, case: Case, steps: int) -> None:
-    """Average a cube of other scenes first, which imports and connects."""
+    """Average a cube of other scenes first, to exclude imports and connections."""
     scenes = Scenes(Path(folder), case.scenes + WARM_UP, case.side)
     items = items_of(os.environ["CONSTELLR_API_URL"], case.side)
     dask.config.set(num_workers=case.threads)
@@ -118,7 +118,7 @@ def _measure(folder: str, case: Case, steps: int) -> None:
 
 def _show(result: dict[str, Any]) -> None:
     best = min(row["seconds"] for row in result["steps"].values())
-    table = Table("steps in a chunk", "chunk, MiB", "seconds", "of the best", "peak MiB")
+    table = Table("steps in a chunk", "chunk, MiB", "seconds", "of best", "peak MiB")
     table.title = result["case"]
     for steps, row in result["steps"].items():
         table.add_row(

@@ -1,4 +1,4 @@
-"""Who is measured: each builds a cube of the same scenes and computes it, as its users do."""
+"""The contenders: each builds and computes a cube of the same scenes, as its users do."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
 
-    Cube = Any  # a function without parameters that gives the array
+    Cube = Any  # a function without parameters that returns the array
 
 __all__ = ["CONTENDERS", "decoded"]
 
@@ -36,7 +36,7 @@ _USUAL: dict[str, Any] = {
 
 
 def decoded(values: NDArray[Any]) -> NDArray[Any]:
-    """Return kelvin for the stored integers that some contenders give."""
+    """Return kelvin; some contenders return stored integers."""
     if values.dtype != "uint16":
         return values.astype("float32")
     kelvin = (values * 0.01).astype("float32")
@@ -45,14 +45,14 @@ def decoded(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _gdal_s3() -> None:
-    """Tell GDAL, too, where the store is."""
+    """Configure GDAL for the store."""
     os.environ["AWS_S3_ENDPOINT"] = os.environ["AWS_ENDPOINT_URL_S3"].removeprefix("http://")
     os.environ["AWS_HTTPS"] = "NO"
     os.environ["AWS_VIRTUAL_HOSTING"] = "FALSE"
 
 
 def _obstore() -> dict[str, Any]:
-    """Tell obstore where the store is; it finds the keys itself."""
+    """Return the store's configuration for obstore, which reads the keys from the environment."""
     return {
         "endpoint": os.environ["AWS_ENDPOINT_URL_S3"],
         "region": os.environ["AWS_REGION"],
@@ -98,9 +98,9 @@ def _stackstac(items: list[pystac.Item], grid: GeoBox) -> Cube:
 
 
 def _lazycogs(items: list[pystac.Item], grid: GeoBox) -> Cube:
-    """Read all scenes as one chunk, which is what it is fastest with here."""
-    import lazycogs  # type: ignore[import-not-found]  # it and stackstac exclude each other
-    import rustac  # type: ignore[import-not-found]  # comes with it
+    """Read all scenes as one chunk, the fastest choice here."""
+    import lazycogs  # type: ignore[import-not-found]  # conflicts with stackstac
+    import rustac  # type: ignore[import-not-found]  # a dependency of lazycogs
     from obstore.store import S3Store
 
     table = Path(tempfile.mkdtemp(), "items.parquet")
@@ -131,7 +131,7 @@ def _ours_stackstac(items: list[pystac.Item], grid: GeoBox) -> Cube:
 
 
 def _floor(items: list[pystac.Item], grid: GeoBox) -> Cube:
-    """Fetch all files at once with obstore, and decode them with rasterio: nothing else."""
+    """Fetch all files concurrently with obstore and decode them with rasterio."""
     import obstore
     from obstore.store import S3Store
     from rasterio.env import Env
@@ -168,4 +168,4 @@ CONTENDERS: dict[str, Callable[[list[pystac.Item], GeoBox], Cube]] = {
     "load, stackstac": _ours_stackstac,
     "floor": _floor,
 }
-"""By the name in the table; ``load`` is ours."""
+"""Contenders by their name in the table; ``load`` is this package."""

@@ -1,13 +1,13 @@
-"""Measure downloads side by side: ``python benchmarks/downloads.py``.
+"""Measure downloads: ``python benchmarks/downloads.py``.
 
-One sandbox serves all contenders of a case, each in a process of its own and several times in
-turn; the best time counts. Every file is compared with what the sandbox holds. Prints a table
-and writes ``downloads.json``; ratios count, seconds are of this machine.
+One sandbox per case serves all contenders, each in its own process; best of several runs. Every
+file is compared with the sandbox's. Prints a table and writes ``downloads.json``. Compare the
+ratios; the seconds depend on the machine.
 
-The contenders are :func:`constellr_stac.download` as it is by default (checked, synced to disk,
-with its manifest and catalogue), obstore writing the same files with the same concurrency, from
-coroutines and from threads, and the loop of the provider's own example: one
-``requests.get(stream=True)`` after another, in pieces of 8 KiB.
+The contenders are :func:`constellr_stac.download` with its defaults (verified, synced to disk, with
+manifest and catalog), obstore writing the same files with the same concurrency, from coroutines and
+from threads, and the loop of the provider's example: one ``requests.get(stream=True)`` after
+another, in chunks of 8 KiB.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ PLACE = {
 
 @dataclass(frozen=True)
 class Case:
-    """How many scenes of three files, how long the first two are, over which latency."""
+    """Scenes of three files, the size of the first two in bytes, and the latency."""
 
     scenes: int
     size: int
@@ -75,19 +75,19 @@ CASES = [
 
 
 def with_download(items: list[pystac.Item], folder: Path) -> None:
-    """Download as a user does."""
+    """Download with this package."""
     constellr_stac.download(items, folder, max_workers=WORKERS, progress=False)
 
 
 def with_coroutines(items: list[pystac.Item], folder: Path) -> None:
     """Stream each object to its file, from coroutines."""
-    places = threading_places(items, folder)
+    targets = addresses_and_paths(items, folder)
 
-    async def bring_all() -> None:
+    async def fetch_all() -> None:
         free = asyncio.Semaphore(WORKERS)
         store: S3Store | None = None
 
-        async def bring(address: ObjectAddress, path: Path) -> None:
+        async def fetch(address: ObjectAddress, path: Path) -> None:
             nonlocal store
             store = store or _store(address.bucket)
             async with free:
@@ -96,28 +96,28 @@ def with_coroutines(items: list[pystac.Item], folder: Path) -> None:
                     async for piece in answer.stream(min_chunk_size=1 << 20):
                         file.write(piece)
 
-        await asyncio.gather(*(bring(address, path) for address, path in places))
+        await asyncio.gather(*(fetch(address, path) for address, path in targets))
 
-    asyncio.run(bring_all())
+    asyncio.run(fetch_all())
 
 
 def with_threads(items: list[pystac.Item], folder: Path) -> None:
     """Stream each object to its file, from threads."""
-    places = list(threading_places(items, folder))
-    store = _store(places[0][0].bucket)
+    targets = list(addresses_and_paths(items, folder))
+    store = _store(targets[0][0].bucket)
 
-    def bring(place: tuple[ObjectAddress, Path]) -> None:
-        address, path = place
+    def fetch(target: tuple[ObjectAddress, Path]) -> None:
+        address, path = target
         with path.open("wb") as file:
             for piece in obstore.get(store, address.key).stream(min_chunk_size=1 << 20):
                 file.write(piece)
 
     with ThreadPoolExecutor(WORKERS) as pool:
-        list(pool.map(bring, places))
+        list(pool.map(fetch, targets))
 
 
 def with_the_example(items: list[pystac.Item], folder: Path) -> None:
-    """One after another, as the provider's example does with the URLs that it is given."""
+    """Download one file after another, as in the provider's example."""
     for item in constellr_stac.sign(items):
         for asset in item.assets.values():
             with requests.get(asset.href, stream=True, timeout=60) as answer:
@@ -139,7 +139,7 @@ def main() -> None:
     """Run all cases, or those whose description contains the argument."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="run cases whose description contains this")
-    parser.add_argument("--turns", type=int, default=5, help="how often each contender has a turn")
+    parser.add_argument("--turns", type=int, default=5, help="runs of each contender")
     parser.add_argument("--json", type=Path, default=Path("downloads.json"))
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -165,7 +165,7 @@ def _run(case: Case, turns: int) -> dict[str, Any]:
             for turn in range(turns):
                 for name in CONTENDERS:
                     if name == "the provider's example" and turn:
-                        continue  # a minute each; it is not close
+                        continue  # takes a minute; one run is enough
                     time_taken = _turn(name, items, sandbox)
                     seconds[name] = min(time_taken, seconds.get(name, time_taken))
                     sandbox.clear_requests()
@@ -184,7 +184,7 @@ def _turn(name: str, items: Path, sandbox: Sandbox) -> float:
 
 
 def _measure(name: str, source: Path) -> None:
-    """Download twice: the first time imports, the second one counts."""
+    """Download one item first, to exclude imports and connections; then measure."""
     items = [pystac.Item.from_dict(item) for item in json.loads(source.read_bytes())]
     with tempfile.TemporaryDirectory(dir=source.parent) as folder:
         CONTENDERS[name](items[:1], Path(folder, "first"))
@@ -197,25 +197,25 @@ def _measure(name: str, source: Path) -> None:
 
 
 def _compare(folder: Path, scenes: Path) -> None:
-    """Check that every file is there, whole."""
+    """Check that every file is complete."""
     expected = {path.parent.name + path.name: path for path in scenes.rglob("*.*")}
     found = {path.parent.name[-26:] + path.name: path for path in folder.rglob("*/*.*")}
     for name, path in expected.items():
         if found[name].read_bytes() != path.read_bytes():
-            raise ValueError(f"{name} is not what it should be")
+            raise ValueError(f"{name} differs from the sandbox's file")
 
 
-def threading_places(
+def addresses_and_paths(
     items: list[pystac.Item], folder: Path
 ) -> Iterator[tuple[ObjectAddress, Path]]:
-    """Give each asset's address, and the path of its file."""
+    """Yield each asset's address and the path of its file."""
     for item in items:
         for asset in item.assets.values():
             yield ObjectAddress.of(asset.href), _path(folder, item, asset)
 
 
 def _path(folder: Path, item: pystac.Item, asset: pystac.Asset) -> Path:
-    """Return the path of an asset's file, in a folder that is there."""
+    """Return the path of an asset's file; create its folder."""
     path = folder / item.id / asset.href.partition("?")[0].rpartition("/")[2]
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
@@ -234,14 +234,14 @@ def _store(bucket: str) -> S3Store:
 
 
 def _write_scenes(folder: Path, case: Case) -> None:
-    """Write scenes whose pixels nobody looks at."""
+    """Write scenes of random bytes."""
     for number in range(case.scenes):
         name = f"LST_BENCH_{20230101 + number % 28}T{number:06d}Z"
         path = folder / name
         path.mkdir(parents=True)
         when = f"2023-01-{1 + number % 28:02d}T00:{number // 60:02d}:{number % 60:02d}Z"
-        words = {"acquisition_datetime": when, "geometric": PLACE}
-        (path / "metadata.json").write_text(json.dumps(words))
+        metadata = {"acquisition_datetime": when, "geometric": PLACE}
+        (path / "metadata.json").write_text(json.dumps(metadata))
         for asset in ("lst.tiff", "scl_mask_30m.tiff"):
             (path / asset).write_bytes(os.urandom(case.size))
 

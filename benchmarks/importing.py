@@ -1,8 +1,7 @@
-"""Measure what ``import constellr_stac`` costs: ``python benchmarks/importing.py``.
+"""Measure the cost of ``import constellr_stac``: ``python benchmarks/importing.py``.
 
-Each statement is run by a fresh interpreter, in turn with the others, and the best time counts.
-What the interpreter itself takes to start is taken off. All is compared with requests, which most
-programs of this kind import anyway.
+Runs each statement in a fresh interpreter; best of several runs, minus the interpreter's own start.
+Compared with requests, which most such programs import anyway.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ STATEMENTS = (
 
 
 def main() -> None:
-    """Measure, and print a table."""
+    """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--turns", type=int, default=5)
     arguments = parser.parse_args()

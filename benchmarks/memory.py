@@ -1,8 +1,8 @@
-"""Measure peak memory side by side: ``python benchmarks/memory.py``.
+"""Measure peak memory: ``python benchmarks/memory.py``.
 
-The mean temperature of each of 500 scenes, by plain odc-stac (masked and scaled as its users do)
-and by :func:`constellr_stac.load`, on the same chunks, each in a process of its own. What counts
-is how far the compute raises the process's peak. Prints a table and writes ``memory.json``.
+Computes the mean temperature of each of 500 scenes with plain odc-stac (masked and scaled) and with
+:func:`constellr_stac.load`, on the same chunks, each in its own process. Measures how far the
+compute raises the process's peak. Prints a table and writes ``memory.json``.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ CONTENDERS: dict[str, Callable[[list[pystac.Item]], xr.DataArray]] = {
 
 
 def main() -> None:
-    """Measure both, and print a table and JSON."""
+    """Measure both; print a table and write JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--turns", type=int, default=3, help="how often each has a turn")
+    parser.add_argument("--turns", type=int, default=3, help="runs of each")
     parser.add_argument("--json", type=Path, default=Path("memory.json"))
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     arguments = parser.parse_args()

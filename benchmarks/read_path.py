@@ -1,8 +1,8 @@
-"""Measure the read path side by side: ``python benchmarks/read_path.py``.
+"""Measure the read path: ``python benchmarks/read_path.py``.
 
-One sandbox serves all contenders of a case, each in a process of its own and several times in
-turn; the best time counts. Every array is compared with what rasterio reads from disk. Prints a
-table and writes ``read_path.json``; ratios count, seconds are of this machine.
+One sandbox per case serves all contenders, each in its own process; best of several runs. Every
+array is compared with the file as rasterio reads it. Prints a table and writes ``read_path.json``.
+Compare the ratios; the seconds depend on the machine.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Case:
-    """What is read, over which latency, on how many threads."""
+    """Scenes to read, latency and threads."""
 
     scenes: int
     side: int
     latency: float
     threads: int | None = None
     presigned: bool = False
-    """Whether the API gives signed https URLs, as it does now, or ``s3://`` hrefs."""
+    """Whether the API returns signed https URLs or ``s3://`` hrefs."""
     window: int | None = None
-    """Pixels a side of the part in the middle that is read; ``None``: all of them."""
+    """Pixels per side of the central window to read; ``None`` for the whole scene."""
 
     def __str__(self) -> str:
         threads = "default" if self.threads is None else self.threads
@@ -58,7 +58,7 @@ class Case:
 
     @property
     def roi(self) -> tuple[slice, slice]:
-        """Rows and columns that are read."""
+        """Rows and columns to read."""
         length = self.window or self.side
         start = (self.side - length) // 2
         return (slice(start, start + length),) * 2
@@ -83,15 +83,15 @@ CASES = [
     Case(1, 3700, 0.05, window=600),
 ]
 WARM_UP = 4
-"""Scenes of another cube, computed before the one that counts."""
+"""Scenes of another cube, computed before the measured one."""
 
 
 def main() -> None:
     """Run all cases, or those whose description contains the argument."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="run cases whose description contains this")
-    parser.add_argument("--turns", type=int, default=3, help="how often each contender has a turn")
-    parser.add_argument("--lazycogs", help="a Python that has it, where this one has not")
+    parser.add_argument("--turns", type=int, default=3, help="runs of each contender")
+    parser.add_argument("--lazycogs", help="a Python interpreter with lazycogs")
     parser.add_argument("--json", type=Path, default=Path("read_path.json"))
     parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -145,9 +145,9 @@ def _turn(python: str, name: str, case: Case, folder: str, sandbox: Sandbox) -> 
 
 
 def _measure(name: str, folder: str, case: Case) -> None:
-    """Compute a cube of other scenes first, which imports and connects; then the one that counts.
+    """Compute a cube of other scenes first, to exclude imports and connections.
 
-    Not the same cube twice: GDAL keeps what it has read of a URL.
+    Other scenes, since GDAL caches what it has read of a URL.
     """
     scenes = Scenes(Path(folder), case.scenes + WARM_UP, case.side)
     items = items_of(os.environ["CONSTELLR_API_URL"], case.side)

@@ -1,4 +1,4 @@
-"""Scenes to measure with: synthetic, of any number and size, and what they hold."""
+"""Synthetic scenes of any number and size, and their values."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _TRANSFORM = (30.0, 0.0, 381060.0, 0.0, -30.0, 3746640.0)
 
 @dataclass(frozen=True)
 class Scenes:
-    """So many scenes of so many pixels a side, as folders that a sandbox serves."""
+    """``count`` scenes of ``side`` x ``side`` pixels, as folders for a sandbox."""
 
     folder: Path
     count: int
     side: int
 
     def write(self) -> None:
-        """Write the files: noisy temperatures, uint16 COGs, one corner without data."""
+        """Write uint16 COGs of noisy temperatures, with one corner of nodata."""
         rows, columns = np.mgrid[0 : self.side, 0 : self.side]
         noise = np.random.default_rng(0)
         for number in range(self.count):
@@ -62,7 +62,7 @@ class Scenes:
                 file.write(stored, 1)
 
     def kelvin(self, count: int) -> NDArray[Any]:
-        """Return what the first files hold: float32, dims (time, y, x)."""
+        """Return the values of the first ``count`` files: float32 kelvin, dims (time, y, x)."""
         cube = np.empty((count, self.side, self.side), "float32")
         for number in range(count):
             with rasterio.open(self._path(number)) as file:
@@ -77,7 +77,7 @@ class Scenes:
         return GeoBox((self.side, self.side), Affine(*_TRANSFORM), f"EPSG:{_EPSG}")
 
     def name(self, number: int) -> str:
-        """Return the name of a scene; they are in the order of time."""
+        """Return the name of a scene; names sort by time."""
         time = datetime(2025, 6, 1, tzinfo=UTC) + timedelta(hours=9 * number)
         return f"LSTPRECISION_SBA01_9Q5B8K2T_{time:%Y%m%dT%H%M%SZ}"
 
@@ -86,7 +86,7 @@ class Scenes:
 
 
 def items_of(api_url: str, side: int) -> list[pystac.Item]:
-    """Search a sandbox, and add what plain odc-stac and stackstac want to know of a scene."""
+    """Return a sandbox's items, with the fields that plain odc-stac and stackstac need."""
     body: dict[str, Any] | None = {"limit": 1000}
     items: list[pystac.Item] = []
     auth = ConstellrAuth()

@@ -1,10 +1,9 @@
-"""Check what a thousand workers will ask for: ``python benchmarks/thousand_workers.py``.
+"""Check the request formulas for large clusters: ``python benchmarks/thousand_workers.py``.
 
-The formulas of the page *A thousand workers* stand here as functions. Up to 64 simulated workers,
-each a process of its own that runs the package's own code, work against a sandbox whose tokens
-and URLs end within seconds; its ledger tells what was really asked for. Prints both side by side
-and what the formulas say of 1,000 workers, writes ``thousand_workers.json``, and fails if a
-formula is off.
+The functions are the formulas of the page *A thousand workers*. Up to 64 simulated workers, each a
+process that runs the package's own code, work against a sandbox whose tokens and URLs expire within
+seconds. Compares the formulas with the requests that the sandbox logs, prints both and the numbers
+for 1,000 workers, writes ``thousand_workers.json``, and fails if a formula is wrong.
 """
 
 from __future__ import annotations
@@ -54,65 +53,65 @@ _POLL = 0.05
 
 
 def lead(life: float) -> float:
-    """Return how long before its end the renewal of a value may begin; half of it is random."""
+    """Return how long before its expiry a value may be renewed; half of it is random."""
     return min(life / 5, _LONGEST_LEAD)
 
 
 def renewals(life: float, duration: float) -> float:
-    """Return how often a value of this life is asked for, the first time included."""
+    """Return how often a value of this lifetime is fetched, including the first time."""
     return 1 + duration // (life - 0.75 * lead(life))
 
 
 def own_token_requests(workers: int, life: float, duration: float) -> float:
-    """Return the token requests of workers that have a password of their own."""
+    """Return the token requests of workers with their own password."""
     return workers * renewals(life, duration)
 
 
-def lent_token_requests(life: float, duration: float) -> float:
-    """Return the token requests of a client that lends its tokens, to however many workers."""
+def shared_token_requests(life: float, duration: float) -> float:
+    """Return the token requests of a client that shares its tokens with any number of workers."""
     return renewals(life, duration)
 
 
 def readers(workers: int, pieces: int) -> float:
-    """Return how many workers read something of a scene that is cut into so many chunks."""
+    """Return how many workers read part of a scene that is split into ``pieces`` chunks."""
     return workers * (1 - (1 - 1 / workers) ** pieces)
 
 
 def item_requests(workers: int, scenes: int, pieces: int, life: float, duration: float) -> float:
-    """Return the requests for pre-signed items; each worker asks for what it reads."""
+    """Return the requests for pre-signed items; each worker fetches the items it reads."""
     return scenes * readers(workers, pieces) * renewals(life, duration)
 
 
 def object_requests(scenes: int, pieces: int, files: int = 1) -> int:
-    """Return the GETs of files below 1 MiB, ``files`` of each scene."""
+    """Return the GETs of files below 1 MiB, ``files`` per scene."""
     return scenes * pieces * files
 
 
-# What a simulated worker does
+# A simulated worker
 
 
 @dataclass(frozen=True)
 class Job:
-    """A worker's part in a simulation."""
+    """The work of one simulated worker."""
 
     api_url: str
     username: str
     password: str
-    lent: bool
-    """Whether tokens come over the pipe, and no password is known."""
+    shared: bool
+    """Whether tokens are pushed through the pipe, and there is no password."""
     references: tuple[str, ...] = ()
-    """What to read, one after another; or to know the URLs of, if there is a duration."""
+    """Assets to read one after another; with a duration, assets whose URLs to keep fresh."""
     duration: float = 0.0
 
 
-def work(job: Job, start: Barrier, told: Connection) -> None:
-    """Do a worker's part, with the package's own code; send what went wrong, or ``None``."""
-    password = None if job.lent else Password(job.username, job.password)
+def work(job: Job, start: Barrier, pipe: Connection) -> None:
+    """Do a job with the package's own code; send the error or ``None``."""
+    password = None if job.shared else Password(job.username, job.password)
     auth = ConstellrAuth(password, base_url=job.api_url)
-    if job.lent:
-        loan: PushedValue[Credential] = PushedValue(lambda _number: None)
-        STATE.add_pushed(("api", origin(job.api_url)), loan)
-        threading.Thread(target=_borrow, args=(loan, told), daemon=True).start()
+    if job.shared:
+        pushed: PushedValue[Credential] = PushedValue(lambda _number: None)
+        STATE.add_pushed(("api", origin(job.api_url)), pushed)
+        threading.Thread(target=_receive, args=(pushed, pipe), daemon=True).start()
     resolver = AssetResolver(auth)
     fetcher = Fetcher(resolver)
     references = [AssetRef.parse(uri) for uri in job.references]
@@ -125,15 +124,15 @@ def work(job: Job, start: Barrier, told: Connection) -> None:
             for reference in references:
                 fetcher.file(fetcher.start(reference))
     except Exception as error:  # noqa: BLE001 - the parent process prints it
-        told.send(repr(error))
+        pipe.send(repr(error))
     else:
-        told.send(None)
+        pipe.send(None)
 
 
 def _use(
     auth: ConstellrAuth, resolver: AssetResolver, references: list[AssetRef], duration: float
 ) -> None:
-    """Need a token, and URLs for ``references``, for a while; ask the API every other second."""
+    """Keep a token and the URLs of ``references`` fresh for a while."""
     began = time.monotonic()
     ask_at = began
     with api_session(auth) as session:
@@ -147,10 +146,10 @@ def _use(
             time.sleep(_POLL)
 
 
-def _borrow(loan: PushedValue[Credential], told: Connection) -> None:
+def _receive(pushed: PushedValue[Credential], pipe: Connection) -> None:
     while True:
-        number, value = told.recv()
-        loan.put(number, Token(value))
+        number, value = pipe.recv()
+        pushed.put(number, Token(value))
 
 
 # Simulations
@@ -158,20 +157,20 @@ def _borrow(loan: PushedValue[Credential], told: Connection) -> None:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a formula says, and what was counted."""
+    """A formula's result and the counted requests."""
 
     workers: int
     what: str
     formula: float
     counted: float
     tolerance: float = 0.0
-    """How much may be missing or too much, relatively: for what is random."""
+    """The accepted relative difference, where chance plays a part."""
     at_least: bool = False
-    """Whether more is no error: a busy machine spreads things further."""
+    """Whether more is accepted: a busy machine spreads renewals further."""
 
     @property
     def holds(self) -> bool:
-        """Whether the formula is right."""
+        """Whether the formula matches the count."""
         if self.at_least and self.counted > self.formula:
             return True
         return abs(self.counted - self.formula) <= self.tolerance * self.formula
@@ -179,9 +178,11 @@ class Outcome:
 
 @contextmanager
 def running(sandbox: Sandbox, jobs: list[Job]) -> Iterator[list[Connection]]:
-    """Start a process for each job, and wait until all have done their part."""
+    """Start a process for each job, and wait for all of them."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__, "constellr_stac.assets", "constellr_stac.sandbox"])
+    context.set_forkserver_preload(
+        [__name__, "constellr_stac.reading.prefetch", "constellr_stac.sandbox"]
+    )
     start = context.Barrier(len(jobs) + 1)
     pipes = [context.Pipe() for _ in jobs]
     processes = [
@@ -201,30 +202,30 @@ def running(sandbox: Sandbox, jobs: list[Job]) -> Iterator[list[Connection]]:
         sys.exit(f"{len(failures)} of {len(jobs)} workers failed: {failures[0]}")
 
 
-def tokens(workers: int, *, lent: bool) -> list[Outcome]:
-    """Let tokens of ten seconds end."""
+def tokens(workers: int, *, shared: bool) -> list[Outcome]:
+    """Count token requests while tokens of ten seconds expire."""
     life, duration = 10.0, 13.0
     with Sandbox(token_lifetime=timedelta(seconds=life)) as sandbox:
-        jobs = [_job(sandbox, lent=lent, duration=duration)] * workers
+        jobs = [_job(sandbox, shared=shared, duration=duration)] * workers
         with running(sandbox, jobs) as ends:
-            if lent:
-                _lend(sandbox, ends, duration)
+            if shared:
+                _push(sandbox, ends, duration)
         asked = [exchange.when for exchange in sandbox.requests if exchange.path == "/token"]
-    if lent:
-        formula = lent_token_requests(life, duration)
-        return [Outcome(workers, "tokens, lent by the client", formula, len(asked))]
+    if shared:
+        formula = shared_token_requests(life, duration)
+        return [Outcome(workers, "tokens, shared by the client", formula, len(asked))]
     formula = own_token_requests(workers, life, duration)
     rows = [Outcome(workers, "tokens, each its own", formula, len(asked))]
     if workers >= 16:
         wave = sorted(asked)[workers : 2 * workers]
         spread = (wave[-1] - wave[0]).total_seconds()
-        what = "seconds that renewals spread over, at least"
+        what = "seconds over which renewals spread, at least"
         rows.append(Outcome(workers, what, lead(life) / 2, spread, 0.2, at_least=True))
     return rows
 
 
-def _lend(sandbox: Sandbox, ends: list[Connection], duration: float) -> None:
-    """Do as the client does: look after the token, and send each new one to all."""
+def _push(sandbox: Sandbox, ends: list[Connection], duration: float) -> None:
+    """Renew the token as a dask client does, and push each new one to all workers."""
     auth = ConstellrAuth(Password(sandbox.username, sandbox.password), base_url=sandbox.api_url)
     began, last, number = time.monotonic(), None, 0
     while time.monotonic() < began + duration:
@@ -237,15 +238,15 @@ def _lend(sandbox: Sandbox, ends: list[Connection], duration: float) -> None:
 
 
 def scenes(workers: int) -> list[Outcome]:
-    """Read 15 scenes in 16 pieces each, dealt out at random as a busy scheduler does."""
+    """Read 15 scenes in 16 chunks each, distributed at random as by a busy scheduler."""
     pieces = 16
     with Sandbox(presigned=True) as sandbox:
         references = _references(sandbox)
-        deal = random.Random(workers)  # noqa: S311 - a simulation
-        hands: list[list[str]] = [[] for _ in range(workers)]
+        chance = random.Random(workers)  # noqa: S311 - a simulation
+        assigned: list[list[str]] = [[] for _ in range(workers)]
         for reference in references * pieces:
-            deal.choice(hands).append(reference)
-        jobs = [_job(sandbox, references=tuple(hand)) for hand in hands]
+            chance.choice(assigned).append(reference)
+        jobs = [_job(sandbox, references=tuple(each)) for each in assigned]
         with running(sandbox, jobs):
             pass
         items = sum("/items/" in exchange.path for exchange in sandbox.requests)
@@ -264,7 +265,7 @@ def scenes(workers: int) -> list[Outcome]:
 
 
 def signatures(workers: int) -> list[Outcome]:
-    """Need the URLs of three scenes for longer than the ten seconds that they live."""
+    """Keep the URLs of three scenes fresh for longer than their ten seconds."""
     life, duration = 10.0, 13.0
     with Sandbox(presigned=True, url_lifetime=timedelta(seconds=life)) as sandbox:
         references = tuple(_references(sandbox)[:3])
@@ -273,11 +274,11 @@ def signatures(workers: int) -> list[Outcome]:
             pass
         items = sum("/items/" in exchange.path for exchange in sandbox.requests)
     formula = len(references) * workers * renewals(life, duration)
-    return [Outcome(workers, "items, when URLs end", formula, items)]
+    return [Outcome(workers, "items, when URLs expire", formula, items)]
 
 
 def refusals(workers: int) -> list[Outcome]:
-    """Refuse as many token requests as there are workers, with 429: all get theirs later."""
+    """Refuse the first token request of each worker with 429; all succeed later."""
     with Sandbox() as sandbox:
         later = Fault("/token", status=429, headers={"Retry-After": "1"}, times=workers)
         jobs = [_job(sandbox)] * workers
@@ -288,16 +289,16 @@ def refusals(workers: int) -> list[Outcome]:
     waited = (max(asked) - min(asked)).total_seconds()
     return [
         Outcome(workers, "tokens after 429", 2 * workers, len(asked)),
-        Outcome(workers, "429: waited as told (1 = yes)", 1, float(waited >= 1)),
+        Outcome(workers, "429: Retry-After respected (1 = yes)", 1, float(waited >= 1)),
     ]
 
 
-def _job(sandbox: Sandbox, *, lent: bool = False, **what: Any) -> Job:
-    return Job(sandbox.api_url, sandbox.username, sandbox.password, lent=lent, **what)
+def _job(sandbox: Sandbox, *, shared: bool = False, **what: Any) -> Job:
+    return Job(sandbox.api_url, sandbox.username, sandbox.password, shared=shared, **what)
 
 
 def _references(sandbox: Sandbox) -> list[str]:
-    """Return references to the temperatures of all scenes, as a graph holds them."""
+    """Return the asset references of all scenes' temperatures, as in a graph."""
     auth = ConstellrAuth(Password(sandbox.username, sandbox.password), base_url=sandbox.api_url)
     page = requests.post(
         f"{sandbox.api_url}/stac/search", json={"limit": 100}, auth=auth, timeout=60
@@ -320,7 +321,7 @@ def _references(sandbox: Sandbox) -> list[str]:
 
 @dataclass(frozen=True)
 class Plan:
-    """A large compute, and what it asks for by the formulas."""
+    """A large compute, and its requests by the formulas."""
 
     workers: int = 1000
     threads: int = 2
@@ -337,14 +338,14 @@ class Plan:
         return chunks * self.seconds_for_chunk / (self.workers * self.threads)
 
     def rows(self) -> dict[str, str]:
-        """Return what is asked for, and how fast."""
+        """Return the requests and their rates."""
         items = item_requests(self.workers, self.scenes, self.pieces, HOUR, 0)
         objects = object_requests(self.scenes, self.pieces, self.files)
         return {
-            "compute": f"{self.scenes:,} scenes of {self.files} files in {self.pieces} pieces, "
+            "compute": f"{self.scenes:,} scenes of {self.files} files in {self.pieces} chunks, "
             f"chunks of {self.scenes_in_chunk} scenes, {self.seconds_for_chunk:g} s each",
             "duration": f"{self.duration:.0f} s on {self.workers} workers, {self.threads} threads",
-            "tokens, lent": "1 at the start, 1 a day",
+            "tokens, shared": "1 at the start, 1 a day",
             "tokens, each its own": f"{self.workers} at the start, "
             f"{self.workers / (lead(DAY) / 2):.1f}/s a day later",
             "items, pre-signed": f"{items:,.0f} in all, {items / self.duration:,.0f}/s",
@@ -354,8 +355,8 @@ class Plan:
 
 
 SIMULATIONS: dict[str, Callable[[int], list[Outcome]]] = {
-    "own": lambda workers: tokens(workers, lent=False),
-    "lent": lambda workers: tokens(workers, lent=True),
+    "own": lambda workers: tokens(workers, shared=False),
+    "shared": lambda workers: tokens(workers, shared=True),
     "scenes": scenes,
     "signatures": signatures,
     "refusals": refusals,
@@ -383,7 +384,7 @@ def main() -> None:
     }
     arguments.json.write_text(json.dumps(report, indent=1))
     if not all(outcome.holds for outcome in outcomes):
-        sys.exit("A formula is off.")
+        sys.exit("A formula is wrong.")
 
 
 def _show(outcomes: list[Outcome]) -> None:
@@ -396,7 +397,7 @@ def _show(outcomes: list[Outcome]) -> None:
             outcome.what,
             f"{outcome.formula:g}",
             f"{outcome.counted:g}",
-            "holds" if outcome.holds else "OFF",
+            "holds" if outcome.holds else "WRONG",
         )
     plan = Table(title="1,000 workers, by the formulas", show_header=False)
     for label, text in Plan().rows().items():

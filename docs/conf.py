@@ -1,11 +1,11 @@
-"""How the pages are built: ``tox run -e docs``."""
+"""Sphinx configuration; build with ``tox run -e docs``."""
 
 from __future__ import annotations
 
 from importlib.metadata import version as installed
 from typing import TYPE_CHECKING
 
-# Before autodoc writes into the annotations of pydantic's BaseModel: models made later fail.
+# Import before autodoc changes the annotations of pydantic's BaseModel: later models would fail.
 import constellr_stac.sandbox.running  # noqa: F401
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ html_theme_options = {
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
-doctest_test_doctest_blocks = ""  # those in docstrings are run by pytest
+doctest_test_doctest_blocks = ""  # pytest runs those in docstrings
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
@@ -46,14 +46,14 @@ napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 
-# What other projects document is named, and not linked: the pages are built without a network.
+# References to other projects are not linked: the docs are built without a network.
 nitpick_ignore_regex = [
     (r"py:.*", r"(dask|distributed|odc|pystac|pystac_client|stackstac|warnings|xarray)\..*"),
 ]
 
 
 def setup(app: Sphinx) -> None:
-    """Put right what the extensions take for something else."""
+    """Correct how the extensions read types and docstrings."""
     app.connect("missing-reference", _type_as_text)
     app.connect("autodoc-process-docstring", _no_type_before_a_colon, priority=400)
 
@@ -61,7 +61,7 @@ def setup(app: Sphinx) -> None:
 def _type_as_text(
     _app: Sphinx, _env: BuildEnvironment, node: pending_xref, content: TextElement
 ) -> TextElement | None:
-    """Leave a type in a signature as text where it is not documented here."""
+    """Render an undocumented type in a signature as text; other references must resolve."""
     written_by_hand = "refexplicit" in node
     return None if written_by_hand else content
 
@@ -69,6 +69,6 @@ def _type_as_text(
 def _no_type_before_a_colon(
     _app: Sphinx, what: str, _name: str, _obj: object, _options: object, lines: list[str]
 ) -> None:
-    """Keep napoleon from reading "How often: weekly" as an attribute of the type "How often"."""
+    """Keep napoleon from reading "How often: weekly" as type and description."""
     if what in {"attribute", "data", "property"}:
         lines[:1] = [line.replace(": ", "\N{RATIO} ") for line in lines[:1]]

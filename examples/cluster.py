@@ -9,7 +9,7 @@ import constellr_stac
 
 
 def main() -> None:
-    """Lend the workers what they need, check that each of them can read, and compute."""
+    """Share credentials with the workers, check that each can read, and compute."""
     search = constellr_stac.open_client().search(collections=["lstprecision"])
     items = search.item_collection()
     with (

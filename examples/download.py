@@ -1,7 +1,7 @@
-"""Scenes as files: bring them, check each block, and open the folder without a network.
+"""Download scenes, verify every block, and open the folder without a network.
 
-``constellr sandbox -- python examples/download.py`` runs it without an account. Run it again: it
-asks for nothing that is there.
+``constellr sandbox -- python examples/download.py`` runs it without an account. A second run
+fetches nothing.
 """
 
 import pystac
@@ -15,7 +15,7 @@ downloaded = constellr_stac.download(
 )
 print(downloaded)
 
-# From here on nothing is asked for: hrefs are relative, and the folder may be moved or zipped.
+# No requests from here on: hrefs are relative, and the folder may be moved or zipped.
 catalog = pystac.Catalog.from_file(downloaded.catalog)
 cube = constellr_stac.load(catalog.get_items(recursive=True), ["lst"], mask="clear")
 medians = cube.lst.median(["y", "x"]).to_series().dropna()

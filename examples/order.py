@@ -1,6 +1,6 @@
-"""An order, with a look at what it says before it costs anything.
+"""Check an order, print its payload, and place it.
 
-``constellr sandbox -- python examples/order.py`` runs it without an account, and for nothing.
+``constellr sandbox -- python examples/order.py`` runs it without an account, and without cost.
 """
 
 from datetime import UTC, datetime, timedelta

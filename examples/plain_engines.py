@@ -1,4 +1,4 @@
-"""odc-stac and stackstac called directly: the same pixels through OdcDriver and StackstacReader.
+"""Call odc-stac and stackstac directly, with OdcDriver and StackstacReader: equal pixels.
 
 ``constellr sandbox -- python examples/plain_engines.py`` runs it without an account.
 """

@@ -1,4 +1,4 @@
-"""A time series of surface temperatures: search, load, mask clouds, one row for each scene.
+"""A time series of surface temperatures: search, load, mask clouds, print one row per scene.
 
 ``constellr sandbox -- python examples/time_series.py`` runs it without an account.
 """

@@ -1,4 +1,4 @@
-"""Files that hold one area, in every form that orders read."""
+"""Files with one area, in every format that orders accept."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ KML = """<?xml version="1.0" encoding="UTF-8"?>
 
 
 def write_geojson(path: Path) -> None:
-    """As GeoJSON, in degrees."""
+    """Write GeoJSON, in degrees."""
     IN_DEGREES.to_file(path, driver="GeoJSON")
 
 
 def write_geopackage(path: Path) -> None:
-    """As a GeoPackage, in metres."""
+    """Write a GeoPackage, in metres."""
     IN_METRES.to_file(path, driver="GPKG")
 
 
 def write_kml(path: Path) -> None:
-    """As a KML of two folders, of which one is empty."""
+    """Write a KML with two folders, one of them empty."""
     path.write_text(KML, "utf-8")
 
 
 def write_kmz(path: Path) -> None:
-    """As a KML in a zip."""
+    """Write a KML in a zip."""
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("images/readme.txt", "nothing")
         archive.writestr("doc.kml", KML)
 
 
 def write_shapefile(path: Path, *, folder: str = "", names: tuple[str, ...] = ("field",)) -> None:
-    """As Shapefiles in a zip, in metres."""
+    """Write Shapefiles in a zip, in metres."""
     with zipfile.ZipFile(path, "w") as archive:
         for name in names:
             shapefile = path.parent / f"{name}.shp"
@@ -60,7 +60,7 @@ def write_shapefile(path: Path, *, folder: str = "", names: tuple[str, ...] = ("
 
 
 def write_nested_shapefile(path: Path) -> None:
-    """As a Shapefile in a folder of a zip."""
+    """Write a Shapefile in a folder of a zip."""
     write_shapefile(path, folder="some folder/")
 
 

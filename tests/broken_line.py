@@ -1,4 +1,4 @@
-"""A line between a client and a server that breaks at a byte of choice: TCP, nothing simulated."""
+"""A TCP proxy that breaks a connection at a chosen byte."""
 
 from __future__ import annotations
 
@@ -14,36 +14,35 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Cut", "Line"]
+__all__ = ["Break", "BreakingProxy"]
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Cut:
-    """Where the line breaks.
+class Break:
+    """Where the connection breaks.
 
-    ``request``: a part of the request has passed, so the server did nothing. ``answer``: the
-    server has done its work, and a part of its answer has passed. ``refuse``: the line hangs up
-    after the last answer before, and nobody listens any more.
+    ``request``: part of the request passes, so the server does nothing. ``answer``: the server has
+    acted, and part of its response passes. ``refuse``: the proxy stops listening after the previous
+    response.
     """
 
     part: Literal["request", "answer", "refuse"]
     share: float = 0.0
-    """How much of it passes, from 0 to (not quite) 1."""
+    """The fraction that passes, from 0 to less than 1."""
     how: Literal["reset", "close", "hang"] = "reset"
-    """The connection is reset, closed in order, or nothing passes any more until the client
-    has had enough."""
+    """The connection is reset, closed, or passes nothing until the client closes it."""
 
 
-class Line:
-    """Passes requests on to a server, one after another, and breaks when told.
+class BreakingProxy:
+    """Forwards requests to a server, and breaks a connection on demand.
 
     Args:
         upstream: The server's URL.
-        breaks_at: How the request begins at which a :class:`Cut` happens.
-        comes_before: How the one before begins, after which nobody listens any more.
+        breaks_at: The start of the request at which a :class:`Break` happens.
+        comes_before: The start of the preceding request, for ``refuse``.
     """
 
     def __init__(self, upstream: str, breaks_at: str, comes_before: str) -> None:
@@ -52,33 +51,33 @@ class Line:
         self._breaks_at = breaks_at.encode()
         self._comes_before = comes_before.encode()
         self._port = 0
-        self.cut: Cut | None = None
-        """The next break; it happens once."""
+        self.next_break: Break | None = None
+        """The next break; used once."""
         self.before: Callable[[], object] | None = None
-        """What happens elsewhere just before the request passes; once."""
-        self.decoded = 0
-        """How many connections there were so far."""
+        """Called once, just before the request passes."""
+        self.connections = 0
+        """Number of connections so far."""
 
     @property
     def url(self) -> str:
-        """Where to connect."""
+        """The proxy's URL."""
         return f"http://127.0.0.1:{self._port}"
 
     def __enter__(self) -> Self:
-        self.listen()
+        self.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.hang_up()
+        self.stop()
 
-    def listen(self) -> None:
-        """Take connections, at the same port as ever."""
+    def start(self) -> None:
+        """Accept connections, always at the same port."""
         self._listener = socket.create_server(("127.0.0.1", self._port))
         self._port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, args=[self._listener], daemon=True).start()
 
-    def hang_up(self) -> None:
-        """Take no connection any more."""
+    def stop(self) -> None:
+        """Stop accepting connections."""
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -87,61 +86,61 @@ class Line:
         with suppress(OSError):
             while True:
                 client, _ = listener.accept()
-                self.decoded += 1
+                self.connections += 1
                 threading.Thread(target=self._serve, args=[client], daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
         with client, socket.create_connection(self._upstream) as server, suppress(OSError):
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            while self._pass_on(client, server):
+            while self._forward(client, server):
                 pass
 
-    def _pass_on(self, client: socket.socket, server: socket.socket) -> bool:
-        """Pass on a request and its answer; say whether the line still holds."""
+    def _forward(self, client: socket.socket, server: socket.socket) -> bool:
+        """Forward a request and its response; return whether the connection still works."""
         request, is_whole = _message(client)
         if not is_whole:
             return False
-        cut = self._what_happens_at(request)
-        if cut is not None and cut.part == "request":
-            server.sendall(request[: int(cut.share * len(request))])
-            _break(cut, client, server)
+        next_break = self._next_break(request)
+        if next_break is not None and next_break.part == "request":
+            server.sendall(request[: int(next_break.share * len(request))])
+            _break(next_break, client, server)
             return False
         server.sendall(request)
         answer, is_whole = _message(server)
-        if cut is not None and cut.part == "answer":
-            client.sendall(answer[: int(cut.share * len(answer))])
-            _break(cut, client)
+        if next_break is not None and next_break.part == "answer":
+            client.sendall(answer[: int(next_break.share * len(answer))])
+            _break(next_break, client)
             return False
         is_last = request.startswith(self._comes_before)
-        if is_last and self.cut is not None and self.cut.part == "refuse":
-            self.cut = None
-            self.hang_up()
+        if is_last and self.next_break is not None and self.next_break.part == "refuse":
+            self.next_break = None
+            self.stop()
             answer = answer.replace(b"\r\n", b"\r\nconnection: close\r\n", 1)
             is_whole = False
         client.sendall(answer)
         return is_whole
 
-    def _what_happens_at(self, request: bytes) -> Cut | None:
+    def _next_break(self, request: bytes) -> Break | None:
         if not request.startswith(self._breaks_at):
             return None
         if self.before is not None:
-            happening, self.before = self.before, None
-            happening()
-        cut, self.cut = self.cut, None
-        return cut
+            callback, self.before = self.before, None
+            callback()
+        next_break, self.next_break = self.next_break, None
+        return next_break
 
 
-def _break(cut: Cut, *ends: socket.socket) -> None:
-    if cut.how == "hang":
-        ends[0].recv(1)  # nothing comes; it ends when the client hangs up
+def _break(next_break: Break, *ends: socket.socket) -> None:
+    if next_break.how == "hang":
+        ends[0].recv(1)  # blocks until the client closes the connection
     for end in ends:
-        if cut.how == "reset":
+        if next_break.how == "reset":
             end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         end.close()
 
 
 def _message(end: socket.socket) -> tuple[bytes, bool]:
-    """Read one request or answer; say whether all of it came before the connection ended."""
+    """Read one request or response; return it and whether it is complete."""
     read, needed = b"", 1
     while len(read) < needed:
         more = end.recv(65536)

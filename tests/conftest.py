@@ -1,4 +1,4 @@
-"""What every test finds: real servers on loopback, and nothing of the developer's own."""
+"""Shared fixtures: real servers on loopback, and a clean environment."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from constellr_stac.sandbox import Sandbox
 
-# Looking for doctests, pytest imports what it finds; some of it are programs.
+# --doctest-modules imports every file; these are helpers and programs.
 collect_ignore = [
     "schemas",
     "consumer",
@@ -28,7 +28,7 @@ collect_ignore = [
     ),
 ]
 
-# A busy machine breaks no law; where everybody sees the outcome, it is the same for everybody.
+# No deadlines, since machines may be busy; on CI, the same examples in every run.
 hypothesis.settings.register_profile("here", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("ci" if "CI" in os.environ else "here")
@@ -38,12 +38,12 @@ _OURS = ("CONSTELLR_", "AWS_", "GDAL_", "CPL_", "VSI_", "NETRC")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--smoke``: about a tenth of the quick tests, the same ones each time, of all areas."""
+    """Add ``--smoke``: a fixed tenth of the quick tests."""
     parser.addoption("--smoke", action="store_true", help="run about a tenth of the quick tests")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep what ``--smoke`` asks for."""
+    """Apply ``--smoke``."""
     if config.getoption("--smoke"):
         items[:] = [
             item
@@ -53,28 +53,28 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(autouse=True)
-def _own_environment(
+def _clean_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Nobody's own credentials, settings, proxies or keyring are used by a test."""
+    """Hide the developer's credentials, settings, proxies and keyring from every test."""
     for name in list(os.environ):
         if name.startswith(_OURS) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     home = str(tmp_path_factory.mktemp("home"))
     for name in ("HOME", "USERPROFILE", "XDG_CONFIG_HOME"):
         monkeypatch.setenv(name, home)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")  # no look at 169.254.169.254
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")  # no requests to 169.254.169.254
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
 
 
 @pytest.fixture(scope="session")
 def swift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swift]:
-    """OpenStack Swift's S3, empty at the start of the session and shared by its tests."""
+    """OpenStack Swift's S3, shared by the tests of the session."""
     with running_swift(tmp_path_factory.mktemp("swift")) as swift:
         yield swift
 
 
 @pytest.fixture
 def sandbox(constellr_sandbox: Sandbox) -> Sandbox:
-    """The documented API and its object store, with an environment that leads there."""
+    """The documented API and its object store, with the environment set to use them."""
     return constellr_sandbox

@@ -1,11 +1,10 @@
-"""Downloads, and kills the process that does so, again and again, at random points.
+"""Kill a download at random points, repeatedly, and check that it resumes.
 
-``python killed_downloads.py FOLDER SEED KILLS < items.json``; an item's files have the digests
-that the item says (``file:checksum``). After each kill nothing bears a name that is not whole;
-the next run goes on, and in the end everything is there. Prints how often each happened.
+``python killed_downloads.py FOLDER SEED KILLS < items.json``; items have ``file:checksum``. After
+each kill every file with its final name is complete; in the end all files exist. Prints counts.
 
-A point is a moment, or the so-and-so-many-th thing that Python reports it is about to do to a
-file or a socket (an audit event). Runs are forked, so that none has to import anything.
+A download is killed after a random time, or at its n-th audit event of a file or socket. Runs are
+forked, so that imports are not repeated.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ FINISHED, FAILED = 0, 1
 
 
 def fork(folder: Path, items: list[pystac.Item], *, die_at_event: int = 0) -> int:
-    """Begin a download in a process of its own, and return its id."""
+    """Start a download in a forked process and return its id."""
     process = os.fork()
     if process:
         return process
@@ -55,20 +54,20 @@ def fork(folder: Path, items: list[pystac.Item], *, die_at_event: int = 0) -> in
         os._exit(status)
 
 
-def ended(process: int) -> int:
-    """Wait for a process, and return its exit status, or minus the signal that killed it."""
+def wait_for_exit(process: int) -> int:
+    """Wait for a process; return its exit status, or minus its signal."""
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
 def check_names(folder: Path, digests: dict[str, str], *, complete: bool) -> None:
-    """Look at every file that has its name."""
-    there = {path.name for path in folder.glob("*")} & digests.keys()
-    for name in there:
+    """Check every file with its final name."""
+    complete_names = {path.name for path in folder.glob("*")} & digests.keys()
+    for name in complete_names:
         found = hashlib.sha256((folder / name).read_bytes()).hexdigest()
         assert found == digests[name], f"{name} is not whole"
     if not complete:
         return
-    assert there == digests.keys()
+    assert complete_names == digests.keys()
     assert not list(folder.glob("*.part"))
     records = json.loads((folder / "manifest.json").read_bytes())["files"]
     assert {name: record["checksum"][4:] for name, record in records.items()} == digests
@@ -78,7 +77,7 @@ def check_names(folder: Path, digests: dict[str, str], *, complete: bool) -> Non
 
 
 def main(base: Path, seed: int, kills: int) -> None:
-    """Run the campaign."""
+    """Kill downloads until the number is reached, then complete one."""
     items = json.load(sys.stdin)
     digests = {
         f"{item['id']}_{asset['href'].partition('?')[0].rpartition('/')[2]}": asset[
@@ -87,20 +86,20 @@ def main(base: Path, seed: int, kills: int) -> None:
         for item in items
         for asset in item["assets"].values()
     }
-    chance = random.Random(seed)  # noqa: S311 - it is to be repeatable
+    rng = random.Random(seed)  # noqa: S311 - it is to be repeatable
     folder, killed, finished = base / "0", 0, 0
     steps = seconds = 0.0
     while killed < kills:
         started = time.monotonic()
         if not finished:
             process = fork(folder, items)
-        elif chance.random() < 0.5:
-            process = fork(folder, items, die_at_event=chance.randint(1, round(steps)))
+        elif rng.random() < 0.5:
+            process = fork(folder, items, die_at_event=rng.randint(1, round(steps)))
         else:
             process = fork(folder, items)
-            time.sleep(chance.uniform(0, seconds))
+            time.sleep(rng.uniform(0, seconds))
             os.kill(process, signal.SIGKILL)
-        status = ended(process)
+        status = wait_for_exit(process)
         check_names(folder, digests, complete=status == FINISHED)
         if status == FINISHED:
             finished += 1
@@ -112,7 +111,7 @@ def main(base: Path, seed: int, kills: int) -> None:
         else:
             assert status == -signal.SIGKILL, f"a run ended with {status}"
             killed += 1
-    assert ended(fork(folder, items)) == FINISHED
+    assert wait_for_exit(fork(folder, items)) == FINISHED
     check_names(folder, digests, complete=True)
     print(json.dumps({"killed": killed, "finished": finished + 1, "steps": steps}))  # noqa: T201
 

@@ -1,7 +1,7 @@
-"""Small files of every documented kind, and items as the contract has them.
+"""Small files of every documented layer, and minimal items.
 
-What a layer is stands here as literals of its own, taken from the provider's documentation, so
-that a mistake in the package's table does not repeat itself in the tests.
+The layers are repeated here as literals from the provider's documentation, so that the tests detect
+mistakes in the package's table.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 VNIR_METRES = {2: 10, 3: 10, 4: 10, 5: 20, 6: 20, 7: 20, 8: 10, 9: 20}
-"""Filter number and pixel size of the bands an item holds by day."""
+"""Filter number and pixel size in metres of the bands of a day scene."""
 
 
 @dataclass(frozen=True)
 class Documented:
-    """A layer as the documentation has it."""
+    """A layer as documented."""
 
     metres: int
     dtype: str
@@ -35,7 +35,7 @@ class Documented:
     offset: float = 0.0
     nodata: int | None = None
     highest: tuple[int, ...] = (65535,)
-    """The greatest stored number of each band."""
+    """The largest stored value of each band."""
 
 
 TEMPERATURE = Documented(30, "uint16", 0.01, 0.0, 65535)
@@ -47,18 +47,18 @@ DOCUMENTED = {
     **{f"vnir{n:02}_qa": Documented(m, "uint8", highest=(1, 1, 1)) for n, m in VNIR_METRES.items()},
     **{f"scl_mask_{m}m": Documented(m, "uint8", highest=(3, 1, 1, 1)) for m in (10, 20, 30)},
 }
-"""Every data layer an item may hold, by its name."""
+"""Every data layer, by name."""
 
 DAY = tuple(name for name in DOCUMENTED if name != "lst_std")
 NIGHT = ("lst", "scl_mask_30m")
 SIDE = 360
-"""Metres: a multiple of every pixel size."""
+"""Metres, a multiple of every pixel size."""
 ORIGIN = (381060.0, 3746640.0)
 EPSG = 32611
 
 
 def stored_numbers(name: str, seed: int = 0) -> NDArray[Any]:
-    """Numbers that use the whole range of a layer, its fill value among them."""
+    """Random stored values over the whole range of a layer, including nodata."""
     layer = DOCUMENTED[name]
     side = SIDE // layer.metres
     random = np.random.default_rng(abs(hash_of(name)) + seed)
@@ -71,12 +71,12 @@ def stored_numbers(name: str, seed: int = 0) -> NDArray[Any]:
 
 
 def hash_of(name: str) -> int:
-    """A number for a name that is the same in every process."""
+    """A hash of a name that is the same in every process."""
     return int.from_bytes(name.encode()[-6:], "little")
 
 
 def write_file(path: Path, name: str, *, seed: int = 0, tags: bool = False) -> None:
-    """Write one layer; with ``tags``, the file itself states scale, offset and unit."""
+    """Write one layer; with ``tags``, the file states scale and offset."""
     layer, numbers = DOCUMENTED[name], stored_numbers(name, seed)
     with rasterio.open(
         path,
@@ -99,7 +99,7 @@ def write_file(path: Path, name: str, *, seed: int = 0, tags: bool = False) -> N
 def bare_item(
     names: Iterable[str], *, item_id: str = "scene", href: str = "s3://bucket/LA harbor+port/{}"
 ) -> pystac.Item:
-    """Make an item as the contract has it: ``gsd`` and ``datetime``, type ``image/tiff``."""
+    """Make a minimal item with ``gsd`` and ``datetime``, and assets of type ``image/tiff``."""
     item = pystac.Item(
         item_id,
         geometry={
@@ -128,7 +128,7 @@ def bare_item(
 
 
 def written_item(folder: Path, names: Iterable[str] = DAY, **file_options: Any) -> pystac.Item:
-    """Write the files of a scene and make its item, whose hrefs are their paths."""
+    """Write the files of a scene, and make an item with their paths as hrefs."""
     names = list(names)
     for name in names:
         write_file(folder / f"{name}.tiff", name, **file_options)

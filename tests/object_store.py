@@ -1,4 +1,4 @@
-"""The S3 that tests read from: Swift in a process of its own, and what a test needs of it."""
+"""The S3 of the tests: Swift in a separate process."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ REGION = "eu-central-1"
 
 @dataclass(frozen=True)
 class Swift:
-    """A running Swift: where it is, and keys that open it."""
+    """A running Swift with its endpoint and keys."""
 
     endpoint: str
-    """Such as ``http://127.0.0.1:40001``; the bucket is the first part of the path."""
+    """Such as ``http://127.0.0.1:40001``, with path-style buckets."""
     access_key: str = ACCESS_KEY
     secret_key: str = field(default=SECRET_KEY, repr=False)
     region: str = REGION
 
     def put(self, bucket: str, key: str, body: bytes) -> str:
-        """Store an object, in a bucket that is made if need be, and return its s3:// href."""
+        """Store an object, creating the bucket if needed, and return its ``s3://`` href."""
         try:
             self.client.put_object(Bucket=bucket, Key=key, Body=body)
         except self.client.exceptions.NoSuchBucket:
@@ -41,7 +41,7 @@ class Swift:
         return f"s3://{bucket}/{key}"
 
     def environment(self) -> dict[str, str]:
-        """Return the variables by which any S3 client finds this one."""
+        """Return the environment variables that point S3 clients to this server."""
         return {
             "AWS_ACCESS_KEY_ID": self.access_key,
             "AWS_SECRET_ACCESS_KEY": self.secret_key,
@@ -51,7 +51,7 @@ class Swift:
 
     @cached_property
     def client(self) -> Any:
-        """A boto3 client, for what a test wants done by somebody else's code."""
+        """A boto3 client, independent of the package."""
         import boto3
         from botocore.config import Config
 
@@ -72,7 +72,7 @@ class Swift:
 
 @contextmanager
 def running_swift(directory: Path) -> Iterator[Swift]:
-    """Run Swift while the block lasts; ``directory`` is its own and empty."""
+    """Run Swift in the context; ``directory`` must be empty."""
     program = Path(__file__).with_name("swift_server.py")
     log = directory.with_suffix(".log")
     with (

@@ -1,4 +1,4 @@
-"""A customer of a sandbox: clients that agree with it on today, fields, orders."""
+"""Clients and orders for a sandbox."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ FIELD = shapely.box(8.60, 49.80, 8.65, 49.85)
 
 
 def open_sandbox(**knobs: Any) -> Sandbox:
-    """Return a sandbox that takes orders on a certain day."""
+    """Return a sandbox with a fixed date."""
     return Sandbox(today=TODAY, **knobs)
 
 
 def client_of(sandbox: Sandbox, role: str = "owner", **options: Any) -> OrdersClient:
-    """Return a client of the sandbox's API that never really sleeps."""
+    """Return a client of the sandbox that does not sleep."""
     account = sandbox.accounts[role]
     options = {"today": lambda: TODAY, "sleep": lambda _seconds: None, **options}
     return OrdersClient(
@@ -34,7 +34,7 @@ def client_of(sandbox: Sandbox, role: str = "owner", **options: Any) -> OrdersCl
 
 
 def wish(area: Any, **changes: Any) -> dict[str, Any]:
-    """Return the fields of an order that breaks no rule."""
+    """Return the fields of a valid order."""
     fields: dict[str, Any] = {
         "area_of_interest_id": area,
         "product_name": "LSTprecision",
@@ -46,10 +46,10 @@ def wish(area: Any, **changes: Any) -> dict[str, Any]:
 
 
 def new_name() -> str:
-    """Return a name that no area bears yet."""
+    """Return an unused area name."""
     return f"field {uuid4()}"
 
 
 def batches_sent(sandbox: Sandbox) -> list[Exchange]:
-    """Return what was sent to where orders are placed."""
+    """Return the requests that place orders."""
     return [sent for sent in sandbox.requests if sent.path == "/orders/batch"]

@@ -1,4 +1,4 @@
-"""The scenes of a sandbox as items, and what their files hold, read by rasterio alone."""
+"""The sandbox's scenes as items, and their pixels read with rasterio."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
     from constellr_stac.sandbox import Sandbox
 
 SCENES = Path(str(resources.files("constellr_stac.sandbox"))) / "scenes" / "la_harbor"
-"""The folder of the 15 scenes that come with the package."""
+"""The folder of the 15 shipped scenes."""
 
 
 @dataclass(frozen=True)
 class Truth:
-    """One scene as its files have it."""
+    """The pixels of one scene."""
 
     kelvin: NDArray[Any]
-    """float32, dims (y, x), NaN where the file holds 65535."""
+    """Kelvin, float32, dims (y, x), NaN for 65535."""
     cloud: NDArray[Any]
-    """uint8, dims (y, x)."""
+    """Cloud mask, uint8, dims (y, x)."""
     median: float
-    """What the scene's metadata expect as its median temperature."""
+    """The documented median temperature in kelvin."""
 
 
 def found(sandbox: Sandbox, **search: Any) -> list[pystac.Item]:
-    """Search a sandbox without the package's client; answers are in the order of time."""
+    """Search a sandbox without the package's client; items are ordered by time."""
     answer = requests.post(
         f"{sandbox.api_url}/stac/search",
         json={"limit": 1000, **search},
@@ -49,7 +49,7 @@ def found(sandbox: Sandbox, **search: Any) -> list[pystac.Item]:
 
 
 def truth(item_id: str) -> Truth:
-    """Read a shipped scene with rasterio, and decode it as the documents say."""
+    """Read a shipped scene with rasterio and decode it as documented."""
     folder = SCENES / item_id
     with rasterio.open(folder / "lst.tiff") as file:
         stored = file.read(1)
@@ -62,5 +62,5 @@ def truth(item_id: str) -> Truth:
 
 
 def signed_in(pickled: bytes) -> bool:
-    """Say whether a signature shows in what was pickled."""
+    """Return whether pickled data contains a signature."""
     return b"X-Amz-Signature" in pickled

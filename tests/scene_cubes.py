@@ -1,4 +1,4 @@
-"""Cubes as ``load`` makes them, built by rasterio alone from the real scenes, or by hand."""
+"""Cubes like those of ``load``, from the shipped scenes with rasterio, or synthetic."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SCENES = Path(str(files("constellr_stac.sandbox"))) / "scenes" / "la_harbor"
-"""The scenes that the package ships."""
+"""The folder of the shipped scenes."""
 
 BOX = GeoBox((6, 8), rasterio.Affine(30.0, 0.0, 381060.0, 0.0, -30.0, 3746640.0), "EPSG:32611")
 
@@ -31,7 +31,7 @@ def cube_of(
     clouds: NDArray[Any] | None = None,
     geobox: GeoBox = BOX,
 ) -> xr.Dataset:
-    """Make a cube of these temperatures, dims (time, y, x)."""
+    """Make a cube of temperatures in kelvin, dims (time, y, x)."""
     dims = ("time", *geobox.dimensions)
     lst, cloud = LAYERS["lst"].bands[0], LAYERS["scl_mask_30m"].bands[0]
     variables = {"lst": (dims, kelvin.astype("float32"), lst.cf_attributes())}
@@ -45,12 +45,12 @@ def cube_of(
 
 
 def real_documents() -> list[dict[str, Any]]:
-    """Read the metadata documents of the shipped scenes, in the order of their times."""
+    """Read the metadata documents of the shipped scenes, ordered by time."""
     return [json.loads((path / "metadata.json").read_text("utf-8")) for path in _folders()]
 
 
 def real_cube() -> xr.Dataset:
-    """Read all shipped scenes: kelvin, and the cloud mask."""
+    """Read all shipped scenes: temperature in kelvin and cloud mask."""
     kelvin, clouds = [], []
     for path in _folders():
         with rasterio.open(path / "lst.tiff") as file:

@@ -1,4 +1,4 @@
-"""Files of items in a sandbox's bucket, and what downloads have made of them."""
+"""Files of items in a sandbox's bucket, and helpers to read downloads."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ LONG = 1_500_003
 
 
 def long_bytes(number: int = 0) -> bytes:
-    """Bytes that are the same each time, and not the same at any two places."""
+    """Return deterministic bytes without repetition."""
     return hashlib.shake_128(bytes([number])).digest(LONG)
 
 
-def an_item(sandbox: Sandbox, files: Mapping[str, bytes], name: str = "scene") -> dict[str, Any]:
-    """Put files into the sandbox's bucket, and return the item whose assets they are."""
+def make_item(sandbox: Sandbox, files: Mapping[str, bytes], name: str = "scene") -> dict[str, Any]:
+    """Put files into the sandbox's bucket and return an item with them as assets."""
     assets = {
         key: {"href": sandbox.put(f"{name} a+b/{key}.bin", content), "type": "application/x"}
         for key, content in files.items()
@@ -46,18 +46,18 @@ def an_item(sandbox: Sandbox, files: Mapping[str, bytes], name: str = "scene") -
     return item
 
 
-def store(sandbox: Sandbox) -> list[Exchange]:
-    """The requests to the store."""
+def store_requests(sandbox: Sandbox) -> list[Exchange]:
+    """Return the requests to the store."""
     return [exchange for exchange in sandbox.requests if exchange.server == "store"]
 
 
 def ranges(sandbox: Sandbox) -> list[str | None]:
-    """What part each request to the store asked for."""
-    return [asked.headers.get("range") for asked in store(sandbox)]
+    """Return the range header of each request to the store."""
+    return [asked.headers.get("range") for asked in store_requests(sandbox)]
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """What is in a folder, but for documents and what is kept for the next run."""
+    """Return a folder's files, without documents and the lock."""
     ours = ("catalog.json", "manifest.json", "lstprecision.json", ".download.lock")
     return {
         str(path.relative_to(folder)): path.read_bytes()
@@ -69,18 +69,18 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def manifest(folder: Path) -> dict[str, Any]:
-    """What the manifest says of the files."""
+    """Return the manifest's files."""
     return dict(json.loads((folder / "manifest.json").read_bytes())["files"])
 
 
-def decoded(folder: Path) -> list[pystac.Item]:
-    """The items of a folder, as anybody reads them."""
+def read_items(folder: Path) -> list[pystac.Item]:
+    """Return the items of a folder's catalog."""
     catalog = pystac.Catalog.from_file(str(folder / "catalog.json"))
     return sorted(catalog.get_items(recursive=True), key=lambda item: item.id)
 
 
-def until(happened: Callable[[], object]) -> None:
-    """Wait for what happens soon."""
+def wait_until(happened: Callable[[], object]) -> None:
+    """Wait until a condition holds."""
     deadline = time.monotonic() + 10
     while not happened():
         assert time.monotonic() < deadline
@@ -88,11 +88,11 @@ def until(happened: Callable[[], object]) -> None:
 
 
 @contextmanager
-def once(happened: Callable[[], object], then: Callable[[], object]) -> Iterator[None]:
-    """While the block runs, wait for something and then do something, once."""
+def when(happened: Callable[[], object], then: Callable[[], object]) -> Iterator[None]:
+    """During the block, wait for a condition and then act, once."""
 
     def wait() -> None:
-        until(happened)
+        wait_until(happened)
         then()
 
     waiting = threading.Thread(target=wait)

@@ -1,11 +1,11 @@
-"""OpenStack Swift as an S3 that really checks signatures: all its servers in this one process.
+"""OpenStack Swift as an S3 that verifies signatures, with all its servers in one process.
 
-``python swift_server.py DIRECTORY`` prints the port of 127.0.0.1 when S3 can be reached
-there, and ends when its standard input is closed, that is with whoever started it.
-Objects are kept in memory. Swift is told in files where its parts are; they go to DIRECTORY.
+``python swift_server.py DIRECTORY`` prints its port on 127.0.0.1 once S3 is available, and exits
+when its standard input is closed, so it stops with its parent process.
+Objects are kept in memory; the configuration files are written to DIRECTORY.
 
-It checks SigV4 in headers and in query strings, and expiry. It does not check what a session
-token says (only that it was signed), nor the region.
+It verifies SigV4 in headers and query strings, and expiry. Of session tokens it verifies only that
+they are signed; it does not verify the region.
 """
 
 from __future__ import annotations
@@ -94,10 +94,10 @@ ACCESS_DENIED = (
 
 def serve(directory: Path) -> None:
     """Serve S3 from ``directory`` until standard input is closed."""
-    # Sockets first: a port that is bound cannot be taken by anyone else.
+    # Bind the sockets first, to reserve the ports.
     sockets = {name: eventlet.listen(("127.0.0.1", 0)) for name in (*PROGRAMS, "proxy")}
     ports = {name: socket.getsockname()[1] for name, socket in sockets.items()}
-    (directory / "devices" / "memory" / "tmp").mkdir(parents=True)  # makes DIRECTORY too
+    (directory / "devices" / "memory" / "tmp").mkdir(parents=True)  # creates DIRECTORY as well
     (directory / "swift.conf").write_text(SWIFT)
     set_swift_dir(str(directory))
     reload_storage_policies()
@@ -117,11 +117,11 @@ def serve(directory: Path) -> None:
         )
     sys.stdout.write(f"{ports['proxy']}\n")
     sys.stdout.flush()
-    eventlet.hubs.trampoline(sys.stdin, read=True)  # readable means closed: nobody writes to it
+    eventlet.hubs.trampoline(sys.stdin, read=True)  # stdin becomes readable when it closes
 
 
 def write_ring(path: Path, port: int) -> None:
-    """Write the ring of one server: every partition, once, on the one device at ``port``."""
+    """Write the ring of one server: every partition on the one device at ``port``."""
     device = {
         "id": 0,
         "region": 1,
@@ -146,7 +146,7 @@ def write_conf(path: Path, text: str) -> None:
 def deny_unsigned(app: App) -> App:
     """Answer 403 to a request without an S3 signature, as AWS does.
 
-    Swift takes such a request for one to its own API, which it has beside S3.
+    Swift would treat it as a request to its own API.
     """
 
     def s3_only(environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:

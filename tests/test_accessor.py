@@ -1,4 +1,4 @@
-"""``cube.constellr``: units, masks, anomalies and places, against plain numpy and rasterio."""
+"""``cube.constellr``: units, masks, anomalies and statistics, against plain numpy and rasterio."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def real() -> xr.Dataset:
 
 
 def small() -> xr.Dataset:
-    """Three scenes of 6 x 8 pixels: all cloud classes in the first, a hole in the second."""
+    """Three scenes of 6 x 8 pixels: all cloud classes in the first, a gap in the second."""
     random = np.random.default_rng(5)
     kelvin = random.uniform(280, 320, (3, 6, 8)).astype("float32")
     kelvin[1, 2, 3] = np.nan
@@ -45,8 +45,8 @@ def small() -> xr.Dataset:
     return cube
 
 
-class Untouchable:
-    """Pixels that count how often they are read, and may be forbidden."""
+class CountingArray:
+    """An array that counts its reads."""
 
     def __init__(self, values: np.ndarray[Any, Any]) -> None:
         self.values, self.reads = values, 0
@@ -57,9 +57,9 @@ class Untouchable:
         return self.values[key]
 
 
-def watched(cube: xr.Dataset) -> tuple[xr.Dataset, Untouchable]:
-    """Make a cube lazy, in chunks of one scene and 3 x 4 pixels, and watch its reads."""
-    pixels = Untouchable(cube["lst"].values)
+def counted(cube: xr.Dataset) -> tuple[xr.Dataset, CountingArray]:
+    """Make a cube lazy, in chunks of one scene and 3 x 4 pixels, and count its reads."""
+    pixels = CountingArray(cube["lst"].values)
     from_array: Any = da.from_array
     chunks = from_array(pixels, chunks=(1, 3, 4), asarray=False, meta=np.empty((0, 0, 0), "f4"))
     lazy = cube.copy()
@@ -67,8 +67,8 @@ def watched(cube: xr.Dataset) -> tuple[xr.Dataset, Untouchable]:
     return lazy, pixels
 
 
-def test_celsius_shifts_temperatures_and_nothing_else() -> None:
-    """A standard deviation is the same in both units; masks are no temperatures."""
+def test_celsius_converts_temperatures_only() -> None:
+    """Standard deviations and masks are unchanged."""
     cube = small()
     celsius = cube.constellr.celsius
     np.testing.assert_array_equal(celsius["lst"], cube["lst"] - np.float32(273.15))
@@ -80,29 +80,29 @@ def test_celsius_shifts_temperatures_and_nothing_else() -> None:
     assert cube["lst"].attrs["units"] == "K"
 
 
-def test_clear_takes_out_what_the_mask_tells() -> None:
-    """Clouds, their shadows, and what nobody looked at; or the classes asked for."""
+def test_clear_masks_clouds() -> None:
+    """Clouds, shadows and unknown pixels by default; or the given classes."""
     cube = small()
-    cube["cloud_mask"][0, 0, 5] = 7  # a class that no document knows
+    cube["cloud_mask"][0, 0, 5] = 7  # an undocumented class
     clear = cube.constellr.clear()
     assert np.isnan(clear["lst"].values[0, 0]).tolist() == [False] + [True] * 5 + [False] * 2
     np.testing.assert_array_equal(clear["lst"].values[1:], cube["lst"].values[1:])
     xr.testing.assert_identical(clear["cloud_mask"], cube["cloud_mask"])
     thick = cube.constellr.clear(["thick"])["lst"].values[0, 0]
     assert np.isnan(thick).tolist() == [False, True, False, False, True, True, False, False]
-    with pytest.raises(ValueError, match="no class 'fog'"):
+    with pytest.raises(ValueError, match="Unknown mask class 'fog'"):
         cube.constellr.clear("fog")
     with pytest.raises(ValueError, match="no landwater_mask"):
         cube.constellr.clear("water")
 
 
 @given(
-    time=st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1)),  # noqa: DTZ001 - given as UTC
+    time=st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1)),  # noqa: DTZ001 - in UTC
     longitude=st.floats(-180, 180),
 )
-@example(time=datetime(2020, 1, 1), longitude=-1e-45)  # noqa: DTZ001 - a hair before midnight
-def test_solar_time_moves_an_hour_in_fifteen_degrees(time: datetime, longitude: float) -> None:
-    """At Greenwich it is UTC; it lies from 0 to 24; east is later, by the turn of the earth."""
+@example(time=datetime(2020, 1, 1), longitude=-1e-45)  # noqa: DTZ001 - just before midnight
+def test_solar_hour_is_utc_plus_longitude(time: datetime, longitude: float) -> None:
+    """One hour per 15 degrees east, from 0 to 24; UTC at Greenwich."""
     times = xr.DataArray(np.array([time], "datetime64[ns]"), dims="time")
     [at_greenwich], [here] = solar_hour(times, 0.0).values, solar_hour(times, longitude).values
     seconds = (time - datetime.combine(time, datetime.min.time())) / timedelta(seconds=1)
@@ -112,16 +112,16 @@ def test_solar_time_moves_an_hour_in_fifteen_degrees(time: datetime, longitude: 
     assert min(turn, 24 - turn) == pytest.approx(0, abs=1e-6)
 
 
-def test_the_cubes_solar_hour_is_that_of_its_centre() -> None:
-    """Los Angeles at 15:25 UTC: half past seven in the morning."""
+def test_solar_hour_of_a_cube() -> None:
+    """At its centre: 15:25 UTC in Los Angeles is about 7:30."""
     hours = small().constellr.solar_hour
     assert hours.values == pytest.approx([7.546, 7.448, 19.115], abs=0.01)
     assert hours.dims == ("time",)
     assert hours.attrs["units"] == "h"
 
 
-def test_an_anomaly_is_minus_the_median_of_the_same_hour(real: xr.Dataset) -> None:
-    """Pixel by pixel, by hand; the mask is left as it is."""
+def test_anomaly_subtracts_the_median_of_the_same_hours(real: xr.Dataset) -> None:
+    """Pixel by pixel; the mask is unchanged."""
     cube = real.isel(y=slice(0, 20), x=slice(0, 30))
     anomaly = cube.constellr.anomaly(hours=3)
     window = (cube.constellr.solar_hour.values // 3).astype(int)
@@ -143,20 +143,20 @@ def test_an_anomaly_is_minus_the_median_of_the_same_hour(real: xr.Dataset) -> No
     xr.testing.assert_equal(anomaly["time"], cube["time"])
 
 
-def test_an_anomaly_of_one_hour_keeps_day_and_night_apart() -> None:
-    """Two scenes of seven o'clock make a pair; the one of the evening is alone."""
+def test_anomaly_separates_hours() -> None:
+    """Two scenes at 7 h are a group; the evening scene is alone."""
     cube = small()
     anomaly = cube.constellr.anomaly()["lst"].values
     pair = cube["lst"].values[:2]
     np.testing.assert_allclose(anomaly[:2], pair - np.nanmedian(pair, axis=0), atol=1e-4)
     np.testing.assert_array_equal(anomaly[2], 0)
     for hours in (0, 5, 25):
-        with pytest.raises(ValueError, match="has to divide 24"):
+        with pytest.raises(ValueError, match="must divide 24"):
             cube.constellr.anomaly(hours=hours)
 
 
-def in_degrees(geometry: shapely.Geometry) -> shapely.Geometry:
-    """The same place in longitude and latitude."""
+def to_lonlat(geometry: shapely.Geometry) -> shapely.Geometry:
+    """Transform a geometry to longitude and latitude."""
     return odc.geo.geom.Geometry(geometry, CRS).to_crs("EPSG:4326").geom
 
 
@@ -165,12 +165,12 @@ FIELD = shapely.Polygon(
 )
 
 
-def test_the_series_of_a_point_is_that_of_its_pixel() -> None:
-    """The pixel it lies in, whatever form the point has."""
+def test_timeseries_of_a_point() -> None:
+    """The pixel that contains it, for any form of point."""
     cube = small()
     point = shapely.Point(381060 + 30 * 3 + 1, 3746640 - 30 * 2 - 29)
     expected = cube["lst"].values[:, 2, 3]
-    degrees = in_degrees(point)
+    degrees = to_lonlat(point)
     for geometry in (
         degrees,
         shapely.geometry.mapping(degrees),
@@ -187,10 +187,8 @@ def test_the_series_of_a_point_is_that_of_its_pixel() -> None:
 
 @pytest.mark.parametrize("touched", [{}, {"all_touched": True}])
 @pytest.mark.parametrize("statistic", ["median", "mean", "min", "max", "std", "count"])
-def test_the_series_of_an_area_is_that_of_its_pixels(
-    statistic: Any, touched: dict[str, bool]
-) -> None:
-    """Those whose centres lie in it, or all it touches; what is not valid does not count."""
+def test_timeseries_of_an_area(statistic: Any, touched: dict[str, bool]) -> None:
+    """Pixels with centres inside, or all touched ones; NaN is skipped."""
     cube = small()
     inside = ~geometry_mask([FIELD], BOX.shape, BOX.affine, **touched)
     assert inside[2, 3]
@@ -217,14 +215,14 @@ def test_the_series_of_an_area_is_that_of_its_pixels(
         return
     assert words["cell_methods"] == f"area: {names.get(statistic, statistic)}"
     assert words["units"] == "K"
-    # A mean of temperatures is one, and can be had in degrees Celsius; a spread is none.
+    # A mean temperature can be converted to degrees Celsius; a standard deviation cannot.
     shift = 0 if statistic == "std" else 273.15
     np.testing.assert_allclose(series.constellr.celsius["lst"], series["lst"] - shift, rtol=1e-5)
 
 
-def test_only_the_chunks_of_a_place_are_read_and_only_when_computed() -> None:
-    """Building a series reads nothing; computing it reads the one chunk of each scene."""
-    cube, pixels = watched(small())
+def test_timeseries_is_lazy_and_reads_one_chunk_per_scene() -> None:
+    """Nothing is read before the compute."""
+    cube, pixels = counted(small())
     point = shapely.Point(381060 + 15, 3746640 - 15)
     series = cube.constellr.timeseries(point, crs=CRS)["lst"]
     celsius = cube.constellr.celsius["lst"]
@@ -244,8 +242,8 @@ def test_only_the_chunks_of_a_place_are_read_and_only_when_computed() -> None:
 
 
 @pytest.mark.parametrize("crs", ["EPSG:4326", CRS])
-def test_zonal_statistics_are_those_of_each_series(crs: str) -> None:
-    """By the frame's own index; areas may overlap, lie outside or be none."""
+def test_zonal_statistics_equal_each_timeseries(crs: str) -> None:
+    """By the frame's index; areas may overlap, lie outside the cube or be empty."""
     cube = small()
     far = shapely.Point(500000, 3746640).buffer(50)
     tiny = shapely.Point(381075.5, 3746500).buffer(0.2)
@@ -277,15 +275,15 @@ def test_zonal_statistics_are_those_of_each_series(crs: str) -> None:
     assert set(only.data_vars) == {"lst_std", "lst_std_std"}
 
 
-def test_areas_have_to_say_where_they_are() -> None:
-    """No CRS, no geometries, no such statistic: a sentence each."""
+def test_invalid_zonal_arguments_are_refused() -> None:
+    """Missing CRS or geometries, and unknown statistics."""
     cube = small()
     areas = gpd.GeoDataFrame(geometry=[FIELD])
     with pytest.raises(ValueError, match=r"no CRS.*set_crs"):
         cube.constellr.zonal(areas)
-    with pytest.raises(TypeError, match="GeoDataFrame or GeoSeries is needed, not a list"):
+    with pytest.raises(TypeError, match="Expected a GeoDataFrame or GeoSeries, not a list"):
         cube.constellr.zonal([FIELD])
-    with pytest.raises(ValueError, match="no statistic 'mode'; there are median, mean"):
+    with pytest.raises(ValueError, match="Unknown statistic 'mode'; use one of median, mean"):
         cube.constellr.timeseries(FIELD, crs=CRS, statistic="mode")
     with pytest.raises(ValueError, match=r"outside the cube.*crs="):
         cube.constellr.timeseries(FIELD)
@@ -298,23 +296,23 @@ def test_areas_have_to_say_where_they_are() -> None:
     [None, (8.12, 49.11), "POINT (8.12 49.11)", {}, gpd.GeoDataFrame(geometry=[FIELD], crs=CRS)],
     ids=type,
 )
-def test_a_series_is_that_of_one_geometry(geometry: Any) -> None:
-    """Numbers, text and tables are refused by their name, with what is taken instead."""
+def test_timeseries_needs_one_geometry(geometry: Any) -> None:
+    """Numbers, text and tables are refused by type, with the types accepted."""
     name = type(geometry).__name__
-    with pytest.raises(TypeError, match=rf"shapely geometry.*needed, not a {name}.*zonal\(\)"):
+    with pytest.raises(TypeError, match=rf"Expected a shapely geometry.*, not a {name}.*zonal\(\)"):
         small().constellr.timeseries(geometry)
 
 
-def test_a_cube_without_a_grid_says_so() -> None:
-    """What needs a place cannot be had without one."""
+def test_cube_without_a_grid_is_refused() -> None:
+    """Methods that need a location raise."""
     cube = small().drop_vars(["x", "y", "spatial_ref"])
-    with pytest.raises(ValueError, match="does not say where its pixels are"):
+    with pytest.raises(ValueError, match="has no georeferencing"):
         cube.constellr.timeseries(FIELD)
-    with pytest.raises(ValueError, match="does not say where its pixels are"):
+    with pytest.raises(ValueError, match="has no georeferencing"):
         _ = cube.constellr.solar_hour
 
 
-def test_the_table_has_the_medians_the_scenes_are_documented_with(real: xr.Dataset) -> None:
+def test_table_has_the_documented_medians(real: xr.Dataset) -> None:
     """Within 0.01 K, and the cloud share within 0.01 %."""
     table = real.constellr.table()
     documents = real_documents()
@@ -329,8 +327,8 @@ def test_the_table_has_the_medians_the_scenes_are_documented_with(real: xr.Datas
     assert table["daytime"].tolist() == [6 < hour < 18.5 for hour in table["solar_hour"]]
 
 
-def test_the_table_of_a_lazy_cube_is_the_same(real: xr.Dataset) -> None:
-    """All its columns are computed together; the cube's own ``daytime`` is believed."""
+def test_table_of_a_lazy_cube(real: xr.Dataset) -> None:
+    """The columns are computed together, with the cube's own ``daytime``."""
     part = real.isel(time=[0, 3, 5], y=slice(100), x=slice(100))
     lazy = part.chunk(time=1, y=50, x=100)
     assert lazy.constellr.table().equals(part.constellr.table())
@@ -341,8 +339,8 @@ def test_the_table_of_a_lazy_cube_is_the_same(real: xr.Dataset) -> None:
     assert unmasked["median"].equals(part.constellr.table()["median"])
 
 
-def test_the_table_of_a_masked_cube_still_counts_the_clouds(real: xr.Dataset) -> None:
-    """What was masked out is cloud, not missing; medians are in the cube's own unit."""
+def test_table_of_a_masked_cube_counts_clouds(real: xr.Dataset) -> None:
+    """Masked pixels count as cloud; medians are in the cube's unit."""
     table = real.constellr.table()
     masked = real.constellr.clear().constellr.celsius.constellr.table()
     for share in ("cloud_share", "clear_share"):
@@ -351,8 +349,8 @@ def test_the_table_of_a_masked_cube_still_counts_the_clouds(real: xr.Dataset) ->
         np.testing.assert_allclose(masked[median] + 273.15, table["clear_median"], atol=0.01)
 
 
-def test_a_scene_of_nothing_but_clouds_has_no_median_and_no_warning(real: xr.Dataset) -> None:
-    """NumPy's remarks on empty slices are nobody's business; here they are errors."""
+def test_table_of_a_cloudy_scene(real: xr.Dataset) -> None:
+    """The median is NaN, and numpy's empty-slice warning is suppressed."""
     part = real.isel(time=slice(2), y=slice(40), x=slice(40)).copy(deep=True)
     part["cloud_mask"][0] = 1
     part["lst"][1] = np.nan
@@ -362,8 +360,8 @@ def test_a_scene_of_nothing_but_clouds_has_no_median_and_no_warning(real: xr.Dat
     assert table["cloud_share"].iloc[0] == 1
 
 
-def test_a_cube_in_degrees_has_places_too() -> None:
-    """Dims (latitude, longitude), rows that are no UTM."""
+def test_geographic_cube() -> None:
+    """Dims (latitude, longitude), in EPSG:4326."""
     box = GeoBox.from_bbox((8.0, 49.0, 8.4, 49.2), "EPSG:4326", resolution=0.05)
     kelvin = np.arange(32, dtype="float32").reshape(1, 4, 8)
     cube = cube_of(kelvin, ["2026-06-01T12:00:00"], geobox=box)
@@ -372,8 +370,8 @@ def test_a_cube_in_degrees_has_places_too() -> None:
     assert cube.constellr.solar_hour.values == pytest.approx([12 + 8.2 / 15])
 
 
-def test_a_quicklook_is_a_figure_of_all_scenes() -> None:
-    """Three scenes, three maps; options go through."""
+def test_quicklook_has_one_map_per_scene() -> None:
+    """Options are passed through."""
     cube = small()
     figure = cube.constellr.quicklook()
     assert isinstance(figure, Figure)
@@ -381,8 +379,8 @@ def test_a_quicklook_is_a_figure_of_all_scenes() -> None:
     assert len([ax for ax in cube.constellr.quicklook("lst_std", most=2).axes if ax.images]) == 2
 
 
-def test_the_sun_decides_about_day_and_night(real: xr.Dataset) -> None:
-    """Where the cube does not say, as the scenes' own documents of clear cases have it."""
+def test_daytime_defaults_to_the_sun(real: xr.Dataset) -> None:
+    """Without ``daytime`` in the cube, scenes near noon are day and near midnight night."""
     table = real.constellr.table()
     noon = [abs(hour - 12) < 4 for hour in table["solar_hour"]]
     midnight = [min(hour, 24 - hour) < 4 for hour in table["solar_hour"]]

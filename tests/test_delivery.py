@@ -1,4 +1,4 @@
-"""From an order to its scenes, as they arrive."""
+"""Searching, loading and following the scenes of an order."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TODAY = date(2023, 6, 1)
 
 
 class Account:
-    """An account of a sandbox in which orders take so long to be delivered."""
+    """An account of a sandbox with a given delivery time."""
 
     def __init__(self, sandbox: Sandbox, delivery: timedelta) -> None:
         self.sandbox = sandbox
@@ -53,17 +53,17 @@ class Account:
         [order] = self.orders.create(wish(area, **dates, **changes))
         return order
 
-    def an_hour_passes(self, _seconds: float = 0.0) -> None:
-        """Let the servers' clock go on."""
+    def advance_hour(self, _seconds: float = 0.0) -> None:
+        """Advance the server's clock."""
         self.sandbox.advance(timedelta(hours=1))
 
-    def everything_arrives(self) -> None:
-        """Let the servers' clock go on until all orders are closed."""
+    def deliver_all(self) -> None:
+        """Advance the server's clock until all orders are closed."""
         self.sandbox.advance(self.delivery)
 
 
 @contextmanager
-def decoded(
+def open_account(
     *, newer: bool, delivery: timedelta = timedelta(hours=10), **knobs: Any
 ) -> Iterator[Account]:
     """Open an account."""
@@ -75,15 +75,15 @@ def decoded(
 
 @pytest.fixture
 def account() -> Iterator[Account]:
-    """An account of the newer API, whose items say of which order they are."""
-    with decoded(newer=True) as account:
+    """An account of the newer API, whose items have ``order:id``."""
+    with open_account(newer=True) as account:
         yield account
 
 
-def test_an_orders_scenes_are_found_by_its_id(account: Account) -> None:
-    """Two orders of one place have each their own scenes."""
+def test_search_order_finds_scenes_by_order_id(account: Account) -> None:
+    """Two orders of one place have separate scenes."""
     first, second = account.order(), account.order(illumination_constraint="day")
-    account.everything_arrives()
+    account.deliver_all()
     found = list(search_order(first, **account.clients).items())
     assert len(found) == SCENES
     assert {item.properties["order:id"] for item in found} == {first.id}
@@ -109,31 +109,31 @@ def test_an_orders_scenes_are_found_by_its_id(account: Account) -> None:
     ],
     ids=["JSON", "JSON as text", "text", "time", "box", "place"],
 )
-def test_what_else_is_searched_for_has_to_hold_too(words: dict[str, Any], *, newer: bool) -> None:
-    """A filter, a time, a box: whether the API knows orders or not."""
-    with decoded(newer=newer) as account:
+def test_search_order_combines_other_criteria(words: dict[str, Any], *, newer: bool) -> None:
+    """Filters, times and boxes are combined, with and without ``order:id``."""
+    with open_account(newer=newer) as account:
         order = account.order()
-        account.everything_arrives()
+        account.deliver_all()
         found = list(search_order(order, **words, **account.clients).items())
         assert 0 < len(found) < SCENES
         assert all(str(item.datetime) < "2023-08" for item in found)
 
 
-def test_before_anything_came_the_search_is_by_id_and_finds_it_later(account: Account) -> None:
-    """Where another order's scenes carry its id, the property is known: nothing came yet."""
+def test_search_before_delivery_finds_scenes_later(account: Account) -> None:
+    """If other items have ``order:id``, the search uses it although nothing is delivered yet."""
     account.order()
-    account.everything_arrives()
+    account.deliver_all()
     search = search_order(account.order(), **account.clients)
     assert list(search.items()) == []
-    account.everything_arrives()
+    account.deliver_all()
     assert len(list(search.items())) == SCENES
 
 
-def test_where_order_ids_are_unknown_area_and_dates_stand_in() -> None:
-    """The older API's items say nothing of orders: product, place and time find them."""
-    with decoded(newer=False) as account:
+def test_search_order_falls_back_to_area_and_dates() -> None:
+    """In the older API, product, area and dates find the scenes."""
+    with open_account(newer=False) as account:
         order = account.order()
-        account.everything_arrives()
+        account.deliver_all()
         assert len(list(search_order(order, **account.clients).items())) == SCENES
         july = order.model_copy(
             update={
@@ -149,12 +149,10 @@ def test_where_order_ids_are_unknown_area_and_dates_stand_in() -> None:
 
 
 @pytest.mark.parametrize("status", [400, 422])
-def test_a_server_that_refuses_the_property_is_asked_otherwise(
-    account: Account, status: int
-) -> None:
-    """Where a filter on ``order:id`` is an error, area and dates stand in too."""
+def test_refused_order_id_falls_back_to_area_and_dates(account: Account, status: int) -> None:
+    """An error status for a filter on ``order:id`` has the same fallback."""
     order = account.order()
-    account.everything_arrives()
+    account.deliver_all()
     for item in account.sandbox.items:
         account.sandbox.remove_item(item["collection"], item["id"])
         del item["properties"]["order:id"]
@@ -163,8 +161,8 @@ def test_a_server_that_refuses_the_property_is_asked_otherwise(
     assert len(list(search_order(order, **account.clients).items())) == SCENES
 
 
-def test_other_errors_of_the_search_are_errors(account: Account) -> None:
-    """A server that fails is not taken for one that does not know the property."""
+def test_other_search_errors_are_raised(account: Account) -> None:
+    """A server failure is not taken for an unknown property."""
     order = account.order()
     account.sandbox.fail(Fault("/stac/search", status=500, times=None))
     with pytest.raises(ServerError):
@@ -176,14 +174,14 @@ def test_other_errors_of_the_search_are_errors(account: Account) -> None:
         search_order(order.draft(), **account.clients)
 
 
-def test_an_order_loads_as_a_cube(monkeypatch: pytest.MonkeyPatch) -> None:
-    """``load_order`` gives what the order brought, one step a scene, with clients of its own."""
-    # Not in hours: signatures go by the clock of this machine.
-    with decoded(newer=True, delivery=timedelta(minutes=10)) as account:
+def test_load_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``load_order`` returns one time step per scene, with clients from the environment."""
+    # Short: signatures use this machine's clock.
+    with open_account(newer=True, delivery=timedelta(minutes=10)) as account:
         order = account.order()
-        with pytest.raises(ValueError, match="nothing yet"):
+        with pytest.raises(ValueError, match="No scenes have been delivered"):
             load_order(order, **account.clients)
-        account.everything_arrives()
+        account.deliver_all()
         for name, value in account.sandbox.environment().items():
             monkeypatch.setenv(name, value)
         cube = load_order(order, "lst")
@@ -191,41 +189,41 @@ def test_an_order_loads_as_a_cube(monkeypatch: pytest.MonkeyPatch) -> None:
         assert float(cube.lst.isel(time=0).mean()) > 200
 
 
-def test_an_orders_cube_lives_on_with_the_credential_of_its_client() -> None:
-    """Where URLs end before the compute, new ones are asked for as the order was."""
-    with decoded(newer=True, delivery=timedelta(minutes=10), presigned=True) as account:
+def test_load_order_renews_urls_with_the_clients_credential() -> None:
+    """Expired URLs are renewed with the credential of ``orders``."""
+    with open_account(newer=True, delivery=timedelta(minutes=10), presigned=True) as account:
         order = account.order()
-        account.everything_arrives()
+        account.deliver_all()
         cube = load_order(order, "lst", **account.clients)
         account.sandbox.advance(timedelta(hours=2))
         assert float(cube.lst.isel(time=0).mean()) > 200
 
 
-def test_each_scene_is_yielded_once_until_the_order_is_closed(account: Account) -> None:
-    """Scenes come as they are delivered, and the end comes with the order's."""
+def test_follow_yields_each_scene_once(account: Account) -> None:
+    """Scenes are yielded as they are delivered, until the order is closed."""
     order = account.order()
     pauses: list[float] = []
 
     def pause(seconds: float) -> None:
         pauses.append(seconds)
-        account.an_hour_passes()
+        account.advance_hour()
 
     following = follow(order, interval=60.0, sleep=pause, **account.clients)
     seen = [(item.id, len(pauses)) for item in following]
     assert len({name for name, _ in seen}) == len(seen) == SCENES
-    assert len({hour for _, hour in seen}) > 5, "they did not come one after another"
+    assert len({hour for _, hour in seen}) > 5, "they were not delivered over time"
     assert set(pauses) == {60.0}
     assert account.orders.get(order).state == "closed"
 
 
-def test_what_comes_while_it_is_looked_comes_too(account: Account) -> None:
-    """The last scenes are not missed where they arrive, and the order closes, within one look."""
+def test_follow_misses_no_scene_of_a_closing_order(account: Account) -> None:
+    """The last scenes are yielded even if the order closes during a poll."""
 
     class Slow(OrdersClient):
         """While it asks for an order, everything happens to it."""
 
         def get(self, id: str | Order) -> Order:  # noqa: A002 - the API's own word
-            account.everything_arrives()
+            account.deliver_all()
             return super().get(id)
 
     order = account.order()
@@ -235,13 +233,13 @@ def test_what_comes_while_it_is_looked_comes_too(account: Account) -> None:
     assert len(items) == SCENES
 
 
-def test_a_restart_goes_on_where_it_ended(account: Account, tmp_path: Path) -> None:
-    """With a state file, what was yielded is not yielded again, however often it is restarted."""
+def test_follow_resumes_from_its_state_file(account: Account, tmp_path: Path) -> None:
+    """Yielded scenes are not yielded again after any number of restarts."""
     order, state = account.order(), tmp_path / "order.json"
     seen: list[str] = []
     for _ in range(SCENES + 1):
         following = follow(
-            str(order.id), state=state, sleep=account.an_hour_passes, **account.clients
+            str(order.id), state=state, sleep=account.advance_hour, **account.clients
         )
         item = next(following, None)
         seen += [] if item is None else [item.id]
@@ -253,10 +251,10 @@ def test_a_restart_goes_on_where_it_ended(account: Account, tmp_path: Path) -> N
     assert [path.name for path in tmp_path.iterdir()] == ["order.json"]
 
 
-def test_what_was_there_before_can_be_left_out(account: Account) -> None:
-    """``since`` leaves out what was created, or else observed, by then."""
+def test_follow_since(account: Account) -> None:
+    """``since`` skips scenes created, or else observed, until then."""
     order = account.order()
-    account.everything_arrives()
+    account.deliver_all()
     since = datetime(2023, 8, 1, tzinfo=UTC)
     items = list(follow(order, since=since, **account.clients))
     assert 0 < len(items) < SCENES
@@ -268,8 +266,8 @@ def test_what_was_there_before_can_be_left_out(account: Account) -> None:
         next(follow(order, since="yesterday", **account.clients))
 
 
-def test_a_rejected_order_is_an_error_with_its_reason(account: Account) -> None:
-    """Who follows an order that was rejected is told so, and does not wait for ever."""
+def test_follow_raises_for_a_rejected_order(account: Account) -> None:
+    """A rejected order raises with its reason."""
     order = account.order()
     account.sandbox.settle_order(str(order.id), "rejected", reason="too many clouds")
     with pytest.raises(OrderEndedError, match="rejected: too many clouds") as ended:
@@ -278,10 +276,10 @@ def test_a_rejected_order_is_an_error_with_its_reason(account: Account) -> None:
     assert ended.value.order.state == "rejected"
 
 
-def test_an_outage_is_waited_out_but_not_for_ever(account: Account) -> None:
-    """Four failures in a row are nothing; the fifth is an error, and so is a 403 at once."""
+def test_follow_tolerates_outages(account: Account) -> None:
+    """Four failures in a row are tolerated, the fifth raises; a 403 raises at once."""
     order = account.order()
-    account.everything_arrives()
+    account.deliver_all()
     account.sandbox.fail(Fault("/orders/", status=500, times=4))
     pauses: list[float] = []
     assert len(list(follow(order, sleep=pauses.append, **account.clients))) == SCENES
@@ -299,15 +297,15 @@ def test_an_outage_is_waited_out_but_not_for_ever(account: Account) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ("{", "does not hold the state"),
-        ("[]", "does not hold the state"),
+        ("{", "does not contain the state"),
+        ("[]", "does not contain the state"),
         ('{"order": "another", "delivered": []}', "state of order another"),
     ],
 )
-def test_another_state_file_is_refused(
+def test_invalid_state_file_is_refused(
     account: Account, tmp_path: Path, content: str, reason: str
 ) -> None:
-    """A broken file or another order's is neither believed nor overwritten."""
+    """A broken state file, or another order's, is refused and kept."""
     order, state = account.order(), tmp_path / "state.json"
     state.write_text(content)
     with pytest.raises(ConstellrError, match=reason):
@@ -315,9 +313,9 @@ def test_another_state_file_is_refused(
     assert state.read_text() == content
 
 
-def test_a_state_that_cannot_be_written_yields_nothing(account: Account, tmp_path: Path) -> None:
-    """What could not be remembered is not handed over."""
+def test_unwritable_state_yields_nothing(account: Account, tmp_path: Path) -> None:
+    """A scene that cannot be recorded is not yielded."""
     order = account.order()
-    account.everything_arrives()
+    account.deliver_all()
     with pytest.raises(FileNotFoundError):
         next(follow(order, state=tmp_path / "missing" / "state.json", **account.clients))

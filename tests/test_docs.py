@@ -1,4 +1,4 @@
-"""What the pages in ``docs/`` say is so."""
+"""The examples and the reference in ``docs/`` are correct."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ BLOCK = re.compile(
     r"^```\{(?P<kind>test\w+)\}[^\n]*\n(?:^:[^\n]*\n)*(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE
 )
 DOCUMENTED = re.compile(r"^\.\. (?:auto\w+|py:data):: (?:[\w.]+\.)?(\w+)$", re.MULTILINE)
-ROOMS = ("", ".cluster", ".downloads", ".orders", ".plot", ".sandbox")
-"""The package, and the modules of it whose names are public as well."""
+MODULES = ("", ".cluster", ".downloads", ".orders", ".plot", ".sandbox")
+"""The package, and its modules with public names."""
 
 
 @pytest.fixture
-def _own_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """What a page does to the environment and the working directory ends with it."""
+def _isolated_process_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Restore the environment and the working directory after a page."""
     monkeypatch.chdir(tmp_path)
     before = dict(os.environ)
     yield
@@ -40,18 +40,18 @@ def _own_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None
     os.environ.update(before)
 
 
-@pytest.mark.usefixtures("_own_place")
+@pytest.mark.usefixtures("_isolated_process_state")
 @pytest.mark.parametrize("page", [name for name, text in PAGES.items() if "```{testcode}" in text])
-def test_the_examples_of_a_page_run(page: str) -> None:
-    """One after another, as somebody would type them, and print what the page says."""
+def test_page_examples_run(page: str) -> None:
+    """In order, with the output that the page shows."""
     blocks = [(found["kind"], found["text"]) for found in BLOCK.finditer(PAGES[page])]
-    said: dict[str, Any] = {}
+    namespace: dict[str, Any] = {}
     printed = ""
     try:
         for kind, text in blocks:
             if kind in ("testsetup", "testcode"):
                 with contextlib.redirect_stdout(io.StringIO()) as out:
-                    exec(text, said)  # noqa: S102 - the page's own code
+                    exec(text, namespace)  # noqa: S102 - code of the page
                 printed = out.getvalue()
             elif kind == "testoutput":
                 assert doctest.OutputChecker().check_output(text, printed, doctest.ELLIPSIS), (
@@ -60,33 +60,33 @@ def test_the_examples_of_a_page_run(page: str) -> None:
     finally:
         for kind, text in blocks:
             if kind == "testcleanup":
-                exec(text, said)  # noqa: S102 - likewise
+                exec(text, namespace)  # noqa: S102 - code of the page
 
 
 @pytest.mark.parametrize("page", [name for name, text in PAGES.items() if "```python" in text])
-def test_examples_that_need_an_account_name_what_there_is(page: str) -> None:
-    """What cannot be run here is Python all the same, and calls what there is as it can be."""
+def test_python_blocks_match_the_api(page: str) -> None:
+    """Examples that need an account parse, and their names and keyword arguments exist."""
     for text in re.findall(r"^```python\n(.*?)^```$", PAGES[page], re.DOTALL | re.MULTILINE):
         prompts = re.findall(r"^>>> (.*)$", text, re.MULTILINE)
         for node in ast.walk(ast.parse("\n".join(prompts) or text)):
             if isinstance(node, ast.Attribute) and ast.unparse(node).startswith("constellr_stac."):
-                named(node)
+                resolve(node)
             if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("constellr_stac."):
                 keywords = {word.arg: ... for word in node.keywords if word.arg}
-                inspect.signature(named(node.func)).bind_partial(*node.args, **keywords)
+                inspect.signature(resolve(node.func)).bind_partial(*node.args, **keywords)
 
 
-def named(node: ast.expr) -> Any:
-    """Return what a dotted name of the package stands for."""
+def resolve(node: ast.expr) -> Any:
+    """Return the object that a dotted name refers to."""
     try:
         return pkgutil.resolve_name(ast.unparse(node))
     except AttributeError as error:
         raise AssertionError(f"There is no {ast.unparse(node)}") from error
 
 
-@pytest.mark.parametrize("room", ROOMS)
+@pytest.mark.parametrize("room", MODULES)
 def test_every_public_name_is_in_the_reference(room: str) -> None:
-    """What may be imported is explained on a page."""
+    """Every public name is documented on a page."""
     documented = {name for text in PAGES.values() for name in DOCUMENTED.findall(text)}
     module = import_module(f"constellr_stac{room}")
     names = {name for name in module.__all__ if not isinstance(getattr(module, name), ModuleType)}

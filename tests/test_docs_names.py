@@ -1,4 +1,4 @@
-"""What the pages in ``docs/`` are called."""
+"""File names of the pages in ``docs/``."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from pathlib import Path
 
 DOCS = Path(__file__).parents[1] / "docs"
 BUILT = {"search", "genindex", "modindex", "py-modindex"}
-"""Pages that Sphinx writes itself, over one of ours that has the same name."""
+"""Pages that Sphinx generates; it would overwrite a page of that name."""
 
 
-def test_no_page_is_written_over() -> None:
-    """Each page is in the sidebar, and none has a name that Sphinx keeps for a page of its own."""
+def test_page_names_are_listed_and_not_reserved() -> None:
+    """Each page is in the sidebar, and none has a name that Sphinx generates."""
     pages = {path.stem for path in DOCS.glob("*.md")}
     sidebar = set((DOCS / "index.md").read_text().splitlines())
     assert pages & BUILT == set()

@@ -1,4 +1,4 @@
-"""The programs in ``examples/`` run as they stand, against the sandbox."""
+"""The programs in ``examples/`` run unchanged against the sandbox."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ ENDS_WITH = {
     "plain_engines.py": r"2023-07-\d\dT\d\d:\d\d UTC  \d{3}\.\d\d K  \d{3}\.\d\d K\n$",
     "time_series.py": r"2023-08-26 17:50:31 .* 0\.\d+\n$",
 }
-"""What each program has to say in the end."""
+"""The expected end of each program's output."""
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.py")))
 def test_example_runs(name: str, sandbox: Sandbox, tmp_path: Path) -> None:
-    """A program ends well, says what it is for, and complains about nothing."""
+    """It exits with 0, prints the expected output, and writes nothing to stderr."""
     run = subprocess.run(
         [sys.executable, EXAMPLES / name],
-        # distributed tells when workers are slow to end, as they are on a busy machine
+        # distributed warns about workers that are slow to stop
         env={**os.environ, **sandbox.environment(), "DASK_LOGGING__DISTRIBUTED": "error"},
         cwd=tmp_path,
         capture_output=True,

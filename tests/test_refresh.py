@@ -1,4 +1,4 @@
-"""One value, renewed by one caller for all."""
+"""A self-refreshing value with an expiry, renewed by one thread at a time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Lease(NamedTuple):
 
 
 class Issuer:
-    """Issues leases of a minute on a clock that the test moves."""
+    """Issues leases of one minute on a clock that the test advances."""
 
     def __init__(self) -> None:
         self.now = START
@@ -37,31 +37,31 @@ class Issuer:
             raise self.failure
         return Lease(self.issued, self.now + timedelta(minutes=1))
 
-    def renewing(self) -> Refreshing[Lease]:
+    def refreshing(self) -> Refreshing[Lease]:
         return Refreshing(self.issue, lambda lease: lease.expires_at, clock=self.clock)
 
 
-def test_a_value_is_kept_while_it_is_good() -> None:
-    """Nothing is renewed for most of a value's life."""
+def test_fresh_value_is_reused() -> None:
+    """For most of its lifetime a value is not renewed."""
     issuer = Issuer()
-    renewing = issuer.renewing()
-    first = renewing.get()
+    refreshing = issuer.refreshing()
+    first = refreshing.get()
     issuer.now += timedelta(seconds=45)
-    assert renewing.get() == first
+    assert refreshing.get() == first
     assert issuer.issued == 1
 
 
-def test_a_value_is_renewed_before_its_end() -> None:
-    """In the last tenth of its life at the latest a value is replaced."""
+def test_value_is_renewed_before_expiry() -> None:
+    """At the latest in the last tenth of its lifetime."""
     issuer = Issuer()
-    renewing = issuer.renewing()
-    renewing.get()
+    refreshing = issuer.refreshing()
+    refreshing.get()
     issuer.now += timedelta(seconds=55)
-    assert renewing.get().number == 2
+    assert refreshing.get().number == 2
 
 
-def test_many_processes_do_not_refresh_at_the_same_moment() -> None:
-    """Renewals of values that began together are spread, those of day-long values too."""
+def test_refresh_times_are_spread() -> None:
+    """Renewals of values issued together are spread, also for day-long values."""
     for life in (timedelta(minutes=1), timedelta(days=1)):
         ends = START + life
         held = [
@@ -79,86 +79,86 @@ def test_many_processes_do_not_refresh_at_the_same_moment() -> None:
         assert longest * 0.9 < max(early) <= longest
 
 
-def test_a_failed_early_renewal_keeps_the_old_value_until_its_end() -> None:
-    """What still works is not thrown away, and the issuer is not pestered."""
+def test_failed_early_renewal_keeps_the_value_until_expiry() -> None:
+    """The next attempt is not made at once."""
     issuer = Issuer()
-    renewing = issuer.renewing()
-    first = renewing.get()
+    refreshing = issuer.refreshing()
+    first = refreshing.get()
     issuer.failure = ConnectionError("down")
     issuer.now += timedelta(seconds=55)
-    assert [renewing.get() for _ in range(20)] == [first] * 20
+    assert [refreshing.get() for _ in range(20)] == [first] * 20
     assert issuer.issued == 2
     issuer.now += timedelta(seconds=10)
     with pytest.raises(ConnectionError):
-        renewing.get()
+        refreshing.get()
 
 
-def test_a_discarded_value_is_not_given_again() -> None:
-    """A refused value is replaced at once; an older one that is refused late changes nothing."""
+def test_discarded_value_is_replaced() -> None:
+    """At once; discarding an older value later changes nothing."""
     issuer = Issuer()
-    renewing = issuer.renewing()
-    first = renewing.get()
-    renewing.discard(first)
-    second = renewing.get()
-    renewing.discard(first)
-    assert renewing.get() == second == Lease(2, second.expires_at)
+    refreshing = issuer.refreshing()
+    first = refreshing.get()
+    refreshing.discard(first)
+    second = refreshing.get()
+    refreshing.discard(first)
+    assert refreshing.get() == second == Lease(2, second.expires_at)
 
 
-def test_a_value_that_is_discarded_while_its_renewal_fails_does_not_come_back() -> None:
-    """What was refused is not good any more, whoever is just trying to renew it."""
+def test_value_discarded_during_failed_renewal_stays_discarded() -> None:
+    """A failed early renewal does not restore a refused value."""
     issuer = Issuer()
 
     def issue() -> Lease:
         if issuer.issued:
-            renewing.discard(first)  # as another thread would
+            refreshing.discard(first)  # like another thread
         return issuer.issue()
 
-    renewing = Refreshing(issue, lambda lease: lease.expires_at, clock=issuer.clock)
-    first = renewing.get()
+    refreshing = Refreshing(issue, lambda lease: lease.expires_at, clock=issuer.clock)
+    first = refreshing.get()
     issuer.now += timedelta(seconds=55)
     issuer.failure = OSError("down")
     with pytest.raises(OSError, match="down"):
-        renewing.get()
-    assert renewing.held is None
+        refreshing.get()
+    assert refreshing.held is None
 
 
-def test_threads_that_wait_share_one_renewal_and_its_failure() -> None:
-    """One attempt is made however many ask; all get what came of it."""
-    everyone = threading.Barrier(20)
+def test_waiting_threads_share_one_renewal_and_its_failure() -> None:
+    """One attempt is made; all threads get its result or exception."""
+    barrier = threading.Barrier(20)
     asked = []
 
     def renew() -> Lease:
         asked.append(threading.get_ident())
-        everyone_waits.wait(5)
+        all_waiting.wait(5)
         raise PermissionError("no")
 
-    everyone_waits = threading.Event()
-    renewing = Refreshing(renew, lambda lease: lease.expires_at)
+    all_waiting = threading.Event()
+    refreshing = Refreshing(renew, lambda lease: lease.expires_at)
 
     def ask() -> str:
-        everyone.wait(5)
+        barrier.wait(5)
         try:
-            renewing.get()
+            refreshing.get()
         except PermissionError as error:
             return str(error)
         return "a value"
 
     with ThreadPoolExecutor(20) as pool:
         answers = [pool.submit(ask) for _ in range(20)]
-        while _waiting_for(renewing) < 19:  # all but the one that renews
+        while _waiter_count(refreshing) < 19:  # all but the renewing thread
             time.sleep(0.001)
-        everyone_waits.set()
+        all_waiting.set()
         assert {answer.result() for answer in answers} == {"no"}
     assert len(asked) == 1
 
 
-def _waiting_for(renewing: Refreshing[Lease]) -> int:
-    pending = renewing._pending
+def _waiter_count(refreshing: Refreshing[Lease]) -> int:
+    pending = refreshing._pending
     return 0 if pending is None else len(pending._condition._waiters)  # type: ignore[attr-defined]
 
 
-def test_an_interrupted_renewal_is_taken_over() -> None:
-    """Ctrl-C in the thread that renews does not leave the others waiting for ever."""
+def test_interrupted_renewal_is_taken_over() -> None:
+    """After Ctrl-C in the renewing thread, a waiting thread renews."""
     started, release = threading.Event(), threading.Event()
     turns = iter(["interrupted", "renewed"])
 
@@ -169,24 +169,24 @@ def test_an_interrupted_renewal_is_taken_over() -> None:
             raise KeyboardInterrupt
         return Lease(1, None)
 
-    renewing = Refreshing(renew, lambda lease: lease.expires_at)
+    refreshing = Refreshing(renew, lambda lease: lease.expires_at)
     with ThreadPoolExecutor(2) as pool:
-        interrupted = pool.submit(renewing.get)
+        interrupted = pool.submit(refreshing.get)
         started.wait(5)
-        other = pool.submit(renewing.get)
+        other = pool.submit(refreshing.get)
         release.set()
         assert other.result(5) == Lease(1, None)
         with pytest.raises(KeyboardInterrupt):
             interrupted.result(5)
 
 
-def test_a_value_to_begin_with_needs_no_renewal() -> None:
-    """A value that came with something else is used until it ends."""
+def test_initial_value_is_used_until_expiry() -> None:
+    """An initial value needs no renewal."""
     issuer = Issuer()
     given = Lease(0, START + timedelta(minutes=1))
-    renewing = Refreshing(
+    refreshing = Refreshing(
         issuer.issue, lambda lease: lease.expires_at, value=given, clock=issuer.clock
     )
-    assert renewing.get() == given
+    assert refreshing.get() == given
     issuer.now += timedelta(minutes=2)
-    assert renewing.get().number == 1
+    assert refreshing.get().number == 1

@@ -1,4 +1,4 @@
-"""What is cut out of every message, log line and failure."""
+"""Redaction of URLs in messages, logs and errors."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ SECRET = "5ecret"
         f"HTTP://user:p@{SECRET}@example.com/",
     ],
 )
-def test_what_makes_a_url_worth_stealing_is_cut_off(text: str) -> None:
-    """Whole URLs and paths alone lose it, wherever they stand; cutting twice changes nothing."""
+def test_secrets_are_redacted_from_urls(text: str) -> None:
+    """In whole URLs and bare paths, anywhere in a text; redaction is idempotent."""
     cut = redact(text)
     assert SECRET not in cut
     assert cut.rstrip(")").partition("?")[0] == cut.rstrip(")")
@@ -42,13 +42,13 @@ def test_what_makes_a_url_worth_stealing_is_cut_off(text: str) -> None:
         "write to me@example.com",
     ],
 )
-def test_what_is_no_secret_stays(text: str) -> None:
-    """A message is there to be understood."""
+def test_text_without_secrets_is_unchanged(text: str) -> None:
+    """Messages stay readable."""
     assert redact(text) == text
 
 
-def test_a_request_url_keeps_only_where_it_went() -> None:
-    """Errors cut the query of any request, and its fragment."""
+def test_request_url_has_no_query_or_fragment() -> None:
+    """Errors remove both, and the user info."""
     url = f"https://me:{SECRET}@h.example/LA harbor?page=2#{SECRET}"
     assert redact_url(url) == "https://h.example/LA harbor"
     assert ConstellrError("no", request_url=url).request_url == "https://h.example/LA harbor"

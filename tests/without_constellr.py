@@ -1,4 +1,4 @@
-"""Preloaded, this makes a dask worker one on which constellr_stac is not installed."""
+"""A dask preload script that hides constellr_stac from the worker."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class _NotInstalled:
-    """Answers the import of one package as if it were nowhere on the path."""
+    """Raises ModuleNotFoundError on the import of the package."""
 
     @staticmethod
     def find_spec(name: str, path: object = None, target: object = None) -> ModuleSpec | None:

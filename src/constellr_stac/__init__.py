@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from .errors import SigningError as SigningError
     from .errors import ValidationError as ValidationError
     from .errors import WorkerError as WorkerError
+    from .limits import Limits as Limits
     from .reading.describe_items import describe as describe
     from .reading.odc import OdcDriver as OdcDriver
     from .reading.stackstac import StackstacReader as StackstacReader
@@ -93,6 +94,7 @@ _NAMES = {
         "ValidationError",
         "WorkerError",
     ),
+    "limits": ("Limits",),
     "reading.describe_items": ("describe",),
     "reading.odc": ("OdcDriver",),
     "reading.stackstac": ("StackstacReader",),

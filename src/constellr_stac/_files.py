@@ -1,4 +1,4 @@
-"""What is written appears whole; and what a disk says when it will not, in words."""
+"""Atomic file writes, and readable errors for failed writes."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 __all__ = ["disk_error", "write_atomically"]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
-_IN_THE_WAY = {errno.EEXIST, errno.ENOTDIR}
+_BLOCKED = {errno.EEXIST, errno.ENOTDIR}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 def write_atomically(path: Path, text: str, *, sync: bool = False) -> None:
-    """Write a text file so that it is never there in part.
+    """Write a text file atomically: to ``<name>.part``, then rename.
 
     Args:
-        path: Its name.
-        text: What is in it.
+        path: The file.
+        text: Its content.
 
     Keyword Args:
-        sync: Whether it has to be on the disk before it has its name.
+        sync: Whether to flush to disk before the rename.
 
     Raises:
-        OSError: It cannot be written; what was there before is there still.
+        OSError: The file cannot be written; an existing file is unchanged.
     """
     part = path.with_name(path.name + ".part")
     try:
@@ -50,27 +50,27 @@ def write_atomically(path: Path, text: str, *, sync: bool = False) -> None:
 
 
 def disk_error(error: OSError, path: Path) -> DownloadError:
-    """Return the error that says what a disk has against ``path``, and what to do about it."""
+    """Return the error for a failed write to ``path``, with a hint."""
     what = f"{str(path)!r} cannot be written: {error.strerror or error}."
     if error.errno in _FULL:
-        hint = f"{_free(path)}Make room"
+        hint = f"{_free(path)}Free some disk space"
     elif error.errno == errno.EFBIG:
-        hint = "Choose a disk that takes files of this size, or lift the limit"
+        hint = "Choose a file system that allows files of this size, or raise the limit"
     elif error.errno in _FORBIDDEN:
-        hint = "Choose a folder that you may write to, or change its permissions"
-    elif error.errno in _IN_THE_WAY:
-        hint = "There is a file where a folder has to be: move it away, or choose another folder"
+        hint = "Choose a writable directory, or change its permissions"
+    elif error.errno in _BLOCKED:
+        hint = "A file exists where a directory is needed: move it, or choose another directory"
     elif error.errno == errno.ENAMETOOLONG:
-        hint = "Choose a shorter path, or a layout= that gives shorter names"
+        hint = "Choose a shorter path, or a layout= with shorter names"
     else:
-        hint = "Look at what is there, or choose another folder"
+        hint = "Check the path, or choose another directory"
     return DownloadError(
-        f"{what} {hint}, and run it again: it goes on from what has come. "
-        "Nothing bears a name that is not whole."
+        f"{what} {hint}, and run again to resume. "
+        "Incomplete files are never left under their final name."
     )
 
 
 def _free(path: Path) -> str:
     with contextlib.suppress(OSError):
-        return f"There are {decimal(shutil.disk_usage(path.parent).free)} left. "
+        return f"{decimal(shutil.disk_usage(path.parent).free)} are free. "
     return ""

@@ -1,7 +1,7 @@
 """Values pushed by the dask client, which replaces them before they expire.
 
-:mod:`constellr_stac.cluster` pushes credentials to workers. What a value is, and how the client
-is reached, is not known here.
+:mod:`constellr_stac.cluster` pushes credentials to workers. This module is independent of the
+kind of value and of the transport.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ __all__ = ["PushedValue", "push_hint"]
 T = TypeVar("T")
 
 _PATIENCE = 30.0
-_ASK_AGAIN = 5.0  # seconds until the client is asked again
-_NO_HOLDS = 60.0  # seconds; the client may have another later
+_ASK_AGAIN = 5.0  # seconds between requests to the client
+_NO_HOLDS = 60.0  # seconds; the client may have a new value later
 
 
 class PushedValue(Generic[T]):
     """A value that the client replaces; thread-safe.
 
-    The client numbers values from 1. A thread whose value was refused waits for the next one, and
-    the client is asked for it once, not by every thread. A client that did not answer in time is
-    not waited for again until it does.
+    The client numbers values from 1. Threads whose value was refused wait for the next one; only
+    one of them asks the client. After a timeout, threads do not wait again until the client has
+    answered.
 
     Args:
-        ask: Tells the client the number of the refused value, 0 if there is none yet. It must not
-            block; the answer comes through :meth:`put`.
+        ask: Sends the client the number of the refused value, 0 if there is none yet. It must not
+            block; the answer arrives through :meth:`put`.
 
     Keyword Args:
         patience: Seconds to wait for an answer.
-        no_holds: Seconds for which the client's answer that it has no other value is believed.
+        no_holds: Seconds for which an answer "no other value" is cached.
 
     Example:
         >>> pushed = PushedValue(print)
@@ -68,10 +68,10 @@ class PushedValue(Generic[T]):
         self._ended = False
 
     def put(self, number: int, value: T, *, last: int = 0) -> None:
-        """Take a value that the client sends.
+        """Store a value from the client.
 
         Args:
-            number: The value's number; an older one than the current is dropped.
+            number: The value's number; values older than the current one are ignored.
             value: The value.
 
         Keyword Args:
@@ -90,7 +90,7 @@ class PushedValue(Generic[T]):
             self._news.notify_all()
 
     def get(self) -> T | None:
-        """Return the current value; waits for the first. ``None`` if the client never sent one."""
+        """Return the current value; waits for the first one. ``None`` if the client sent none."""
         with self._news:
             if self._value is None:
                 self._wait()
@@ -109,14 +109,14 @@ class PushedValue(Generic[T]):
         return self._value
 
     def end(self) -> None:
-        """Drop the value and release all who wait."""
+        """Drop the value and release all waiting threads."""
         with self._news:
             self._ended = True
             self._value = None
             self._news.notify_all()
 
     def _wait(self) -> None:
-        """Wait for a newer value, or for the answer that there is none."""
+        """Wait for a newer value, or for the answer "no other value"."""
         refused, deadline = self._number, time.monotonic() + self._patience
         while self._number == refused and not self._ended:
             now = time.monotonic()

@@ -1,4 +1,4 @@
-"""Text that is safe to show: without signatures, and what a server said as one line."""
+"""Text that is safe to show: redacted URLs, and a server's error body as one line."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def redact_url(url: str) -> str:
 
 
 def redact(text: str) -> str:
-    """Return ``text`` without what makes a URL or a path in it worth stealing.
+    """Return ``text`` without the secrets of URLs and paths in it.
 
-    Cut off are queries with a signature, a key or a token, and user information.
+    Removes user information, and queries with a signature, a key or a token.
 
     Example:
         >>> redact("GET https://b.s3.amazonaws.com/lst.tiff?X-Amz-Signature=1f failed")
@@ -43,11 +43,11 @@ def redact(text: str) -> str:
 
 _MAX_TEXT = 300
 _PARTS = ("body", "query", "path")
-"""Where in a request a problem is: the first of FastAPI's steps to it."""
+"""The parts of a request, with which FastAPI's ``loc`` begins."""
 
 
 def detail_of(response: requests.Response) -> str:
-    """Return the body of a FastAPI error as text: a string, or a list of located problems."""
+    """Return the body of a FastAPI error as text."""
     try:
         body = response.json()
     except (ValueError, RecursionError):

@@ -1,7 +1,7 @@
-"""``cube.constellr``: what one does with a cube of scenes, in a word each.
+"""``cube.constellr``: temperatures, masks, time series and plots of a cube.
 
-Registered with xarray when this module is imported. Everything but ``table`` and ``quicklook``
-stays as lazy as the cube is.
+Importing this module registers the accessor with xarray. All results are lazy, except those of
+``table`` and ``quicklook``.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _DAY = 24  # hours
 
 @xr.register_dataset_accessor("constellr")
 class ConstellrAccessor:
-    """Temperatures, masks, pictures and series of a cube from :func:`constellr_stac.load`.
+    """Temperatures, masks, time series and plots of a cube from :func:`constellr_stac.load`.
 
     Args:
-        cube: Variables with dims (time, y, x) and CF attributes, and a grid.
+        cube: Variables with dims (time, y, x), CF attributes and a CRS.
     """
 
     def __init__(self, cube: xr.Dataset) -> None:
@@ -42,10 +42,10 @@ class ConstellrAccessor:
 
     @property
     def celsius(self) -> xr.Dataset:
-        """The cube with its temperatures in degrees Celsius; all else as it is.
+        """The cube with its temperatures in degrees Celsius; other variables are unchanged.
 
         Raises:
-            ValueError: The cube holds stored numbers.
+            ValueError: The cube holds raw stored values.
         """
         return in_celsius(self._physical)
 
@@ -53,15 +53,14 @@ class ConstellrAccessor:
         """Return the cube with clouds and their shadows, or other classes, masked out.
 
         Args:
-            classes: ``"clear"``, or names out of ``thick``, ``thin``, ``shadow``,
-                ``castshadow``, ``water``, ``land``. Where a class is not known, the value is
-                masked out too.
+            classes: ``"clear"``, or any of ``thick``, ``thin``, ``shadow``, ``castshadow``,
+                ``water``, ``land``. Unclassified pixels are masked too.
 
         Returns:
-            Values become NaN; the masks stay.
+            Masked values are NaN; the masks are unchanged.
 
         Raises:
-            ValueError: There is no such class, or the cube lacks its mask.
+            ValueError: Unknown class, or the cube lacks its mask.
         """
         return mask_out(self._cube, classes_of(classes))
 
@@ -69,29 +68,28 @@ class ConstellrAccessor:
     def solar_hour(self) -> xr.DataArray:
         """The local mean solar time of each step in hours, float64 with dims (time,).
 
-        UTC plus the longitude of the cube's centre over 15 degrees an hour: the sun is highest
-        at 12, to within the equation of time (at most 16 minutes), wherever the clocks stand.
+        UTC plus the longitude of the cube's centre / 15. The sun is highest at 12, within the
+        equation of time (at most 16 minutes).
         """
         return solar_hour(self._cube["time"], _centre(self._cube)[0])
 
     def anomaly(self, *, hours: int = 1) -> xr.Dataset:
-        """Return the cube minus, pixel by pixel, the median of the same hour of day.
+        """Return the cube minus the per-pixel median of the same hour of day.
 
-        The hour is that of :attr:`solar_hour`. What is left is how much warmer or cooler a
-        place was than usual at that time of day; a median of one scene leaves zero.
+        Steps are grouped by :attr:`solar_hour`. A positive value means warmer than usual at that
+        time of day. A group with one scene gives zero.
 
         Keyword Args:
-            hours: How many hours count as the same: a divisor of 24.
+            hours: Length of a group in hours; must divide 24.
 
         Returns:
-            The variables of values as differences in kelvin (or their own unit); masks as
-            they are.
+            Differences in the unit of each variable (kelvin); masks are unchanged.
 
         Raises:
-            ValueError: 24 is no multiple of ``hours``, or the cube holds stored numbers.
+            ValueError: ``hours`` does not divide 24, or the cube holds raw stored values.
         """
         if hours < 1 or _DAY % hours:
-            raise ValueError(f"hours= has to divide 24, like 1, 2, 3 or 6; {hours} does not.")
+            raise ValueError(f"hours= must divide 24, such as 1, 2, 3 or 6, not {hours}.")
         window = (self.solar_hour // hours).astype("int64").rename("window")
         result = self._physical.copy()
         for name, values in values_of(self._cube).items():
@@ -110,26 +108,26 @@ class ConstellrAccessor:
         statistic: Statistic = "median",
         all_touched: bool = False,
     ) -> xr.Dataset:
-        """Return each variable of values over time, at a point or within an area.
+        """Return the time series of each variable at a point or over an area.
 
         Args:
             geometry: A shapely geometry, GeoJSON (a geometry or Feature) or an
-                :class:`odc.geo.geom.Geometry`. A point takes the pixel it lies in.
+                :class:`odc.geo.geom.Geometry`. A point selects the pixel that contains it.
 
         Keyword Args:
-            crs: The CRS of a geometry that does not bring one.
-            statistic: Of an area's valid pixels: ``median``, ``mean``, ``min``, ``max``,
+            crs: The CRS of ``geometry``, unless it has one.
+            statistic: Over the valid pixels of an area: ``median``, ``mean``, ``min``, ``max``,
                 ``std`` or ``count``.
-            all_touched: Whether an area has all pixels it touches, instead of those whose
-                centres lie in it.
+            all_touched: Whether to include all pixels that an area touches, instead of those
+                whose centres are inside.
 
         Returns:
             Dims (time,); NaN where no pixel is valid.
 
         Raises:
-            TypeError: ``geometry`` is no geometry, or a table of several.
-            ValueError: The geometry does not meet the cube, or the cube has no grid or holds
-                stored numbers.
+            TypeError: ``geometry`` is not a geometry, or a table of several.
+            ValueError: The geometry does not intersect the cube, or the cube has no CRS or
+                holds raw stored values.
         """
         place = in_cube_crs(self._cube, geometry, crs)
         values = xr.Dataset(values_of(self._physical))
@@ -142,24 +140,23 @@ class ConstellrAccessor:
         statistics: Sequence[Statistic] = ("mean", "median", "min", "max", "count"),
         all_touched: bool = False,
     ) -> xr.Dataset:
-        """Return statistics of each variable of values within each area, over time.
+        """Return zonal statistics of each variable over time.
 
         Args:
             areas: A GeoDataFrame or GeoSeries with a CRS (extra ``geo``).
 
         Keyword Args:
-            statistics: Out of ``median``, ``mean``, ``min``, ``max``, ``std``, ``count``.
+            statistics: Any of ``median``, ``mean``, ``min``, ``max``, ``std``, ``count``.
             all_touched: As in :meth:`timeseries`.
 
         Returns:
-            Variables ``lst_mean``, … with dims (time, zone), ``zone`` being the index of
-            ``areas``; NaN (and a count of 0) where no pixel is valid, an area lies outside or
-            has no geometry.
-            ``.to_dataframe()`` makes it a table.
+            Variables ``lst_mean``, … with dims (time, zone); ``zone`` is the index of ``areas``.
+            NaN (and a count of 0) where no pixel is valid, or an area is outside the cube or
+            empty. ``.to_dataframe()`` converts it to a table.
 
         Raises:
             TypeError: ``areas`` has no geometries.
-            ValueError: It has no CRS, or the cube has no grid or holds stored numbers.
+            ValueError: ``areas`` has no CRS, or the cube has no CRS or holds raw stored values.
         """
         index, places = outlines(self._cube, areas)
         values = xr.Dataset(values_of(self._physical))
@@ -182,34 +179,34 @@ class ConstellrAccessor:
         )
 
     def table(self, variable: str = "lst") -> pd.DataFrame:
-        """Compute one row for each time step: when, how warm, how clear.
+        """Compute a summary table with one row per time step.
 
         Args:
-            variable: The temperature's name.
+            variable: The temperature variable.
 
         Returns:
             A frame indexed by time (UTC) with ``solar_hour``, ``daytime``, ``median`` and
-            ``clear_median`` in the variable's unit (with and without what ``cloud_mask`` tells),
-            ``valid_share`` (of all pixels), and ``cloud_share`` and ``clear_share`` (of those
-            that are valid or cloudy, so also of a cube whose clouds are masked out). Without a
-            ``cloud_mask``, everything valid is clear. Where nothing is valid, medians are NaN.
+            ``clear_median`` (without cloudy pixels) in the variable's unit, ``valid_share`` (of
+            all pixels), and ``cloud_share`` and ``clear_share`` (of the pixels that are valid or
+            cloudy, so they also apply to a cloud-masked cube). Without a ``cloud_mask``, all
+            valid pixels count as clear. Medians are NaN where no pixel is valid.
         """
         values = self._physical[variable]
         dims = spatial_dims(self._cube)
-        clear, looked_at = values, values.notnull()  # noqa: PD004 - it is no pandas
+        clear, classified = values, values.notnull()  # noqa: PD004 - not pandas
         if self._has_clouds:
             clear = mask_out(self._cube, CLEAR)[variable]
-            looked_at = looked_at | is_in(self._cube["cloud_mask"], *CLEAR)
+            classified = classified | is_in(self._cube["cloud_mask"], *CLEAR)
         pixels = int(np.prod([values.sizes[dim] for dim in dims]))
-        seen, all_seen = clear.count(dims), looked_at.sum(dims)
-        all_seen = all_seen.where(all_seen > 0)
+        clear_count, total = clear.count(dims), classified.sum(dims)
+        total = total.where(total > 0)
         columns = xr.Dataset(
             {
                 "median": _median(values, dims),
                 "clear_median": _median(clear, dims),
                 "valid_share": values.count(dims) / pixels,
-                "cloud_share": (all_seen - seen) / all_seen,
-                "clear_share": seen / all_seen,
+                "cloud_share": (total - clear_count) / total,
+                "clear_share": clear_count / total,
             }
         ).compute()
         columns = columns.drop_vars([name for name in columns.coords if name != "time"])
@@ -219,14 +216,11 @@ class ConstellrAccessor:
         return frame
 
     def quicklook(self, variable: str | None = None, **options: Any) -> Figure:
-        """Draw the scenes side by side on one colour scale (extra ``plot``).
+        """Plot the scenes side by side on one colour scale (extra ``plot``).
 
         Args:
-            variable: What to draw; else the temperature.
-            options: As :func:`constellr_stac.plot.quicklook` has them.
-
-        Returns:
-            The figure.
+            variable: The variable to plot; default the temperature.
+            options: As for :func:`constellr_stac.plot.quicklook`.
         """
         from .plot import quicklook
 
@@ -234,11 +228,11 @@ class ConstellrAccessor:
 
     @property
     def _physical(self) -> xr.Dataset:
-        """The cube, if its values are physical ones."""
+        """The cube, if it holds physical values."""
         stored = [name for name, each in self._cube.data_vars.items() if is_stored(each)]
         if stored:
             names = ", ".join(map(str, stored))
-            msg = f"{names}: stored numbers (raw=True), no values. xarray.decode_cf(cube) decodes."
+            msg = f"{names}: raw stored values (raw=True). Decode them with xarray.decode_cf(cube)."
             raise ValueError(msg)
         return self._cube
 
@@ -255,7 +249,7 @@ class ConstellrAccessor:
 
 
 def solar_hour(times: xr.DataArray, longitude: float) -> xr.DataArray:
-    """Return the local mean solar time in hours, from 0 to 24.
+    """Return the local mean solar time in hours, in [0, 24).
 
     Args:
         times: datetime64, UTC.
@@ -268,19 +262,19 @@ def solar_hour(times: xr.DataArray, longitude: float) -> xr.DataArray:
     """
     seconds = (times - times.dt.floor("D")) / np.timedelta64(1, "s")
     hours = (seconds / 3600 + longitude / 15) % _DAY
-    hours = hours.where(hours < _DAY, 0.0)  # a hair before midnight rounds up to 24
+    hours = hours.where(hours < _DAY, 0.0)  # just before midnight rounds up to 24
     return hours.rename("solar_hour").assign_attrs(
         units="h", long_name="local mean solar time", description="UTC + longitude / 15"
     )
 
 
 def _median(values: xr.DataArray, dims: tuple[str, str]) -> xr.DataArray:
-    """Return the median of what is valid; NaN, and no warning of NumPy's, where nothing is."""
-    known = values.notnull().any(dims)  # noqa: PD004 - likewise
+    """Return the median of the valid pixels; NaN where there are none, without NumPy's warning."""
+    known = values.notnull().any(dims)  # noqa: PD004 - not pandas
     return values.where(known, 0).median(dims).where(known)
 
 
 def _centre(cube: xr.Dataset) -> tuple[float, float]:
-    """Return longitude and latitude of the cube's centre."""
+    """Return the longitude and latitude of the cube's centre."""
     spatial_dims(cube)
     return centre_of(cube.odc.geobox)

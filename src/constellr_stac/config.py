@@ -1,9 +1,8 @@
-"""Where the API and the object store are: explicit, then the environment, then the default.
+"""Addresses of the API and the object store: explicit, then the environment, then the default.
 
-On a dask worker, what :func:`constellr_stac.share_credentials` said comes before the default.
-
-Nothing is read at import. A plain ``http://`` URL is refused unless it is on this machine,
-before anything is sent.
+On a dask worker, settings pushed by :func:`constellr_stac.share_credentials` take precedence over
+the default. The environment is not read at import. A plain ``http://`` URL is refused before
+anything is sent, unless its host is loopback.
 """
 
 from __future__ import annotations
@@ -28,10 +27,10 @@ __all__ = [
 ]
 
 DEFAULT_API_URL = "https://api.constellr.com"
-"""The API, when neither the code nor ``CONSTELLR_API_URL`` says otherwise."""
+"""The default API, unless given in code or by ``CONSTELLR_API_URL``."""
 
 DEFAULT_REGION = "eu-central-1"
-"""Where the provider's bucket is."""
+"""The region of the provider's bucket."""
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -40,12 +39,12 @@ def api_url(explicit: str | None = None) -> str:
     """Return the API's base URL, without a trailing slash and without ``/stac``.
 
     Args:
-        explicit: A URL given in code; ``None`` means ``CONSTELLR_API_URL``, else
-            :data:`DEFAULT_API_URL`. The landing page's own URL (``…/stac``) is understood too.
+        explicit: A URL given in code; default ``CONSTELLR_API_URL``, else
+            :data:`DEFAULT_API_URL`. The landing page's URL (``…/stac``) is accepted too.
 
     Raises:
-        InsecureURLError: The URL is ``http://`` and not on this machine.
-        ValueError: It is no http(s) URL at all.
+        InsecureURLError: The URL is ``http://`` and its host is not loopback.
+        ValueError: Not an http(s) URL.
 
     Example:
         >>> api_url("https://API.constellr.com:443/stac/")
@@ -56,40 +55,39 @@ def api_url(explicit: str | None = None) -> str:
 
 
 def checked_url(url: str, what: str) -> str:
-    """Return ``url`` if a credential may be sent there, else say why not.
+    """Return ``url``, normalized, if a credential may be sent there.
 
     Args:
         url: An absolute http or https URL.
-        what: What the URL is, for the message.
+        what: A name for the URL, for the message.
 
     Returns:
-        ``url`` as others write it: no space around it, its scheme and host in small letters, and
-        no port that goes without saying.
+        ``url`` without surrounding space and default port; scheme and host in lower case.
 
     Raises:
-        InsecureURLError: It is ``http://`` and not on this machine.
-        ValueError: It is no http(s) URL, or carries credentials of its own, or a query.
+        InsecureURLError: The URL is ``http://`` and its host is not loopback.
+        ValueError: Not an http(s) URL, or it holds credentials, a query or a fragment.
     """
     url = url.strip()
     if "@" in url:
-        msg = f"{what} must not contain credentials; use the CONSTELLR_ variables for those."
+        msg = f"{what} must not contain credentials; set the CONSTELLR_ variables instead."
         raise ValueError(msg)
     if "?" in url or "#" in url:
-        msg = f"{what} must not have a query or a fragment: leave out what begins with '?' or '#'."
+        msg = f"{what} must not have a query or fragment; remove everything from '?' or '#' on."
         raise ValueError(msg)
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        msg = f"{what} is no URL: {url!r} ({error})."
+        msg = f"{what} is not a valid URL: {url!r} ({error})."
         raise ValueError(msg) from error
     if parts.scheme not in _PORTS or not parts.hostname:
-        msg = f"{what} has to start with https:// and name a host, not {url!r}."
+        msg = f"{what} must start with https:// and name a host, not {url!r}."
         raise ValueError(msg)
     if parts.scheme == "http" and not is_loopback(parts.hostname):
         msg = (
-            f"{what} is {parts.scheme}://{parts.netloc}: anyone on the way could read the "
-            "credential. Use https:// (plain http is accepted on this machine only)."
+            f"{what} is {parts.scheme}://{parts.netloc}, which would send the credential "
+            "unencrypted. Use https:// (plain http is accepted for loopback hosts only)."
         )
         raise InsecureURLError(msg)
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
@@ -98,7 +96,7 @@ def checked_url(url: str, what: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether ``host`` is this machine: ``localhost``, 127.0.0.0/8 or ::1."""
+    """Return whether ``host`` is loopback: ``localhost``, 127.0.0.0/8 or ::1."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -108,7 +106,7 @@ def is_loopback(host: str) -> bool:
 
 
 def origin(url: str) -> tuple[str, str, int]:
-    """Return the scheme, host and port of ``url``; two URLs of one origin give equal tuples.
+    """Return the scheme, host and port of ``url``; equal for URLs of the same origin.
 
     Example:
         >>> origin("https://API.constellr.com/stac") == origin("https://api.constellr.com:443")
@@ -121,25 +119,25 @@ def origin(url: str) -> tuple[str, str, int]:
 
 @dataclass(frozen=True)
 class StorageSettings:
-    """Where ``s3://`` hrefs are: the standard AWS variables, and the provider's region."""
+    """The object store that ``s3://`` hrefs refer to."""
 
     region: str = DEFAULT_REGION
     """The bucket's region."""
     endpoint: str | None = None
-    """An S3 endpoint other than AWS's own, addressed with the bucket in the path."""
+    """An S3 endpoint other than AWS, with path-style addressing."""
     profile: str | None = None
-    """The AWS profile to take credentials from."""
+    """The AWS profile for credentials."""
 
 
 def storage_settings(*, region: str | None = None, endpoint: str | None = None) -> StorageSettings:
     """Return the object store's settings.
 
     Keyword Args:
-        region: Else ``AWS_REGION``, ``AWS_DEFAULT_REGION``, then :data:`DEFAULT_REGION`.
-        endpoint: Else ``AWS_ENDPOINT_URL_S3``, ``AWS_ENDPOINT_URL``, then AWS's own.
+        region: Default ``AWS_REGION``, ``AWS_DEFAULT_REGION``, then :data:`DEFAULT_REGION`.
+        endpoint: Default ``AWS_ENDPOINT_URL_S3``, ``AWS_ENDPOINT_URL``, then AWS.
 
     Raises:
-        InsecureURLError: The endpoint is ``http://`` and not on this machine.
+        InsecureURLError: The endpoint is ``http://`` and its host is not loopback.
     """
     endpoint = endpoint or _variable("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
     if endpoint is not None:
@@ -152,7 +150,7 @@ def storage_settings(*, region: str | None = None, endpoint: str | None = None) 
 
 
 def _variable(*names: str) -> str | None:
-    """Return the first of these variables that is set here, else on the dask client."""
+    """Return the first of these variables that is set here, else pushed by the dask client."""
     pushed = [STATE.pushed(("variable", name)) for name in names]
     values = [os.environ.get(name) for name in names] + [each and each.held for each in pushed]
     return next((value for value in values if value), None)

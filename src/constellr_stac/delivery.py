@@ -1,8 +1,7 @@
-"""From an order to its scenes: search them, load them, follow them as they arrive.
+"""Search, load and follow the scenes of an order.
 
-Orders (:mod:`.orders`) and scenes (the STAC API) meet here. An item carries its order's id in
-the property ``order:id``; where an account's items are too old for that, the order's product,
-area and dates stand in.
+Items carry the order's id in the property ``order:id``. If an account's items lack it, the order's
+product, area and dates are searched instead.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from constellr_stac.errors import OrderEndedError
 from ._files import write_atomically
 from .errors import APIConnectionError, ConstellrError
 from .orders import Order, OrdersClient
-from .orders.payloads import utc_of
+from .orders.payloads import parse_time
 
 if TYPE_CHECKING:
     import os
@@ -35,9 +34,9 @@ if TYPE_CHECKING:
 __all__ = ["follow", "load_order", "search_order"]
 
 _ORDER_ID = "order:id"
-_NO_SUCH_PROPERTY = (400, 422)
-_PEEK = 10
-_PATIENCE = 5
+_UNKNOWN_PROPERTY = (400, 422)
+_SAMPLE_SIZE = 10
+_MAX_FAILURES = 5
 _TOO_MANY = 429
 _SERVER_ERRORS = 500
 
@@ -49,27 +48,26 @@ def search_order(
     orders: OrdersClient | None = None,
     **search: Any,
 ) -> pystac_client.ItemSearch:
-    """Return the search for the scenes that an order has brought so far.
+    """Return a search for an order's scenes.
 
-    Where the API does not know ``order:id``, it is the search for the order's product in its
-    area and dates, which may find scenes of other orders of the same area too.
+    If the API does not know ``order:id``, it searches the order's product, area and dates, which
+    may include scenes of other orders of the same area.
 
     Args:
         order: The order or its id.
 
     Keyword Args:
-        client: A STAC client for the search; default :func:`constellr_stac.open_client`.
-        orders: A client for the order and its area, asked only where they are needed; default
-            ``OrdersClient()``.
-        search: More for ``client.search``, such as ``sortby`` or ``max_items``; a ``filter`` has to
-            hold, too. Where area and dates stand in for the order, ``bbox`` or ``intersects`` and
-            ``datetime`` take their place.
+        client: A STAC client; default :func:`constellr_stac.open_client`.
+        orders: A client to fetch the order and its area; default ``OrdersClient()``.
+        search: Further arguments of ``client.search``, such as ``sortby`` or ``max_items``; a
+            ``filter`` is combined with the order's. In a search by area and dates, ``bbox``,
+            ``intersects`` and ``datetime`` replace the order's.
 
     Raises:
         NotFoundError: There is no such order.
     """
-    with ExitStack() as decoded:
-        orders = orders or decoded.enter_context(OrdersClient())
+    with ExitStack() as stack:
+        orders = orders or stack.enter_context(OrdersClient())
         client = client or _client_for(orders)
         order_id = order if isinstance(order, str) else _id_of(order)
         by_id = {**search, **_by_id(order_id, search)}
@@ -81,11 +79,11 @@ def search_order(
             "intersects": orders.get_aoi(order.area_of_interest_id).geometry,
             "datetime": [order.start_date, order.end_date],
         }
-        others = _first(client, by_place, _PEEK)
+        others = _first(client, by_place, _SAMPLE_SIZE)
         if any(_ORDER_ID in item.properties for item in others):
-            return client.search(**by_id)  # known: there is just nothing yet
+            return client.search(**by_id)  # the API knows order:id; nothing has been delivered yet
         if search.get("bbox") is not None:
-            del by_place["intersects"]  # the API takes one or the other
+            del by_place["intersects"]  # mutually exclusive
         return client.search(**{**by_place, **search})
 
 
@@ -97,7 +95,7 @@ def load_order(
     orders: OrdersClient | None = None,
     **load: Any,
 ) -> xr.Dataset:
-    """Return what an order has brought so far as a lazy cube.
+    """Load the delivered scenes of an order as a lazy cube.
 
     Args:
         order: The order or its id.
@@ -106,7 +104,8 @@ def load_order(
     Keyword Args:
         client: As for :func:`search_order`.
         orders: As for :func:`search_order`.
-        load: More for :func:`constellr_stac.load`; ``auth`` is that of ``orders``, unless given.
+        load: Further arguments of :func:`constellr_stac.load`; ``auth`` defaults to that of
+            ``orders``.
 
     Raises:
         NotFoundError: There is no such order.
@@ -116,7 +115,8 @@ def load_order(
 
     items = search_order(order, client=client, orders=orders).item_collection()
     if not items.items:
-        msg = f"The order {order if isinstance(order, str) else order.id} has brought nothing yet."
+        order_id = order if isinstance(order, str) else order.id
+        msg = f"No scenes have been delivered for order {order_id} yet."
         raise ValueError(msg)
     if orders is not None:
         load.setdefault("auth", orders.auth)
@@ -138,89 +138,88 @@ def follow(
 
     Args:
         order: The order or its id.
-        interval: Seconds between two looks.
-        since: Leave out the scenes that were there by then: created, or if an item does not
-            say that, observed. Without a zone it is UTC.
+        interval: Seconds between polls.
+        since: Skip scenes created (or, if unknown, observed) until then. UTC without a zone.
 
     Keyword Args:
-        state: A file that remembers what was yielded, so that a restart goes on where this ended.
-            A scene counts as yielded when it is handed over; the file is replaced as a whole.
+        state: A file that records the yielded scenes, so that a restart resumes. A scene is
+            recorded just before it is yielded; the file is replaced atomically.
         client: As for :func:`search_order`.
         orders: As for :func:`search_order`.
-        sleep: Waits for some seconds.
+        sleep: Waits for a number of seconds.
 
     Raises:
-        ValueError: ``since`` is no time.
+        ValueError: ``since`` is not a time.
         OrderEndedError: The order was rejected.
-        ConstellrError: The state file is another order's or broken, or the API has failed five
-            times in a row.
+        ConstellrError: The state file is invalid or of another order, or five polls in a row
+            failed.
         NotFoundError: There is no such order.
     """
     order_id = order if isinstance(order, str) else _id_of(order)
-    start = None if since is None else utc_of(since)
+    start = None if since is None else parse_time(since)
     delivered = _Delivered(order_id, None if state is None else Path(state))
-    with ExitStack() as decoded:
-        orders = orders or decoded.enter_context(OrdersClient())
+    with ExitStack() as stack:
+        orders = orders or stack.enter_context(OrdersClient())
         client = client or _client_for(orders)
         failures = 0
         while True:
             try:
-                # The state first: what was delivered before it was closed is found after that.
+                # Fetch the order first: scenes delivered before it was closed are found afterwards.
                 current = orders.get(order_id)
                 items = list(search_order(current, client=client, orders=orders).items())
                 failures = 0
             except (ConstellrError, SearchError) as error:
                 failures += 1
-                if failures == _PATIENCE or not _may_pass(error):
+                if failures == _MAX_FAILURES or not _is_temporary(error):
                     raise
             else:
                 for item in items:
-                    if item not in delivered and (start is None or _arrived(item) > start):
+                    if item not in delivered and (start is None or _delivered_at(item) > start):
                         delivered.add(item)
                         yield item
                 if current.state == "rejected":
-                    raise _rejected(current)
+                    raise _rejected_error(current)
                 if current.is_final:
                     return
             sleep(interval)
 
 
 class _Delivered:
-    """Which items of an order were handed over; kept in a file, if there is one."""
+    """The yielded items of an order, kept in a file if there is one."""
 
     def __init__(self, order_id: str, path: Path | None) -> None:
         self._order_id = order_id
         self._path = path
-        self._names = self._read(path) if path is not None and path.exists() else []
-        self._known = set(self._names)
+        self._keys = self._read(path) if path is not None and path.exists() else []
+        self._known = set(self._keys)
 
     def __contains__(self, item: pystac.Item) -> bool:
-        return _name_of(item) in self._known
+        return _key_of(item) in self._known
 
     def add(self, item: pystac.Item) -> None:
-        """Remember an item, on disk before anywhere else."""
-        names = [*self._names, _name_of(item)]
+        """Record an item, on disk first."""
+        keys = [*self._keys, _key_of(item)]
         if self._path is not None:
-            state = {"order": self._order_id, "delivered": names}
+            state = {"order": self._order_id, "delivered": keys}
             write_atomically(self._path, json.dumps(state, indent=1), sync=True)
-        self._names = names
-        self._known.add(names[-1])
+        self._keys = keys
+        self._known.add(keys[-1])
 
     def _read(self, path: Path) -> list[str]:
         try:
             content = json.loads(path.read_text("utf-8"))
-            order_id, names = content["order"], [str(name) for name in content["delivered"]]
+            order_id, keys = content["order"], [str(name) for name in content["delivered"]]
         except (ValueError, KeyError, TypeError) as error:
             raise ConstellrError(
-                f"{path} does not hold the state of an order that is followed. Name another file, "
-                "or delete it to begin again."
+                f"{path} does not contain the state of follow(). Pass another file, or "
+                "delete it to start over."
             ) from error
         if order_id != self._order_id:
             raise ConstellrError(
-                f"{path} holds the state of order {order_id}, not of {self._order_id}. Give each "
-                "order a file of its own."
+                f"{path} contains the state of order {order_id}, not of {self._order_id}. Use one "
+                "file per order."
             )
-        return names
+        return keys
 
 
 def _client_for(orders: OrdersClient) -> pystac_client.Client:
@@ -230,17 +229,17 @@ def _client_for(orders: OrdersClient) -> pystac_client.Client:
 
 
 def _first(client: pystac_client.Client, search: dict[str, Any], count: int) -> list[pystac.Item]:
-    """Return the first items of a search; none where the API does not know the property."""
+    """Return the first items of a search; none if the API does not know ``order:id``."""
     try:
         return list(client.search(**search, limit=count, max_items=count).items())
     except (SearchError, ConstellrError) as error:
-        if getattr(error, "status_code", None) in _NO_SUCH_PROPERTY and "filter" in search:
+        if getattr(error, "status_code", None) in _UNKNOWN_PROPERTY and "filter" in search:
             return []
         raise
 
 
-def _may_pass(error: ConstellrError | SearchError) -> bool:
-    """Say whether it is worth trying again: no answer, too many requests, a server that fails."""
+def _is_temporary(error: ConstellrError | SearchError) -> bool:
+    """Return whether a retry may help: no response, 429 or 5xx."""
     status = getattr(error, "status_code", None)
     if status is None:
         return isinstance(error, (APIConnectionError, SearchError))
@@ -248,7 +247,7 @@ def _may_pass(error: ConstellrError | SearchError) -> bool:
 
 
 def _by_id(order_id: str, search: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the filter by an order's id, joined with the one that a search may have."""
+    """Return the filter by order id, combined with the search's own filter."""
     own = {"op": "=", "args": [{"property": _ORDER_ID}, order_id]}
     other, language = search.get("filter"), search.get("filter_lang")
     if isinstance(other, str) and (language == "cql2-json" or other.lstrip().startswith("{")):
@@ -263,22 +262,24 @@ def _by_id(order_id: str, search: Mapping[str, Any]) -> dict[str, Any]:
 
 def _id_of(order: Order) -> str:
     if order.id is None:
-        msg = "This order is not placed yet, so nothing can have come of it."
+        msg = "The order is not placed yet, so it has no scenes."
         raise ValueError(msg)
     return order.id
 
 
-def _name_of(item: pystac.Item) -> str:
+def _key_of(item: pystac.Item) -> str:
     return f"{item.collection_id}/{item.id}"
 
 
-def _arrived(item: pystac.Item) -> datetime:
-    moment = item.common_metadata.created or item.datetime or item.common_metadata.start_datetime
-    return datetime.max.replace(tzinfo=UTC) if moment is None else moment
+def _delivered_at(item: pystac.Item) -> datetime:
+    when = item.common_metadata.created or item.datetime or item.common_metadata.start_datetime
+    return datetime.max.replace(tzinfo=UTC) if when is None else when
 
 
-def _rejected(order: Order) -> OrderEndedError:
+def _rejected_error(order: Order) -> OrderEndedError:
     reason = f": {order.rejection_reason}" if order.rejection_reason else ""
-    error = OrderEndedError(f"The order {order.id} was rejected{reason}. Nothing will come of it.")
+    error = OrderEndedError(
+        f"The order {order.id} was rejected{reason}. No scenes will be delivered."
+    )
     error.order = order
     return error

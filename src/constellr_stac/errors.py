@@ -29,6 +29,7 @@
     └── MissingExtraError            an optional dependency is missing (an ImportError)
 
     UserWarning
+    ├── ContradictionWarning         a file, its item or the documents contradict each other
     ├── ResamplingWarning            scenes are resampled because their grids differ
     ├── SceneLeftEmptyWarning        a scene could not be read and is NaN
     ├── UnknownLayerWarning          pixels are loaded as stored: nothing says what they mean
@@ -59,6 +60,7 @@ __all__ = [
     "BadRequestError",
     "ConflictError",
     "ConstellrError",
+    "ContradictionWarning",
     "CredentialsNotFoundError",
     "CredentialsNotSharedWarning",
     "DownloadError",
@@ -82,6 +84,8 @@ __all__ = [
     "ValidationError",
     "WorkerError",
     "WorkerVersionWarning",
+    "redact",
+    "redact_url",
 ]
 
 
@@ -313,6 +317,10 @@ class MissingExtraError(ConstellrError, ImportError):
             f"{what} needs an optional dependency. "
             f"Install it with: pip install 'constellr-stac[{extra}]'"
         )
+
+
+class ContradictionWarning(UserWarning):
+    """A file, its item or the documents contradict each other; the message says who is believed."""
 
 
 class ResamplingWarning(UserWarning):

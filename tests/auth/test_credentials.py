@@ -1,4 +1,4 @@
-"""Credentials as values, and the places where one is found."""
+"""Credentials as values, and where they are searched for."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ SECRET = "correct horse+battery&staple"
 
 
 def jwt(**claims: float) -> str:
-    """Make a token as the API issues them; the signature is the server's business."""
+    """Make a token as the API issues them, with an arbitrary signature."""
     parts = ({"alg": "HS256"}, claims)
     encoded = [base64.urlsafe_b64encode(json.dumps(part).encode()).decode() for part in parts]
     return ".".join([*(part.rstrip("=") for part in encoded), "c2ln"])
 
 
-def _through_a_pickle(value: object) -> object:
-    return pickle.loads(pickle.dumps(value))  # noqa: S301 - made two words earlier
+def _pickle_round_trip(value: object) -> object:
+    return pickle.loads(pickle.dumps(value))  # noqa: S301 - pickled on this line
 
 
 @pytest.mark.parametrize(
@@ -52,8 +52,10 @@ def _through_a_pickle(value: object) -> object:
     [ApiKey("k3y"), Password("me@example.com", SECRET), Token("t0ken")],
     ids=["key", "password", "token"],
 )
-def test_no_secret_in_a_repr_nor_in_a_pickle(credential: ApiKey | Password | Token) -> None:
-    """A credential shows its source; pickling it is an error that says what to do."""
+def test_credential_hides_secret_and_refuses_pickling(
+    credential: ApiKey | Password | Token,
+) -> None:
+    """The repr shows the source only; the pickling error says what to do instead."""
     for text in (repr(credential), str(credential), f"{vars(credential)}"):
         assert "k3y" not in text
         assert SECRET not in text
@@ -63,40 +65,37 @@ def test_no_secret_in_a_repr_nor_in_a_pickle(credential: ApiKey | Password | Tok
     assert copy.deepcopy(credential) is credential
 
 
-def test_a_secret_is_masked_however_it_is_shown() -> None:
-    """Only ``reveal`` gives the plain string, also of a secret made from one."""
+def test_secret_is_masked_except_by_reveal() -> None:
+    """Only ``reveal`` returns the plain string, also for a Secret made from a Secret."""
     secret = Secret(Secret("hunter2"))
-    assert [repr(secret), str(secret), f"{secret:>5}", _through_a_pickle(secret)] == [
+    assert [repr(secret), str(secret), f"{secret:>5}", _pickle_round_trip(secret)] == [
         "'***'", "***", "  ***", "***",
     ]  # fmt: skip
     assert secret.reveal() == "hunter2"
     assert secret == "hunter2"
-    assert [repr(secret[:3]), repr(secret[0])] == ["'***'", "'***'"]  # rich shows the first 80
+    assert [repr(secret[:3]), repr(secret[0])] == ["'***'", "'***'"]  # rich slices long strings
 
 
-def with_variables(error: BaseException) -> str:
-    """Return a traceback as some tools show it: with the variables of every frame."""
+def traceback_with_locals(error: BaseException) -> str:
+    """Format a traceback with the local variables of every frame."""
     trace = traceback.TracebackException.from_exception(error, capture_locals=True)
     return "".join(trace.format())
 
 
 @pytest.mark.parametrize("name", ["CONSTELLR_API_KEY", "CONSTELLR_TOKEN"])
-def test_a_value_that_is_refused_is_not_shown(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A key that was copied badly may still be one: not even the variables of a frame show it.
-
-    The error says which variable it is that holds it, whoever uses it first.
-    """
+def test_invalid_key_is_not_shown(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tracebacks hide the value, since it may contain a key; the error names the variable."""
     monkeypatch.setenv(name, "k3y-of-the-workspace und-noch-was")
     for use in (default_credential, open_client, OrdersClient().products):
-        with pytest.raises(AuthenticationError, match=rf"{name} .*copied whole") as caught:
+        with pytest.raises(AuthenticationError, match=rf"{name} .*copied completely") as caught:
             use()
-        shown = with_variables(caught.value)
+        shown = traceback_with_locals(caught.value)
         assert "k3y-of-the-workspace" not in shown
 
 
 @pytest.mark.parametrize("value", ["", "  ", "two words", "line\nbreak", "schlüssel"])
-def test_what_no_header_can_hold_is_refused(value: str) -> None:
-    """A key that was copied in part or with a line break inside is found out at once."""
+def test_value_invalid_in_a_header_is_refused(value: str) -> None:
+    """Empty values, whitespace, line breaks and non-ASCII characters raise ValueError."""
     with pytest.raises(ValueError, match="API key"):
         ApiKey(value)
     with pytest.raises(ValueError, match="token"):
@@ -104,24 +103,24 @@ def test_what_no_header_can_hold_is_refused(value: str) -> None:
 
 
 @pytest.mark.parametrize("value", [None, b"k3y", 42])
-def test_what_is_no_text_is_refused(value: Any) -> None:
-    """A variable that is not set is found out here, and not by a server that refuses ``None``."""
-    with pytest.raises(TypeError, match=f"API key is a str, not a {type(value).__name__}"):
+def test_value_must_be_a_str(value: Any) -> None:
+    """``None`` from an unset variable raises TypeError before any request."""
+    with pytest.raises(TypeError, match=f"API key must be a str, not a {type(value).__name__}"):
         ApiKey(value)
-    with pytest.raises(TypeError, match=f"token is a str, not a {type(value).__name__}"):
+    with pytest.raises(TypeError, match=f"token must be a str, not a {type(value).__name__}"):
         Token(value)
-    for words in ((value, "hunter2"), ("me", value)):
-        with pytest.raises(TypeError, match="one of them is no str"):
-            Password(*words)
+    for arguments in ((value, "hunter2"), ("me", value)):
+        with pytest.raises(TypeError, match="one of them is not a str"):
+            Password(*arguments)
 
 
-def test_space_around_a_key_does_not_matter() -> None:
-    """The line break that `cat` brings along is not part of the key."""
+def test_key_is_stripped() -> None:
+    """A trailing newline, as printed by ``cat``, is not part of the key."""
     assert ApiKey(" k3y\n") == ApiKey("k3y")
 
 
-def test_a_jwt_says_when_it_ends() -> None:
-    """``exp`` is read; an opaque token does not end as far as anybody knows."""
+def test_jwt_expiry_is_read_from_exp() -> None:
+    """Opaque tokens and invalid ``exp`` values have no expiry."""
     assert Token(jwt(exp=1_790_000_000.5)).expires_at == datetime.fromtimestamp(
         1_790_000_000.5, UTC
     )
@@ -130,16 +129,16 @@ def test_a_jwt_says_when_it_ends() -> None:
     assert Token(jwt(exp=1e300)).expires_at is None
 
 
-def test_a_naive_end_is_refused() -> None:
-    """Nobody knows which clock a naive datetime is on."""
+def test_naive_expiry_is_refused() -> None:
+    """The time zone of a naive datetime is unknown."""
     with pytest.raises(ValueError, match="time zone"):
         Token("t0ken", datetime(2026, 6, 1))  # noqa: DTZ001 - the point of the test
 
 
-def test_the_environment_is_searched_in_the_documented_order(
+def test_environment_precedence(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """An API key comes before a password, and this before a token."""
+    """An API key takes precedence over a password, and a password over a token."""
     monkeypatch.setenv("CONSTELLR_TOKEN", "t0ken")
     assert default_credential() == Token("t0ken")
     monkeypatch.setenv("CONSTELLR_USERNAME", "me")
@@ -151,10 +150,8 @@ def test_the_environment_is_searched_in_the_documented_order(
     assert "CONSTELLR_API_KEY" in found.source
 
 
-def test_netrc_counts_for_its_own_host_only(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An entry for the API's host is used; ``default`` is somebody else's password."""
+def test_netrc_entry_must_match_the_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The entry for the API's host is used; the ``default`` entry is not."""
     file = tmp_path / "netrc"
     file.write_text(
         f'machine api.example.com login me password "{SECRET}"\n'
@@ -167,9 +164,9 @@ def test_netrc_counts_for_its_own_host_only(
         default_credential(base_url="https://other.example.com")
 
 
-def test_a_process_without_a_home_is_told_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a container has no home, or somebody else's, the rest is looked at all the same."""
-    monkeypatch.setenv("NETRC", "~nobody-of-this-name/netrc")  # as "~" where a user id has no entry
+def test_missing_home_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a home directory, the remaining sources are still searched."""
+    monkeypatch.setenv("NETRC", "~nobody-of-this-name/netrc")  # an unknown user
     monkeypatch.setenv("AWS_CONFIG_FILE", "~nobody-of-this-name/config")
     with pytest.raises(CredentialsNotFoundError, match=r"/netrc: cannot be read") as caught:
         default_credential()
@@ -178,19 +175,21 @@ def test_a_process_without_a_home_is_told_what_it_lacks(monkeypatch: pytest.Monk
         CredentialSource().get()
 
 
-def test_what_was_given_in_code_elsewhere_is_among_the_places() -> None:
-    """A worker's error says why it has nothing: what was given in code stayed where it was."""
+def test_unpickled_auth_reports_dropped_credential() -> None:
+    """A credential given in code is not pickled, and the worker's error says so."""
     auth = ConstellrAuth(ApiKey("k3y"))
     assert copy.deepcopy(auth).credential == copy.copy(auth).credential == ApiKey("k3y")
-    once = _through_a_pickle(auth)
-    for travelled in (once, _through_a_pickle(once)):
-        assert isinstance(travelled, ConstellrAuth)
-        with pytest.raises(CredentialsNotFoundError, match="given in code: it does not travel"):
-            travelled.token()
+    once = _pickle_round_trip(auth)
+    for unpickled in (once, _pickle_round_trip(once)):
+        assert isinstance(unpickled, ConstellrAuth)
+        with pytest.raises(CredentialsNotFoundError, match="given in code: not pickled"):
+            unpickled.token()
 
 
-def test_not_finding_one_lists_every_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error names each variable, file and keyring that was looked at, and what to do."""
+def test_missing_credential_lists_every_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error lists each variable, file and keyring searched, and what to do."""
     file = tmp_path / "broken"
     file.write_text("machine")
     monkeypatch.setenv("NETRC", str(file))
@@ -211,8 +210,8 @@ def test_not_finding_one_lists_every_place(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.fixture
-def _keyring_in_a_file(tmp_path: Path) -> Iterator[None]:
-    """A real keyring backend that keeps its entries in this test's folder."""
+def _file_keyring(tmp_path: Path) -> Iterator[None]:
+    """A real keyring backend with its entries in ``tmp_path``."""
     backend = PlaintextKeyring()
     backend.file_path = str(tmp_path / "keyring.cfg")
     previous = keyring.get_keyring()
@@ -221,10 +220,10 @@ def _keyring_in_a_file(tmp_path: Path) -> Iterator[None]:
     keyring.set_keyring(previous)
 
 
-@pytest.mark.usefixtures("_keyring_in_a_file")
+@pytest.mark.usefixtures("_file_keyring")
 @pytest.mark.parametrize("credential", [ApiKey("k3y"), Password("me", SECRET)])
-def test_the_keyring_gives_back_what_was_stored(credential: ApiKey | Password) -> None:
-    """What `login` stores is found for the same API, and gone after `logout`."""
+def test_keyring_round_trip(credential: ApiKey | Password) -> None:
+    """A stored credential is found for the same API, and gone after it is deleted."""
     store_credential(credential, base_url="https://api.example.com/stac")
     found = default_credential(base_url="https://api.example.com")
     assert found == credential
@@ -235,9 +234,9 @@ def test_the_keyring_gives_back_what_was_stored(credential: ApiKey | Password) -
         default_credential(base_url="https://api.example.com")
 
 
-@pytest.mark.usefixtures("_keyring_in_a_file")
-def test_the_nearest_place_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is given comes before the environment, then ``.netrc``, then the keyring."""
+@pytest.mark.usefixtures("_file_keyring")
+def test_source_precedence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Explicit credential, then environment, then ``.netrc``, then keyring."""
     monkeypatch.setenv("CONSTELLR_API_URL", "https://api.example.com")
     store_credential(ApiKey("k3y"))
     assert default_credential() == ApiKey("k3y")
@@ -250,18 +249,18 @@ def test_the_nearest_place_goes_first(tmp_path: Path, monkeypatch: pytest.Monkey
     assert default_credential(Token("given")) == Token("given")
 
 
-@pytest.mark.usefixtures("_keyring_in_a_file")
-def test_a_token_is_not_worth_keeping() -> None:
-    """It ends within a day, so storing it would only look as if one were logged in."""
+@pytest.mark.usefixtures("_file_keyring")
+def test_token_is_not_stored() -> None:
+    """A token expires within a day, so only API keys and passwords are stored."""
     with pytest.raises(ValueError, match="ApiKey or a Password"):
         store_credential(Token("t0ken"))
 
 
-@pytest.mark.usefixtures("_keyring_in_a_file")
+@pytest.mark.usefixtures("_file_keyring")
 @pytest.mark.parametrize("entry", ["{", "[]", '{"username": "ada"}', '{"api_key": ""}'])
-def test_a_keyring_entry_of_somebody_else_is_passed_over(entry: str) -> None:
-    """The error says that it was looked at, and not what is in it."""
+def test_foreign_keyring_entry_is_ignored(entry: str) -> None:
+    """The error mentions the entry without showing its content."""
     store_credential(ApiKey("k3y"), base_url="https://api.example.com")
     keyring.set_password("constellr-stac", "https://api.example.com", entry)
-    with pytest.raises(CredentialsNotFoundError, match="not one that constellr login has made"):
+    with pytest.raises(CredentialsNotFoundError, match="not written by constellr login"):
         default_credential(base_url="https://api.example.com")

@@ -1,4 +1,4 @@
-"""One token at the right moment, for the API's origin only, shown nowhere."""
+"""Tokens are renewed once, sent to the API's origin only, and never shown."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-PLENTY = 50
+THREADS = 50
 
 
 def password_of(sandbox: Sandbox) -> Password:
-    """The account's password."""
+    """The sandbox account's password."""
     return Password(sandbox.username, sandbox.password)
 
 
@@ -54,106 +54,106 @@ def auth_of(sandbox: Sandbox) -> ConstellrAuth:
     return ConstellrAuth(password_of(sandbox), base_url=sandbox.api_url)
 
 
-def sent(sandbox: Sandbox, path: str) -> list[Exchange]:
-    """What arrived at a path of the sandbox."""
+def requests_to(sandbox: Sandbox, path: str) -> list[Exchange]:
+    """Return the requests that the sandbox received for a path."""
     return [exchange for exchange in sandbox.requests if exchange.path == path]
 
 
-def together(count: int, call: Callable[[], Any]) -> list[Any]:
-    """Call from many threads at the same moment; return answers and errors."""
+def run_together(count: int, call: Callable[[], Any]) -> list[Any]:
+    """Call from many threads at the same moment; return results and exceptions."""
     everyone = threading.Barrier(count)
 
     def one() -> Any:
         everyone.wait(10)
         try:
             return call()
-        except Exception as error:  # noqa: BLE001 - looked at by the test
+        except Exception as error:  # noqa: BLE001 - checked by the test
             return error
 
     with ThreadPoolExecutor(count) as pool:
         return [future.result() for future in [pool.submit(one) for _ in range(count)]]
 
 
-def products(sandbox: Sandbox, auth: ConstellrAuth) -> requests.Response:
-    """Ask for something that needs a credential."""
+def get_products(sandbox: Sandbox, auth: ConstellrAuth) -> requests.Response:
+    """GET ``/products``, which requires a credential."""
     return requests.get(sandbox.api_url + "/products", auth=auth, timeout=10)
 
 
-# One token, at the right moment
+# Token renewal
 
 
-def test_fifty_threads_without_a_token_ask_for_one(sandbox: Sandbox) -> None:
-    """A missing token is one ``POST /token``, also for auth objects made apart."""
-    answers = together(PLENTY, lambda: products(sandbox, auth_of(sandbox)).status_code)
-    assert answers == [200] * PLENTY
-    assert len(sent(sandbox, "/token")) == 1
+def test_missing_token_is_fetched_once(sandbox: Sandbox) -> None:
+    """Fifty threads with separate auth objects share one ``POST /token``."""
+    answers = run_together(THREADS, lambda: get_products(sandbox, auth_of(sandbox)).status_code)
+    assert answers == [200] * THREADS
+    assert len(requests_to(sandbox, "/token")) == 1
 
 
-def test_fifty_threads_on_a_revoked_token_ask_for_one(sandbox: Sandbox) -> None:
-    """A 401 renews the token once, and sends each request a second time, not a third."""
+def test_revoked_token_is_renewed_once(sandbox: Sandbox) -> None:
+    """On 401, fifty threads share one renewal and re-send each request once."""
     auth = auth_of(sandbox)
-    products(sandbox, auth)
+    get_products(sandbox, auth)
     sandbox.revoke_tokens()
     sandbox.clear_requests()
-    answers = together(PLENTY, lambda: products(sandbox, auth).status_code)
-    assert answers == [200] * PLENTY
-    assert len(sent(sandbox, "/token")) == 1
-    statuses = [exchange.status for exchange in sent(sandbox, "/products")]
-    assert statuses.count(200) == PLENTY
-    assert statuses.count(401) <= PLENTY
+    answers = run_together(THREADS, lambda: get_products(sandbox, auth).status_code)
+    assert answers == [200] * THREADS
+    assert len(requests_to(sandbox, "/token")) == 1
+    statuses = [exchange.status for exchange in requests_to(sandbox, "/products")]
+    assert statuses.count(200) == THREADS
+    assert statuses.count(401) <= THREADS
 
 
-def test_a_token_is_renewed_before_it_ends() -> None:
-    """Requests that go on for longer than a token lives never meet a 401."""
+def test_token_is_renewed_before_expiry() -> None:
+    """Requests over several token lifetimes never get a 401."""
     with Sandbox(token_lifetime=timedelta(seconds=1)) as sandbox:
         auth = auth_of(sandbox)
         until = datetime.now(UTC) + timedelta(seconds=2.2)
         while datetime.now(UTC) < until:
-            assert products(sandbox, auth).status_code == 200
-        assert {exchange.status for exchange in sent(sandbox, "/products")} == {200}
-        assert 2 < len(sent(sandbox, "/token")) <= 5
+            assert get_products(sandbox, auth).status_code == 200
+        assert {exchange.status for exchange in requests_to(sandbox, "/products")} == {200}
+        assert 2 < len(requests_to(sandbox, "/token")) <= 5
 
 
-def test_a_second_401_names_the_source_and_not_the_value(sandbox: Sandbox) -> None:
-    """What a new token does not help is an error; it says where the credential came from."""
+def test_second_401_names_the_credential_source(sandbox: Sandbox) -> None:
+    """A 401 with a new token raises; the error names the source and not the value."""
     sandbox.fail(Fault("/products", status=401, times=None))
     auth = ConstellrAuth()
     with pytest.raises(AuthenticationError) as caught:
-        products(sandbox, auth)
-    assert len(sent(sandbox, "/products")) == 2
-    assert len(sent(sandbox, "/token")) == 2
+        get_products(sandbox, auth)
+    assert len(requests_to(sandbox, "/products")) == 2
+    assert len(requests_to(sandbox, "/token")) == 2
     assert caught.value.status_code == 401
     assert caught.value.request_url == sandbox.api_url + "/products"
     assert "CONSTELLR_USERNAME" in str(caught.value)
     assert sandbox.password not in str(caught.value)
 
 
-def test_a_wrong_password_is_tried_once(sandbox: Sandbox) -> None:
-    """Many tasks with a wrong password do not lock the account."""
+def test_wrong_password_is_tried_once(sandbox: Sandbox) -> None:
+    """Fifty threads with a wrong password send one token request."""
     auth = ConstellrAuth(Password(sandbox.username, "wrong"), base_url=sandbox.api_url)
-    answers = together(PLENTY, lambda: products(sandbox, auth))
-    answers += together(2, lambda: products(sandbox, auth))
+    answers = run_together(THREADS, lambda: get_products(sandbox, auth))
+    answers += run_together(2, lambda: get_products(sandbox, auth))
     assert {type(answer) for answer in answers} == {AuthenticationError}
     assert "wrong" not in str(answers[0])
     assert answers[0].status_code == 401
     assert [exchange.path for exchange in sandbox.requests] == ["/token"]
 
 
-def test_the_body_of_a_request_is_sent_again_whole(sandbox: Sandbox) -> None:
-    """A POST that met a revoked token arrives complete with the new one."""
+def test_body_is_resent_after_401(sandbox: Sandbox) -> None:
+    """A POST with a revoked token is re-sent with its complete body."""
     auth = auth_of(sandbox)
-    products(sandbox, auth)
+    get_products(sandbox, auth)
     sandbox.revoke_tokens()
     answer = requests.post(
         sandbox.api_url + "/stac/search", json={"limit": 3}, auth=auth, timeout=10
     )
     assert len(answer.json()["features"]) == 3
     assert [step.status_code for step in answer.history] == [401]
-    assert len({exchange.body for exchange in sent(sandbox, "/stac/search")}) == 1
+    assert len({exchange.body for exchange in requests_to(sandbox, "/stac/search")}) == 1
 
 
-def test_a_body_that_is_used_up_is_not_sent_again_empty(sandbox: Sandbox) -> None:
-    """What was given piece by piece is gone: the caller hears of it, and can send it again."""
+def test_generator_body_is_not_resent(sandbox: Sandbox) -> None:
+    """A consumed body raises an error that says to send the request again."""
     auth = auth_of(sandbox)
     auth.token()
     sandbox.revoke_tokens()
@@ -168,15 +168,13 @@ def test_a_body_that_is_used_up_is_not_sent_again_empty(sandbox: Sandbox) -> Non
     with pytest.raises(requests.exceptions.UnrewindableBodyError, match="Send the request again"):
         search()
     assert len(search().json()["features"]) == 2
-    assert len(sent(sandbox, "/stac/search")) == 2
+    assert len(requests_to(sandbox, "/stac/search")) == 2
 
 
-def test_a_file_as_a_body_is_sent_again_from_its_beginning(
-    sandbox: Sandbox, tmp_path: Path
-) -> None:
-    """An upload is rewound before it is sent a second time."""
+def test_file_body_is_rewound_before_resending(sandbox: Sandbox, tmp_path: Path) -> None:
+    """An upload is re-sent from its first byte after a 401."""
     auth = auth_of(sandbox)
-    products(sandbox, auth)
+    get_products(sandbox, auth)
     sandbox.revoke_tokens()
     body = tmp_path / "search.json"
     body.write_bytes(b'{"limit": 2}')
@@ -191,48 +189,50 @@ def test_a_file_as_a_body_is_sent_again_from_its_beginning(
     assert len(answer.json()["features"]) == 2
 
 
-def test_an_api_key_is_sent_and_a_revoked_one_is_refused_once() -> None:
-    """A key has no token to renew: its 401 is the end."""
+def test_revoked_api_key_is_not_retried() -> None:
+    """An API key has no token to renew, so a 401 is final."""
     with Sandbox(api_key_mode=True) as sandbox:
         auth = ConstellrAuth(ApiKey(sandbox.api_key), base_url=sandbox.api_url)
-        assert products(sandbox, auth).status_code == 200
+        assert get_products(sandbox, auth).status_code == 200
         sandbox.revoke_api_key()
         sandbox.clear_requests()
         with pytest.raises(AuthenticationError, match="given in code"):
-            products(sandbox, auth)
+            get_products(sandbox, auth)
         assert [exchange.path for exchange in sandbox.requests] == ["/products"]
 
 
-def test_a_key_that_was_replaced_in_the_environment_is_noticed(
+def test_replaced_api_key_is_read_from_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """After a 401 a credential that was found is looked for again."""
+    """After a 401, the credential sources are searched again."""
     with Sandbox(api_key_mode=True) as sandbox:
         for name, value in sandbox.environment().items():
             monkeypatch.setenv(name, value)
         auth = ConstellrAuth()
-        assert products(sandbox, auth).status_code == 200
+        assert get_products(sandbox, auth).status_code == 200
         fresh = sandbox.revoke_api_key()
         with pytest.raises(AuthenticationError, match="CONSTELLR_API_KEY"):
-            products(sandbox, auth)
+            get_products(sandbox, auth)
         monkeypatch.setenv("CONSTELLR_API_KEY", fresh)
-        assert products(sandbox, auth).status_code == 200
+        assert get_products(sandbox, auth).status_code == 200
 
 
-def test_a_corrected_password_is_noticed(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A refused password was looked up: with the right one in its place, the same auth works."""
+def test_corrected_password_is_read_from_environment(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a refused password, the same auth object reads the corrected one."""
     monkeypatch.setenv("CONSTELLR_PASSWORD", "wrong")
     auth = ConstellrAuth()
     with pytest.raises(AuthenticationError, match="CONSTELLR_PASSWORD"):
-        products(sandbox, auth)
+        get_products(sandbox, auth)
     monkeypatch.setenv("CONSTELLR_PASSWORD", sandbox.password)
-    assert products(sandbox, auth).status_code == 200
+    assert get_products(sandbox, auth).status_code == 200
 
 
-def test_the_modules_own_modifier_reads_the_environment_each_time(
+def test_request_modifier_reads_environment_each_time(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another account in the environment is the one whose next request it is."""
+    """Changing the account in the environment affects the next request."""
     stac_io = StacApiIO(request_modifier=constellr_stac.request_modifier)
     stac_io.request(f"{sandbox.api_url}/stac")
     viewer = sandbox.accounts["viewer"]
@@ -242,50 +242,50 @@ def test_the_modules_own_modifier_reads_the_environment_each_time(
         stac_io.request(f"{sandbox.api_url}/stac")
 
 
-def test_an_ended_token_is_not_sent(sandbox: Sandbox) -> None:
-    """A token that cannot renew itself says that it has ended."""
-    ended = Token("t0ken", datetime(2026, 1, 1, tzinfo=UTC))
-    with pytest.raises(AuthenticationError, match="ended at 2026-01-01"):
-        products(sandbox, ConstellrAuth(ended, base_url=sandbox.api_url))
+def test_expired_token_is_not_sent(sandbox: Sandbox) -> None:
+    """An expired token raises before a request is sent."""
+    expired = Token("t0ken", datetime(2026, 1, 1, tzinfo=UTC))
+    with pytest.raises(AuthenticationError, match="expired at 2026-01-01"):
+        get_products(sandbox, ConstellrAuth(expired, base_url=sandbox.api_url))
     assert sandbox.requests == []
 
 
-def test_an_account_without_a_confirmed_address_is_told_so(sandbox: Sandbox) -> None:
-    """The server's own words reach the user, after one request."""
+def test_unconfirmed_account_gets_the_servers_message(sandbox: Sandbox) -> None:
+    """The server's message reaches the user after one request."""
     unconfirmed = sandbox.accounts["unconfirmed"]
     credential = Password(unconfirmed.username, unconfirmed.password)
     with pytest.raises(AuthenticationError, match=r"(?i)confirm"):
-        products(sandbox, ConstellrAuth(credential, base_url=sandbox.api_url))
+        get_products(sandbox, ConstellrAuth(credential, base_url=sandbox.api_url))
     assert len(sandbox.requests) == 1
 
 
 @pytest.mark.parametrize(("status", "times"), [(503, 2), (429, 1)])
-def test_a_busy_token_endpoint_is_asked_again(sandbox: Sandbox, status: int, times: int) -> None:
-    """A server that says "later" is taken at its word."""
+def test_busy_token_endpoint_is_retried(sandbox: Sandbox, status: int, times: int) -> None:
+    """503 and 429 from ``/token`` are retried after ``Retry-After``."""
     sandbox.fail(Fault("/token", status=status, times=times, headers={"Retry-After": "0"}))
-    assert products(sandbox, auth_of(sandbox)).status_code == 200
+    assert get_products(sandbox, auth_of(sandbox)).status_code == 200
 
 
-def test_an_answer_without_a_token_is_an_error(sandbox: Sandbox) -> None:
-    """What is no API of ours is not taken for one."""
+def test_response_without_token_is_an_error(sandbox: Sandbox) -> None:
+    """A 200 from ``/token`` without ``access_token`` raises."""
     sandbox.fail(Fault("/token", status=200, body=b"<html>hello</html>"))
     with pytest.raises(constellr_stac.APIError, match="access_token"):
-        products(sandbox, auth_of(sandbox))
+        get_products(sandbox, auth_of(sandbox))
 
 
-def test_another_server_is_told_from_a_missing_order(sandbox: Sandbox) -> None:
-    """Where nobody gives tokens, the URL is what has to be looked at."""
+def test_missing_token_endpoint_suggests_wrong_url(sandbox: Sandbox) -> None:
+    """404 and 405 from ``/token`` suggest that the API's URL is wrong."""
     for status in (404, 405):
         sandbox.fail(Fault("/token", status=status))
         with pytest.raises(constellr_stac.APIError, match=r"Is this the API's URL\?"):
-            products(sandbox, auth_of(sandbox))
+            get_products(sandbox, auth_of(sandbox))
 
 
-def test_an_api_that_is_not_there_is_a_connection_error(sandbox: Sandbox) -> None:
-    """A refused connection names the URL and carries no password along, not in a frame either."""
-    gone = ConstellrAuth(password_of(sandbox), base_url="http://127.0.0.1:9")
+def test_unreachable_api_is_a_connection_error(sandbox: Sandbox) -> None:
+    """The error names the URL; neither it nor its frames hold the password."""
+    unreachable = ConstellrAuth(password_of(sandbox), base_url="http://127.0.0.1:9")
     with pytest.raises(APIConnectionError) as caught:
-        requests.get("http://127.0.0.1:9/products", auth=gone, timeout=10)
+        requests.get("http://127.0.0.1:9/products", auth=unreachable, timeout=10)
     assert "http://127.0.0.1:9/token" in str(caught.value)
     assert getattr(caught.value.__cause__, "request", None) is None
     trace = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
@@ -295,15 +295,15 @@ def test_an_api_that_is_not_there_is_a_connection_error(sandbox: Sandbox) -> Non
     assert quote_plus(sandbox.password) not in shown
 
 
-def jwt(issued_at: datetime, life: timedelta) -> Token:
-    """A token that says itself when it was issued and when it ends."""
+def jwt_token(issued_at: datetime, life: timedelta) -> Token:
+    """Make a JWT with ``iat`` and ``exp`` claims."""
     claims = {"iat": issued_at.timestamp(), "exp": (issued_at + life).timestamp()}
     payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
     return Token(f"e30.{payload}.c2ln")
 
 
-def test_a_tokens_end_is_put_on_this_machines_clock() -> None:
-    """With a clock a day ahead or behind, a token still lives as long as the server says."""
+def test_token_expiry_is_corrected_for_clock_skew() -> None:
+    """With a clock that is off by a day, the token's lifetime is still the server's."""
     now = datetime.now(UTC)
     for skew in (timedelta(days=1), timedelta(days=-1), timedelta(seconds=5)):
         server_now = now - skew
@@ -311,24 +311,24 @@ def test_a_tokens_end_is_put_on_this_machines_clock() -> None:
         timed = _timed(token, format_datetime(server_now)).expires_at
         assert timed is not None
         assert abs(timed - now - timedelta(hours=2)) < timedelta(seconds=10)
-        its_own = _timed(jwt(server_now, timedelta(hours=2)), None).expires_at
-        assert its_own is not None
-        assert abs(its_own - now - timedelta(hours=2)) < timedelta(seconds=10)
+        from_claims = _timed(jwt_token(server_now, timedelta(hours=2)), None).expires_at
+        assert from_claims is not None
+        assert abs(from_claims - now - timedelta(hours=2)) < timedelta(seconds=10)
     opaque = _timed(Token("t0ken"), None).expires_at
     assert opaque is not None
     assert abs(opaque - now - timedelta(hours=24)) < timedelta(seconds=10)
 
 
-# To the API's origin and nowhere else
+# Origin of the API only
 
 
-def getting(auth: ConstellrAuth, *, with_session: bool) -> Callable[..., requests.Response]:
-    """GET with an auth object: by a session of ours, or by ``requests`` itself."""
+def getter(auth: ConstellrAuth, *, with_session: bool) -> Callable[..., requests.Response]:
+    """Return the ``get`` of an API session, or ``requests.get`` with the auth object."""
     return api_session(auth).get if with_session else functools.partial(requests.get, auth=auth)
 
 
 def credentials_of(sandbox: Sandbox) -> list[ConstellrAuth]:
-    """A token and a key, for the sandbox's origin."""
+    """Auth objects with a token and with a key, for the sandbox's origin."""
     return [
         auth_of(sandbox),
         ConstellrAuth(ApiKey("k3y-of-the-workspace"), base_url=sandbox.api_url),
@@ -336,17 +336,17 @@ def credentials_of(sandbox: Sandbox) -> list[ConstellrAuth]:
 
 
 @pytest.mark.parametrize("with_session", [False, True], ids=["requests.get", "api_session"])
-def test_no_credential_crosses_a_redirect_to_another_origin(
+def test_redirect_to_another_origin_drops_credential(
     sandbox: Sandbox, *, with_session: bool
 ) -> None:
-    """Neither a token nor a key arrives at the host that a redirect names."""
-    with Sandbox() as stranger:
+    """The redirect's target receives neither token nor key."""
+    with Sandbox() as other:
         for auth in credentials_of(sandbox):
             sandbox.fail(
-                Fault("/products", status=307, headers={"Location": stranger.api_url + "/catch"})
+                Fault("/products", status=307, headers={"Location": other.api_url + "/catch"})
             )
-            getting(auth, with_session=with_session)(sandbox.api_url + "/products", timeout=10)
-        caught = sent(stranger, "/catch")
+            getter(auth, with_session=with_session)(sandbox.api_url + "/products", timeout=10)
+        caught = requests_to(other, "/catch")
         assert len(caught) == 2
         for exchange in caught:
             assert "authorization" not in exchange.headers
@@ -354,58 +354,56 @@ def test_no_credential_crosses_a_redirect_to_another_origin(
 
 
 @pytest.mark.parametrize("with_session", [False, True], ids=["requests.get", "api_session"])
-def test_no_credential_goes_to_another_origin(sandbox: Sandbox, *, with_session: bool) -> None:
-    """An auth object adds nothing to a request that goes elsewhere, an object store say."""
-    with Sandbox() as stranger:
+def test_other_origin_gets_no_credential(sandbox: Sandbox, *, with_session: bool) -> None:
+    """Requests to other hosts, such as an object store, are left unchanged."""
+    with Sandbox() as other:
         for auth in credentials_of(sandbox):
-            getting(auth, with_session=with_session)(stranger.s3_url + "/catch", timeout=10)
-        assert len(stranger.requests) == 2
-        for exchange in stranger.requests:
+            getter(auth, with_session=with_session)(other.s3_url + "/catch", timeout=10)
+        assert len(other.requests) == 2
+        for exchange in other.requests:
             assert exchange.headers.keys().isdisjoint({"authorization", "x-api-key"})
     assert sandbox.requests == []
 
 
 @pytest.mark.parametrize("with_session", [False, True], ids=["requests.get", "api_session"])
-def test_no_credential_crosses_a_redirect_after_a_renewal(
-    sandbox: Sandbox, *, with_session: bool
-) -> None:
-    """Where a request that was sent again is redirected away, neither token follows."""
+def test_redirect_after_renewal_drops_credential(sandbox: Sandbox, *, with_session: bool) -> None:
+    """A request re-sent after a 401 and then redirected carries no token."""
     auth = auth_of(sandbox)
-    products(sandbox, auth)
+    get_products(sandbox, auth)
     sandbox.revoke_tokens()
-    with Sandbox() as stranger:
-        away = {"Location": stranger.api_url + "/catch"}
+    with Sandbox() as other:
+        away = {"Location": other.api_url + "/catch"}
         sandbox.fail(Fault("/products", skip=1, status=307, headers=away))
-        getting(auth, with_session=with_session)(sandbox.api_url + "/products", timeout=10)
-        [caught] = sent(stranger, "/catch")
+        getter(auth, with_session=with_session)(sandbox.api_url + "/products", timeout=10)
+        [caught] = requests_to(other, "/catch")
         assert "authorization" not in caught.headers
-    assert [exchange.status for exchange in sent(sandbox, "/products")] == [200, 401, 307]
+    assert [exchange.status for exchange in requests_to(sandbox, "/products")] == [200, 401, 307]
 
 
-def test_a_modifier_gives_nothing_to_the_host_of_a_next_link(sandbox: Sandbox) -> None:
-    """pystac-client follows links to any host; the credential stays behind."""
-    with Sandbox() as stranger:
+def test_modifier_sends_no_credential_to_next_link_host(sandbox: Sandbox) -> None:
+    """pystac-client follows links to any host; the credential is not sent there."""
+    with Sandbox() as other:
         for auth in credentials_of(sandbox):
             modifier = make_request_modifier(auth)
             stac_io = StacApiIO(request_modifier=modifier)
             with pytest.raises(pystac_client.exceptions.APIError):
-                stac_io.read_text(stranger.api_url + "/stac/search")
-            left_alone = modifier(requests.Request("GET", stranger.api_url))
+                stac_io.read_text(other.api_url + "/stac/search")
+            left_alone = modifier(requests.Request("GET", other.api_url))
             assert left_alone is not None
-            assert left_alone.auth is None  # or what .netrc has for that host would not be sent
-        assert len(stranger.requests) == 2
-        for exchange in stranger.requests:
+            assert left_alone.auth is None  # so that requests can use .netrc for that host
+        assert len(other.requests) == 2
+        for exchange in other.requests:
             assert "authorization" not in exchange.headers
             assert "x-api-key" not in exchange.headers
 
 
 @pytest.mark.parametrize("with_session", [False, True], ids=["requests.get", "api_session"])
-def test_netrc_does_not_displace_the_credential(
+def test_netrc_does_not_replace_credential(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, with_session: bool
 ) -> None:
-    """An entry for the API's host displaces nothing.
+    """A ``.netrc`` entry for the API's host is not used.
 
-    Where ``requests`` itself puts it in after a redirect, a 401 brings the credential back.
+    Where ``requests`` itself adds it after a redirect, the 401 restores the credential.
     """
     file = tmp_path / "netrc"
     file.write_text("machine 127.0.0.1 login other password 0ther\n")
@@ -413,46 +411,46 @@ def test_netrc_does_not_displace_the_credential(
     monkeypatch.setenv("NETRC", str(file))
     auth = auth_of(sandbox)
     sandbox.fail(Fault("/stac", status=307, headers={"Location": sandbox.api_url + "/products"}))
-    answer = getting(auth, with_session=with_session)(sandbox.api_url + "/stac", timeout=10)
+    answer = getter(auth, with_session=with_session)(sandbox.api_url + "/stac", timeout=10)
     assert answer.status_code == 200
-    assert "authorization" not in sent(sandbox, "/token")[0].headers
-    assert len(sent(sandbox, "/token")) == 1
-    assert sent(sandbox, "/products")[-1].headers["authorization"].startswith("Bearer ")
+    assert "authorization" not in requests_to(sandbox, "/token")[0].headers
+    assert len(requests_to(sandbox, "/token")) == 1
+    assert requests_to(sandbox, "/products")[-1].headers["authorization"].startswith("Bearer ")
 
 
-def test_the_password_does_not_follow_a_redirect_of_the_token_endpoint(sandbox: Sandbox) -> None:
-    """A 307 would carry the form along; it is not followed."""
-    with Sandbox() as stranger:
-        sandbox.fail(Fault("/token", status=307, headers={"Location": stranger.api_url + "/token"}))
+def test_token_endpoint_redirect_is_not_followed(sandbox: Sandbox) -> None:
+    """A 307 would forward the form with the password."""
+    with Sandbox() as other:
+        sandbox.fail(Fault("/token", status=307, headers={"Location": other.api_url + "/token"}))
         with pytest.raises(constellr_stac.APIError, match="307"):
-            products(sandbox, auth_of(sandbox))
-        assert stranger.requests == []
+            get_products(sandbox, auth_of(sandbox))
+        assert other.requests == []
 
 
 @pytest.mark.parametrize("url", ["http://api.constellr.com", "http://192.168.1.2/stac"])
-def test_plain_http_is_refused_before_anything_is_sent(url: str) -> None:
-    """Only this machine may be talked to in the clear."""
+def test_plain_http_is_refused(url: str) -> None:
+    """Only loopback addresses may use plain HTTP."""
     with pytest.raises(InsecureURLError, match="https://"):
         ConstellrAuth(ApiKey("k3y"), base_url=url)
 
 
-def test_without_a_credential_nothing_is_sent(
+def test_missing_credential_sends_nothing(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The error comes before the request."""
+    """The error is raised before a request is sent."""
     monkeypatch.delenv("CONSTELLR_USERNAME")
     with pytest.raises(CredentialsNotFoundError, match="CONSTELLR_USERNAME: not set"):
-        products(sandbox, ConstellrAuth())
+        get_products(sandbox, ConstellrAuth())
     assert sandbox.requests == []
 
 
-# Shown nowhere
+# Secrets
 
 
-def test_no_secret_is_logged_shown_or_pickled(
+def test_no_secret_in_logs_reprs_and_pickles(
     sandbox: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """DEBUG logs of everyone, reprs and pickles are free of password, token and key."""
+    """DEBUG logs, reprs and pickles contain no password, token or key."""
     caplog.set_level(logging.DEBUG)
     with Sandbox(api_key_mode=True) as keyed:
         auths = [
@@ -475,16 +473,16 @@ def test_no_secret_is_logged_shown_or_pickled(
         assert secret not in shown
 
 
-def test_an_unpickled_auth_finds_a_credential_where_it_is(sandbox: Sandbox) -> None:
-    """What travels is where to look, not what was found."""
-    travelled = pickle.loads(pickle.dumps(auth_of(sandbox)))  # noqa: S301 - made here
-    assert products(sandbox, travelled).status_code == 200
-    assert "CONSTELLR_USERNAME" in travelled.credential.source
+def test_unpickled_auth_searches_for_a_credential(sandbox: Sandbox) -> None:
+    """The pickle holds where to search, not the credential."""
+    unpickled = pickle.loads(pickle.dumps(auth_of(sandbox)))  # noqa: S301 - pickled on this line
+    assert get_products(sandbox, unpickled).status_code == 200
+    assert "CONSTELLR_USERNAME" in unpickled.credential.source
 
 
-def test_the_modifier_works_with_plain_pystac_client(sandbox: Sandbox) -> None:
-    """The module's own modifier authenticates a client that nobody else touched."""
-    with pytest.warns(pystac_client.warnings.NoConformsTo):  # the documented landing page
+def test_request_modifier_with_plain_pystac_client(sandbox: Sandbox) -> None:
+    """``request_modifier`` authenticates a plain ``pystac_client.Client``."""
+    with pytest.warns(pystac_client.warnings.NoConformsTo):  # the landing page has no conformsTo
         client = pystac_client.Client.open(
             sandbox.api_url + "/stac", request_modifier=constellr_stac.request_modifier
         )

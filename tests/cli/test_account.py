@@ -117,7 +117,7 @@ def test_login_verifies_the_stored_credential(
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "file_keyring.ForgetfulKeyring")
     run = constellr("login", "--username", sandbox.username, CONSTELLR_PASSWORD=sandbox.password)
     assert (run.returncode, run.stdout) == (1, "")
-    assert "ForgetfulKeyring does not give back what it was given" in run.stderr
+    assert "ForgetfulKeyring did not store the entry" in run.stderr
     assert "Set CONSTELLR_API_KEY" in run.stderr
     assert sandbox.password not in run.stderr
 
@@ -137,6 +137,6 @@ def test_whoami_without_a_credential(sandbox: Sandbox, keyring: Path) -> None:
     run = constellr("whoami")
     assert (run.returncode, run.stdout) == (3, "")
     first, second = run.stderr.splitlines()
-    assert re.search(r"Looked at \d places \(-v lists them\)\.$", first)
+    assert re.search(r"Searched \d places \(-v lists them\)\.$", first)
     assert "constellr login" in second
     assert "environment variable CONSTELLR_TOKEN: not set" in constellr("whoami", "-v").stderr

@@ -150,7 +150,7 @@ def test_wrong_usage(sandbox: Sandbox, arguments: list[str], fragment: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("url", "fragment"), [("http://example.com", "Use https://"), ("ftp://x", "has to start with")]
+    ("url", "fragment"), [("http://example.com", "Use https://"), ("ftp://x", "must start with")]
 )
 def test_insecure_api_url_is_refused(url: str, fragment: str) -> None:
     """An API that must not receive credentials is refused before any request."""

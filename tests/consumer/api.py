@@ -53,6 +53,16 @@ def sign(items: pystac.ItemCollection, item: pystac.Item, search: pystac_client.
     assert_type(constellr_stac.Signer(expires_in=timedelta(minutes=5)).sign(item), pystac.Item)
 
 
+def rejected(items: pystac.ItemCollection) -> None:
+    """A type checker rejects misspelt arguments and choices; an unused ignore is an error."""
+    constellr_stac.load(items, maks="clear")  # type: ignore[call-overload]
+    constellr_stac.load(items, mask="claer")  # type: ignore[arg-type]
+    constellr_stac.load(items, units="F")  # type: ignore[call-overload]
+    constellr_stac.load(items, engine="gdal")  # type: ignore[call-overload]
+    constellr_stac.load(items, resampling="closest")  # type: ignore[call-overload]
+    constellr_stac.explain(items, unit="K")  # type: ignore[call-arg]
+
+
 def cube(items: pystac.ItemCollection) -> xr.Dataset:
     whole = constellr_stac.describe(items)
     assert_type(whole.items, pystac.ItemCollection)

@@ -1,4 +1,4 @@
-"""How a cube is cut when nobody says."""
+"""Default chunk sizes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,8 @@ MIB = 1 << 20
     columns=st.integers(1, 12000),
     itemsize=st.sampled_from([1, 2, 4]),
 )
-def test_chunks_are_neither_too_large_nor_too_few(
-    times: int, rows: int, columns: int, itemsize: int
-) -> None:
-    """At most 32 MiB and 16 steps, and two at least."""
+def test_chunk_size_and_count(times: int, rows: int, columns: int, itemsize: int) -> None:
+    """At most 32 MiB and 16 steps per chunk, and at least two chunks."""
     chunks = auto_chunks(times, rows, columns, itemsize)
     steps, height, width = (chunks[name] for name in ("time", "y", "x"))
     assert 1 <= steps <= min(16, times)
@@ -31,14 +29,14 @@ def test_chunks_are_neither_too_large_nor_too_few(
         assert count >= 2
 
 
-def test_steps_are_spread_evenly() -> None:
-    """No chunk is a leftover: 33 steps are three times 11, 60 four times 15."""
+def test_steps_are_divided_evenly() -> None:
+    """33 steps are three chunks of 11, 60 steps four of 15."""
     assert [auto_chunks(times, 500, 500, 4)["time"] for times in (1, 2, 15, 33, 60, 500)] == [
         1, 1, 8, 11, 15, 16,
     ]  # fmt: skip
 
 
-def test_large_scenes_are_cut_along_their_blocks() -> None:
-    """An LSTfusion area of 3,700 x 3,700 is two strips; what is too wide for strips, squares."""
+def test_large_scenes_are_chunked_along_blocks() -> None:
+    """3,700 x 3,700 pixels are two strips; wider scenes are cut into squares."""
     assert auto_chunks(3, 3700, 3700, 4) == {"time": 1, "y": 2048, "x": 3700}
     assert auto_chunks(3, 2000, 30000, 4) == {"time": 1, "y": 2000, "x": 2560}

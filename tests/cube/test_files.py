@@ -1,4 +1,4 @@
-"""A cube keeps what it means in NetCDF and Zarr, in the words of the CF conventions."""
+"""Cubes keep their metadata in NetCDF and Zarr, following the CF conventions."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ FORMATS = pytest.mark.parametrize("suffix", ["nc", "zarr"])
 ENGINES = pytest.mark.parametrize("engine", ["odc", "stackstac"])
 
 
-def scene(folder: Path) -> pystac.Item:
-    """A scene with all there is to say of it."""
+def full_scene(folder: Path) -> pystac.Item:
+    """Write a scene with every property that a cube keeps."""
     item = written_item(folder, ("lst", "scl_mask_30m"))
     item.properties |= {"platform": "SBA01", "order:id": "7", "eo:cloud_cover": 12.5}
     return item
 
 
-def written(cube: xr.Dataset, path: Path) -> None:
-    """Write a cube; a store that other libraries cannot read is a warning, and so an error."""
+def write_cube(cube: xr.Dataset, path: Path) -> None:
+    """Write a cube; a Zarr dtype that other libraries cannot read is an error."""
     if path.suffix == ".nc":
         cube.to_netcdf(path)
     else:
         cube.to_zarr(path, consolidated=False)
 
 
-def decoded(path: Path, **options: Any) -> xr.Dataset:
-    """Open a file as xarray does by itself, and let go of it."""
+def read_cube(path: Path, **options: Any) -> xr.Dataset:
+    """Read a file with plain xarray, and close it."""
     zarr: dict[str, Any] = (
         {"engine": "zarr", "consolidated": False} if path.suffix == ".zarr" else {}
     )
@@ -49,18 +49,18 @@ def decoded(path: Path, **options: Any) -> xr.Dataset:
 
 @ENGINES
 @FORMATS
-def test_a_file_holds_what_the_cube_says(tmp_path: Path, suffix: str, engine: Any) -> None:
-    """Values, classes, units, grid, times and where each step is from, read back identical."""
-    cube = constellr_stac.load(scene(tmp_path), BANDS, engine=engine, units="degC").compute()
+def test_file_round_trip(tmp_path: Path, suffix: str, engine: Any) -> None:
+    """Values, classes, units, grid, times and sources are identical."""
+    cube = constellr_stac.load(full_scene(tmp_path), BANDS, engine=engine, units="degC").compute()
     path = tmp_path / f"cube.{suffix}"
-    written(cube, path)
-    back = decoded(path, decode_coords="all")
+    write_cube(cube, path)
+    back = read_cube(path, decode_coords="all")
     xr.testing.assert_equal(back, cube)
     assert back.odc.geobox == cube.odc.geobox
     assert back["lst"].attrs["units"] == "degC"
     assert back["cloud_mask"].dtype == np.uint8
     assert list(back["cloud_mask"].attrs["flag_values"]) == [0, 1, 2, 3]
-    words = decoded(path, decode_cf=False)
+    words = read_cube(path, decode_cf=False)
     assert words.attrs["Conventions"] == "CF-1.11"
     assert words["lst"].attrs["grid_mapping"] == "spatial_ref"
     assert words["time"].attrs["units"].endswith("since 2026-06-01 12:30:05")
@@ -77,13 +77,13 @@ def test_a_file_holds_what_the_cube_says(tmp_path: Path, suffix: str, engine: An
 
 
 @FORMATS
-def test_a_file_is_worked_with_as_the_cube_is(tmp_path: Path, suffix: str) -> None:
-    """Read back, the CRS is a variable among others; masks, anomalies and series pass it by."""
-    item = scene(tmp_path)
+def test_reopened_file_works_like_the_cube(tmp_path: Path, suffix: str) -> None:
+    """Its ``spatial_ref`` variable is ignored by masks, anomalies and time series."""
+    item = full_scene(tmp_path)
     cube = constellr_stac.load(item, BANDS).compute()
     path = tmp_path / f"cube.{suffix}"
-    written(cube, path)
-    back = decoded(path)
+    write_cube(cube, path)
+    back = read_cube(path)
     assert "spatial_ref" in back.data_vars
     clear = constellr_stac.load(item, BANDS, mask="clear").compute()
     np.testing.assert_array_equal(back.constellr.clear()["lst"], clear["lst"])
@@ -96,30 +96,28 @@ def test_a_file_is_worked_with_as_the_cube_is(tmp_path: Path, suffix: str) -> No
 
 @ENGINES
 @FORMATS
-def test_stored_numbers_are_decoded_by_whoever_opens_them(
-    tmp_path: Path, suffix: str, engine: Any
-) -> None:
-    """A fill value is NaN after ``raw=True``, a file and xarray, and after ``decode_cf`` alone."""
-    item = scene(tmp_path)
+def test_raw_values_are_decoded_on_open(tmp_path: Path, suffix: str, engine: Any) -> None:
+    """After ``raw=True``, plain xarray and ``decode_cf`` both give NaN for nodata."""
+    item = full_scene(tmp_path)
     values = constellr_stac.load(item, BANDS).compute()
     stored = constellr_stac.load(item, BANDS, raw=True, engine=engine).compute()
     assert (stored["lst"] == 65535).any()
     np.testing.assert_allclose(xr.decode_cf(stored)["lst"], values["lst"], rtol=1e-6)
     path = tmp_path / f"cube.{suffix}"
-    written(stored, path)
-    back = decoded(path)
+    write_cube(stored, path)
+    back = read_cube(path)
     np.testing.assert_allclose(back["lst"], values["lst"], rtol=1e-6)
-    # Degrees below zero do not fit into what the kelvin were packed in.
+    # Negative degrees Celsius do not fit into the packed type of kelvin.
     cold = tmp_path / f"cold.{suffix}"
-    written(back.constellr.celsius, cold)
-    np.testing.assert_allclose(decoded(cold)["lst"], values["lst"] - 273.15, rtol=1e-4)
+    write_cube(back.constellr.celsius, cold)
+    np.testing.assert_allclose(read_cube(cold)["lst"], values["lst"] - 273.15, rtol=1e-4)
     for use in (lambda: stored.constellr.celsius, stored.constellr.anomaly, stored.constellr.table):
-        with pytest.raises(ValueError, match=r"lst: stored numbers .*decode_cf"):
+        with pytest.raises(ValueError, match=r"lst: raw stored values .*decode_cf"):
             use()
 
 
-def test_what_is_no_pixel_is_not_masked() -> None:
-    """A number for each step, and integers without a fill value, beside the temperatures."""
+def test_only_spatial_variables_are_masked() -> None:
+    """Variables per time step, and integers without nodata, are unchanged."""
     clouds = np.zeros((1, 6, 8), "uint8")
     clouds[0, 0, 0] = 1
     cube = cube_of(np.full((1, 6, 8), 300.0), ["2026-06-01T12:00:00"], clouds=clouds)
@@ -131,8 +129,8 @@ def test_what_is_no_pixel_is_not_masked() -> None:
     assert int(clear["zone"].isnull().sum()) == int(clear["lst"].isnull().sum()) == 1
 
 
-def test_flags_are_of_their_variables_type() -> None:
-    """CF: ``flag_values`` have the type of the variable, and a meaning of one word each."""
+def test_flag_values_have_the_variable_dtype() -> None:
+    """CF: ``flag_values`` have the variable's dtype, and each meaning is one word."""
     for band in (band for layer in LAYERS.values() for band in layer.bands):
         words = band.cf_attributes()
         if band.is_mask:

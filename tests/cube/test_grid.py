@@ -1,4 +1,4 @@
-"""Cubes where maps are difficult, and what other tools make of a cube's grid, on both engines."""
+"""Grids near the poles and the antimeridian, and the grid in other tools, on both engines."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ SIDE = 40
 FILL = 65535
 
 
-def numbers(shape: tuple[int, int] = (SIDE, SIDE)) -> NDArray[Any]:
-    """Stored temperatures that are different everywhere, the fill value in one corner."""
+def stored_values(shape: tuple[int, int] = (SIDE, SIDE)) -> NDArray[Any]:
+    """Stored temperatures, all different, with nodata in one corner."""
     stored = (28000 + np.arange(shape[0] * shape[1]).reshape(shape)).astype("uint16")
     stored[0, 0] = FILL
     return stored
 
 
-def kelvin(stored: NDArray[Any]) -> NDArray[Any]:
-    """What these numbers mean."""
+def to_kelvin(stored: NDArray[Any]) -> NDArray[Any]:
+    """Decode stored values."""
     return np.where(stored == FILL, np.nan, stored * 0.01).astype("float32")
 
 
@@ -53,14 +53,14 @@ def scene(
     time: str = "2026-07-01T12:00:00Z",
     **fields: Any,
 ) -> pystac.Item:
-    """Write 1,200 m x 1,200 m at this corner, and an item that says no more than the contract's."""
+    """Write 1,200 m x 1,200 m at this corner, and a minimal item."""
     path = folder / f"{name}.tiff"
     grid = GeoBox((SIDE, SIDE), from_origin(*corner, 30, 30), f"EPSG:{crs}")
     with rasterio.open(
         path, "w", driver="COG", height=SIDE, width=SIDE, count=1, dtype="uint16",
         crs=f"EPSG:{crs}", transform=grid.affine, nodata=FILL,
     ) as file:  # fmt: skip
-        file.write(numbers(), 1)
+        file.write(stored_values(), 1)
     place = grid.geographic_extent
     stac: dict[str, Any] = {
         "type": "Feature",
@@ -89,7 +89,7 @@ def scene(
     ],
     ids=["north pole", "beside the south pole", "south pole", "84 degrees north", "80 south"],
 )
-def test_a_scene_near_a_pole_keeps_its_grid(
+def test_polar_scene_keeps_its_grid(
     tmp_path: Path,
     crs: int,
     corner: tuple[float, float],
@@ -98,19 +98,19 @@ def test_a_scene_near_a_pole_keeps_its_grid(
     *,
     is_day: bool,
 ) -> None:
-    """Every pixel where it was, also with the pole in the scene; in July the north has day."""
+    """Also with the pole in the scene; in July it is day in the north."""
     item = scene(tmp_path, crs, corner)
     cube = constellr_stac.load(item, ["lst"], chunks=chunks, engine=engine)
     assert cube.odc.geobox == GeoBox((SIDE, SIDE), from_origin(*corner, 30, 30), f"EPSG:{crs}")
-    np.testing.assert_array_equal(cube.lst[0], kelvin(numbers()))
+    np.testing.assert_array_equal(cube.lst[0], to_kelvin(stored_values()))
     assert cube.daytime.values.tolist() == [is_day]
     given = constellr_stac.load(item, ["lst"], chunks=chunks, engine=engine, like=cube)
-    np.testing.assert_array_equal(given.lst[0], kelvin(numbers()))
+    np.testing.assert_array_equal(given.lst[0], to_kelvin(stored_values()))
 
 
 @ENGINES
-def test_scenes_of_two_projections_meet_near_the_pole(tmp_path: Path, engine: Any) -> None:
-    """UTM ends where the polar grids begin; the scene that is resampled is named."""
+def test_scenes_of_utm_and_polar_projections(tmp_path: Path, engine: Any) -> None:
+    """The resampled scene is named in a warning."""
     corner = Transformer.from_crs(32633, 5041).transform(500000.0, 9328000.0)
     assert len(corner) == 2
     items = [
@@ -127,7 +127,7 @@ def test_scenes_of_two_projections_meet_near_the_pole(tmp_path: Path, engine: An
 
 
 DATE_LINE = (180300.0, 8096460.0)
-"""The corner of a scene in UTM zone 1 south that the antimeridian divides."""
+"""Upper left corner of a scene in UTM zone 1 south that crosses the antimeridian."""
 
 
 def _ring() -> NDArray[Any]:
@@ -138,8 +138,8 @@ def _ring() -> NDArray[Any]:
     return np.column_stack(places)
 
 
-def _as_items_say() -> dict[str, dict[str, Any]]:
-    """The forms in which an item may say that it lies across the antimeridian."""
+def _antimeridian_forms() -> dict[str, dict[str, Any]]:
+    """Geometries and boxes that cross the antimeridian, by form."""
     ring = _ring()
     beyond = np.column_stack([ring[:, 0] % 360, ring[:, 1]])
     west, south, east, north = shapely.Polygon(beyond).bounds
@@ -157,17 +157,17 @@ def _as_items_say() -> dict[str, dict[str, Any]]:
 
 
 @ENGINES
-@pytest.mark.parametrize("form", list(_as_items_say()))
-def test_a_scene_across_the_antimeridian_is_small(tmp_path: Path, form: str, engine: Any) -> None:
-    """It does not go round the world, however its item says where it is."""
-    words = _as_items_say()[form]
-    shape = words["geometry"]
-    words = words | {"geometry": shape and shapely.geometry.mapping(shape)}
-    item = scene(tmp_path, 32701, DATE_LINE, **words)
+@pytest.mark.parametrize("form", list(_antimeridian_forms()))
+def test_antimeridian_scene_keeps_its_extent(tmp_path: Path, form: str, engine: Any) -> None:
+    """Its cube does not span the globe, in any form of geometry or bbox."""
+    fields = _antimeridian_forms()[form]
+    shape = fields["geometry"]
+    fields = fields | {"geometry": shape and shapely.geometry.mapping(shape)}
+    item = scene(tmp_path, 32701, DATE_LINE, **fields)
     asked: tuple[dict[str, Any], ...] = (
         {},
         {"crs": "EPSG:32701", "resolution": 30},
-        {"bbox": words["bbox"][:2] + words["bbox"][-3 if len(words["bbox"]) == 6 else -2 :][:2]},
+        {"bbox": fields["bbox"][:2] + fields["bbox"][-3 if len(fields["bbox"]) == 6 else -2 :][:2]},
     )
     for arguments in asked:
         cube = constellr_stac.load(item, ["lst"], engine=engine, **arguments)
@@ -175,31 +175,32 @@ def test_a_scene_across_the_antimeridian_is_small(tmp_path: Path, form: str, eng
         values = cube.lst[0].values
         assert np.isfinite(values).sum() == SIDE**2 - 1
         np.testing.assert_array_equal(
-            np.sort(values[np.isfinite(values)]), np.sort(kelvin(numbers()).ravel())[: SIDE**2 - 1]
+            np.sort(values[np.isfinite(values)]),
+            np.sort(to_kelvin(stored_values()).ravel())[: SIDE**2 - 1],
         )
 
 
 @ENGINES
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
-        ({"resolution": 0}, "resolution= is a positive number"),
-        ({"resolution": float("nan")}, "resolution= is a positive number"),
-        ({"resolution": "30m"}, "resolution= is a positive number .* not '30m'"),
-        ({"bbox": (0.0, 0.0, 1.0, 1.0)}, "bbox= touches none of the scenes"),
+        ({"resolution": 0}, "resolution= must be a positive number"),
+        ({"resolution": float("nan")}, "resolution= must be a positive number"),
+        ({"resolution": "30m"}, "resolution= must be a positive number .* not '30m'"),
+        ({"bbox": (0.0, 0.0, 1.0, 1.0)}, "intersects none of the scenes"),
     ],
     ids=str,
 )
-def test_cubes_of_nothing_are_refused(
-    sandbox: Sandbox, arguments: dict[str, Any], said: str, engine: Any
+def test_empty_cubes_are_refused(
+    sandbox: Sandbox, arguments: dict[str, Any], message: str, engine: Any
 ) -> None:
-    """A box that lies elsewhere, and pixels without a size, are told."""
-    with pytest.raises(ValueError, match=said):
+    """A bbox outside the scenes, and invalid resolutions."""
+    with pytest.raises(ValueError, match=message):
         constellr_stac.load(sandbox.items[0], ["lst"], engine=engine, **arguments)
 
 
-def test_the_day_is_that_of_the_place_across_the_antimeridian(tmp_path: Path) -> None:
-    """Noon in Greenwich is midnight there; the cube's hours say so too."""
+def test_daytime_at_the_antimeridian(tmp_path: Path) -> None:
+    """12:00 UTC is local midnight, in ``daytime`` and ``solar_hour``."""
     noon = scene(tmp_path, 32701, DATE_LINE, name="a")
     midnight = scene(tmp_path, 32701, DATE_LINE, name="b", time="2026-07-01T23:30:00Z")
     cube = constellr_stac.load([noon, midnight], ["lst"])
@@ -209,8 +210,8 @@ def test_the_day_is_that_of_the_place_across_the_antimeridian(tmp_path: Path) ->
     assert hours[1] == pytest.approx(11.5, abs=0.01)
 
 
-def test_a_solar_day_is_that_of_the_place_across_the_antimeridian(tmp_path: Path) -> None:
-    """An hour before and an hour after noon in Greenwich are two days there."""
+def test_solar_day_at_the_antimeridian(tmp_path: Path) -> None:
+    """11:00 and 13:00 UTC are on two local days."""
     before = scene(tmp_path, 32701, DATE_LINE, name="a", time="2026-07-01T11:00:00Z")
     after = scene(tmp_path, 32701, DATE_LINE, name="b", time="2026-07-01T13:00:00Z")
     cube = constellr_stac.load([before, after], ["lst"], groupby="solar_day")
@@ -218,15 +219,19 @@ def test_a_solar_day_is_that_of_the_place_across_the_antimeridian(tmp_path: Path
 
 
 @ENGINES
-def test_scenes_beside_the_grid_leave_their_steps_empty(tmp_path: Path, engine: Any) -> None:
-    """One of two, or all of them: the steps are there, and hold nothing."""
-    here = scene(tmp_path, 32633, (500000.0, 5300000.0), name="a")
-    far = scene(tmp_path, 32633, (510000.0, 5300000.0), name="b", time="2026-07-02T12:00:00Z")
+def test_scenes_outside_the_grid_are_empty_steps(tmp_path: Path, engine: Any) -> None:
+    """Also if all scenes are outside the grid."""
+    inside_grid = scene(tmp_path, 32633, (500000.0, 5300000.0), name="a")
+    outside_grid = scene(
+        tmp_path, 32633, (510000.0, 5300000.0), name="b", time="2026-07-02T12:00:00Z"
+    )
     grid = GeoBox((SIDE, SIDE), from_origin(500000.0, 5300000.0, 30, 30), "EPSG:32633")
-    cube = constellr_stac.load([here, far], ["lst"], geobox=grid, engine=engine).compute()
-    np.testing.assert_array_equal(cube.lst[0], kelvin(numbers()))
+    cube = constellr_stac.load(
+        [inside_grid, outside_grid], ["lst"], geobox=grid, engine=engine
+    ).compute()
+    np.testing.assert_array_equal(cube.lst[0], to_kelvin(stored_values()))
     assert cube.lst[1].isnull().all()
-    alone = constellr_stac.load(far, ["lst"], geobox=grid, engine=engine).compute()
+    alone = constellr_stac.load(outside_grid, ["lst"], geobox=grid, engine=engine).compute()
     assert alone.lst.shape == (1, SIDE, SIDE)
     assert alone.lst.isnull().all()
 
@@ -240,45 +245,47 @@ def test_scenes_beside_the_grid_leave_their_steps_empty(tmp_path: Path, engine: 
         ({"crs": "utm", "resolution": 0.005}, "metres"),
     ],
 )
-def test_metres_are_not_taken_for_degrees(tmp_path: Path, asked: dict[str, Any], unit: str) -> None:
-    """A pixel size that was meant in the other unit is an error, not one pixel or a trillion."""
+def test_resolution_in_the_wrong_unit_is_refused(
+    tmp_path: Path, asked: dict[str, Any], unit: str
+) -> None:
+    """Metres in a geographic CRS, and degrees in a projected one."""
     item = scene(tmp_path, 32611, (380000, 3740000))
     with pytest.raises(ValueError, match=rf"resolution= in {unit}"):
         constellr_stac.load(item, **asked)
     assert constellr_stac.load(item, crs="EPSG:4326", resolution=0.0003).lst.size > SIDE
 
 
-def test_a_crs_that_there_is_not_says_so(tmp_path: Path) -> None:
-    """Not in the words of a library below."""
-    with pytest.raises(ValueError, match="crs='EPSG:99999' is no CRS; one is 'EPSG:32611'"):
+def test_unknown_crs_is_refused(tmp_path: Path) -> None:
+    """The error gives an example of a valid CRS."""
+    with pytest.raises(ValueError, match="crs='EPSG:99999' is not a CRS; use 'EPSG:32611'"):
         constellr_stac.load(scene(tmp_path, 32611, (380000, 3740000)), crs="EPSG:99999")
 
 
 @pytest.mark.parametrize(
     "box", [(33.74, -118.29, 33.86, -118.15), (-118.29, 33.74, 0, -118.15, 33.86, 9), (1, 2)]
 )
-def test_a_box_of_latitudes_and_longitudes_says_so(tmp_path: Path, box: tuple[float, ...]) -> None:
-    """A box whose latitudes are no latitudes, or one with heights, is told as one."""
+def test_bbox_order_is_checked(tmp_path: Path, box: tuple[float, ...]) -> None:
+    """Swapped axes, 3D boxes and too few values are refused."""
     item = scene(tmp_path, 32611, (380000, 3740000))
-    with pytest.raises(ValueError, match="bbox= is west, south, east, north in degrees"):
+    with pytest.raises(ValueError, match="bbox= must be west, south, east, north in degrees"):
         constellr_stac.load(item, bbox=box)
 
 
-def test_a_scene_that_is_nowhere_says_so(tmp_path: Path) -> None:
-    """Its file tells the grid; without the file's, there is none to be had."""
+def test_item_without_geometry(tmp_path: Path) -> None:
+    """Its file gives the grid; with ``crs=`` and ``resolution=``, a geobox is needed."""
     item = scene(tmp_path, 32633, (500000.0, 9328000.0), geometry=None)
     item.bbox = None
     assert constellr_stac.load(item, ["lst"]).odc.geobox.shape == (SIDE, SIDE)
-    with pytest.raises(ValueError, match="'scene' does not say where it is: give geobox="):
+    with pytest.raises(ValueError, match="'scene' has no geometry and no bbox; pass geobox="):
         constellr_stac.load(item, ["lst"], crs="EPSG:32633", resolution=30)
 
 
-# Other tools on the cube
+# Other tools
 
 
 @ENGINES
-def test_rioxarray_and_odc_know_where_a_cube_is(tmp_path: Path, engine: Any) -> None:
-    """CRS, transform and fill, without a word from the user; also of a part of it."""
+def test_rioxarray_and_odc_find_the_grid(tmp_path: Path, engine: Any) -> None:
+    """CRS, transform and nodata, also of a slice."""
     corner = (381060.0, 3746640.0)
     cube = constellr_stac.load(scene(tmp_path, 32611, corner), ["lst"], engine=engine)
     part = cube.isel(y=slice(4, 30), x=slice(3, None))
@@ -291,15 +298,15 @@ def test_rioxarray_and_odc_know_where_a_cube_is(tmp_path: Path, engine: Any) -> 
 
 
 @ENGINES
-def test_a_cube_survives_a_file_of_rioxarrays(tmp_path: Path, engine: Any) -> None:
-    """Written as a GeoTIFF and read again by rasterio alone: values, place and fill."""
+def test_rioxarray_geotiff_round_trip(tmp_path: Path, engine: Any) -> None:
+    """Rasterio reads back values, grid and nodata."""
     corner = (381060.0, 3746640.0)
     cube = constellr_stac.load(scene(tmp_path, 32611, corner), ["lst"], engine=engine)
     cube.lst[0].rio.to_raster(tmp_path / "out.tif")
     with rasterio.open(tmp_path / "out.tif") as file:
         assert (file.crs.to_epsg(), file.transform) == (32611, from_origin(*corner, 30, 30))
         assert np.isnan(file.nodata)
-        np.testing.assert_array_equal(file.read(1), kelvin(numbers()))
+        np.testing.assert_array_equal(file.read(1), to_kelvin(stored_values()))
     again = rioxarray.open_rasterio(tmp_path / "out.tif", masked=True)
     assert isinstance(again, xr.DataArray)
     with again:
@@ -307,15 +314,15 @@ def test_a_cube_survives_a_file_of_rioxarrays(tmp_path: Path, engine: Any) -> No
 
 
 @ENGINES
-def test_a_cube_is_clipped_and_reprojected_by_either_accessor(tmp_path: Path, engine: Any) -> None:
-    """What lies in a box is what is left of it; both accessors reproject to the same values."""
+def test_clip_and_reproject_by_both_accessors(tmp_path: Path, engine: Any) -> None:
+    """``rio`` and ``odc`` give the same values."""
     corner = (381060.0, 3746640.0)
     cube = constellr_stac.load(scene(tmp_path, 32611, corner), ["lst"], engine=engine).compute()
     field = shapely.box(381060 + 300, 3746640 - 600, 381060 + 600, 3746640 - 150)
     clipped = cube.rio.clip([field])
-    np.testing.assert_array_equal(clipped.lst[0], kelvin(numbers())[5:20, 10:20])
-    cropped = cube.odc.crop(constellr_geometry(field))
-    np.testing.assert_array_equal(cropped.lst[0], kelvin(numbers())[5:20, 10:20])
+    np.testing.assert_array_equal(clipped.lst[0], to_kelvin(stored_values())[5:20, 10:20])
+    cropped = cube.odc.crop(odc_geometry(field))
+    np.testing.assert_array_equal(cropped.lst[0], to_kelvin(stored_values())[5:20, 10:20])
     target = GeoBox.from_bbox((-118.29, 33.84, -118.28, 33.85), "EPSG:4326", resolution=0.0005)
     one = cube.odc.reproject(target)
     other = cube.lst[0].rio.reproject(
@@ -326,8 +333,8 @@ def test_a_cube_is_clipped_and_reprojected_by_either_accessor(tmp_path: Path, en
     np.testing.assert_array_equal(one.lst[0], other)
 
 
-def constellr_geometry(shape: shapely.Geometry) -> Any:
-    """The same place, as odc-geo has it."""
+def odc_geometry(shape: shapely.Geometry) -> Any:
+    """Return the shape as an odc-geo geometry."""
     from odc.geo.geom import Geometry
 
     return Geometry(shape, "EPSG:32611")
@@ -349,7 +356,7 @@ def constellr_geometry(shape: shapely.Geometry) -> Any:
                            (32701, 180300.0, 8096460.0, 20.0)]),
     seed=st.integers(0, 2**16),
 )  # fmt: skip
-def test_cubes_of_both_engines_are_what_rasterio_reads(
+def test_both_engines_equal_rasterio(
     *,
     dtype: str,
     scale: float,
@@ -361,11 +368,11 @@ def test_cubes_of_both_engines_are_what_rasterio_reads(
     place: tuple[int, float, float, float],
     seed: int,
 ) -> None:
-    """Any type, coding, fill, grid and window of it: pixel by pixel, NaN where there is none."""
+    """For any dtype, encoding, nodata, grid and window; NaN outside the file."""
     crs, x, y, pixel = place
     stored = np.random.default_rng(seed).integers(0, 256, size).astype(dtype)
     grid = GeoBox(size, from_origin(x, y, pixel, pixel), f"EPSG:{crs}")
-    wanted = GeoBox(window, grid.affine, grid.crs).translate_pix(*shift)
+    geobox = GeoBox(window, grid.affine, grid.crs).translate_pix(*shift)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "values.tiff"
         with rasterio.open(
@@ -386,5 +393,5 @@ def test_cubes_of_both_engines_are_what_rasterio_reads(
         if nodata is not None:
             expected[inside == nodata] = np.nan
         for engine in ("odc", "stackstac"):
-            cube = constellr_stac.load(item, ["values"], geobox=wanted, engine=engine)
+            cube = constellr_stac.load(item, ["values"], geobox=geobox, engine=engine)
             np.testing.assert_array_equal(cube["values"][0], expected, engine)

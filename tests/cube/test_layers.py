@@ -1,4 +1,4 @@
-"""Every documented layer arrives in a cube with its type, unit and values, on both engines."""
+"""Every documented layer has its dtype, unit and values in a cube, on both engines."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 ENGINES = pytest.mark.parametrize("engine", ["odc", "stackstac"])
 
 
-def physical(name: str, band: int = 0, seed: int = 0) -> Any:
-    """What a band of a layer means, computed from the documents' literals."""
+def physical_values(name: str, band: int = 0, seed: int = 0) -> Any:
+    """Decode a band of a layer with the documented literals."""
     layer, stored = DOCUMENTED[name], stored_numbers(name, seed)[band]
     if layer.nodata is None:
         return stored
@@ -55,8 +55,8 @@ def physical(name: str, band: int = 0, seed: int = 0) -> Any:
 
 @ENGINES
 @pytest.mark.parametrize("tags", [False, True], ids=["bare", "the file states its scale"])
-def test_every_layer_has_its_values(tmp_path: Path, engine: Any, *, tags: bool) -> None:
-    """Pixel by pixel what rasterio reads, scaled once, whoever states the scale."""
+def test_layer_values(tmp_path: Path, engine: Any, *, tags: bool) -> None:
+    """Rasterio's values, scaled once, whether the file or the table states the scale."""
     item = written_item(tmp_path, [*DAY, "lst_std"], tags=tags)
     names = [*DAY, "lst_std"]
     cubes = constellr_stac.load(
@@ -67,13 +67,15 @@ def test_every_layer_has_its_values(tmp_path: Path, engine: Any, *, tags: bool) 
     for gsd, cube in cubes.items():
         for variable in cube.data_vars:
             layer, _, flag = _layer_of(str(variable), int(gsd))
-            np.testing.assert_array_equal(cube[variable][0], physical(layer, flag), str(variable))
+            np.testing.assert_array_equal(
+                cube[variable][0], physical_values(layer, flag), str(variable)
+            )
             seen.add((layer, flag))
     assert seen == {(name, n) for name in names for n in range(len(DOCUMENTED[name].highest))}
 
 
 def _layer_of(variable: str, gsd: int) -> tuple[str, str, int]:
-    """Which file, and which of its bands, a variable comes from, by the documents' names."""
+    """Return the file and band number of a variable, by the documented names."""
     masks = ("cloud_mask", "castshadow_mask", "landwater_mask", "static_landwater_mask")
     if variable.rpartition(".")[2] in masks:
         return f"scl_mask_{gsd}m", "", masks.index(variable.rpartition(".")[2])
@@ -83,8 +85,8 @@ def _layer_of(variable: str, gsd: int) -> tuple[str, str, int]:
     return variable, "", 0
 
 
-def test_a_statement_of_the_item_goes_before_the_table(tmp_path: Path) -> None:
-    """An item that says another scale is believed, and the scale is applied once."""
+def test_item_overrides_the_table(tmp_path: Path) -> None:
+    """The scale that the item states is used, once."""
     item = written_item(tmp_path, ["lst"], tags=True)
     item.assets["lst"].extra_fields["raster:bands"] = [
         {"data_type": "uint16", "scale": 0.5, "offset": 100.0, "nodata": 65535, "unit": "K"}
@@ -98,10 +100,8 @@ def test_a_statement_of_the_item_goes_before_the_table(tmp_path: Path) -> None:
 
 @ENGINES
 @pytest.mark.parametrize("described", [False, True])
-def test_the_file_is_believed_before_the_table_and_the_item_before_the_file(
-    tmp_path: Path, engine: Any, *, described: bool
-) -> None:
-    """Scale, offset and fill that the GeoTIFF states itself; once, on its grid and on another."""
+def test_precedence_of_item_file_and_table(tmp_path: Path, engine: Any, *, described: bool) -> None:
+    """Item over file over table, for scale, offset and nodata; native and resampled."""
     item = written_item(tmp_path, ["lst"])
     with rasterio.open(tmp_path / "lst.tiff", "r+") as file:
         stored = file.read(1)
@@ -111,7 +111,7 @@ def test_the_file_is_believed_before_the_table_and_the_item_before_the_file(
         item = constellr_stac.describe(item, metadata=False).items
     cube = constellr_stac.load(item, ["lst"], engine=engine).compute()
     np.testing.assert_array_equal(cube.lst[0], kelvin)
-    # Two by two pixels of each; a fill value among them takes no part.
+    # Mean of 2 x 2 pixels without nodata.
     fine = cube.odc.geobox.zoom_out(0.5)
     finer = constellr_stac.load(
         item, ["lst"], engine=engine, geobox=fine, resampling="nearest"
@@ -126,10 +126,10 @@ def test_the_file_is_believed_before_the_table_and_the_item_before_the_file(
 
 @pytest.mark.parametrize("key", ["lst", "emissivity"])
 @pytest.mark.parametrize("fields", [{}, {"scale": 0.5, "offset": 100.0}], ids=["bare", "stated"])
-def test_plain_engines_believe_the_item_before_the_file(
+def test_item_overrides_the_file_in_plain_engines(
     tmp_path: Path, key: str, fields: dict[str, float]
 ) -> None:
-    """Of a file that states its scale, both read the numbers that ``load`` gives."""
+    """Both plain engines read the values that ``load`` gives."""
     item = written_item(tmp_path, ["lst"], tags=True)
     item.assets = {key: item.assets["lst"]}
     (tmp_path / "lst.tiff").rename(tmp_path / f"{key}.tiff")
@@ -149,8 +149,8 @@ def test_plain_engines_believe_the_item_before_the_file(
     np.testing.assert_array_equal(stacked[:, 0].astype("float32"), cube[key])
 
 
-def test_an_item_described_before_is_not_scaled_twice(tmp_path: Path) -> None:
-    """What `describe` wrote changes nothing in what `load` gives."""
+def test_described_item_is_scaled_once(tmp_path: Path) -> None:
+    """``describe`` does not change the result of ``load``."""
     item = written_item(tmp_path, ["lst", "vnir04"])
     plain = constellr_stac.load(item, ["lst"]).compute()
     described = constellr_stac.load(constellr_stac.describe(item).items, ["lst"]).compute()
@@ -158,8 +158,8 @@ def test_an_item_described_before_is_not_scaled_twice(tmp_path: Path) -> None:
 
 
 @ENGINES
-def test_a_fill_value_is_no_value_where_nothing_else_is_coded(tmp_path: Path, engine: Any) -> None:
-    """Plain integers, scale 1 and offset 0: their fill is NaN, whether resampled or not."""
+def test_nodata_of_unscaled_integers_is_nan(tmp_path: Path, engine: Any) -> None:
+    """With scale 1 and offset 0, native and resampled."""
     item = written_item(tmp_path, ["lst"])
     item.assets["count"] = item.assets.pop("lst")
     item.assets["count"].extra_fields["raster:bands"] = [{"data_type": "uint16", "nodata": 255}]
@@ -177,8 +177,8 @@ def test_a_fill_value_is_no_value_where_nothing_else_is_coded(tmp_path: Path, en
     assert float(finer["count"].max()) == 40
 
 
-def test_a_file_of_floats_is_taken_as_it_is(tmp_path: Path) -> None:
-    """Kelvin in float32 are not divided by a hundred, though the table says integers."""
+def test_float_file_is_not_scaled(tmp_path: Path) -> None:
+    """Kelvin in float32 are not scaled, although the table documents integers."""
     item = written_item(tmp_path, ["lst"])
     kelvin = np.linspace(280, 320, 144, dtype="float32").reshape(12, 12)
     with rasterio.open(
@@ -190,25 +190,25 @@ def test_a_file_of_floats_is_taken_as_it_is(tmp_path: Path) -> None:
 
 
 @ENGINES
-def test_bands_of_three_resolutions_land_on_the_finest_grid(tmp_path: Path, engine: Any) -> None:
-    """Values by interpolation, classes by nearest neighbour, slightly negative ones kept."""
+def test_bands_of_three_resolutions_on_the_finest_grid(tmp_path: Path, engine: Any) -> None:
+    """Values are interpolated, classes are nearest neighbour, negative values are kept."""
     item = written_item(tmp_path, DAY)
     with pytest.warns(ResamplingWarning, match="30 x 30, 1 in EPSG:32611 at 20 x 20"):
         cube = constellr_stac.load(item, ["lst", "red", "vnir05", "cloud_mask"], engine=engine)
     assert dict(cube.sizes) == {"time": 1, "y": 36, "x": 36}
     computed = cube.compute()
-    np.testing.assert_array_equal(computed.red[0], physical("vnir04"))
+    np.testing.assert_array_equal(computed.red[0], physical_values("vnir04"))
     assert float(computed.red.min()) < 0
-    np.testing.assert_array_equal(computed.cloud_mask[0], physical("scl_mask_10m"))
+    np.testing.assert_array_equal(computed.cloud_mask[0], physical_values("scl_mask_10m"))
     assert set(np.unique(computed.cloud_mask)) <= {0, 1, 2, 3, 255}
     assert np.isfinite(computed.lst).mean() > 0.8
 
 
 @ENGINES
 def test_classes_are_never_averaged(tmp_path: Path, engine: Any) -> None:
-    """Not on a grid shifted by half a pixel, not when asked for, not by who reads with the driver.
+    """Not on a shifted grid, on request, or by the plain engines.
 
-    Half of nothing and thick cloud would be another class; here 0 and 2 must not make a 1.
+    The mean of clear (0) and thin cloud (2) would be thick cloud (1).
     """
     item = written_item(tmp_path, ["scl_mask_30m"])
     stored = np.zeros((4, 12, 12), "uint8")
@@ -229,8 +229,8 @@ def test_classes_are_never_averaged(tmp_path: Path, engine: Any) -> None:
 
 
 @ENGINES
-def test_nights_do_not_break_a_series(tmp_path: Path, engine: Any) -> None:
-    """Scenes without reflectance are empty there and whole elsewhere."""
+def test_night_scenes_in_a_series(tmp_path: Path, engine: Any) -> None:
+    """Scenes without reflectance are NaN there and complete elsewhere."""
     scenes: list[pystac.Item] = []
     for number, layers in enumerate((DAY, NIGHT)):
         folder = tmp_path / str(number)
@@ -246,15 +246,15 @@ def test_nights_do_not_break_a_series(tmp_path: Path, engine: Any) -> None:
     assert np.isnan(cube.vnir05[1]).all()
     assert (cube.vnir05_saturated[1] == 255).all()
     for number in range(2):
-        np.testing.assert_array_equal(cube.lst[number], physical("lst", seed=number))
+        np.testing.assert_array_equal(cube.lst[number], physical_values("lst", seed=number))
         np.testing.assert_array_equal(
-            cube.cloud_mask[number], physical("scl_mask_30m", seed=number)
+            cube.cloud_mask[number], physical_values("scl_mask_30m", seed=number)
         )
 
 
 @ENGINES
-def test_a_nights_mask_has_the_grid_of_its_own_file(tmp_path: Path, engine: Any) -> None:
-    """Days give the mask of 10 m, nights that of 30 m: it is named as resampled beforehand."""
+def test_night_mask_is_resampled_from_30_m(tmp_path: Path, engine: Any) -> None:
+    """Day scenes use the 10 m mask, night scenes the 30 m mask; a warning names them."""
     scenes = []
     for number, names in enumerate((["lst", "vnir04", "scl_mask_10m"], NIGHT)):
         (tmp_path / str(number)).mkdir()
@@ -262,12 +262,12 @@ def test_a_nights_mask_has_the_grid_of_its_own_file(tmp_path: Path, engine: Any)
         assert scene.datetime is not None
         scene.datetime = scene.datetime.replace(day=number + 1)
         scenes.append(scene)
-    with pytest.warns(ResamplingWarning) as told:
+    with pytest.warns(ResamplingWarning) as caught:
         cube = constellr_stac.load(scenes, ["red", "cloud_mask"], engine=engine).compute()
-    [warning] = [each for each in told if each.category is ResamplingWarning]
+    [warning] = [each for each in caught if each.category is ResamplingWarning]
     assert "1 in EPSG:32611 at 30 x 30 are resampled onto EPSG:32611 at 10" in str(warning.message)
-    np.testing.assert_array_equal(cube.cloud_mask[0], physical("scl_mask_10m"))
-    coarse = physical("scl_mask_30m").repeat(3, axis=0).repeat(3, axis=1)
+    np.testing.assert_array_equal(cube.cloud_mask[0], physical_values("scl_mask_10m"))
+    coarse = physical_values("scl_mask_30m").repeat(3, axis=0).repeat(3, axis=1)
     np.testing.assert_array_equal(cube.cloud_mask[1], coarse)
 
 
@@ -281,10 +281,10 @@ def test_a_nights_mask_has_the_grid_of_its_own_file(tmp_path: Path, engine: Any)
     ],
     ids=["a mask of fewer bands", "nowhere on Earth"],
 )
-def test_a_file_that_lacks_what_is_read_of_it_is_an_unreadable_scene(
+def test_file_without_band_or_crs_is_unreadable(
     tmp_path: Path, engine: Any, profile: dict[str, Any], words: str, side: int
 ) -> None:
-    """It is named, and left empty on request, as any other scene that cannot be read."""
+    """The error names the asset; with ``errors="nan"`` the scene is empty."""
     item = bare_item(["scl_mask_30m"], href=f"{tmp_path}/{{}}")
     grid = from_origin(*ORIGIN, 30, 30)
     with rasterio.open(
@@ -303,8 +303,8 @@ def test_a_file_that_lacks_what_is_read_of_it_is_an_unreadable_scene(
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 @ENGINES
-def test_the_grid_is_found_behind_a_long_table_of_blocks(tmp_path: Path, engine: Any) -> None:
-    """A file that is no COG may have so many that its CRS comes after the bytes read at first."""
+def test_crs_after_the_first_bytes_is_read(tmp_path: Path, engine: Any) -> None:
+    """In a file that is not a COG, the block table can push the CRS past the first fetch."""
     item = bare_item(["lst"], href=f"{tmp_path}/{{}}")
     blocks = 6000
     grid = GeoBox((16, 16 * blocks), from_origin(*ORIGIN, 30, 30), "EPSG:32611")
@@ -319,13 +319,13 @@ def test_the_grid_is_found_behind_a_long_table_of_blocks(tmp_path: Path, engine:
     np.testing.assert_array_equal(cube.lst[0, :, :16], np.float32(290.0))
 
 
-def test_a_standard_deviation_is_no_temperature(tmp_path: Path) -> None:
-    """In degrees Celsius it is the same number of kelvin."""
+def test_standard_deviation_in_celsius(tmp_path: Path) -> None:
+    """It has the same value in kelvin and degrees Celsius."""
     item = written_item(tmp_path, ["lst", "lst_std"])
     cube = constellr_stac.load(item, ["lst", "lst_std"], units="degC").compute()
-    np.testing.assert_array_equal(cube.lst_std[0], physical("lst_std"))
+    np.testing.assert_array_equal(cube.lst_std[0], physical_values("lst_std"))
     assert cube.lst_std.attrs["units"] == "K"
-    np.testing.assert_allclose(cube.lst[0], physical("lst") - 273.15, atol=1e-4)
+    np.testing.assert_allclose(cube.lst[0], physical_values("lst") - 273.15, atol=1e-4)
 
 
 @settings(max_examples=60)
@@ -339,7 +339,7 @@ def test_a_standard_deviation_is_no_temperature(tmp_path: Path) -> None:
     shift=st.tuples(st.integers(-12, 12), st.integers(-12, 12)),
     seed=st.integers(0, 2**16),
 )
-def test_a_window_is_what_the_file_holds_there(
+def test_window_equals_a_slice_of_the_file(
     *,
     dtype: str,
     nodata: float | None,
@@ -350,7 +350,7 @@ def test_a_window_is_what_the_file_holds_there(
     shift: tuple[int, int],
     seed: int,
 ) -> None:
-    """For any type, fill, coding and place: numpy on the whole file, cut to the window."""
+    """For any dtype, nodata, encoding and position."""
     stored = np.random.default_rng(seed).integers(0, 256, (9, 11)).astype(dtype)
     transform = from_origin(0, 900, 100, 100)
     with MemoryFile() as memory:
@@ -363,9 +363,9 @@ def test_a_window_is_what_the_file_holds_there(
     whole = AssetFile(AssetRef("file.tiff"), content, len(content), None)  # type: ignore[arg-type]
     band = Band(1, "values", dtype, scale, offset, nodata)
     window = GeoBox((rows, columns), transform, "EPSG:32611").translate_pix(*shift)
-    roi, values, _ = read_pixels(whole, band, window, _parameters())
+    pixels = read_pixels(whole, band, window, _parameters())
     found = np.full((rows, columns), np.nan, "float32")
-    found[roi] = values
+    found[pixels.roi] = pixels.values
     expected = (stored * np.float64(scale) + offset).astype("float32")
     if nodata is not None:
         expected[stored == nodata] = np.nan

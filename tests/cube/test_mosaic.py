@@ -1,4 +1,4 @@
-"""Scenes of one time step: whose pixel is seen where they overlap, and behind which clouds."""
+"""Mosaics: which scene's pixel is used in a time step, with and without masks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ENGINES = pytest.mark.parametrize("engine", ["odc", "stackstac"])
 SIDE = 12
 FILL, UNKNOWN = 65535, 255
 DAYS = {"a": 0, "b": 0, "c": 1, "d": 0, "e": 3}
-"""Which day each scene is of: ``d`` comes after ``b``, and on some days there is one only."""
+"""Day of each scene: ``d`` is later than ``b`` on the same day, and days 1 and 3 have one scene."""
 
 
 def time_of(name: str) -> datetime:
@@ -35,12 +35,12 @@ def time_of(name: str) -> datetime:
 
 
 def scene(folder: Path, name: str) -> tuple[pystac.Item, NDArray[Any], NDArray[Any]]:
-    """Write a scene full of holes and clouds; return it with its temperatures and masks."""
+    """Write a scene with gaps and clouds; return it with its temperatures and masks."""
     random = np.random.default_rng(ord(name))
     stored = random.integers(25000, 33000, (1, SIDE, SIDE)).astype("uint16")
     stored[random.random(stored.shape) < 0.4] = FILL
     masks = np.stack([random.integers(0, top, (SIDE, SIDE), endpoint=True) for top in (3, 1, 1, 1)])
-    masks[0][random.random((SIDE, SIDE)) < 0.1] = 7  # a class that nobody knows
+    masks[0][random.random((SIDE, SIDE)) < 0.1] = 7  # an undocumented class
     masks = masks.astype("uint8")
     place = folder / name
     place.mkdir()
@@ -60,10 +60,10 @@ def scene(folder: Path, name: str) -> tuple[pystac.Item, NDArray[Any], NDArray[A
 @pytest.mark.parametrize("raw", [False, True], ids=["values", "raw"])
 @pytest.mark.parametrize(("groupby", "steps"), [("solar_day", "abd c e"), ("platform", "ace bd")])
 @ENGINES
-def test_the_first_scene_that_is_clear_is_seen(
+def test_first_clear_pixel_is_used(
     tmp_path: Path, engine: Any, groupby: str, steps: str, *, raw: bool
 ) -> None:
-    """Pixel by pixel: no cloud is seen through a hole in a scene whose own mask is clear."""
+    """A clear mask without a temperature does not let a cloudy pixel of another scene through."""
     scenes = {name: scene(tmp_path, name) for name in DAYS}
     cube = constellr_stac.load(
         [item for item, _, _ in scenes.values()],
@@ -101,8 +101,8 @@ def test_the_first_scene_that_is_clear_is_seen(
 
 
 @ENGINES
-def test_masks_say_what_was_seen(tmp_path: Path, engine: Any) -> None:
-    """Masking again takes nothing away; where nothing is clear, the first scene's mask stands."""
+def test_mosaicked_mask_matches_the_values(tmp_path: Path, engine: Any) -> None:
+    """Masking again changes nothing; where no scene is clear, the first scene's mask is kept."""
     scenes = [scene(tmp_path, name) for name in "ab"]
     items = [item for item, _, _ in scenes]
     for item in items:
@@ -121,18 +121,18 @@ def test_masks_say_what_was_seen(tmp_path: Path, engine: Any) -> None:
         assert cube[name].encoding == alone[name].encoding
 
 
-def test_as_many_files_are_fetched_as_there_are(tmp_path: Path) -> None:
-    """Masked or not, a cube of joined scenes reads each file once."""
+def test_mosaic_reads_each_file_once(tmp_path: Path) -> None:
+    """With and without a mask."""
     items = [scene(tmp_path, name)[0] for name in DAYS]
-    told = constellr_stac.explain(items, ["lst"], mask="clear", groupby="platform")
+    masked = constellr_stac.explain(items, ["lst"], mask="clear", groupby="platform")
     plain = constellr_stac.explain(items, ["lst", "cloud_mask"], groupby="platform")
-    assert (told.scenes, told.files, told.requests) == (5, 10, 10)
-    assert told.requests == plain.requests
-    assert told.shape == plain.shape
+    assert (masked.scenes, masked.files, masked.requests) == (5, 10, 10)
+    assert masked.requests == plain.requests
+    assert masked.shape == plain.shape
 
 
 def days_of(folder: Path, *numbers: int) -> list[pystac.Item]:
-    """Return items of one scene: so many of the first day, of the second, and so on."""
+    """Return items of one scene: so many on the first day, on the second, and so on."""
     first, _, _ = scene(folder, "a")
     items = []
     for day, number in enumerate(numbers):
@@ -145,8 +145,8 @@ def days_of(folder: Path, *numbers: int) -> list[pystac.Item]:
 
 
 @ENGINES
-def test_a_step_of_many_scenes_does_not_hold_them_all(tmp_path: Path, engine: Any) -> None:
-    """Chunks are no larger than those of the scenes alone, and no task waits for all of them."""
+def test_mosaic_of_many_scenes_is_bounded(tmp_path: Path, engine: Any) -> None:
+    """Chunks are no larger than for single scenes, and no task depends on all scenes."""
     items = days_of(tmp_path, 30)
     how: dict[str, Any] = {"mask": "clear", "engine": engine, "resolution": 0.1}
     joined = constellr_stac.explain(items, ["lst"], groupby="solar_day", **how)
@@ -159,8 +159,8 @@ def test_a_step_of_many_scenes_does_not_hold_them_all(tmp_path: Path, engine: An
 
 
 @ENGINES
-def test_only_what_is_joined_takes_tasks(tmp_path: Path, engine: Any) -> None:
-    """One day of many scenes does not make work of all the others."""
+def test_only_mosaicked_steps_add_tasks(tmp_path: Path, engine: Any) -> None:
+    """One day with many scenes does not add tasks for the other days."""
     items = days_of(tmp_path, 20, *[1] * 40)
     how: dict[str, Any] = {"mask": "clear", "engine": engine, "chunks": {"time": 1}}
     joined = constellr_stac.load(items, ["lst"], groupby="solar_day", **how)
@@ -169,8 +169,8 @@ def test_only_what_is_joined_takes_tasks(tmp_path: Path, engine: Any) -> None:
 
 
 @ENGINES
-def test_a_step_is_read_without_the_others(tmp_path: Path, engine: Any) -> None:
-    """Scenes that are joined are in one chunk, whatever was seen between them."""
+def test_step_is_read_without_other_steps(tmp_path: Path, engine: Any) -> None:
+    """Mosaicked scenes are in one chunk, even if others were acquired between them."""
     items = [scene(tmp_path, name)[0] for name in "abcd"]
     cube = constellr_stac.load(
         items, ["lst"], mask="clear", groupby="platform", engine=engine, chunks={"time": 1}
@@ -183,8 +183,8 @@ def test_a_step_is_read_without_the_others(tmp_path: Path, engine: Any) -> None:
 
 @pytest.mark.parametrize("mask", [None, "clear"])
 @ENGINES
-def test_a_step_is_explained_without_the_others(tmp_path: Path, engine: Any, mask: Any) -> None:
-    """Of a part of a cube only what it reads is told."""
+def test_step_is_explained_without_other_steps(tmp_path: Path, engine: Any, mask: Any) -> None:
+    """The plan of a slice counts only what it reads."""
     items = [scene(tmp_path, name)[0] for name in "abcd"]
     cube = constellr_stac.load(
         items,

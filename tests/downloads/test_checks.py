@@ -1,4 +1,4 @@
-"""What is said of a file is compared with it, and a damaged one is seen."""
+"""Verification of files: stated sizes and checksums, and damaged GeoTIFFs."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from requests.structures import CaseInsensitiveDict
 
 from constellr_stac.downloads.checks import (
     Digests,
-    Promise,
-    broken,
-    damage,
+    Expected,
+    decode_error,
+    expected_by_item,
+    expected_by_store,
+    mismatch,
     multihash,
-    promised_by_asset,
-    promised_by_store,
 )
 from constellr_stac.reading.http import Source
 
@@ -33,20 +33,20 @@ MD5 = hashlib.md5(PIXELS, usedforsecurity=False).hexdigest()
 STORE = {"X-Amz-Request-Id": "1", "ETag": f'"{MD5}"'}
 
 
-def said(**headers: str) -> set[tuple[str, str]]:
+def stated(**headers: str) -> set[tuple[str, str]]:
     """What the store promises, by these headers besides its usual ones."""
     given = CaseInsensitiveDict(STORE | {name.replace("_", "-"): v for name, v in headers.items()})
-    return {(one.said_by, one.kind) for one in promised_by_store(Source(None, given))}
+    return {(one.source, one.kind) for one in expected_by_store(Source(None, given))}
 
 
 def encoded(digest: bytes) -> str:
-    """A digest as S3's headers have it."""
+    """Return a digest as in S3's headers."""
     return base64.b64encode(digest).decode()
 
 
 @given(st.lists(st.binary(max_size=50)))
-def test_digests_are_those_of_the_whole(pieces: list[bytes]) -> None:
-    """However the bytes come, it is the whole that counts."""
+def test_digests_do_not_depend_on_chunks(pieces: list[bytes]) -> None:
+    """Digests of any chunks equal those of the whole."""
     whole = b"".join(pieces)
     digests = Digests({"sha256", "md5", "crc32", "length"})
     for piece in pieces:
@@ -57,17 +57,17 @@ def test_digests_are_those_of_the_whole(pieces: list[bytes]) -> None:
     assert digests["length"] == str(len(whole))
 
 
-def test_broken_promises_are_named() -> None:
-    """The first promise that is not kept is told, with both values."""
+def test_mismatch_is_named() -> None:
+    """The first mismatch is reported, with both values."""
     digests = Digests({"md5", "length"})
     digests.update(PIXELS)
-    kept = Promise("ETag", "md5", MD5)
-    assert broken([kept, Promise("Content-Length", "length", "6")], digests) is None
-    told = broken([kept, Promise("file:size", "length", "7")], digests)
-    assert told == "file:size says length 7, and it is 6"
+    buffer = Expected("ETag", "md5", MD5)
+    assert mismatch([buffer, Expected("Content-Length", "length", "6")], digests) is None
+    reported = mismatch([buffer, Expected("file:size", "length", "7")], digests)
+    assert reported == "file:size states length 7, found 6"
 
 
-# What an item says
+# Stated by an item
 
 
 @pytest.mark.parametrize(
@@ -84,43 +84,43 @@ def test_broken_promises_are_named() -> None:
         ("e0e402", "blake2s"),
     ],
 )
-def test_multihashes_are_read(code: str, kind: str) -> None:
-    """A multihash is its function's code (a varint), its length and the digest."""
+def test_multihashes_are_parsed(code: str, kind: str) -> None:
+    """A multihash is a varint code, a length and the digest."""
     digest = hashlib.new(kind, PIXELS).hexdigest()
     text = f"{code}{len(digest) // 2:02x}{digest}"
-    assert promised_by_asset({"file:checksum": text}) == (Promise("file:checksum", kind, digest),)
-    assert promised_by_asset({"file:checksum": text.upper()})[0].value == digest
+    assert expected_by_item({"file:checksum": text}) == (Expected("file:checksum", kind, digest),)
+    assert expected_by_item({"file:checksum": text.upper()})[0].value == digest
     assert multihash(kind, digest) == text
 
 
-def test_a_multihash_made_elsewhere() -> None:
-    """What md5sum says of ``Hello``."""
-    (promise,) = promised_by_asset({"file:checksum": "d50110" + "8b1a9953c4611296a827abf8c47804d7"})
-    digests = Digests({promise.kind})
+def test_multihash_from_another_tool() -> None:
+    """The output of md5sum for ``Hello``."""
+    (expected,) = expected_by_item({"file:checksum": "d50110" + "8b1a9953c4611296a827abf8c47804d7"})
+    digests = Digests({expected.kind})
     digests.update(b"Hello")
-    assert broken([promise], digests) is None
+    assert mismatch([expected], digests) is None
 
 
 @pytest.mark.parametrize(
     "checksum",
     ["", "12", "1220", "1220ff", "no hex", "1e20" + 32 * "ab", "ffffffffffffffffffff01", 7, None],
 )
-def test_what_is_no_known_multihash_is_no_promise(checksum: object) -> None:
-    """A function that is not known here, or nonsense, cannot be compared with."""
-    assert promised_by_asset({"file:checksum": checksum}) == ()
+def test_unknown_multihash_is_ignored(checksum: object) -> None:
+    """An unknown function or a malformed value cannot be checked."""
+    assert expected_by_item({"file:checksum": checksum}) == ()
 
 
 def test_file_size() -> None:
-    """The item's word on the length counts."""
-    assert promised_by_asset({"file:size": 6}) == (Promise("file:size", "length", "6"),)
+    """``file:size`` is checked."""
+    assert expected_by_item({"file:size": 6}) == (Expected("file:size", "length", "6"),)
 
 
-# What a store says
+# Stated by a store
 
 
 def test_content_length() -> None:
-    """A whole answer's length is that of the file."""
-    assert promised_by_store(Source(6)) == (Promise("Content-Length", "length", "6"),)
+    """The length of a whole response is checked."""
+    assert expected_by_store(Source(6)) == (Expected("Content-Length", "length", "6"),)
 
 
 @pytest.mark.parametrize(
@@ -132,16 +132,16 @@ def test_content_length() -> None:
     ],
 )
 def test_s3_checksums(name: str, kind: str, digest: bytes) -> None:
-    """S3's checksum of a full object is compared with; one of its parts' checksums is not."""
+    """S3's full-object checksums are checked; composite ones are not."""
     header = name.replace("_", "-")
-    assert said(**{name: encoded(digest)}) == {(header, kind), ("ETag", "md5")}
-    assert said(**{name: encoded(digest) + "-2"}) == {("ETag", "md5")}
-    of_parts = said(**{name: encoded(digest), "x_amz_checksum_type": "COMPOSITE"})
+    assert stated(**{name: encoded(digest)}) == {(header, kind), ("ETag", "md5")}
+    assert stated(**{name: encoded(digest) + "-2"}) == {("ETag", "md5")}
+    of_parts = stated(**{name: encoded(digest), "x_amz_checksum_type": "COMPOSITE"})
     assert of_parts == {("ETag", "md5")}
     source = Source(None, CaseInsensitiveDict({header: encoded(digest)}))
     digests = Digests({kind})
     digests.update(PIXELS)
-    assert broken(promised_by_store(source), digests) is None
+    assert mismatch(expected_by_store(source), digests) is None
 
 
 @pytest.mark.parametrize(
@@ -157,22 +157,22 @@ def test_s3_checksums(name: str, kind: str, digest: bytes) -> None:
         ({"ETag": '"version 1"'}, False),
     ],
 )
-def test_etags_that_are_md5s(headers: dict[str, str], is_md5: bool) -> None:  # noqa: FBT001 - a row
-    """An ETag is an MD5 where S3 says that it is one, and nowhere else."""
-    assert (("ETag", "md5") in said(**headers)) == is_md5
+def test_only_md5_etags_are_checked(headers: dict[str, str], is_md5: bool) -> None:  # noqa: FBT001 - a row
+    """An ETag is an MD5 only under S3's conditions."""
+    assert (("ETag", "md5") in stated(**headers)) == is_md5
 
 
-def test_etags_of_others_are_no_md5s() -> None:
-    """A web server's ETag may look like one by chance."""
-    assert promised_by_store(Source(None, {"ETag": f'"{MD5}"'})) == ()
+def test_etags_of_other_servers_are_ignored() -> None:
+    """Another server's ETag may look like an MD5."""
+    assert expected_by_store(Source(None, {"ETag": f'"{MD5}"'})) == ()
 
 
-# A GeoTIFF's own structure
+# GeoTIFF structure
 
 
 @pytest.fixture
 def tiff(tmp_path: Path) -> Path:
-    """A picture of three bands in tiles, which is nowhere on Earth."""
+    """A tiled GeoTIFF of three bands, without georeferencing."""
     path = tmp_path / "picture.tiff"
     values = np.random.default_rng(0).integers(0, 255, (3, 600, 600), "uint8")
     with (
@@ -193,27 +193,27 @@ def tiff(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_good_tiff_has_no_damage(tiff: Path) -> None:
-    """Nothing is wrong with it, and nobody is warned of anything."""
-    assert damage(tiff) is None
+def test_valid_tiff_has_no_error(tiff: Path) -> None:
+    """No error and no warning."""
+    assert decode_error(tiff) is None
 
 
 @pytest.mark.parametrize("keep", [8, 1000, -5000])
-def test_a_short_tiff_is_damaged(tiff: Path, keep: int) -> None:
-    """A file that breaks off, wherever it does, is seen."""
+def test_truncated_tiff_cannot_be_decoded(tiff: Path, keep: int) -> None:
+    """Truncation is detected anywhere in the file."""
     tiff.write_bytes(tiff.read_bytes()[:keep])
-    assert "it cannot be decoded" in str(damage(tiff))
+    assert "cannot be decoded" in str(decode_error(tiff))
 
 
-def test_a_changed_tiff_is_damaged(tiff: Path) -> None:
-    """Compressed blocks bear a checksum of their own."""
+def test_modified_tiff_cannot_be_decoded(tiff: Path) -> None:
+    """Compressed blocks have their own checksums."""
     content = bytearray(tiff.read_bytes())
     content[len(content) // 2] ^= 0xFF
     tiff.write_bytes(content)
-    assert "it cannot be decoded" in str(damage(tiff))
+    assert "cannot be decoded" in str(decode_error(tiff))
 
 
-def test_what_is_no_tiff_is_damaged(tiff: Path) -> None:
-    """An error page under the name of a scene is no scene."""
+def test_other_content_cannot_be_decoded(tiff: Path) -> None:
+    """An error page named as a TIFF is detected."""
     tiff.write_bytes(b"<html>Service unavailable</html>")
-    assert "it cannot be decoded" in str(damage(tiff))
+    assert "cannot be decoded" in str(decode_error(tiff))

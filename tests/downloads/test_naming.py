@@ -1,4 +1,4 @@
-"""What is wanted, and where it goes: below the folder, on every system, and nobody else's."""
+"""Selection of files, and their paths: inside the folder, valid everywhere, without clashes."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from constellr_stac import DownloadError
-from constellr_stac.downloads.naming import LONGEST_NAME, checked, destination, file_name
-from constellr_stac.downloads.selection import wanted
+from constellr_stac.downloads.naming import LONGEST_NAME, check_path, destination, file_name
+from constellr_stac.downloads.selection import select_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from constellr_stac.downloads.naming import Layout
-    from constellr_stac.downloads.selection import Wanted
+    from constellr_stac.downloads.selection import Selection
 
 ID = "LSTPRECISION_SBA01_B5Z0Q1H9_20260213T092026Z"
 
 
-def an_item(
+def make_item(
     assets: Mapping[str, str],
     *,
     name: str = ID,
@@ -51,8 +51,8 @@ def an_item(
     return pystac.Item.from_dict(fields)
 
 
-def paths(found: Wanted) -> list[str]:
-    """Where the files go."""
+def paths(found: Selection) -> list[str]:
+    """Return the selected paths."""
     return [str(file.path) for file in found.files]
 
 
@@ -71,27 +71,27 @@ def paths(found: Wanted) -> list[str]:
     ids=["provider", "collection", "flat", "text", "path"],
 )
 def test_layouts(layout: Layout, path: str) -> None:
-    """Each layout has its place for a file."""
-    item = an_item({"lst": "s3://b/LA harbor+port/x/lst.tiff"})
+    """Each layout has its path."""
+    item = make_item({"lst": "s3://b/LA harbor+port/x/lst.tiff"})
     assert str(destination(item, "lst", layout)) == path
 
 
-def test_flat_names_are_not_doubled() -> None:
-    """A file that is called after its item is not called so twice."""
-    item = an_item({"lst": f"s3://b/{ID}_lst.tiff"})
+def test_flat_layout_does_not_repeat_the_id() -> None:
+    """A file name that starts with the item's id is kept."""
+    item = make_item({"lst": f"s3://b/{ID}_lst.tiff"})
     assert str(destination(item, "lst", "flat")) == f"{ID}_lst.tiff"
 
 
 def test_unknown_layout() -> None:
-    """A layout that is none is named, with those there are."""
+    """An unknown layout is refused, naming the valid ones."""
     with pytest.raises(ValueError, match='"provider", "collection", "flat" or a callable'):
-        wanted(an_item({"lst": "s3://b/lst.tiff"}), None, "tree")  # type: ignore[arg-type]
+        select_files(make_item({"lst": "s3://b/lst.tiff"}), None, "tree")  # type: ignore[arg-type]
 
 
-def test_times_of_ranges_and_of_none() -> None:
-    """An item over a range of time goes by its start."""
+def test_item_without_datetime_uses_its_start() -> None:
+    """An item with a time range uses ``start_datetime``."""
     many = {"start_datetime": "2026-06-01T00:00:00Z", "end_datetime": "2026-06-02T00:00:00Z"}
-    item = an_item({"lst": "s3://b/lst.tiff"}, when=None, **many)
+    item = make_item({"lst": "s3://b/lst.tiff"}, when=None, **many)
     assert str(destination(item, "lst", "provider")).startswith("2026-06-01T00-00-00Z_")
     item = pystac.Item("made", None, None, datetime(2026, 6, 1, tzinfo=UTC), {})
     item.add_asset("lst", pystac.Asset("s3://b/lst.tiff"))
@@ -112,11 +112,11 @@ def test_times_of_ranges_and_of_none() -> None:
     ],
 )
 def test_file_names(href: str, name: str) -> None:
-    """A file is called as the last part of its href's path, decoded where that is encoded."""
+    """The name is the last segment of the href, decoded if it is a URL."""
     assert file_name(href) == name
 
 
-# Names that would lead astray
+# Unsafe names
 
 
 @pytest.mark.parametrize(
@@ -144,50 +144,50 @@ def test_file_names(href: str, name: str) -> None:
     ],
 )
 @pytest.mark.parametrize("layout", ["provider", "collection", "flat"])
-def test_names_that_lead_astray_are_refused(href: str, layout: Layout) -> None:
-    """An href cannot name a file outside of the folder, nor one that some system cannot keep."""
+def test_unsafe_hrefs_are_refused(href: str, layout: Layout) -> None:
+    """An href cannot lead out of the folder, nor to a name that is invalid on some system."""
     if layout == "flat" and href.endswith(("..", "/", "C:", "nul.tiff", "COM1")):
-        item = an_item({"lst": href}, name="../../x")
+        item = make_item({"lst": href}, name="../../x")
     else:
-        item = an_item({"lst": href})
-    with pytest.raises(
-        DownloadError, match=r"No file can be named for asset 'lst' of item .*layout="
-    ):
-        wanted(item, None, layout)
+        item = make_item({"lst": href})
+    with pytest.raises(DownloadError, match=r"No file name for asset 'lst' of item .*layout="):
+        select_files(item, None, layout)
 
 
 @pytest.mark.parametrize(
     ("name", "collection"),
     [("../../x", "c"), ("/x", "c"), ("..", "c"), ("x", "../c"), ("x\0", "c"), ("a/../../b", "c")],
 )
-def test_ids_that_lead_astray_are_refused(name: str, collection: str) -> None:
-    """Nor can the ids of an item or a collection."""
-    item = an_item({"lst": "s3://b/lst.tiff"}, name=name, collection=collection)
-    with pytest.raises(DownloadError, match="No file can be named for"):
-        wanted(item, None, "collection")
+def test_unsafe_ids_are_refused(name: str, collection: str) -> None:
+    """The same holds for ids of items and collections."""
+    item = make_item({"lst": "s3://b/lst.tiff"}, name=name, collection=collection)
+    with pytest.raises(DownloadError, match="No file name for"):
+        select_files(item, None, "collection")
 
 
 @pytest.mark.parametrize(("name", "collection"), [("../../x", "c"), ("x", "../c"), ("x", "/c")])
-def test_documents_do_not_lead_astray(name: str, collection: str) -> None:
-    """The JSON of an item and of a collection have names, too."""
-    item = an_item({"lst": "s3://b/lst.tiff"}, name=name, collection=collection)
-    with pytest.raises(DownloadError, match=r"No file can be named for (item|collection)"):
-        wanted(item, None, lambda _, key: key)
+def test_unsafe_document_names_are_refused(name: str, collection: str) -> None:
+    """The same holds for the JSON of items and collections."""
+    item = make_item({"lst": "s3://b/lst.tiff"}, name=name, collection=collection)
+    with pytest.raises(DownloadError, match=r"No file name for (item|collection)"):
+        select_files(item, None, lambda _, key: key)
 
 
-def test_a_callable_cannot_lead_out_either() -> None:
-    """What a function of the user's returns has to be below the folder, too."""
-    item = an_item({"lst": "s3://b/lst.tiff"})
+def test_unsafe_callable_paths_are_refused() -> None:
+    """The same holds for paths returned by a layout function."""
+    item = make_item({"lst": "s3://b/lst.tiff"})
     for path in ("../lst", "/lst", "a//b", "a/../../b", PureWindowsPath("C:/lst"), "", "a/"):
-        with pytest.raises(DownloadError, match="No file can be named"):
-            wanted(item, None, functools.partial(_always, path))
+        with pytest.raises(DownloadError, match="No file name for"):
+            select_files(item, None, functools.partial(_always, path))
 
 
-def test_a_callable_gives_a_path() -> None:
-    """A function of the user's that returns something else is told so."""
+def test_callable_must_return_a_path() -> None:
+    """Another type is a TypeError."""
     nothing: Any = None
-    with pytest.raises(TypeError, match="layout= gave None for asset 'lst' of item"):
-        wanted(an_item({"lst": "s3://b/lst.tiff"}), None, functools.partial(_always, nothing))
+    with pytest.raises(TypeError, match="layout= returned None for asset 'lst' of item"):
+        select_files(
+            make_item({"lst": "s3://b/lst.tiff"}), None, functools.partial(_always, nothing)
+        )
 
 
 def _always(path: str | PurePath, _item: pystac.Item, _key: str) -> str | PurePath:
@@ -195,10 +195,10 @@ def _always(path: str | PurePath, _item: pystac.Item, _key: str) -> str | PurePa
 
 
 @given(st.text(st.characters() | st.sampled_from("./\\:\0 ~"), max_size=300))
-def test_whatever_is_let_through_is_below_the_folder(text: str) -> None:
-    """On every system: one step down for each part, and no step elsewhere."""
+def test_accepted_paths_stay_in_the_folder(text: str) -> None:
+    """On every system, each part is one level down."""
     try:
-        path = checked(text, "anything")
+        path = check_path(text, "anything")
     except DownloadError:
         return
     for kind in (PurePosixPath, PureWindowsPath):
@@ -211,20 +211,20 @@ def test_whatever_is_let_through_is_below_the_folder(text: str) -> None:
 
 
 @given(st.text(string.ascii_letters + string.digits + "_-.+ äß()[]", min_size=1, max_size=40))
-def test_usual_names_are_let_through(text: str) -> None:
-    """What people and the provider call files stays as it is."""
+def test_common_names_are_accepted(text: str) -> None:
+    """Common names are unchanged."""
     name = f"x{text}.tiff"
-    assert str(checked(name, "anything")) == name
+    assert str(check_path(name, "anything")) == name
 
 
 # Clashes
 
 
-def test_two_files_of_one_name_are_refused() -> None:
-    """No file is written over another, and both are named."""
-    item = an_item({"a": "s3://b/1/lst.tiff", "b": "s3://b/2/lst.tiff"})
+def test_clashing_assets_are_refused() -> None:
+    """The error names both assets."""
+    item = make_item({"a": "s3://b/1/lst.tiff", "b": "s3://b/2/lst.tiff"})
     with pytest.raises(DownloadError, match=r"asset 'a' .* and asset 'b' .* would both be"):
-        wanted(item, None, "provider")
+        select_files(item, None, "provider")
 
 
 @pytest.mark.parametrize(
@@ -241,27 +241,27 @@ def test_two_files_of_one_name_are_refused() -> None:
         (f"{ID}.json", "x"),
     ],
 )
-def test_clashes_that_some_systems_see(one: str, other: str) -> None:
-    """What differs in case or form is one name on some systems; ours are taken, too."""
+def test_clashes_on_some_file_systems_are_refused(one: str, other: str) -> None:
+    """Names that differ in case or Unicode form clash, also with our documents."""
     names = {"one": one, "other": other}
-    item = an_item({"one": "s3://b/1", "other": "s3://b/2"})
+    item = make_item({"one": "s3://b/1", "other": "s3://b/2"})
     with pytest.raises(DownloadError, match="would both be"):
-        wanted(item, None, lambda _, key: names[key])
+        select_files(item, None, lambda _, key: names[key])
 
 
-def test_one_href_is_one_file() -> None:
-    """Two assets of one href are one file, not a clash."""
-    item = an_item({"lst": "s3://b/lst.tiff", "data": "s3://b/lst.tiff"})
-    (file,) = wanted(item, None, "provider").files
+def test_assets_with_one_href_are_one_file() -> None:
+    """Two assets of one href are one file."""
+    item = make_item({"lst": "s3://b/lst.tiff", "data": "s3://b/lst.tiff"})
+    (file,) = select_files(item, None, "provider").files
     assert file.keys == ("lst", "data")
 
 
-# What there is to download
+# Selected items and assets
 
 
-def test_what_holds_items() -> None:
-    """An item, its dict, a page of dicts, an ItemCollection and a list hold the same."""
-    item = an_item({"lst": "s3://b/lst.tiff"})
+def test_containers_of_items() -> None:
+    """An item, its dict, a page of dicts, an ItemCollection and a list are accepted."""
+    item = make_item({"lst": "s3://b/lst.tiff"})
     page = {"type": "FeatureCollection", "features": [item.to_dict()]}
     holders: list[Any] = [
         item,
@@ -271,16 +271,18 @@ def test_what_holds_items() -> None:
         [item],
         (item,),
     ]
-    assert [paths(wanted(holder, None, "flat")) for holder in holders] == 6 * [[f"{ID}_lst.tiff"]]
-    assert paths(wanted([item, item], None, "flat")) == [f"{ID}_lst.tiff"]
-    assert wanted([], None, "flat").items == ()
+    assert [paths(select_files(holder, None, "flat")) for holder in holders] == 6 * [
+        [f"{ID}_lst.tiff"]
+    ]
+    assert paths(select_files([item, item], None, "flat")) == [f"{ID}_lst.tiff"]
+    assert select_files([], None, "flat").items == ()
 
 
-def test_what_holds_none() -> None:
-    """Anything else is a TypeError that says so."""
+def test_other_types_are_refused() -> None:
+    """Anything else is a TypeError."""
     for other in (["s3://b/lst.tiff"], "s3://b/lst.tiff", None):
-        with pytest.raises(TypeError, match="STAC items are needed, not a "):
-            wanted(other, None, "flat")  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match=r"Expected a search, .*, not a "):
+            select_files(other, None, "flat")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -292,18 +294,18 @@ def test_what_holds_none() -> None:
         (["lst_std", "metadata"], ["lst_std_20260601T12Z", "metadata"]),
     ],
 )
-def test_assets_are_chosen_by_key_or_layer(asked: Any, keys: list[str]) -> None:
-    """An asset goes by its key, and by the name of its layer."""
+def test_assets_are_selected_by_key_or_layer(asked: Any, keys: list[str]) -> None:
+    """Assets are selected by key or by layer name."""
     names = ("lst_20260601T12Z", "lst_std_20260601T12Z", "metadata")
-    item = an_item({name: f"s3://b/{name}.x" for name in names})
-    assert [key for file in wanted(item, asked, "flat").files for key in file.keys] == keys
+    item = make_item({name: f"s3://b/{name}.x" for name in names})
+    assert [key for file in select_files(item, asked, "flat").files for key in file.keys] == keys
 
 
-def test_an_item_may_lack_an_asset() -> None:
-    """A name is unknown only if no item has it; an item with none of them is left out."""
-    night = an_item({"lst": "s3://b/n/lst.tiff"}, name="night")
-    day = an_item({"lst": "s3://b/d/lst.tiff", "vnir04": "s3://b/d/4.tiff"}, name="day")
-    assert paths(wanted([night, day], "vnir04", "flat")) == ["day_4.tiff"]
-    assert len(wanted([night, day], "vnir04", "flat").items) == 1
-    with pytest.raises(ValueError, match=r"No item has an asset 'red'; there are lst, vnir04\."):
-        wanted([night, day], ["lst", "red"], "flat")
+def test_item_may_lack_an_asset() -> None:
+    """A name is unknown only if no item has it; items without any are skipped."""
+    night = make_item({"lst": "s3://b/n/lst.tiff"}, name="night")
+    day = make_item({"lst": "s3://b/d/lst.tiff", "vnir04": "s3://b/d/4.tiff"}, name="day")
+    assert paths(select_files([night, day], "vnir04", "flat")) == ["day_4.tiff"]
+    assert len(select_files([night, day], "vnir04", "flat").items) == 1
+    with pytest.raises(ValueError, match=r"No item has an asset 'red'; available: lst, vnir04\."):
+        select_files([night, day], ["lst", "red"], "flat")

@@ -1,4 +1,4 @@
-"""A file's bytes go on where they stopped, and begin anew when the file is another."""
+"""Transfers resume where they stopped, and restart if the object has changed."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 CONTENT = os.urandom(700_001)
 
 
-class Kept:
-    """Keeps what it takes in memory."""
+class Buffer:
+    """A receiver in memory."""
 
     def __init__(self, content: bytes = b"", version: str | None = None) -> None:
         self.content = bytearray(content)
@@ -42,78 +42,80 @@ class Kept:
         self.content += piece
 
 
-_: type[Receiver] = Kept
+_: type[Receiver] = Buffer
 
 
 def ranges(sandbox: Sandbox) -> list[str | None]:
-    """What part each request to the store asked for."""
-    return [asked.headers.get("range") for asked in store(sandbox)]
+    """Return the range header of each request to the store."""
+    return [request.headers.get("range") for request in store_requests(sandbox)]
 
 
-def store(sandbox: Sandbox) -> list[Exchange]:
+def store_requests(sandbox: Sandbox) -> list[Exchange]:
     """The requests to the store."""
     return [exchange for exchange in sandbox.requests if exchange.server == "store"]
 
 
-def arrived(reference: AssetRef, kept: Kept | None = None) -> Kept:
-    """Bring a file."""
-    kept = kept or Kept()
-    Transfer(AssetResolver(), 1).stream(reference, kept)
-    return kept
+def fetch(reference: AssetRef, buffer: Buffer | None = None) -> Buffer:
+    """Fetch a file."""
+    buffer = buffer or Buffer()
+    Transfer(AssetResolver(), 1).stream(reference, buffer)
+    return buffer
 
 
-def test_a_file_comes_whole(sandbox: Sandbox) -> None:
-    """One request brings a file, and says how long it is before it comes."""
-    kept = arrived(AssetRef(sandbox.put("a b+c.bin", CONTENT)))
-    assert kept.content == CONTENT
-    assert kept.begun == [len(CONTENT)]
+def test_file_is_one_request(sandbox: Sandbox) -> None:
+    """One request fetches a file, and states its size first."""
+    buffer = fetch(AssetRef(sandbox.put("a b+c.bin", CONTENT)))
+    assert buffer.content == CONTENT
+    assert buffer.begun == [len(CONTENT)]
     assert ranges(sandbox) == [None]
 
 
-def test_an_empty_file_comes(sandbox: Sandbox) -> None:
-    """Nothing is something, too."""
+def test_empty_file(sandbox: Sandbox) -> None:
+    """An empty file is fetched."""
     reference = AssetRef(sandbox.put("empty", b""))
-    assert arrived(reference).begun == [0]
+    assert fetch(reference).begun == [0]
     assert Transfer(AssetResolver(), 1).source(reference).size == 0
 
 
-def test_bytes_that_break_off_are_gone_on_with(sandbox: Sandbox) -> None:
-    """Half a body is half the work done, if the file is the same still (If-Range)."""
+def test_broken_transfer_is_resumed(sandbox: Sandbox) -> None:
+    """A broken transfer is resumed if the object is unchanged (If-Range)."""
     href = sandbox.put("long", CONTENT)
     sandbox.fail(Fault("long", kind="truncate", times=2))
-    kept = arrived(AssetRef(href))
-    assert kept.content == CONTENT
-    assert kept.begun == [len(CONTENT)]
+    buffer = fetch(AssetRef(href))
+    assert buffer.content == CONTENT
+    assert buffer.begun == [len(CONTENT)]
     first, second = 350_000, 350_000 + 175_000
     assert ranges(sandbox) == [None, f"bytes={first}-", f"bytes={second}-"]
-    assert {asked.headers.get("if-range") for asked in store(sandbox)[1:]} == {kept.version}
+    assert {request.headers.get("if-range") for request in store_requests(sandbox)[1:]} == {
+        buffer.version
+    }
 
 
-def test_what_breaks_off_again_and_again_arrives(sandbox: Sandbox) -> None:
-    """Patience is counted from the last bytes that came."""
+def test_transfer_with_progress_is_always_resumed(sandbox: Sandbox) -> None:
+    """Retries are counted from the last bytes received."""
     href = sandbox.put("long", CONTENT)
     sandbox.fail(Fault("long", kind="truncate", times=5))
-    assert arrived(AssetRef(href)).content == CONTENT
-    assert len(store(sandbox)) == 6
+    assert fetch(AssetRef(href)).content == CONTENT
+    assert len(store_requests(sandbox)) == 6
 
 
-def test_another_file_begins_anew(sandbox: Sandbox) -> None:
-    """What is held of a file that is no more is worth nothing."""
+def test_changed_object_restarts(sandbox: Sandbox) -> None:
+    """Bytes of an older version are discarded."""
     href = sandbox.put("changing", CONTENT)
-    kept = Kept(b"old bytes", '"version 1"')
-    arrived(AssetRef(href), kept)
-    assert kept.content == CONTENT
+    buffer = Buffer(b"old bytes", '"version 1"')
+    fetch(AssetRef(href), buffer)
+    assert buffer.content == CONTENT
     assert ranges(sandbox) == ["bytes=9-"]
 
 
-def test_a_server_deaf_to_if_range_is_seen_through(sandbox: Sandbox) -> None:
-    """A part of another version is not taken, whatever the server makes of If-Range."""
+def test_ignored_if_range_is_detected(sandbox: Sandbox) -> None:
+    """A part of another version is not used, even if the server ignores If-Range."""
     href = sandbox.put("deaf", CONTENT)
     part = {"Content-Range": f"bytes 9-11/{len(CONTENT)}", "ETag": '"version 2"'}
     sandbox.fail(Fault("deaf", status=206, headers=part, body=b"new"))
-    kept = Kept(b"old bytes", '"version 1"')
-    arrived(AssetRef(href), kept)
-    assert kept.content == CONTENT
+    buffer = Buffer(b"old bytes", '"version 1"')
+    fetch(AssetRef(href), buffer)
+    assert buffer.content == CONTENT
     assert ranges(sandbox) == ["bytes=9-", None]
 
 
@@ -122,36 +124,36 @@ def test_a_server_deaf_to_if_range_is_seen_through(sandbox: Sandbox) -> None:
     [{"Content-Range": "bytes 0-2/700001"}, {}, {"Content-Range": "nonsense"}],
     ids=["another part", "no word", "nonsense"],
 )
-def test_another_part_is_not_taken(sandbox: Sandbox, headers: dict[str, str]) -> None:
-    """A part that does not follow what is held is not put there."""
+def test_wrong_range_is_not_used(sandbox: Sandbox, headers: dict[str, str]) -> None:
+    """A part that does not continue the bytes held is not used."""
     href = sandbox.put("other", CONTENT)
     sandbox.fail(Fault("other", status=206, headers=headers, body=b"new"))
-    kept = Kept(b"old bytes", '"version 1"')
-    arrived(AssetRef(href), kept)
-    assert kept.content == CONTENT
+    buffer = Buffer(b"old bytes", '"version 1"')
+    fetch(AssetRef(href), buffer)
+    assert buffer.content == CONTENT
 
 
-def test_more_than_there_is(sandbox: Sandbox) -> None:
-    """Whoever holds more than the file is long gets the file."""
+def test_too_many_bytes_held(sandbox: Sandbox) -> None:
+    """If more bytes are held than the object has, it restarts."""
     href = sandbox.put("short", b"short")
-    version = arrived(AssetRef(href)).version
-    kept = Kept(b"short and more", version)
-    arrived(AssetRef(href), kept)
-    assert kept.content == b"short"
+    version = fetch(AssetRef(href)).version
+    buffer = Buffer(b"short and more", version)
+    fetch(AssetRef(href), buffer)
+    assert buffer.content == b"short"
 
 
-def test_without_a_version_nothing_is_gone_on_with(sandbox: Sandbox) -> None:
-    """A weak ETag does not vouch for bytes (RFC 9110, 13.1.5)."""
+def test_weak_etag_is_not_resumable(sandbox: Sandbox) -> None:
+    """A weak ETag does not identify bytes (RFC 9110, 13.1.5)."""
     href = sandbox.put("weak", CONTENT)
-    kept = Kept(b"old bytes", None)
-    assert arrived(AssetRef(href), kept).content == CONTENT
+    buffer = Buffer(b"old bytes", None)
+    assert fetch(AssetRef(href), buffer).content == CONTENT
     assert ranges(sandbox) == [None]
     assert Source(3, {"ETag": 'W/"1"', "Last-Modified": "x"}).version is None
     assert Source(3, {"Last-Modified": "x"}).version == "x"
 
 
-def test_a_signature_that_ends_on_the_way_is_renewed() -> None:
-    """A URL that ends mid-file is asked for again, each time, and the transfer goes on."""
+def test_expired_url_is_renewed_during_a_transfer() -> None:
+    """A URL that expires during a transfer is renewed each time, and the transfer resumes."""
     with Sandbox(presigned=True) as sandbox:
         item = sandbox.items[0]
         path = item["assets"]["lst"]["href"].removeprefix("s3:/")
@@ -160,7 +162,7 @@ def test_a_signature_that_ends_on_the_way_is_renewed() -> None:
 
         class Breaking(AssetResolver):
             def ask(self, collection: str, item: str) -> Any:
-                if len(store(sandbox)) < 3:  # the first two good answers break off
+                if len(store_requests(sandbox)) < 3:  # truncate the first two responses
                     sandbox.fail(Fault("lst.tiff", server="store", kind="truncate"))
                 return super().ask(collection, item)
 
@@ -172,52 +174,52 @@ def test_a_signature_that_ends_on_the_way_is_renewed() -> None:
             "lst",
         )
 
-        class Slow(Kept):
+        class Slow(Buffer):
             def take(self, piece: bytes) -> None:
                 if self.held in (0, len(CONTENT) // 2):
-                    sandbox.advance(timedelta(hours=2))  # in the middle of two answers
+                    sandbox.advance(timedelta(hours=2))  # in the middle of two responses
                 super().take(piece)
 
-        kept = Slow()
-        Transfer(resolver, 1).stream(reference, kept)
-        assert kept.content == CONTENT
-        assert [asked.status for asked in store(sandbox)] == [200, 403, 206, 403, 206]
-        assert len(kept.begun) == 1
+        buffer = Slow()
+        Transfer(resolver, 1).stream(reference, buffer)
+        assert buffer.content == CONTENT
+        assert [request.status for request in store_requests(sandbox)] == [200, 403, 206, 403, 206]
+        assert len(buffer.begun) == 1
 
 
-def test_a_missing_file_is_not_asked_for_twice(sandbox: Sandbox) -> None:
-    """A 404 is final, and named."""
+def test_missing_file_is_not_retried(sandbox: Sandbox) -> None:
+    """A 404 is final and names the file."""
     with pytest.raises(AssetReadError, match=r"s3://.*/nothing cannot be read: 404 NoSuchKey"):
-        arrived(AssetRef(f"s3://{sandbox.bucket}/nothing"))
-    assert len(store(sandbox)) == 1
+        fetch(AssetRef(f"s3://{sandbox.bucket}/nothing"))
+    assert len(store_requests(sandbox)) == 1
 
 
-def test_a_server_that_never_gets_on_is_left(sandbox: Sandbox) -> None:
-    """Without a byte of progress it is four attempts, as for every read."""
+def test_transfer_without_progress_is_given_up(sandbox: Sandbox) -> None:
+    """Without progress there are four attempts, as for every read."""
     href = sandbox.put("stuck", CONTENT)
     sandbox.fail(Fault("stuck", kind="reset", times=None))
     with pytest.raises(AssetReadError, match="the connection failed"):
-        arrived(AssetRef(href))
-    assert len(store(sandbox)) == 4
+        fetch(AssetRef(href))
+    assert len(store_requests(sandbox)) == 4
 
 
 @pytest.mark.parametrize("scheme", ["{}", "file://{}"])
-def test_a_file_on_disk_is_a_file(tmp_path: Path, scheme: str) -> None:
-    """A path and a file URL are read as they are."""
+def test_local_file(tmp_path: Path, scheme: str) -> None:
+    """Paths and file URLs are read."""
     (tmp_path / "on disk").write_bytes(CONTENT)
     href = scheme.format(tmp_path / "on disk").replace(" ", "%20" if "file" in scheme else " ")
-    kept = Kept(b"old", "version")
-    assert arrived(AssetRef(href), kept).content == CONTENT
-    assert kept.begun == [len(CONTENT)]
+    buffer = Buffer(b"old", "version")
+    assert fetch(AssetRef(href), buffer).content == CONTENT
+    assert buffer.begun == [len(CONTENT)]
 
 
-def test_what_the_receiver_raises_is_its_own(sandbox: Sandbox) -> None:
-    """A full disk is no fault of the connection, and is not tried again."""
+def test_receiver_errors_are_not_retried(sandbox: Sandbox) -> None:
+    """A full disk is not a connection error."""
 
-    class Full(Kept):
+    class Full(Buffer):
         def take(self, piece: bytes) -> None:
             raise OSError(errno.ENOSPC, f"No space left for {len(piece)} bytes")
 
     with pytest.raises(OSError, match="No space left"):
-        arrived(AssetRef(sandbox.put("any", CONTENT)), Full())
-    assert len(store(sandbox)) == 1
+        fetch(AssetRef(sandbox.put("any", CONTENT)), Full())
+    assert len(store_requests(sandbox)) == 1

@@ -1,4 +1,4 @@
-"""Bands by meaning: names become assets and bands, item by item."""
+"""Band names are resolved to assets and bands, per item."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
 MASKS = ("cloud_mask", "castshadow_mask", "landwater_mask", "static_landwater_mask")
 
 
-def places(selection: BandSelection) -> list[tuple[str, int] | None]:
-    """Where each item keeps a band, as asset key and number."""
+def sources_of(selection: BandSelection) -> list[tuple[str, int] | None]:
+    """Return asset key and band number in each item."""
     return [source and (source.asset_key, source.band.index) for source in selection.sources]
 
 
 def resolved(
     items: Sequence[pystac.Item], *bands: str, resolution: float | None = None
 ) -> dict[str, list[tuple[str, int] | None]]:
-    """Each variable, and where each item keeps it."""
+    """Return each variable with its sources in each item."""
     found = resolve_bands(items, list(bands), resolution=resolution)
-    return {name: places(selection) for name, selection in found.items()}
+    return {name: sources_of(selection) for name, selection in found.items()}
 
 
-def test_an_asset_key_gives_its_band() -> None:
-    """The plainest name there is."""
+def test_asset_key() -> None:
+    """An asset key names its band."""
     assert resolved([bare_item(DAY)], "lst", "vnir04") == {
         "lst": [("lst", 1)],
         "vnir04": [("vnir04", 1)],
@@ -51,21 +51,21 @@ def test_an_asset_key_gives_its_band() -> None:
     [("blue", "vnir02"), ("green", "vnir03"), ("red", "vnir04"), ("nir", "vnir08"),
      ("nir08", "vnir09"), ("rededge071", "vnir05")],
 )  # fmt: skip
-def test_a_common_name_gives_a_variable_of_that_name(common_name: str, layer: str) -> None:
-    """Sentinel-2's names, whose wavelengths the provider's bands have."""
+def test_common_name(common_name: str, layer: str) -> None:
+    """Sentinel-2's common names, by wavelength."""
     assert resolved([bare_item(DAY)], common_name) == {common_name: [(layer, 1)]}
 
 
-def test_a_common_name_that_the_item_states_wins() -> None:
-    """The item knows its bands better than the documents do."""
+def test_stated_common_name_takes_precedence() -> None:
+    """The item's common names override the table's."""
     item = bare_item(["vnir04", "vnir05"])
     item.assets["vnir04"].extra_fields["bands"] = [{"eo:common_name": "green"}]
     item.assets["vnir05"].extra_fields["eo:bands"] = [{"common_name": "red"}]
     assert resolved([item], "red", "green") == {"red": [("vnir05", 1)], "green": [("vnir04", 1)]}
 
 
-def test_a_picture_does_not_pass_for_a_band() -> None:
-    """A file of one band comes before one that has it among others."""
+def test_single_band_file_is_preferred_to_an_image() -> None:
+    """A single-band file takes precedence over one with several bands."""
     item = bare_item(["composite", "vnir04"])
     item.assets["composite"].extra_fields["eo:bands"] = [
         {"name": name, "common_name": name} for name in ("red", "green", "blue")
@@ -77,7 +77,7 @@ def test_a_picture_does_not_pass_for_a_band() -> None:
     }
 
 
-def test_a_mask_of_several_bands_gives_each_under_its_name() -> None:
+def test_multi_band_mask_gives_one_variable_per_band() -> None:
     """One file, four masks."""
     assert resolved([bare_item(NIGHT)], "scl_mask_30m") == {
         name: [("scl_mask_30m", index)] for index, name in enumerate(MASKS, start=1)
@@ -96,16 +96,14 @@ def test_a_mask_of_several_bands_gives_each_under_its_name() -> None:
         (["lst", "cloud_mask"], 100, "scl_mask_30m"),
     ],
 )
-def test_the_mask_whose_pixels_fit_is_taken(
-    bands: list[str], resolution: float | None, mask: str
-) -> None:
-    """The resolution asked for, else that of the finest other band, decides."""
+def test_mask_matches_the_resolution(bands: list[str], resolution: float | None, mask: str) -> None:
+    """The requested resolution, or that of the finest other band, decides."""
     found = resolved([bare_item(DAY)], *bands, resolution=resolution)
     assert found["cloud_mask"] == [(mask, 1)]
 
 
-def test_a_night_scene_gives_the_mask_it_has() -> None:
-    """Day and night come together: what an item lacks, or has otherwise, is no error."""
+def test_night_scene_uses_its_own_mask() -> None:
+    """Bands that an item lacks are None, not an error."""
     day, night = bare_item(DAY), bare_item(NIGHT)
     assert resolved([day, night], "lst", "red", "cloud_mask") == {
         "lst": [("lst", 1), ("lst", 1)],
@@ -115,8 +113,8 @@ def test_a_night_scene_gives_the_mask_it_has() -> None:
     assert resolved([night, day], "red") == {"red": [None, ("vnir04", 1)]}
 
 
-def test_flags_belong_to_the_bands_beside_them() -> None:
-    """One flag name, asked for beside red and nir, means red's and nir's."""
+def test_flags_follow_the_requested_bands() -> None:
+    """A flag name requested with red and nir means the flags of red and nir."""
     item = bare_item(DAY)
     assert resolved([item], "red", "nir", "saturated") == {
         "red": [("vnir04", 1)],
@@ -135,8 +133,8 @@ def test_flags_belong_to_the_bands_beside_them() -> None:
     assert resolved([item], "vnir05_untested") == {"vnir05_untested": [("vnir05_qa", 3)]}
 
 
-def test_asset_and_band_name_what_a_name_alone_does_not() -> None:
-    """By the band's name or its number in the file."""
+def test_asset_and_band_name() -> None:
+    """``asset.band``, by band name or number."""
     item = bare_item(DAY)
     assert resolved([item], "scl_mask_10m.cloud_mask", "scl_mask_20m.3") == {
         "scl_mask_10m.cloud_mask": [("scl_mask_10m", 1)],
@@ -144,8 +142,8 @@ def test_asset_and_band_name_what_a_name_alone_does_not() -> None:
     }
 
 
-def test_two_masks_asked_for_by_file_do_not_hide_each_other() -> None:
-    """The second one of a name bears its file's name too."""
+def test_masks_of_two_files_have_distinct_names() -> None:
+    """The second mask of a name is prefixed with its asset key."""
     found = resolved([bare_item(DAY)], "scl_mask_10m", "scl_mask_30m")
     assert found["cloud_mask"] == [("scl_mask_10m", 1)]
     assert found["scl_mask_30m.cloud_mask"] == [("scl_mask_30m", 1)]
@@ -153,7 +151,7 @@ def test_two_masks_asked_for_by_file_do_not_hide_each_other() -> None:
 
 
 def fusion(day: int, *hours: int) -> pystac.Item:
-    """Make an LSTfusion item, whose asset keys bear the hour."""
+    """Make an LSTfusion item, whose asset keys contain the hour."""
     item = bare_item([], item_id=f"fusion-{day}")
     item.datetime = datetime(2026, 6, day, hours[0], tzinfo=UTC)
     for hour in hours:
@@ -163,7 +161,7 @@ def fusion(day: int, *hours: int) -> pystac.Item:
     return item
 
 
-def test_a_layer_is_one_variable_whatever_each_items_key_is() -> None:
+def test_hourly_keys_give_one_variable() -> None:
     """``lst`` is ``lst_20260601T12Z`` in one item and ``lst_20260602T12Z`` in the next."""
     assert resolved([fusion(1, 12), fusion(2, 12)], "lst", "lst_std") == {
         "lst": [("lst_20260601T12Z", 1), ("lst_20260602T12Z", 1)],
@@ -172,19 +170,19 @@ def test_a_layer_is_one_variable_whatever_each_items_key_is() -> None:
     assert list(resolve_bands([fusion(1, 12), fusion(2, 12)])) == ["lst", "lst_std"]
 
 
-def test_of_several_hours_the_items_own_is_taken() -> None:
-    """The file whose name bears the item's time."""
+def test_hour_of_the_item_is_preferred() -> None:
+    """Of several hours, the file with the item's time is used."""
     assert resolved([fusion(1, 13, 12, 14)], "lst") == {"lst": [("lst_20260601T13Z", 1)]}
 
 
-def test_a_key_of_one_hour_means_that_hour_only() -> None:
-    """A key is a key, even where the layer has more."""
+def test_full_key_selects_one_hour() -> None:
+    """A full asset key matches that asset only."""
     found = resolved([fusion(1, 13, 12), fusion(2, 13)], "lst_20260601T12Z")
     assert found == {"lst_20260601T12Z": [("lst_20260601T12Z", 1), None]}
 
 
-def test_files_that_cannot_be_told_apart_are_not_guessed() -> None:
-    """Two files of one kind without the item's time: the user has to choose."""
+def test_ambiguous_files_are_an_error() -> None:
+    """Two files of one kind, neither at the item's time."""
     item = fusion(1, 13, 12)
     item.datetime = datetime(2026, 7, 1, tzinfo=UTC)
     with pytest.raises(ValueError, match=r"fusion-1.*'lst_20260601T13Z', 'lst_20260601T12Z'"):
@@ -195,19 +193,19 @@ def test_files_that_cannot_be_told_apart_are_not_guessed() -> None:
         resolve_bands([item], ["lst"])
 
 
-def test_without_names_every_data_band_is_taken_and_masks_once() -> None:
-    """No pictures, no metadata; of three scene classifications one."""
+def test_default_bands() -> None:
+    """All data bands and one scene classification; no images, no metadata."""
     found = resolve_bands([bare_item([*DAY, "quicklook", "thumbnail", "metadata"])])
     expected = {name for name in DOCUMENTED if not name.startswith("scl") and "_qa" not in name}
     expected -= {"lst_std"}
     expected |= {f"vnir{n:02}_{flag}" for n in VNIR_METRES
                  for flag in ("blackfill", "saturated", "untested")}  # fmt: skip
     assert set(found) == expected | set(MASKS)
-    assert places(found["cloud_mask"]) == [("scl_mask_10m", 1)]
+    assert sources_of(found["cloud_mask"]) == [("scl_mask_10m", 1)]
 
 
-def test_an_unknown_band_names_those_there_are() -> None:
-    """The error helps to find the right name."""
+def test_unknown_band_error_lists_available_bands() -> None:
+    """With the closest name first."""
     with pytest.raises(ValueError, match=r"'clod_mask'\. Did you mean 'cloud_mask'\?") as caught:
         resolve_bands([bare_item(NIGHT)], ["lst", "clod_mask"])
     for name in available_bands([bare_item(NIGHT)]):
@@ -216,26 +214,26 @@ def test_an_unknown_band_names_those_there_are() -> None:
         resolve_bands([bare_item(NIGHT)], "scl_mask_30m.5")
 
 
-def test_an_empty_search_says_so() -> None:
-    """Not an IndexError from somewhere below."""
+def test_empty_search_is_an_error() -> None:
+    """It raises ValueError, not IndexError."""
     with pytest.raises(ValueError, match="The search found no items"):
         resolve_bands(pystac.ItemCollection([]), ["lst"])
 
 
-def test_no_bands_asked_for_says_so() -> None:
-    """An empty list is a mistake, not everything."""
-    with pytest.raises(ValueError, match="No bands were asked for"):
+def test_empty_band_list_is_an_error() -> None:
+    """An empty list does not mean all bands."""
+    with pytest.raises(ValueError, match="bands= is empty"):
         resolve_bands([bare_item(NIGHT)], [])
 
 
-def test_items_without_data_say_so() -> None:
-    """Pictures alone make no cube."""
-    with pytest.raises(ValueError, match="no asset that holds data"):
+def test_items_without_data_are_an_error() -> None:
+    """Images and metadata are not data."""
+    with pytest.raises(ValueError, match="no data assets"):
         resolve_bands([bare_item(["quicklook", "metadata"])])
 
 
-def test_what_nobody_describes_is_named_in_a_warning_shown_at_the_caller() -> None:
-    """Raw numbers do not pass silently; the warning points at this file."""
+def test_unknown_layers_warn_at_the_caller() -> None:
+    """The warning names the bands that are read raw, and points at this file."""
     items = [bare_item(["lst", "emis1", "emis2"], item_id=str(n)) for n in range(3)]
     with pytest.warns(UnknownLayerWarning, match="'emis1', 'emis2'") as caught:
         found = resolve_bands(items)
@@ -247,8 +245,8 @@ def test_what_nobody_describes_is_named_in_a_warning_shown_at_the_caller() -> No
         resolve_bands(items, ["lst"])
 
 
-def test_items_may_state_different_codings() -> None:
-    """Each source carries the meaning that its own item states."""
+def test_items_with_different_encodings() -> None:
+    """Each source has the encoding that its own item states."""
     first, second = bare_item(["lst"]), bare_item(["lst"])
     second.assets["lst"].extra_fields["raster:bands"] = [{"scale": 0.02}]
     scales = [s.band.scale for s in resolve_bands([first, second], "lst")["lst"].sources if s]
@@ -261,10 +259,10 @@ def test_items_may_state_different_codings() -> None:
     ),
     data=st.data(),
 )
-def test_every_name_there_is_finds_a_band_and_describing_changes_no_answer(
+def test_available_bands_resolve_before_and_after_describe(
     scenes: list[list[str]], data: st.DataObject
 ) -> None:
-    """Whatever the items hold: listed names resolve, and to the same files once described."""
+    """Every available name resolves, to the same files after ``describe``."""
     items = [bare_item(names, item_id=str(n)) for n, names in enumerate(scenes)]
     names = data.draw(
         st.lists(st.sampled_from(available_bands(items)), unique=True, min_size=1, max_size=6)

@@ -1,4 +1,4 @@
-"""What the layers mean: the table against the provider's documentation, and real files."""
+"""The layer table against the provider's documentation and real files."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from rasterio.transform import from_origin
 from constellr_stac.layers.band import Band
 from constellr_stac.layers.header import Header
 from constellr_stac.layers.item_bands import asset_bands, asset_gsd, is_unknown
+from constellr_stac.layers.settle import settle
 from constellr_stac.layers.table import LAYERS, layer_of
 from layer_files import DOCUMENTED, bare_item, stored_numbers, write_file
 
@@ -27,8 +28,8 @@ NAMES = st.sampled_from(sorted(LAYERS))
 
 
 @pytest.mark.parametrize("name", sorted(DOCUMENTED))
-def test_a_documented_layer_is_coded_as_documented(name: str) -> None:
-    """Type, scale, offset, fill value and pixel size are those of the documentation."""
+def test_layer_encoding_is_the_documented_one(name: str) -> None:
+    """Data type, scale, offset, nodata and pixel size."""
     documented, layer = DOCUMENTED[name], LAYERS[name]
     assert layer.gsd == documented.metres
     assert [band.index for band in layer.bands] == list(range(1, len(documented.highest) + 1))
@@ -39,8 +40,8 @@ def test_a_documented_layer_is_coded_as_documented(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(DOCUMENTED))
-def test_decoded_values_are_those_of_the_file(name: str, tmp_path: Path) -> None:
-    """Pixel by pixel: the number rasterio reads, times scale, plus offset; NaN for the fill."""
+def test_decoded_values(name: str, tmp_path: Path) -> None:
+    """Pixel by pixel: stored value * scale + offset, and NaN for nodata."""
     write_file(tmp_path / "file.tiff", name)
     documented = DOCUMENTED[name]
     with rasterio.open(tmp_path / "file.tiff") as file:
@@ -57,8 +58,8 @@ def test_decoded_values_are_those_of_the_file(name: str, tmp_path: Path) -> None
             np.testing.assert_array_equal(decoded, expected.astype("float32"))
 
 
-def test_reflectance_keeps_its_slightly_negative_values() -> None:
-    """A stored 0 is -0.1: the offset is there so that nothing is clipped."""
+def test_negative_reflectance_is_not_clipped() -> None:
+    """A stored 0 decodes to -0.1."""
     [band] = LAYERS["vnir04"].bands
     assert band.decode(np.array([0, 1000], "uint16")).tolist() == pytest.approx([-0.1, 0.0])
 
@@ -70,10 +71,10 @@ def test_reflectance_keeps_its_slightly_negative_values() -> None:
     nodata=st.integers(0, 65535),
 )
 @example(stored=[255, 40], scale=1.0, offset=0.0, nodata=255)
-def test_decoding_gives_nan_exactly_where_the_file_has_its_fill_value(
+def test_nan_exactly_where_stored_value_is_nodata(
     stored: list[int], scale: float, offset: float, nodata: int
 ) -> None:
-    """Wherever the fill sits, it and nothing else becomes NaN; the rest is exact to float32."""
+    """All other values are exact in float32."""
     numbers = np.array(stored, "uint16")
     decoded = Band(1, "any", "uint16", scale, offset, nodata).decode(numbers)
     np.testing.assert_array_equal(np.isnan(decoded), numbers == nodata)
@@ -83,7 +84,7 @@ def test_decoding_gives_nan_exactly_where_the_file_has_its_fill_value(
 
 
 @given(product=PRODUCTS, geohash=st.from_regex("[0-9A-Z]{8}", fullmatch=True), name=NAMES)
-def test_a_layer_is_found_by_its_delivered_file_name(product: str, geohash: str, name: str) -> None:
+def test_layer_from_delivered_file_name(product: str, geohash: str, name: str) -> None:
     """``[PRODUCT]_[SATELLITE]_[GEOHASH]_[TIME]_[FILE TYPE]``, in any case, signed or not."""
     extension = "json" if name == "metadata" else "tiff"
     file = f"{product}_SBA01_{geohash}_20260213T092026Z_{name}.{extension}"
@@ -99,34 +100,34 @@ def test_a_layer_is_found_by_its_delivered_file_name(product: str, geohash: str,
 
 
 @pytest.mark.parametrize("name", ["lst", "lst_std", "lst_composite", "lst_thumbnail", "metadata"])
-def test_a_fusion_layer_is_found_by_its_name_with_an_hour(name: str) -> None:
-    """LSTfusion's files bear their hour at the end."""
+def test_fusion_layer_from_name_with_hour(name: str) -> None:
+    """LSTfusion file names end with the hour."""
     assert layer_of(f"{name}_20260601T12Z.tiff") is LAYERS[name]
     assert layer_of(f"{name}_20260601T12Z") is LAYERS[name]
 
 
-def test_the_key_is_believed_before_the_file_name() -> None:
-    """An asset called lst is the temperature, whatever its file is called."""
+def test_asset_key_takes_precedence_over_file_name() -> None:
+    """An asset with key ``lst`` is the temperature, whatever its file name."""
     assert layer_of("lst", "s3://b/scl_mask_30m.tiff") is LAYERS["lst"]
 
 
 @pytest.mark.parametrize("name", ["emissivity", "lst2", "tcwv", "vnir11", "scl_mask", ""])
-def test_what_the_documents_do_not_know_is_not_guessed(name: str) -> None:
-    """A name that is close to a documented one is no such layer."""
+def test_undocumented_layer_is_not_guessed(name: str) -> None:
+    """A name close to a documented one does not match it."""
     assert layer_of(name, f"s3://b/{name}.tiff") is None
 
 
 @pytest.mark.parametrize(
     "name", ["quicklook", "rgb_quicklook", "thumbnail", "lst_thumbnail", "metadata"]
 )
-def test_pictures_and_metadata_are_no_data(name: str) -> None:
-    """They hold nothing to compute with."""
+def test_images_and_metadata_are_not_data(name: str) -> None:
+    """They have no bands."""
     assert not LAYERS[name].is_data
     assert asset_bands(bare_item([name]), name) == ()
 
 
 def test_masks_name_their_classes() -> None:
-    """The scene classification's four bands, and their classes in CF's form."""
+    """The scene classification has four bands, with CF flag attributes."""
     cloud, castshadow, water, static = LAYERS["scl_mask_30m"].bands
     assert (cloud.flag_values, cloud.flag_meanings) == (
         (0, 1, 2, 3),
@@ -141,8 +142,8 @@ def test_masks_name_their_classes() -> None:
     assert {band.resampling for band in LAYERS["vnir04_qa"].bands} == {"nearest"}
 
 
-def test_cf_names_of_the_temperature() -> None:
-    """Units and standard names are those of the CF conventions."""
+def test_temperature_cf_attributes() -> None:
+    """Units and standard names follow the CF conventions."""
     assert LAYERS["lst"].bands[0].cf_attributes() == {
         "long_name": "land surface temperature",
         "units": "K",
@@ -163,8 +164,8 @@ NEW_WORDS = {"scale": "raster:scale", "offset": "raster:offset"}
 
 @pytest.mark.parametrize("word", STATED)
 @pytest.mark.parametrize("form", ["bands", "raster:bands", "asset", "item"])
-def test_what_an_item_states_wins_field_by_field(word: str, form: str) -> None:
-    """One field stated, in any of STAC's forms, replaces that field of the table only."""
+def test_stated_field_overrides_the_table(word: str, form: str) -> None:
+    """One field, in any STAC form, overrides that field of the table only."""
     item = bare_item(["lst"])
     fields = item.assets["lst"].extra_fields
     stated = {word if form == "raster:bands" else NEW_WORDS.get(word, word): STATED[word]}
@@ -180,8 +181,8 @@ def test_what_an_item_states_wins_field_by_field(word: str, form: str) -> None:
     assert band == dataclasses.replace(known, **{field: STATED[word]})
 
 
-def test_floats_are_not_scaled_a_second_time() -> None:
-    """The documented coding is one of integers: a file of floats holds kelvin already."""
+def test_float_files_are_not_scaled() -> None:
+    """The documented scale is for integers; a float file contains kelvin."""
     item = bare_item(["lst"])
     item.assets["lst"].extra_fields["data_type"] = "float32"
     [band] = asset_bands(item, "lst")
@@ -190,8 +191,8 @@ def test_floats_are_not_scaled_a_second_time() -> None:
     np.testing.assert_array_equal(band.decode(kelvin), kelvin, strict=True)
 
 
-def test_a_fill_value_that_json_cannot_hold_is_read() -> None:
-    """STAC writes it as a word; -9999 in a file of floats becomes NaN as well."""
+def test_nodata_given_as_a_string() -> None:
+    """STAC writes NaN as a string; -9999 in a float file becomes NaN as well."""
     item = bare_item(["lst"])
     item.assets["lst"].extra_fields["bands"] = [{"data_type": "float32", "nodata": "nan"}]
     assert np.isnan(asset_bands(item, "lst")[0].nodata or 0)
@@ -201,8 +202,8 @@ def test_a_fill_value_that_json_cannot_hold_is_read() -> None:
     assert decoded[1] == 300.0
 
 
-def test_bands_stated_in_another_order_keep_their_meaning() -> None:
-    """Names that the item gives to its bands count, not the order of the documents."""
+def test_stated_band_names_take_precedence_over_order() -> None:
+    """Bands are matched by the item's names, not by the documented order."""
     item = bare_item(["scl_mask_30m"])
     names = ["static_landwater_mask", "landwater_mask", "castshadow_mask", "cloud_mask"]
     item.assets["scl_mask_30m"].extra_fields["bands"] = [{"name": name} for name in names]
@@ -211,8 +212,8 @@ def test_bands_stated_in_another_order_keep_their_meaning() -> None:
     assert bands[3].flag_meanings == ("clear", "thick", "thin", "shadow")
 
 
-def test_classes_that_an_item_states_win() -> None:
-    """``classification:classes`` of a band replace the documented ones."""
+def test_stated_classes_override_the_table() -> None:
+    """``classification:classes`` of a band replace the documented classes."""
     item = bare_item(["scl_mask_30m"])
     classes = [{"value": 0, "name": "clear"}, {"value": 9, "description": "volcanic ash"}]
     item.assets["scl_mask_30m"].extra_fields["bands"] = [{"classification:classes": classes}]
@@ -221,8 +222,8 @@ def test_classes_that_an_item_states_win() -> None:
     assert band.flag_meanings == ("clear", "volcanic_ash")
 
 
-def test_a_mask_is_never_scaled() -> None:
-    """Classes are names: even an item that states a scale gets them as they are stored."""
+def test_mask_is_never_scaled() -> None:
+    """Even if the item states a scale."""
     item = bare_item(["scl_mask_30m"])
     item.assets["scl_mask_30m"].extra_fields["raster:bands"] = [{"scale": 0.5, "nodata": 3}] * 4
     cloud = asset_bands(item, "scl_mask_30m")[0]
@@ -231,8 +232,8 @@ def test_a_mask_is_never_scaled() -> None:
     np.testing.assert_array_equal(cloud.decode(stored), stored, strict=True)
 
 
-def test_an_unknown_raster_is_read_raw() -> None:
-    """Without a word from anyone: one band, stored numbers, never interpolated."""
+def test_unknown_raster_is_read_raw() -> None:
+    """One band of stored values, never interpolated."""
     item = bare_item(["emissivity"])
     [band] = asset_bands(item, "emissivity")
     assert band == Band(1, "emissivity", resampling="nearest")
@@ -241,8 +242,8 @@ def test_an_unknown_raster_is_read_raw() -> None:
     np.testing.assert_array_equal(band.decode(stored), stored, strict=True)
 
 
-def test_an_unknown_raster_the_item_describes_is_known() -> None:
-    """What an item states is enough."""
+def test_unknown_raster_described_by_its_item() -> None:
+    """The item's own fields are sufficient."""
     item = bare_item(["emissivity"])
     item.assets["emissivity"].extra_fields["raster:bands"] = [
         {"name": "emis1", "data_type": "uint16", "scale": 0.001, "nodata": 0, "unit": "1"},
@@ -266,14 +267,14 @@ def test_an_unknown_raster_the_item_describes_is_known() -> None:
     ],
 )
 def test_only_rasters_have_bands(asset: pystac.Asset, bands: int) -> None:
-    """By type, else by role, else by extension: documents and pictures are left alone."""
+    """By type, else role, else extension: documents and images have none."""
     item = bare_item([])
     item.add_asset("other", asset)
     assert len(asset_bands(item, "other")) == bands
 
 
-def test_a_pixel_size_is_the_assets_own_then_documented_then_the_items() -> None:
-    """``gsd`` of the item is that of its temperature, not of each of its files."""
+def test_pixel_size_precedence() -> None:
+    """The asset's ``gsd``, then the table, then the item's ``gsd``."""
     item = bare_item(["vnir04", "emissivity"])
     assert asset_gsd(item, "vnir04") == 10
     assert asset_gsd(item, "emissivity") == 30
@@ -282,8 +283,8 @@ def test_a_pixel_size_is_the_assets_own_then_documented_then_the_items() -> None
 
 
 @pytest.mark.parametrize("tags", ["no tags", "tags"])
-def test_a_header_says_where_pixels_are_and_what_the_file_states(tags: str, tmp_path: Path) -> None:
-    """Scale and offset count as stated only when the file really states them."""
+def test_header_reads_grid_and_stated_encoding(tags: str, tmp_path: Path) -> None:
+    """Scale and offset are set only if the file states them."""
     write_file(tmp_path / "vnir04.tiff", "vnir04", tags=tags == "tags")
     with rasterio.open(tmp_path / "vnir04.tiff") as file:
         header = Header.of(file)
@@ -294,21 +295,21 @@ def test_a_header_says_where_pixels_are_and_what_the_file_states(tags: str, tmp_
         [stored] = header.bands
     assert (stored.scale, stored.offset) == ((0.0001, -0.1) if tags == "tags" else (None, None))
     [known] = LAYERS["vnir04"].bands
-    assert stored.applied_to(known) == known
+    assert settle(known, stored).band == known
 
 
-def test_a_files_own_word_counts_for_a_file_nobody_documents(tmp_path: Path) -> None:
-    """Type, scale and fill of the header complete a band of raw numbers."""
+def test_header_completes_an_undocumented_layer(tmp_path: Path) -> None:
+    """Data type, scale and nodata of the header complete a raw band."""
     write_file(tmp_path / "vnir04.tiff", "vnir04", tags=True)
     with rasterio.open(tmp_path / "vnir04.tiff") as file:
         [stored] = Header.of(file).bands
-    band = stored.applied_to(Band(1, "other"))
+    band = settle(Band(1, "other"), stored).band
     numbers = stored_numbers("vnir04")
     np.testing.assert_array_equal(band.decode(numbers), LAYERS["vnir04"].bands[0].decode(numbers))
 
 
-def test_a_header_without_a_crs_is_refused(tmp_path: Path) -> None:
-    """Nobody could say where the pixels are."""
+def test_header_without_crs_is_refused(tmp_path: Path) -> None:
+    """The pixels cannot be located."""
     grid = {"height": 4, "width": 4, "transform": from_origin(0, 4, 1, 1)}
     with rasterio.open(tmp_path / "a.tiff", "w", count=1, dtype="uint8", **grid):
         pass
@@ -319,8 +320,8 @@ def test_a_header_without_a_crs_is_refused(tmp_path: Path) -> None:
         Header.of(file)
 
 
-def test_the_documented_table_is_the_codes_table() -> None:
-    """Each data layer has its row in ``docs/layers.md``, with the same numbers."""
+def test_docs_table_equals_the_layer_table() -> None:
+    """Each data layer has a row in ``docs/layers.md`` with the same numbers."""
     rows = {
         cells[0].strip("`"): cells[1:]
         for line in (DOCS / "layers.md").read_text("utf-8").splitlines()

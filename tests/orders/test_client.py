@@ -1,4 +1,4 @@
-"""OrdersClient against the sandbox: every endpoint, every documented status, both ages."""
+"""OrdersClient against the sandbox: every endpoint, both API versions."""
 
 from __future__ import annotations
 
@@ -64,20 +64,20 @@ AGES = ("older", "newer")
 
 @pytest.fixture(scope="module")
 def sandboxes() -> Iterator[dict[str, Sandbox]]:
-    """The API of both ages."""
+    """Both API versions."""
     with open_sandbox() as older, open_sandbox(newer=True) as newer:
         yield {"older": older, "newer": newer}
 
 
 @pytest.fixture(params=AGES)
 def age(request: pytest.FixtureRequest) -> str:
-    """The API's age."""
+    """The API version."""
     return str(request.param)
 
 
 @pytest.fixture
 def sandbox(sandboxes: dict[str, Sandbox], age: str) -> Sandbox:
-    """The API of one age, without faults, its requests not counted yet."""
+    """One API version, without faults and recorded requests."""
     chosen = sandboxes[age]
     chosen.clear_faults()
     chosen.clear_requests()
@@ -86,22 +86,22 @@ def sandbox(sandboxes: dict[str, Sandbox], age: str) -> Sandbox:
 
 @pytest.fixture
 def client(sandbox: Sandbox) -> Iterator[OrdersClient]:
-    """A client of it, which knows nothing of the API's age."""
+    """A client that does not know the API version yet."""
     with client_of(sandbox) as client:
         yield client
 
 
 @pytest.fixture
 def area(client: OrdersClient) -> AreaOfInterest:
-    """An area that may be ordered."""
+    """An area for orders."""
     return client.create_aoi(new_name(), FIELD)
 
 
 # Areas of interest
 
 
-def test_an_area_is_registered_found_and_listed(client: OrdersClient) -> None:
-    """What is created can be got by its id and is in the list, the same each time."""
+def test_created_area_can_be_fetched_and_listed(client: OrdersClient) -> None:
+    """The same value comes back from create, get and list."""
     name = new_name()
     created = client.create_aoi(name, FIELD, "by the river")
     assert (created.name, created.description) == (name, "by the river")
@@ -116,8 +116,8 @@ def test_an_area_is_registered_found_and_listed(client: OrdersClient) -> None:
     assert next(client.list_aois(limit=1)) == created
 
 
-def test_the_form_of_an_area_is_found_out_once(sandbox: Sandbox, age: str) -> None:
-    """A new client tries one form, then the other, and knows it from then on."""
+def test_polygon_field_is_detected_once(sandbox: Sandbox, age: str) -> None:
+    """A new client tries one field, then the other, and remembers it."""
     client = client_of(sandbox)
     client.create_aoi(new_name(), FIELD)
     client.create_aoi(new_name(), FIELD)
@@ -127,8 +127,8 @@ def test_the_form_of_an_area_is_found_out_once(sandbox: Sandbox, age: str) -> No
     assert {"name", form} == set(json.loads(sent[-1].body))
 
 
-def test_the_form_of_an_area_is_learnt_from_any_answer(sandbox: Sandbox, age: str) -> None:
-    """A client that has seen an area knows the form before it sends one."""
+def test_polygon_field_is_learnt_from_any_response(sandbox: Sandbox, age: str) -> None:
+    """A client that has seen an area posts the right field at once."""
     client_of(sandbox).create_aoi(new_name(), FIELD)
     client = client_of(sandbox)
     assert next(client.list_aois())
@@ -138,10 +138,8 @@ def test_the_form_of_an_area_is_learnt_from_any_answer(sandbox: Sandbox, age: st
     assert client.rules is (CONTRACT_RULES if age == "older" else NEWER_RULES)
 
 
-def test_a_form_that_is_refused_after_all_gives_way_to_the_other(
-    sandbox: Sandbox, age: str
-) -> None:
-    """An API that gets newer, or reads another form than it writes, is understood: once."""
+def test_refused_polygon_field_is_switched_once(sandbox: Sandbox, age: str) -> None:
+    """A known field that is refused later, such as after an upgrade, is replaced."""
     form, other = ("geometry", "geojson") if age == "older" else ("geojson", "geometry")
     shown = {"name": "n", other: geojson_of(FIELD), "id": "1"}
     body = json.dumps({"count": 1, "items": [shown]}).encode()
@@ -157,8 +155,8 @@ def test_a_form_that_is_refused_after_all_gives_way_to_the_other(
     assert form in json.loads(sandbox.requests[-1].body)
 
 
-def test_a_wrong_name_is_told_in_the_form_that_was_right(sandbox: Sandbox) -> None:
-    """A 422 that is not about the form names the field that is wrong, and nothing is created."""
+def test_invalid_name_is_reported_with_the_right_polygon_field(sandbox: Sandbox) -> None:
+    """A 422 about another field names that field, and nothing is created."""
     client = client_of(sandbox)
     before = len(sandbox.areas)
     with pytest.raises(ValidationError, match="name: ") as refused:
@@ -168,10 +166,10 @@ def test_a_wrong_name_is_told_in_the_form_that_was_right(sandbox: Sandbox) -> No
     assert len(sandbox.areas) == before
 
 
-def test_a_taken_name_brings_the_area_that_bears_it(
+def test_taken_name_error_carries_the_existing_area(
     client: OrdersClient, area: AreaOfInterest
 ) -> None:
-    """409 is an error that carries the existing area."""
+    """409 is an AreaOfInterestExistsError with ``existing``."""
     with pytest.raises(AreaOfInterestExistsError, match="exist_ok=True") as refused:
         client.create_aoi(area.name, FIELD)
     assert isinstance(refused.value, ConflictError)
@@ -181,10 +179,8 @@ def test_a_taken_name_brings_the_area_that_bears_it(
     assert refused.value.hint in str(refused.value)
 
 
-def test_exist_ok_returns_the_same_area_and_no_other(
-    client: OrdersClient, area: AreaOfInterest
-) -> None:
-    """With ``exist_ok`` the existing area is returned if its geometry is the same."""
+def test_exist_ok_requires_the_same_geometry(client: OrdersClient, area: AreaOfInterest) -> None:
+    """With ``exist_ok`` an existing area is returned only if its geometry is the same."""
     ring = list(FIELD.exterior.coords)[:-1]
     turned = [*ring[2:], *ring[:2], ring[2]][::-1]
     assert client.create_aoi(area.name, shapely.Polygon(turned), exist_ok=True) == area
@@ -193,10 +189,10 @@ def test_exist_ok_returns_the_same_area_and_no_other(
     assert refused.value.existing == area
 
 
-def test_a_taken_name_is_found_however_many_areas_came_after(
+def test_taken_name_is_found_on_any_page(
     sandboxes: dict[str, Sandbox],
 ) -> None:
-    """The area that bears the name is on whatever page of the list."""
+    """The existing area may be on any page of the list."""
     with client_of(sandboxes["older"]) as client:
         first = client.create_aoi(new_name(), FIELD)
         for _ in range(101):
@@ -204,8 +200,8 @@ def test_a_taken_name_is_found_however_many_areas_came_after(
         assert client.create_aoi(first.name, FIELD, exist_ok=True) == first
 
 
-def test_one_name_registered_by_many_at_once_is_one_area(sandbox: Sandbox) -> None:
-    """Of clients that register the same field at the same time, all get the one area."""
+def test_concurrent_create_with_exist_ok_creates_one_area(sandbox: Sandbox) -> None:
+    """Clients that register the same field concurrently all get the one area."""
     name = new_name()
     start = threading.Barrier(6)
 
@@ -220,8 +216,8 @@ def test_one_name_registered_by_many_at_once_is_one_area(sandbox: Sandbox) -> No
     assert [each["id"] for each in sandbox.areas if each["name"] == name] == list(ids)
 
 
-def test_of_two_that_want_one_name_one_is_told_whose_it_is(sandbox: Sandbox) -> None:
-    """Without ``exist_ok``, or for another field, the one that came second gets the first's."""
+def test_concurrent_create_of_different_areas_reports_the_first(sandbox: Sandbox) -> None:
+    """Without ``exist_ok``, or with another geometry, the error has the first client's area."""
     name = new_name()
     start = threading.Barrier(2)
 
@@ -241,20 +237,18 @@ def test_of_two_that_want_one_name_one_is_told_whose_it_is(sandbox: Sandbox) -> 
     assert refused.existing == created
 
 
-def test_a_taken_name_is_told_where_areas_may_not_be_listed(
+def test_taken_name_is_reported_without_list_permission(
     client: OrdersClient, sandbox: Sandbox, area: AreaOfInterest
 ) -> None:
-    """The 409 is not lost because the area that bears the name cannot be looked for."""
+    """The 409 is still reported if the existing area cannot be listed."""
     sandbox.fail(Fault("/areas-of-interest$", method="GET", status=403))
     with pytest.raises(AreaOfInterestExistsError, match="another name") as refused:
         client.create_aoi(area.name, FIELD, exist_ok=True)
     assert refused.value.existing is None
 
 
-def test_a_bad_geometry_is_refused_before_anything_is_sent(
-    sandbox: Sandbox, client: OrdersClient
-) -> None:
-    """What cannot be an area costs no request."""
+def test_invalid_geometry_sends_no_request(sandbox: Sandbox, client: OrdersClient) -> None:
+    """An invalid geometry is refused locally."""
     with pytest.raises(InvalidAreaError):
         client.create_aoi(new_name(), shapely.Point(8, 49))
     with pytest.raises(InvalidAreaError):
@@ -263,26 +257,26 @@ def test_a_bad_geometry_is_refused_before_anything_is_sent(
 
 
 @pytest.mark.parametrize("name", ["field.geojson", "field.gpkg", "field.kmz", "field shape.zip"])
-def test_an_area_comes_from_a_file(client: OrdersClient, tmp_path: Path, name: str) -> None:
-    """A path is as good as a geometry."""
+def test_area_is_created_from_a_file(client: OrdersClient, tmp_path: Path, name: str) -> None:
+    """A path is accepted in place of a geometry."""
     path = tmp_path / name
     KINDS[name](path)
     created = client.create_aoi(new_name(), path)
     assert same_area(created.geometry, shapely.box(8.6, 49.8, 8.7, 49.9))
 
 
-def test_geometry_info_is_what_we_measure(client: OrdersClient) -> None:
-    """The server's numbers are ours, to the last digit it gives."""
-    told, ours = client.geometry_info(FIELD), measure(FIELD)
-    assert told.bbox_width == pytest.approx(ours.bbox_width, abs=0.051)
-    assert told.bbox_height == pytest.approx(ours.bbox_height, abs=0.051)
-    assert told.area == pytest.approx(ours.area, abs=0.051)
+def test_geometry_info_equals_local_measure(client: OrdersClient) -> None:
+    """The server's numbers equal ours, to their last digit."""
+    reported, ours = client.geometry_info(FIELD), measure(FIELD)
+    assert reported.bbox_width == pytest.approx(ours.bbox_width, abs=0.051)
+    assert reported.bbox_height == pytest.approx(ours.bbox_height, abs=0.051)
+    assert reported.area == pytest.approx(ours.area, abs=0.051)
 
 
-def test_an_area_is_deleted_unless_an_order_needs_it(
+def test_area_with_active_orders_cannot_be_deleted(
     client: OrdersClient, sandbox: Sandbox, age: str, area: AreaOfInterest
 ) -> None:
-    """Newer API: 204, 409 while orders are active, 404 afterwards. Older API: it cannot be done."""
+    """Newer API: 409 with active orders, then 204, then 404. Older API: 405."""
     if age == "older":
         with pytest.raises(APIError) as refused:
             client.delete_aoi(str(area.id))
@@ -300,10 +294,8 @@ def test_an_area_is_deleted_unless_an_order_needs_it(
 
 
 @pytest.mark.parametrize("name", ["field.kml", "field.kmz", "field shape.zip"])
-def test_the_newer_api_converts_files(
-    sandboxes: dict[str, Sandbox], tmp_path: Path, name: str
-) -> None:
-    """KML, KMZ and Shapefiles come back as areas, and nothing is stored."""
+def test_newer_api_converts_files(sandboxes: dict[str, Sandbox], tmp_path: Path, name: str) -> None:
+    """KML, KMZ and Shapefiles are returned as areas, and nothing is stored."""
     sandbox = sandboxes["newer"]
     client, before = client_of(sandbox), len(sandbox.areas)
     path = tmp_path / name
@@ -314,8 +306,8 @@ def test_the_newer_api_converts_files(
     assert len(sandbox.areas) == before
 
 
-def test_a_broken_file_is_the_servers_400(sandboxes: dict[str, Sandbox], tmp_path: Path) -> None:
-    """What the converter cannot read is a BadRequestError; an older API has no converter."""
+def test_converter_reports_broken_file(sandboxes: dict[str, Sandbox], tmp_path: Path) -> None:
+    """An unreadable file is a BadRequestError; the older API has no converter."""
     path = tmp_path / "broken.kml"
     path.write_text("<kml")
     with pytest.raises(BadRequestError):
@@ -325,10 +317,8 @@ def test_a_broken_file_is_the_servers_400(sandboxes: dict[str, Sandbox], tmp_pat
     assert refused.value.status_code in (404, 405)
 
 
-def test_a_converter_that_is_down_is_asked_again(
-    sandboxes: dict[str, Sandbox], tmp_path: Path
-) -> None:
-    """502 passes; if it does not, the error says how to do without."""
+def test_converter_is_retried_after_502(sandboxes: dict[str, Sandbox], tmp_path: Path) -> None:
+    """502 is retried; the final error names the extra to install."""
     sandbox, path = sandboxes["newer"], tmp_path / "field.kml"
     KINDS["field.kml"](path)
     sandbox.fail(Fault("/convert", status=502))
@@ -344,7 +334,7 @@ def test_a_converter_that_is_down_is_asked_again(
 
 WITHOUT_GEO = """
 import sys
-sys.modules["geopandas"] = sys.modules["pyogrio"] = None  # as if they were not installed
+sys.modules["geopandas"] = sys.modules["pyogrio"] = None  # simulates that they are not installed
 from constellr_stac.errors import MissingExtraError
 from constellr_stac.orders import OrdersClient
 with OrdersClient() as client:
@@ -356,10 +346,10 @@ with OrdersClient() as client:
 """
 
 
-def test_without_the_extra_the_api_reads_the_files(
+def test_without_geo_extra_the_api_converts_files(
     sandboxes: dict[str, Sandbox], tmp_path: Path
 ) -> None:
-    """KML, KMZ and Shapefiles go by way of the converter; it takes no GeoPackage."""
+    """KML, KMZ and Shapefiles are sent to the converter; a GeoPackage needs the extra."""
     sandbox, paths = sandboxes["newer"], []
     for name in ("field.kml", "field.kmz", "field shape.zip", "field.geojson", "field.gpkg"):
         KINDS[name](tmp_path / name)
@@ -379,8 +369,8 @@ def test_without_the_extra_the_api_reads_the_files(
     assert all(same_area(area["geojson"], square) for area in areas)
 
 
-def test_products_are_named(client: OrdersClient) -> None:
-    """The products of the organization."""
+def test_products(client: OrdersClient) -> None:
+    """The organization's products are returned."""
     assert Product(name="LSTprecision") in client.products()
     assert Product(name="LSTfusion") in client.products()
 
@@ -388,17 +378,17 @@ def test_products_are_named(client: OrdersClient) -> None:
 # Orders
 
 
-def test_an_order_is_placed_got_tagged_and_listed(
+def test_order_is_placed_fetched_updated_and_listed(
     client: OrdersClient, sandbox: Sandbox, age: str, area: AreaOfInterest
 ) -> None:
-    """The whole life of an order as this client sees it."""
-    wanted = Order.model_validate(
+    """The same order comes back from create, get, update and list."""
+    requested = Order.model_validate(
         wish(area, tags=["field42"], comment="for field 42", illumination_constraint="day")
     )
-    [placed] = client.create(wanted, comment="Urgent")
+    [placed] = client.create(requested, comment="Urgent")
     assert placed.id is not None
     assert placed.state == ("initial_state" if age == "older" else "pending_validation")
-    assert placed.draft().payload().items() >= wanted.payload().items()
+    assert placed.draft().payload().items() >= requested.payload().items()
     assert client.get(placed.id) == placed
     updated = client.update(placed.id, tags=["field42", "checked"])
     assert updated.tag_names == ("field42", "checked")
@@ -407,33 +397,33 @@ def test_an_order_is_placed_got_tagged_and_listed(
     assert [order["id"] for order in sandbox.orders].count(placed.id) == 1
 
 
-def test_a_batch_keeps_its_sequence(client: OrdersClient, area: AreaOfInterest) -> None:
-    """Orders come back in the sequence they were given in, whatever iterable they came in."""
-    wanted = [wish(area, comment=str(n)) for n in range(5)]
-    assert [order.comment for order in client.create(iter(wanted))] == list("01234")
+def test_batch_keeps_its_order(client: OrdersClient, area: AreaOfInterest) -> None:
+    """Orders are returned in the given order, from any iterable."""
+    requested = [wish(area, comment=str(n)) for n in range(5)]
+    assert [order.comment for order in client.create(iter(requested))] == list("01234")
 
 
-def test_the_payload_is_what_is_sent(
+def test_dry_run_returns_the_sent_payload(
     client: OrdersClient, sandbox: Sandbox, area: AreaOfInterest
 ) -> None:
-    """``dry_run`` returns to the byte what is sent without it."""
-    wanted: list[Order | dict[str, Any]] = [
+    """``dry_run`` returns exactly what is sent without it."""
+    requested: list[Order | dict[str, Any]] = [
         wish(area, frequency="single-image", tags=["a"]),
         Order(**wish(area)),
     ]
-    payload = client.create(wanted, comment="c", dry_run=True)
+    payload = client.create(requested, comment="c", dry_run=True)
     assert batches_sent(sandbox) == []
     assert payload["orders"][0]["frequency"] == "single_image"
-    client.create(wanted, comment="c")
+    client.create(requested, comment="c")
     [sent] = batches_sent(sandbox)
     assert json.loads(sent.body) == payload
     assert sent.headers["content-type"] == "application/json"
 
 
-def test_use_cases_belong_to_the_older_api(
+def test_use_cases_exist_in_the_older_api_only(
     sandbox: Sandbox, client: OrdersClient, age: str
 ) -> None:
-    """The older API lists them and takes one; the newer one has none, which the error says."""
+    """The older API lists and accepts them; the newer one reports that it has none."""
     if age == "newer":
         with pytest.raises(APIError, match="no use cases"):
             client.use_cases()
@@ -446,10 +436,10 @@ def test_use_cases_belong_to_the_older_api(
         client.create(wish(area), use_case="Fishing")
 
 
-def test_an_order_is_deleted_while_nobody_works_on_it(
+def test_only_pending_orders_can_be_deleted(
     client: OrdersClient, sandbox: Sandbox, age: str, area: AreaOfInterest
 ) -> None:
-    """Newer API: 204 and gone; 409 once it is in progress. Older API: it cannot be done."""
+    """Newer API: 204, or 409 once it is in progress. Older API: 405."""
     [first, second] = client.create([wish(area), wish(area)])
     if age == "older":
         with pytest.raises(APIError) as refused:
@@ -464,10 +454,10 @@ def test_an_order_is_deleted_while_nobody_works_on_it(
         client.delete(str(second.id))
 
 
-def test_a_rejected_order_says_why(
+def test_rejected_order_has_a_reason(
     client: OrdersClient, sandbox: Sandbox, area: AreaOfInterest
 ) -> None:
-    """``rejection_reason`` of the newer API is read; the older one has none."""
+    """``rejection_reason`` is parsed; the older API has none."""
     [order] = client.create(wish(area))
     sandbox.settle_order(str(order.id), "rejected", reason="clouds")
     rejected = client.get(str(order.id))
@@ -475,10 +465,10 @@ def test_a_rejected_order_says_why(
     assert rejected.rejection_reason in ("clouds", None)
 
 
-def test_broken_rules_are_found_before_anything_is_placed(
+def test_check_reports_every_violation_and_posts_nothing(
     client: OrdersClient, sandbox: Sandbox, area: AreaOfInterest
 ) -> None:
-    """``check=True`` finds every violation of every order, sizes too, and posts nothing."""
+    """``check=True`` finds every violation of every order, including sizes."""
     large = client.create_aoi(new_name(), FIELD.buffer(1))
     before = sandbox.orders
     orders = [
@@ -508,15 +498,15 @@ def test_broken_rules_are_found_before_anything_is_placed(
     client.check_order(wish(area))
 
 
-def test_without_the_check_the_server_says_no(client: OrdersClient, area: AreaOfInterest) -> None:
-    """With ``check=False`` the server's 400 arrives as it is; nothing is placed."""
+def test_without_check_the_server_refuses(client: OrdersClient, area: AreaOfInterest) -> None:
+    """With ``check=False`` the server's 400 is raised; nothing is placed."""
     with pytest.raises(BadRequestError, match="start_date"):
         client.create(wish(area, start_date="2026-07-01"), check=False)
     with pytest.raises(OrderValidationError, match="field required"):
         client.create({"frequency": "daily"}, check=False)
 
 
-def test_what_does_not_exist_is_for_the_server_to_say(
+def test_unknown_area_or_product_is_reported_by_the_server(
     client: OrdersClient, sandbox: Sandbox, area: AreaOfInterest
 ) -> None:
     """An unknown area or product is the server's 404, with and without the check."""
@@ -531,20 +521,20 @@ def test_what_does_not_exist_is_for_the_server_to_say(
     assert len(sandbox.orders) == before
 
 
-def test_more_than_25_are_refused_not_split(
+def test_more_than_25_orders_are_refused(
     client: OrdersClient, sandbox: Sandbox, area: AreaOfInterest
 ) -> None:
-    """A batch over the limit is an error; the newer server would say 422."""
+    """A batch over the limit is an error and is not split."""
     with pytest.raises(OrderValidationError, match="25 at most"):
         client.create([wish(area)] * 26)
     assert batches_sent(sandbox) == []
     assert len(client.create([wish(area)] * 25)) == 25
 
 
-def test_bad_tags_are_not_sent(
+def test_invalid_tags_are_not_sent(
     client: OrdersClient, sandbox: Sandbox, area: AreaOfInterest
 ) -> None:
-    """An update is checked too."""
+    """``update`` checks the tags."""
     [order] = client.create(wish(area))
     sandbox.clear_requests()
     for tags in (["a"] * 2, [str(n) for n in range(11)], ["x" * 51]):
@@ -572,8 +562,10 @@ CALLS: dict[str, Callable[[OrdersClient], Any]] = {
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_a_refused_credential_is_401_everywhere(sandboxes: dict[str, Sandbox], call: str) -> None:
-    """Every endpoint needs a credential, PATCH too; without a good one, it is a 401 of ours."""
+def test_invalid_credential_is_401_on_every_endpoint(
+    sandboxes: dict[str, Sandbox], call: str
+) -> None:
+    """Every endpoint raises AuthenticationError for an invalid credential."""
     url = sandboxes["older"].api_url
     with (
         OrdersClient(ApiKey("wrong"), base_url=url) as client,
@@ -584,10 +576,10 @@ def test_a_refused_credential_is_401_everywhere(sandboxes: dict[str, Sandbox], c
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_an_account_without_the_permission_is_403_everywhere(
+def test_missing_permission_is_403_on_every_endpoint(
     sandboxes: dict[str, Sandbox], call: str
 ) -> None:
-    """Who may not is told so, by method and path, with a hint."""
+    """The error names method and path, with a hint."""
     with (
         client_of(sandboxes["older"], "viewer") as client,
         pytest.raises(ForbiddenError, match="administrator") as refused,
@@ -602,8 +594,8 @@ def test_an_account_without_the_permission_is_403_everywhere(
 @pytest.mark.parametrize(
     "call", ["GET /orders/{id}", "PATCH /orders/{id}", "GET /areas-of-interest/{id}"]
 )
-def test_an_unknown_id_is_404(sandboxes: dict[str, Sandbox], call: str) -> None:
-    """What does not exist is not found."""
+def test_unknown_id_is_404(sandboxes: dict[str, Sandbox], call: str) -> None:
+    """An unknown id is a NotFoundError."""
     with pytest.raises(NotFoundError):
         CALLS[call](client_of(sandboxes["older"]))
 
@@ -619,23 +611,23 @@ def test_an_unknown_id_is_404(sandboxes: dict[str, Sandbox], call: str) -> None:
         lambda client: next(client.list_aois(sort="-name")),
     ],
 )
-def test_a_malformed_request_is_422(
+def test_malformed_request_is_422(
     sandboxes: dict[str, Sandbox], call: Callable[[OrdersClient], Any]
 ) -> None:
-    """What the server cannot read is a ValidationError that names the parameter."""
+    """A parameter that the server cannot parse is a ValidationError that names it."""
     with pytest.raises((ValidationError, NotFoundError)) as refused:
         call(client_of(sandboxes["older"]))
     assert refused.value.detail
 
 
 @pytest.mark.parametrize("bad", ["", ".", "..", None])
-def test_an_empty_id_is_not_sent(sandboxes: dict[str, Sandbox], bad: Any) -> None:
-    """An id that would be another path is refused here: DELETE of all orders is no request."""
+def test_empty_id_is_not_sent(sandboxes: dict[str, Sandbox], bad: Any) -> None:
+    """An id that would change the path is refused, so that DELETE cannot hit the collection."""
     sandbox = sandboxes["newer"]
     client = client_of(sandbox)
     sandbox.clear_requests()
     for call in (client.get, client.delete, client.get_aoi, client.delete_aoi):
-        with pytest.raises(ValueError, match="no id"):
+        with pytest.raises(ValueError, match="not an id"):
             call(bad)
     assert sandbox.requests == []
 
@@ -655,10 +647,10 @@ def test_an_empty_id_is_not_sent(sandboxes: dict[str, Sandbox], bad: Any) -> Non
         (503, ServerError),
     ],
 )
-def test_every_status_is_its_own_error(
+def test_every_status_has_its_error_class(
     sandboxes: dict[str, Sandbox], status: int, kind: type[APIError]
 ) -> None:
-    """A FastAPI list becomes ``orders[0].start_date: field required``; the hint follows."""
+    """FastAPI details become ``orders[0].start_date: field required``, followed by a hint."""
     sandbox = sandboxes["older"]
     body = json.dumps(
         {"detail": [{"loc": ["body", "orders", 0, "start_date"], "msg": "field required"}]}
@@ -697,36 +689,36 @@ DETAILS: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize("case", DETAILS)
-def test_what_the_server_says_is_told_in_one_line(sandboxes: dict[str, Sandbox], case: str) -> None:
-    """Problems of a FastAPI server stand with their places; whatever else it says, as it is."""
-    said, told = DETAILS[case]
+def test_server_details_are_one_line(sandboxes: dict[str, Sandbox], case: str) -> None:
+    """FastAPI problems are shown with their location, anything else as sent."""
+    said, reported = DETAILS[case]
     body = json.dumps({"detail": said}).encode()
     sandboxes["older"].fail(Fault("/products", status=422, body=body))
     with pytest.raises(ValidationError) as refused:
         client_of(sandboxes["older"]).products()
-    assert refused.value.detail == told
-    assert told in str(refused.value)
+    assert refused.value.detail == reported
+    assert reported in str(refused.value)
 
 
 @pytest.mark.parametrize("body", [b"<html>hello</html>", b"[]", b'{"id": 3}', b'"text"', b""])
-def test_an_answer_of_another_form_is_an_error(sandboxes: dict[str, Sandbox], body: bytes) -> None:
-    """A proxy's page or a changed API is an APIError, never a pydantic or a JSON error."""
+def test_unexpected_response_is_an_api_error(sandboxes: dict[str, Sandbox], body: bytes) -> None:
+    """A proxy's page or a changed API is an APIError, never a pydantic or JSON error."""
     sandbox = sandboxes["older"]
     client = client_of(sandbox)
     for call in ("GET /orders", "GET /orders/{id}", "GET /areas-of-interest/{id}", "GET /products"):
         if call == "GET /products" and body == b"[]":
-            continue  # no products are products
+            continue  # an empty list of products is valid
         sandbox.fail(Fault("/(orders|areas|products)", status=200, body=body))
         with pytest.raises(APIError):
             CALLS[call](client)
     sandbox.clear_faults()
 
 
-# The session
+# Sessions
 
 
-def test_reads_are_tried_again(sandboxes: dict[str, Sandbox], area: AreaOfInterest) -> None:
-    """A GET survives a dropped connection, 429 and 503; so does a POST that only reads."""
+def test_reads_are_retried(sandboxes: dict[str, Sandbox], area: AreaOfInterest) -> None:
+    """GET, and POST that only reads, are retried after a dropped connection, 429 and 503."""
     sandbox = sandboxes["older"]
     client = client_of(sandbox)
     for fault in (
@@ -741,8 +733,8 @@ def test_reads_are_tried_again(sandboxes: dict[str, Sandbox], area: AreaOfIntere
 
 
 @pytest.mark.parametrize("kind", ["reset", "commit_then_reset"])
-def test_what_changes_something_is_sent_once(sandboxes: dict[str, Sandbox], kind: Any) -> None:
-    """A PATCH, a DELETE or an area whose connection drops is not sent again by itself."""
+def test_writes_are_sent_once(sandboxes: dict[str, Sandbox], kind: Any) -> None:
+    """PATCH, DELETE and POST of an area are not retried after a dropped connection."""
     sandbox = sandboxes["newer"]
     client = client_of(sandbox)
     area = client.create_aoi(new_name(), FIELD)
@@ -761,10 +753,10 @@ def test_what_changes_something_is_sent_once(sandboxes: dict[str, Sandbox], kind
         assert len([each for each in sandbox.requests if each.method == method]) == 1
 
 
-def test_an_area_whose_answer_was_lost_is_found_with_exist_ok(
+def test_create_aoi_can_be_repeated_with_exist_ok(
     sandboxes: dict[str, Sandbox],
 ) -> None:
-    """Repeating ``create_aoi`` with ``exist_ok`` is safe: there is one area in the end."""
+    """Repeating ``create_aoi`` with ``exist_ok`` after a lost response gives one area."""
     sandbox = sandboxes["newer"]
     client, name = client_of(sandbox), new_name()
     assert next(client.list_aois(), None) is not None
@@ -775,8 +767,8 @@ def test_an_area_whose_answer_was_lost_is_found_with_exist_ok(
     assert [each["id"] for each in sandbox.areas if each["name"] == name] == [area.id]
 
 
-def test_a_host_that_is_not_there_is_a_connection_error() -> None:
-    """No server is an APIConnectionError with the URL, not one of requests."""
+def test_unreachable_host_is_a_connection_error() -> None:
+    """The error is an APIConnectionError with the URL and without secrets."""
     with OrdersClient(ApiKey("secret"), base_url="http://127.0.0.1:9") as client:
         client.session.mount("http://", HTTPAdapter())
         with pytest.raises(APIConnectionError, match="/products") as failed:
@@ -784,11 +776,11 @@ def test_a_host_that_is_not_there_is_a_connection_error() -> None:
     assert failed.value.status_code is None
     assert "secret" not in repr(failed.value)
     trace = traceback.TracebackException.from_exception(failed.value, capture_locals=True)
-    assert "X-Api-Key: " not in "".join(trace.format())  # as it was about to be sent
+    assert "X-Api-Key: " not in "".join(trace.format())  # of the request in a frame
 
 
-def test_a_session_of_ones_own_stays_open(sandboxes: dict[str, Sandbox]) -> None:
-    """The client closes only the session that it decoded."""
+def test_passed_session_stays_open(sandboxes: dict[str, Sandbox]) -> None:
+    """The client only closes its own session."""
     sandbox = sandboxes["older"]
     closed: list[str] = []
 
@@ -804,8 +796,8 @@ def test_a_session_of_ones_own_stays_open(sandboxes: dict[str, Sandbox]) -> None
     own.close()
 
 
-def test_a_session_that_retries_is_refused(sandboxes: dict[str, Sandbox]) -> None:
-    """A session that might place an order twice is no session for orders."""
+def test_retrying_session_is_refused(sandboxes: dict[str, Sandbox]) -> None:
+    """A session that might place an order twice is refused."""
     with requests.Session() as retrying:
         for retries in (3, Retry(3), Retry(total=None, read=1, allowed_methods=None)):
             retrying.mount("http://", HTTPAdapter(max_retries=retries))
@@ -816,10 +808,10 @@ def test_a_session_that_retries_is_refused(sandboxes: dict[str, Sandbox]) -> Non
         assert client_of(sandboxes["older"], session=retrying).products()
 
 
-def test_the_client_finds_its_way_like_everything_else(
+def test_client_resolves_credential_and_url(
     sandboxes: dict[str, Sandbox], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Environment, credential or auth: each leads to the API; a mismatch is refused."""
+    """Environment, credential or auth select the API; a mismatch is refused."""
     sandbox = sandboxes["older"]
     for name, value in sandbox.environment().items():
         monkeypatch.setenv(name, value)
@@ -833,13 +825,13 @@ def test_the_client_finds_its_way_like_everything_else(
     with OrdersClient(auth, base_url=f"{sandbox.api_url}/stac/") as client:
         assert client.base_url == sandbox.api_url
     for other in ("https://api.constellr.com", f"{sandbox.api_url}/staging"):
-        with pytest.raises(ValueError, match="not for"):
+        with pytest.raises(ValueError, match="not sent to"):
             OrdersClient(auth, base_url=other)
     with pytest.raises(InsecureURLError):
         OrdersClient(base_url="http://api.constellr.com")
 
 
-def test_an_api_key_orders_too(area: AreaOfInterest, sandbox: Sandbox) -> None:
+def test_api_key_places_orders(area: AreaOfInterest, sandbox: Sandbox) -> None:
     """The recommended credential works everywhere."""
     key = ApiKey(sandbox.api_key)
     with OrdersClient(key, base_url=sandbox.api_url, today=lambda: TODAY) as client:
@@ -847,8 +839,8 @@ def test_an_api_key_orders_too(area: AreaOfInterest, sandbox: Sandbox) -> None:
         assert client.update(order, tags=["a"]).tag_names == ("a",)
 
 
-def test_today_is_today() -> None:
-    """Without a date given, the rules count from today in UTC."""
+def test_today_defaults_to_utc_date() -> None:
+    """By default the rules use the current date in UTC."""
     client = OrdersClient(ApiKey("secret"))
     before = datetime.now(UTC).date()
     assert before <= client._today() <= datetime.now(UTC).date()

@@ -1,4 +1,4 @@
-"""Areas in files."""
+"""Reading areas from files."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_every_kind_of_file_gives_its_polygon(name: str, tmp_path: Path) -> None:
-    """GeoJSON, GeoPackage, KML, KMZ and zipped Shapefiles are read, whatever their CRS."""
+def test_every_format_gives_the_polygon(name: str, tmp_path: Path) -> None:
+    """GeoJSON, GeoPackage, KML, KMZ and zipped Shapefiles are read, in any CRS."""
     path = tmp_path / name
     KINDS[name](path)
     assert same_area(polygon_from(read_area(path)), SQUARE)
     assert same_area(polygon_from(read_area(str(path))), SQUARE)
 
 
-def test_a_file_of_two_areas_is_refused(tmp_path: Path) -> None:
-    """Which of two areas is meant is not guessed, in one layer or in two."""
+def test_file_with_two_areas_is_refused(tmp_path: Path) -> None:
+    """Two areas are refused, in one layer or in two."""
     path = tmp_path / "two.gpkg"
     IN_METRES.to_file(path, layer="a")
     IN_METRES.to_file(path, layer="b")
@@ -55,20 +55,20 @@ def test_a_file_of_two_areas_is_refused(tmp_path: Path) -> None:
     [
         ("a.geojson", b"{", "not JSON"),
         ("a.geojson", b"\xff\xfe\x00", "not JSON"),
-        ("a.geojson", b"[1]", "no GeoJSON"),
+        ("a.geojson", b"[1]", "not GeoJSON"),
         ("a.gpkg", b"no database", "cannot be read"),
         ("a.kml", b"<kml", "cannot be read"),
-        ("a.kmz", b"no zip", "no zip file"),
-        ("a.zip", b"no zip", "no zip file"),
+        ("a.kmz", b"no zip", "not a zip file"),
+        ("a.zip", b"no zip", "not a zip file"),
         ("a.shp", b"", r"as one \.zip"),
         ("a", b"", "without a suffix"),
         ('{"type": "Polygon"}', b"", "not as text"),
     ],
 )
-def test_a_broken_file_is_refused_with_its_name(
+def test_broken_file_is_refused_by_name(
     name: str, content: bytes, reason: str, tmp_path: Path
 ) -> None:
-    """What cannot be read is an error of ours that names the file."""
+    """An unreadable file is an InvalidAreaError that names it."""
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(InvalidAreaError, match=reason) as refused:
@@ -77,14 +77,14 @@ def test_a_broken_file_is_refused_with_its_name(
 
 
 @pytest.mark.parametrize("suffix", ["geojson", "gpkg", "kml", "kmz", "zip"])
-def test_a_missing_file_is_missing(suffix: str, tmp_path: Path) -> None:
-    """A path that is not there is a FileNotFoundError, as everywhere."""
+def test_missing_file_is_file_not_found(suffix: str, tmp_path: Path) -> None:
+    """A missing file is a FileNotFoundError."""
     with pytest.raises(FileNotFoundError):
         read_area(tmp_path / f"none.{suffix}")
 
 
-def test_an_archive_without_an_area_is_refused(tmp_path: Path) -> None:
-    """A KMZ without KML, and a zip without a Shapefile, hold no area."""
+def test_archive_without_area_is_refused(tmp_path: Path) -> None:
+    """A KMZ without KML and a zip without a Shapefile are refused."""
     for name, reason in [("a.kmz", "no KML"), ("a.zip", "0 Shapefiles")]:
         with zipfile.ZipFile(tmp_path / name, "w") as archive:
             archive.writestr("readme.txt", "nothing")
@@ -92,35 +92,35 @@ def test_an_archive_without_an_area_is_refused(tmp_path: Path) -> None:
             read_area(tmp_path / name)
 
 
-@pytest.mark.parametrize("spoilt", ["damaged", "encrypted"])
-@pytest.mark.parametrize("reading", [read_area, upload_of])
-def test_a_kmz_that_cannot_be_unpacked(
-    spoilt: str, reading: Callable[[Path], object], tmp_path: Path
+@pytest.mark.parametrize("damage", ["damaged", "encrypted"])
+@pytest.mark.parametrize("read", [read_area, upload_of])
+def test_damaged_or_encrypted_kmz_is_refused(
+    damage: str, read: Callable[[Path], object], tmp_path: Path
 ) -> None:
-    """A KMZ whose list of contents can be read, but not the contents, holds no area."""
+    """A KMZ whose directory is readable but not its contents is refused."""
     path = tmp_path / "field.kmz"
     write_kmz(path)
     content = bytearray(path.read_bytes())
-    if spoilt == "damaged":
-        content[content.index(b"PK\x01\x02") - 9] ^= 0xFF  # in what is packed
+    if damage == "damaged":
+        content[content.index(b"PK\x01\x02") - 9] ^= 0xFF  # in the compressed data
     else:
         content[content.rindex(b"PK\x01\x02") + 8] |= 1
         content[content.rindex(b"PK\x03\x04") + 6] |= 1
     path.write_bytes(content)
     with pytest.raises(InvalidAreaError, match=r"field\.kmz cannot be unpacked"):
-        reading(path)
+        read(path)
 
 
-def test_paths_are_told_from_geometries(tmp_path: Path) -> None:
-    """A string or a path is a file; nothing else is."""
+def test_is_path(tmp_path: Path) -> None:
+    """Strings and paths are files; nothing else is."""
     assert is_path("field.kml")
     assert is_path(tmp_path)
     assert not is_path(SQUARE)
     assert not is_path({"type": "Polygon"})
 
 
-def test_the_converter_gets_what_it_takes(tmp_path: Path) -> None:
-    """A KML goes as it is, a KMZ as the KML in it, a zipped Shapefile as it is."""
+def test_upload_formats(tmp_path: Path) -> None:
+    """A KML and a zipped Shapefile are sent unchanged, a KMZ as its KML."""
     for name in ("field.kml", "field.kmz", "field shape.zip"):
         KINDS[name](tmp_path / name)
     kml = upload_of(tmp_path / "field.kml")
@@ -133,8 +133,8 @@ def test_the_converter_gets_what_it_takes(tmp_path: Path) -> None:
     assert "content" not in repr(zipped)
 
 
-def test_more_than_ten_megabytes_are_not_sent(tmp_path: Path) -> None:
-    """The converter's limit is checked before a byte is read, packed or not."""
+def test_files_over_ten_megabytes_are_refused(tmp_path: Path) -> None:
+    """The converter's limit is checked before reading, compressed or not."""
     large = tmp_path / "large.kml"
     with large.open("wb") as file:
         file.truncate(MAX_UPLOAD + 100_000)
@@ -142,16 +142,16 @@ def test_more_than_ten_megabytes_are_not_sent(tmp_path: Path) -> None:
         upload_of(large)
     with zipfile.ZipFile(tmp_path / "bomb.kmz", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.write(large, "doc.kml")
-    for reading in (upload_of, read_area):
+    for read in (upload_of, read_area):
         with pytest.raises(InvalidAreaError, match=r"10\.1 MB"):
-            reading(tmp_path / "bomb.kmz")
+            read(tmp_path / "bomb.kmz")
     with pytest.raises(InvalidAreaError, match="the API converts"):
         upload_of(tmp_path / "field.gpkg")
 
 
 WITHOUT_GEO = """
 import sys
-sys.modules["geopandas"] = sys.modules["pyogrio"] = None  # as if they were not installed
+sys.modules["geopandas"] = sys.modules["pyogrio"] = None  # simulates that they are not installed
 from constellr_stac.errors import MissingExtraError
 from constellr_stac.orders import aois_to_geodataframe, orders_to_geodataframe, polygon_from
 from constellr_stac.orders.files import read_area
@@ -168,10 +168,10 @@ for needs_geo in (
 """
 
 
-def test_without_the_extra_geojson_is_read_and_the_rest_says_what_to_install(
+def test_without_geo_extra_only_geojson_is_read(
     tmp_path: Path,
 ) -> None:
-    """GeoJSON needs nothing; a GeoPackage and tables name the extra ``geo``."""
+    """GeoJSON needs no extra; a GeoPackage and tables name the extra ``geo``."""
     write_geojson(tmp_path / "field.geojson")
     write_geopackage(tmp_path / "field.gpkg")
     command = [sys.executable, "-c", WITHOUT_GEO]
@@ -180,8 +180,8 @@ def test_without_the_extra_geojson_is_read_and_the_rest_says_what_to_install(
     assert done.stdout.count("pip install 'constellr-stac[geo]'") == 3
 
 
-def test_geojson_keeps_its_numbers(tmp_path: Path) -> None:
-    """A GeoJSON file's coordinates arrive bit for bit."""
+def test_geojson_coordinates_are_exact(tmp_path: Path) -> None:
+    """Coordinates of a GeoJSON file are read bit for bit."""
     path = tmp_path / "a.geojson"
     ring = [[0.1 + 0.2, 1 / 3], [1 / 7, 0.5], [0.1, 0.9], [0.1 + 0.2, 1 / 3]]
     path.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}))

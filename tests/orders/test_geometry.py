@@ -1,4 +1,4 @@
-"""Areas: what is accepted, what is refused and why, and how large they are."""
+"""Areas: accepted forms, refused forms, measured sizes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ CONTRACT_EXAMPLE = {
 
 
 class Shape:
-    """Anything of anybody's that says where it is."""
+    """An object with ``__geo_interface__``."""
 
     __geo_interface__ = GEOJSON
 
@@ -80,8 +80,8 @@ FORMS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_every_form_of_an_area_is_the_same_polygon(form: str) -> None:
-    """GeoJSON in its forms, geo interfaces, shapely and geopandas in any CRS give one polygon."""
+def test_every_form_gives_the_same_polygon(form: str) -> None:
+    """GeoJSON, geo interfaces, shapely and geopandas in any CRS give the same polygon."""
     polygon = polygon_from(FORMS[form])
     assert same_area(polygon, SQUARE)
     assert not polygon.has_z
@@ -114,25 +114,25 @@ REFUSED: dict[str, tuple[Any, str]] = {
         {"type": "Polygon", "coordinates": [[[0, 0], [1, math.nan], [1, 1], [0, 0]]]},
         "finite",
     ),
-    "no rings": ({"type": "Polygon", "coordinates": [8.6, 49.8]}, "no list of rings"),
+    "no rings": ({"type": "Polygon", "coordinates": [8.6, 49.8]}, "not a list of rings"),
     "words": ({"type": "Polygon", "coordinates": [["a", "b", "c", "a"]]}, "numbers"),
-    "point": (shapely.Point(0, 0), "Point is no area"),
+    "point": (shapely.Point(0, 0), "Point is not an area"),
     "two polygons": (shapely.MultiPolygon([SQUARE, shapely.box(0, 0, 1, 1)]), "2 polygons"),
     "no polygons": (shapely.MultiPolygon([]), "0 polygons"),
     "two features": (gpd.GeoDataFrame(geometry=[SQUARE, SQUARE], crs=4326), "2 rows"),
     "two in geojson": ({"type": "FeatureCollection", "features": [{}, {}]}, "2 features"),
     "no geometry": ({"type": "Feature", "geometry": None}, "no geometry"),
-    "missing row": (gpd.GeoSeries([None], crs=4326), "NoneType is no area"),
+    "missing row": (gpd.GeoSeries([None], crs=4326), "NoneType is not an area"),
     "no crs": (gpd.GeoSeries([SQUARE]), "no CRS"),
     "unknown crs": (GEOJSON | {"crs": {"properties": {"name": "EPSG:1"}}}, "unknown: EPSG:1"),
-    "no geojson": ({"coordinates": [RING]}, "no GeoJSON"),
-    "a number": (42, "int is no area"),
+    "no geojson": ({"coordinates": [RING]}, "not GeoJSON"),
+    "a number": (42, "int is not an area"),
 }
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_is_no_area_is_refused_with_its_reason(case: str) -> None:
-    """Every bad geometry has an error of ours that says what is wrong with it."""
+def test_invalid_area_is_refused_with_a_reason(case: str) -> None:
+    """Every invalid geometry is an InvalidAreaError with its reason."""
     area, reason = REFUSED[case]
     with pytest.raises(InvalidAreaError, match=reason) as refused:
         polygon_from(area)
@@ -140,7 +140,7 @@ def test_what_is_no_area_is_refused_with_its_reason(case: str) -> None:
     assert isinstance(refused.value, ValueError)
 
 
-def test_the_contracts_example_is_reproduced() -> None:
+def test_contract_example_is_reproduced() -> None:
     """The documented 74218.0 m x 72561.2 m and 4728768008.0 m2, to 0.1."""
     size = measure(CONTRACT_EXAMPLE)
     assert size.bbox_width == pytest.approx(74218.0, abs=0.1)
@@ -152,23 +152,21 @@ def test_the_contracts_example_is_reproduced() -> None:
     ("longitude", "latitude", "zone"),
     [(8.6, 49.8, 32632), (-118.2, 33.8, 32611), (18.4, -33.9, 32734), (179.99, 1.0, 32660)],
 )
-def test_an_area_is_measured_in_the_zone_of_its_centre(
-    longitude: float, latitude: float, zone: int
-) -> None:
-    """1 km x 1 km drawn in the zone of a place is 1 km x 1 km and a little, there."""
+def test_area_is_measured_in_its_utm_zone(longitude: float, latitude: float, zone: int) -> None:
+    """1 km x 1 km drawn in a UTM zone measures slightly more than 1 km x 1 km."""
     x, y = (
         gpd.GeoSeries([shapely.Point(longitude, latitude)], crs=4326).to_crs(zone).iloc[0].coords[0]
     )
     drawn = gpd.GeoSeries([shapely.box(x - 500, y - 500, x + 500, y + 500)], crs=zone)
     size = measure(drawn)
     assert size.area == pytest.approx(1_000_000, rel=1e-6)
-    # The box is one of longitude and latitude, so it is turned against the grid a little.
+    # The bounding box is in longitude and latitude, slightly rotated against the grid.
     assert 1000 <= size.bbox_width + 1e-3 < 1060
     assert 1000 <= size.bbox_height + 1e-3 < 1060
 
 
-def test_an_area_far_beyond_any_zone_has_no_end() -> None:
-    """Where the projection gives out, an area is too large, not of unknown size."""
+def test_area_beyond_its_utm_zone_is_infinite() -> None:
+    """Where the projection is undefined, an area is too large rather than of unknown size."""
     size = measure(box(-90, 0, 90, 90))
     assert size.bbox_width > 1e6
     assert not math.isnan(size.area)
@@ -195,10 +193,10 @@ polygons = st.builds(
 
 
 @given(polygon=polygons, start=st.integers(0, 11), backwards=st.booleans())
-def test_where_a_ring_starts_does_not_matter(
+def test_same_area_ignores_ring_start_and_direction(
     polygon: shapely.Polygon, start: int, *, backwards: bool
 ) -> None:
-    """The same ring from another position, the other way round, is the same area."""
+    """A ring from another start or in the other direction is the same area."""
     assume(polygon.is_valid and polygon.area > 1e-9)
     ring = list(polygon.exterior.coords)[:-1]
     start %= len(ring)
@@ -210,15 +208,15 @@ def test_where_a_ring_starts_does_not_matter(
 
 
 @given(polygon=polygons, shift=st.floats(1e-4, 1.0))
-def test_another_place_is_another_area(polygon: shapely.Polygon, shift: float) -> None:
-    """A polygon some metres away is not the same."""
+def test_same_area_rejects_shifted_polygon(polygon: shapely.Polygon, shift: float) -> None:
+    """A polygon some metres away is another area."""
     assume(polygon.is_valid and polygon.area > 1e-6)
     moved = shapely.transform(polygon, lambda xy: xy + np.array([shift, 0.0]))
     assert not same_area(polygon, moved)
 
 
-def test_other_edges_between_the_same_corners_are_another_area() -> None:
-    """Equal corners are not enough: the edges count."""
+def test_same_area_compares_edges() -> None:
+    """Equal corners with other edges are another area."""
     corners = [(0, 0), (4, 0), (4, 4), (2, 1), (0, 4)]
     other = [corners[n] for n in (0, 3, 1, 2, 4)]
     one, two = shapely.Polygon(corners), shapely.Polygon(other)
@@ -229,8 +227,8 @@ def test_other_edges_between_the_same_corners_are_another_area() -> None:
 
 
 @given(polygon=polygons)
-def test_the_winding_is_rfc_7946s(polygon: shapely.Polygon) -> None:
-    """What is sent has its outer ring counter-clockwise and its holes clockwise, closed."""
+def test_winding_follows_rfc_7946(polygon: shapely.Polygon) -> None:
+    """The outer ring is counter-clockwise, holes are clockwise, rings are closed."""
     assume(polygon.is_valid and polygon.area > 1e-6)
     holed = polygon.difference(polygon.representative_point().buffer(1e-5))
     assume(isinstance(holed, shapely.Polygon) and len(holed.interiors) == 1)

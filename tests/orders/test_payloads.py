@@ -52,7 +52,7 @@ CONTRACT_AREA: dict[str, Any] = {
 
 
 def make_order(**changes: Any) -> Order:
-    """Return an order, with changes."""
+    """Return an order with changes."""
     fields: dict[str, Any] = {
         "area_of_interest_id": "a",
         "product_name": "LSTfusion",
@@ -63,8 +63,8 @@ def make_order(**changes: Any) -> Order:
     return Order.model_validate(fields | changes)
 
 
-def test_the_contracts_order_is_read_whole() -> None:
-    """Every field of the documented answer has its place and its type."""
+def test_contract_order_is_parsed() -> None:
+    """Every field of the documented response is parsed with its type."""
     order = Order.model_validate(CONTRACT_ORDER)
     assert order.start_date == datetime(2025, 9, 27, 10, 30, 8, 4000, tzinfo=UTC)
     assert order.created == datetime(2025, 8, 27, 11, 54, 24, 206072, tzinfo=UTC)
@@ -76,8 +76,8 @@ def test_the_contracts_order_is_read_whole() -> None:
 
 
 @pytest.mark.parametrize("spelling", ["single-image", "single_image"])
-def test_both_spellings_are_read_and_one_is_sent(spelling: str) -> None:
-    """``single-image`` and ``single_image`` are one frequency, sent as ``single_image``."""
+def test_single_image_spellings(spelling: str) -> None:
+    """``single-image`` and ``single_image`` are accepted, ``single_image`` is sent."""
     order = make_order(frequency=spelling)
     assert order.frequency == "single_image"
     assert order.payload()["frequency"] == "single_image"
@@ -104,7 +104,7 @@ def test_times_are_aware_and_in_utc(given_time: Any, meant: datetime) -> None:
     assert order.start_date.tzinfo is UTC
 
 
-def test_the_zone_of_this_machine_has_no_say(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_local_time_zone_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     """A time without a zone is UTC in New York, too."""
     monkeypatch.setenv("TZ", "America/New_York")
     time.tzset()
@@ -117,14 +117,14 @@ def test_the_zone_of_this_machine_has_no_say(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("year", [2026, "2026", 2026.0, " 20260601 ", "0001-01-01T00:00+05:00"])
-def test_a_number_is_no_date(year: Any) -> None:
-    """2026 is not taken for 33 minutes past midnight on 1 January 1970."""
+def test_number_is_not_a_date(year: Any) -> None:
+    """2026 is not read as seconds since 1970."""
     with pytest.raises(pydantic.ValidationError, match="start_date"):
         make_order(start_date=year)
 
 
 def test_unknown_fields_are_kept() -> None:
-    """A field that the API adds tomorrow is read, kept and given back."""
+    """A field that the API adds is parsed, kept and returned."""
     order = Order.model_validate(CONTRACT_ORDER | {"cloud_limit": 20})
     assert order.model_extra == {"cloud_limit": 20}
     assert order.to_dict()["cloud_limit"] == 20
@@ -149,16 +149,16 @@ def test_unknown_fields_are_kept() -> None:
         },
     )
 )
-def test_to_dict_and_back_is_the_same(changes: dict[str, Any]) -> None:
-    """``to_dict`` loses nothing, a pickle loses nothing, and a payload's order is a draft."""
+def test_to_dict_and_pickle_round_trip(changes: dict[str, Any]) -> None:
+    """``to_dict``, pickle and ``draft`` lose nothing."""
     order = make_order(**changes)
     assert Order.model_validate(order.to_dict()) == order
     assert pickle.loads(pickle.dumps(order)) == order  # noqa: S301 - our own
     assert order.draft().payload() == order.payload()
 
 
-def test_a_payload_holds_nothing_of_the_servers() -> None:
-    """What the server gave is not sent; tags are names."""
+def test_payload_omits_server_fields() -> None:
+    """Server fields are not sent; tags are names."""
     assert Order.model_validate(CONTRACT_ORDER).payload() == {
         "area_of_interest_id": "1c53eaa-9b26-4c3d-8998-bfc8e9ac1770",
         "start_date": "2025-09-27T10:30:08.004000Z",
@@ -171,8 +171,8 @@ def test_a_payload_holds_nothing_of_the_servers() -> None:
     }
 
 
-def test_a_draft_is_the_order_before_it_was_placed() -> None:
-    """A draft of a placed order has its wishes, the changes, and no id or state."""
+def test_draft_omits_server_fields() -> None:
+    """A draft keeps the request, applies changes, and has no id or state."""
     placed = Order.model_validate(CONTRACT_ORDER)
     draft = placed.draft(start_date="2026-09-27", end_date="2026-10-18")
     assert draft.id is None
@@ -182,8 +182,8 @@ def test_a_draft_is_the_order_before_it_was_placed() -> None:
     assert placed.start_date == datetime(2025, 9, 27, 10, 30, 8, 4000, tzinfo=UTC)
 
 
-def test_an_area_or_a_uuid_stands_for_its_id() -> None:
-    """An order takes an area of interest, or a UUID, where an id is asked for."""
+def test_area_or_uuid_is_accepted_as_id() -> None:
+    """An order accepts an area of interest or a UUID in place of an id."""
     area = AreaOfInterest.model_validate(CONTRACT_AREA)
     assert make_order(area_of_interest_id=area).area_of_interest_id == area.id
     uuid = UUID("123e4567-e89b-12d3-a456-426614174000")
@@ -192,14 +192,14 @@ def test_an_area_or_a_uuid_stands_for_its_id() -> None:
         make_order(area_of_interest_id=AreaOfInterest(name="not registered", geometry=SQUARE))
 
 
-def test_values_do_not_change() -> None:
-    """An order cannot be altered by accident."""
+def test_values_are_immutable() -> None:
+    """An order cannot be modified."""
     order = make_order()
     with pytest.raises(pydantic.ValidationError):
         order.frequency = "monthly"
 
 
-def test_one_string_is_no_list_of_tags() -> None:
+def test_string_is_not_a_list_of_tags() -> None:
     """``tags="field42"`` does not become seven tags."""
     with pytest.raises(pydantic.ValidationError, match="list of tags"):
         make_order(tags="field42")
@@ -216,7 +216,7 @@ def test_one_string_is_no_list_of_tags() -> None:
         {"geojson": FEATURE, "geometry": None},
     ],
 )
-def test_both_ages_of_the_api_give_the_same_area(form: dict[str, Any]) -> None:
+def test_both_area_forms_parse_to_the_same_value(form: dict[str, Any]) -> None:
     """``geometry`` and all forms of ``geojson`` parse to one value."""
     others = {name: value for name, value in CONTRACT_AREA.items() if name != "geometry"}
     assert AreaOfInterest.model_validate(others | form) == AreaOfInterest.model_validate(
@@ -224,8 +224,8 @@ def test_both_ages_of_the_api_give_the_same_area(form: dict[str, Any]) -> None:
     )
 
 
-def test_the_contracts_area_is_read_whole() -> None:
-    """Every field of the documented answer has its place; its time without a zone is UTC."""
+def test_contract_area_is_parsed() -> None:
+    """Every field of the documented response is parsed; its time without a zone is UTC."""
     area = AreaOfInterest.model_validate(CONTRACT_AREA)
     assert area.created == datetime(2025, 7, 31, 11, 5, 29, 157539, tzinfo=UTC)
     assert (area.bbox_width, area.bbox_height) == (1200.1, 1300.1)
@@ -235,8 +235,8 @@ def test_the_contracts_area_is_read_whole() -> None:
     assert interface["properties"]["name"] == "Test AOI"
 
 
-def test_reprs_are_short_and_readable() -> None:
-    """A repr leaves out what is not there, and says where a polygon is instead of listing it."""
+def test_reprs_are_short() -> None:
+    """A repr omits empty fields and summarizes polygons."""
     order = Order.model_validate(CONTRACT_ORDER)
     assert "start_date='2025-09-27T10:30:08.004000Z'" in repr(order)
     assert "tags=['field42']" in repr(order)
@@ -250,8 +250,8 @@ def test_reprs_are_short_and_readable() -> None:
     assert "geometry='Polygon'" in repr(odd)
 
 
-def test_notebooks_get_a_table_and_no_markup_from_the_server() -> None:
-    """``_repr_html_`` shows the fields; what they hold is text, never HTML."""
+def test_html_repr_escapes_values() -> None:
+    """``_repr_html_`` shows the fields, and escapes their values."""
     page = make_order(comment="<script>alert(1)</script>")._repr_html_()
     assert page.startswith("<table>")
     assert "LSTfusion" in page

@@ -1,4 +1,4 @@
-"""An order is never placed twice, and the caller always knows."""
+"""An order is never placed twice, and the caller always learns the outcome."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 import requests
 from requests.adapters import HTTPAdapter
 
-from broken_line import Cut, Line
+from broken_line import Break, BreakingProxy
 from constellr_stac import (
     APIConnectionError,
     APIError,
@@ -40,70 +40,70 @@ pytestmark = pytest.mark.slow
 
 BATCH = "/orders/batch"
 ORDERS = "/orders$"
-HASTE = (1.0, 0.15)
-"""Seconds to wait: a server that takes longer has a client that does not know."""
+SHORT_TIMEOUT = (1.0, 0.15)
+"""Connect and read timeouts; a slower server leaves the outcome unknown."""
 
 
 @dataclass
-class World:
-    """A sandbox, an area in it, and a line to it that may break."""
+class Environment:
+    """A sandbox, an area in it, and a proxy that can break connections."""
 
     sandbox: Sandbox
-    line: Line
+    proxy: BreakingProxy
     area: str
     colleague: OrdersClient
-    """Somebody else of the organization, on a line that works."""
+    """Another client of the organization, without the proxy."""
 
     def client(self, **options: Any) -> OrdersClient:
-        """Return a client at the end of the line."""
+        """Return a client behind the proxy."""
         options = {"today": lambda: TODAY, "sleep": lambda _seconds: None, **options}
         owner = self.sandbox.accounts["owner"]
         return OrdersClient(
-            Password(owner.username, owner.password), base_url=self.line.url, **options
+            Password(owner.username, owner.password), base_url=self.proxy.url, **options
         )
 
     def placed(self, comment: str) -> list[dict[str, Any]]:
-        """Return what the server holds of an order with this comment."""
+        """Return the server's orders with this comment."""
         return [order for order in self.sandbox.orders if order["comment"] == comment]
 
 
 @pytest.fixture(scope="module", params=["older", "newer"])
-def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    """The API of one age, behind a line."""
+def env(request: pytest.FixtureRequest) -> Iterator[Environment]:
+    """One API version, behind a proxy."""
     with (
         open_sandbox(newer=request.param == "newer") as sandbox,
-        Line(sandbox.api_url, f"POST {BATCH}", "GET /orders?") as line,
+        BreakingProxy(sandbox.api_url, f"POST {BATCH}", "GET /orders?") as proxy,
         client_of(sandbox) as colleague,
     ):
         area = colleague.create_aoi(new_name(), FIELD)
-        yield World(sandbox, line, str(area.id), colleague)
+        yield Environment(sandbox, proxy, str(area.id), colleague)
 
 
-Point = Literal["before sending", "while sending", "before the work", "after the work", "answer"]
-POINTS = get_args(Point)
+Stage = Literal["before sending", "while sending", "before the work", "after the work", "answer"]
+STAGES = get_args(Stage)
 Outcome = Literal["placed", "refused", "unreachable", "unknown", "placed or unknown"]
 
 
 @dataclass(frozen=True)
-class Mishap:
-    """Something that goes wrong when an order is placed, and what the caller learns of it."""
+class Failure:
+    """A failure while an order is placed, and the outcome for the caller."""
 
-    point: Point
+    stage: Stage
     outcome: Outcome
     faults: tuple[Fault, ...] = ()
-    cut: Cut | None = None
+    next_break: Break | None = None
     options: dict[str, Any] = field(default_factory=dict)
-    is_blind: bool = False
-    """Whether the orders cannot be looked for either."""
+    cannot_list: bool = False
+    """Whether listing orders fails, too."""
 
 
-def random_mishaps(chance: random.Random) -> dict[str, Mishap]:
-    """Return all that can go wrong, each at a random point of its kind, by name."""
+def random_failures(chance: random.Random) -> dict[str, Failure]:
+    """Return every failure by name, each at a random point of its stage."""
     share = chance.random() * 0.999
     how: Any = chance.choice(["reset", "close"])
     failure = chance.choice([500, 502, 503, 504, 408, 302, 599])
     refusal = chance.choice([400, 403, 404, 409, 413, 422])
-    scrap = chance.choice(SCRAP)
+    unreadable = chance.choice(UNREADABLE)
     good = chance.choice([200, 201])
     wait = chance.choice([{"Retry-After": "0"}, {}])
 
@@ -116,143 +116,151 @@ def random_mishaps(chance: random.Random) -> dict[str, Mishap]:
     refused = fault(status=401)
     busy = fault(status=429, headers=wait)
     return {
-        "nobody there": Mishap("before sending", "unreachable", cut=Cut("refuse")),
-        "listing fails first": Mishap(
+        "unreachable": Failure("before sending", "unreachable", next_break=Break("refuse")),
+        "listing fails first": Failure(
             "before sending",
             "refused",
             (no_listing(500),),
             options={"session": requests.Session()},
         ),
-        "no token": Mishap("before sending", "refused", (refused, Fault("/token", status=403))),
-        "cut while sending": Mishap("while sending", "unknown", cut=Cut("request", share, how)),
-        "cut at the first byte": Mishap("while sending", "unknown", cut=Cut("request", 0.0, how)),
-        "hangs while sending": Mishap(
+        "no token": Failure("before sending", "refused", (refused, Fault("/token", status=403))),
+        "cut while sending": Failure(
+            "while sending", "unknown", next_break=Break("request", share, how)
+        ),
+        "cut at the first byte": Failure(
+            "while sending", "unknown", next_break=Break("request", 0.0, how)
+        ),
+        "hangs while sending": Failure(
             "while sending",
             "unknown",
-            cut=Cut("request", share, "hang"),
-            options={"timeout": HASTE},
+            next_break=Break("request", share, "hang"),
+            options={"timeout": SHORT_TIMEOUT},
         ),
-        "token refused": Mishap("before the work", "placed", (refused,)),
-        "token refused twice": Mishap("before the work", "refused", (refused, refused)),
-        "token refused, then failed": Mishap(
+        "token refused": Failure("before the work", "placed", (refused,)),
+        "token refused twice": Failure("before the work", "refused", (refused, refused)),
+        "token refused, then failed": Failure(
             "before the work", "unknown", (refused, fault(status=failure))
         ),
-        "asked to wait": Mishap("before the work", "placed", (busy,) * chance.randint(1, 5)),
-        "asked to wait for ever": Mishap(
-            "before the work", "refused", (fault(status=429, times=None),)
+        "429": Failure("before the work", "placed", (busy,) * chance.randint(1, 5)),
+        "429 without end": Failure("before the work", "refused", (fault(status=429, times=None),)),
+        "429, then refused": Failure("before the work", "refused", (busy, fault(status=refusal))),
+        "refused": Failure("before the work", "refused", (fault(status=refusal),)),
+        "failed": Failure("before the work", "unknown", (fault(status=failure),)),
+        "unreadable response, not placed": Failure(
+            "before the work", "unknown", (fault(status=good, body=unreadable),)
         ),
-        "asked to wait, then refused": Mishap(
-            "before the work", "refused", (busy, fault(status=refusal))
-        ),
-        "refused": Mishap("before the work", "refused", (fault(status=refusal),)),
-        "failed": Mishap("before the work", "unknown", (fault(status=failure),)),
-        "answered scrap, did nothing": Mishap(
-            "before the work", "unknown", (fault(status=good, body=scrap),)
-        ),
-        "reset before the work": Mishap("before the work", "unknown", (fault("reset"),)),
-        "no answer in time": Mishap(
+        "reset before the work": Failure("before the work", "unknown", (fault("reset"),)),
+        "no answer in time": Failure(
             "before the work",
             "unknown",
             (fault("reset", seconds=0.25),),
-            options={"timeout": HASTE},
+            options={"timeout": SHORT_TIMEOUT},
         ),
-        "slower than the client": Mishap(
+        "slower than the client": Failure(
             "after the work",
             "placed or unknown",
             (fault("stall", seconds=0.25),),
-            options={"timeout": HASTE, "sleep": lambda seconds: time.sleep(seconds / 100)},
+            options={"timeout": SHORT_TIMEOUT, "sleep": lambda seconds: time.sleep(seconds / 100)},
         ),
-        "reset after the work": Mishap("after the work", "placed", (fault("commit_then_reset"),)),
-        "cut after the work": Mishap("after the work", "placed", cut=Cut("answer", 0.0, how)),
-        "hangs after the work": Mishap(
-            "after the work", "placed", cut=Cut("answer", 0.0, "hang"), options={"timeout": HASTE}
+        "reset after the work": Failure("after the work", "placed", (fault("commit_then_reset"),)),
+        "cut after the work": Failure(
+            "after the work", "placed", next_break=Break("answer", 0.0, how)
         ),
-        "failed after the work": Mishap(
+        "hangs after the work": Failure(
+            "after the work",
+            "placed",
+            next_break=Break("answer", 0.0, "hang"),
+            options={"timeout": SHORT_TIMEOUT},
+        ),
+        "failed after the work": Failure(
             "after the work", "placed", (fault("commit_then_status", status=failure),)
         ),
-        "token refused, then reset after the work": Mishap(
+        "token refused, then reset after the work": Failure(
             "after the work", "placed", (refused, fault("commit_then_reset"))
         ),
-        "reset after the work, blind": Mishap(
+        "reset after the work, cannot list": Failure(
             "after the work",
             "unknown",
             (fault("commit_then_reset"), no_listing(500, skip=1)),
             options={"session": requests.Session()},
-            is_blind=True,
+            cannot_list=True,
         ),
-        "may order, not list, reset": Mishap(
+        "reset, no list permission": Failure(
             "after the work",
             "unknown",
             (no_listing(403), fault("commit_then_reset")),
-            is_blind=True,
+            cannot_list=True,
         ),
-        "cut while answering": Mishap("answer", "placed", cut=Cut("answer", share, how)),
-        "hangs while answering": Mishap(
-            "answer", "placed", cut=Cut("answer", share, "hang"), options={"timeout": HASTE}
+        "cut during the response": Failure(
+            "answer", "placed", next_break=Break("answer", share, how)
         ),
-        "half an answer": Mishap("answer", "placed", (fault("truncate"),)),
-        "asked to wait, then half an answer": Mishap(
-            "answer", "placed", (*(busy,) * 5, fault("truncate"))
+        "hangs during the response": Failure(
+            "answer",
+            "placed",
+            next_break=Break("answer", share, "hang"),
+            options={"timeout": SHORT_TIMEOUT},
         ),
-        "answered scrap": Mishap(
-            "answer", "placed", (fault("commit_then_status", status=good, body=scrap),)
+        "half a response": Failure("answer", "placed", (fault("truncate"),)),
+        "429, then half a response": Failure("answer", "placed", (*(busy,) * 5, fault("truncate"))),
+        "unreadable response": Failure(
+            "answer", "placed", (fault("commit_then_status", status=good, body=unreadable),)
         ),
-        "may order, not list": Mishap("answer", "placed", (no_listing(403),)),
-        "nothing": Mishap("answer", "placed"),
+        "no list permission": Failure("answer", "placed", (no_listing(403),)),
+        "nothing": Failure("answer", "placed"),
     }
 
 
 @pytest.mark.parametrize("seed", range(7))
-def test_whatever_happens_no_order_is_placed_twice(world: World, seed: int) -> None:
-    """At every point of placing an order, whatever fails, the ledger and the caller agree."""
+def test_no_failure_places_an_order_twice(env: Environment, seed: int) -> None:
+    """After a failure at any stage, the server's orders and the caller's outcome agree."""
     chance = random.Random(seed)  # noqa: S311 - no secret
-    mishaps = random_mishaps(chance)
-    assert {mishap.point for mishap in mishaps.values()} == {*POINTS}
-    for name, mishap in chance.sample(list(mishaps.items()), len(mishaps)):
+    failures = random_failures(chance)
+    assert {failure.stage for failure in failures.values()} == {*STAGES}
+    for name, failure in chance.sample(list(failures.items()), len(failures)):
         comment = str(uuid4())
         count = chance.randint(1, 3)
-        wanted = [
-            wish(world.area, comment=comment, frequency=chance.choice(["monthly", "max_frequency"]))
+        requested = [
+            wish(env.area, comment=comment, frequency=chance.choice(["monthly", "max_frequency"]))
             for _ in range(count)
         ]
         earlier: set[str] = set()
-        if chance.random() < 0.3:  # somebody has had the same idea
-            earlier = {str(order.id) for order in world.colleague.create(wanted, check=False)}
-        sandbox, line = world.sandbox, world.line
-        for fault in mishap.faults:
+        if chance.random() < 0.3:  # someone else placed the same orders
+            earlier = {str(order.id) for order in env.colleague.create(requested, check=False)}
+        sandbox, proxy = env.sandbox, env.proxy
+        for fault in failure.faults:
             sandbox.fail(fault)
-        line.cut = mishap.cut
+        proxy.next_break = failure.next_break
         sandbox.clear_requests()
-        with world.client(**mishap.options) as client:
-            outcome, told = attempt(client, wanted)
+        with env.client(**failure.options) as client:
+            outcome, reported = try_to_place(client, requested)
         sandbox.clear_faults()
-        if mishap.cut is not None and mishap.cut.part == "refuse":
-            line.listen()
-        assert line.cut is None, f"{name} did not happen"
-        ours = {order["id"] for order in world.placed(comment)} - earlier
-        told_ids = {order.id for order in told}
+        if failure.next_break is not None and failure.next_break.part == "refuse":
+            proxy.start()
+        assert proxy.next_break is None, f"{name} did not happen"
+        ours = {order["id"] for order in env.placed(comment)} - earlier
+        reported_ids = {order.id for order in reported}
         worked = [sent for sent in batches_sent(sandbox) if sent.status not in (401, 429)]
 
-        assert outcome in mishap.outcome, name
+        assert outcome in failure.outcome, name
         if outcome == "placed":
-            assert told_ids == ours, name
-            assert len(told) == len(ours) == count, name
+            assert reported_ids == ours, name
+            assert len(reported) == len(ours) == count, name
         elif outcome == "unknown":
-            assert told_ids <= ours, name
+            assert reported_ids <= ours, name
             assert len(ours) in (0, count), name
-            assert not ours or mishap.is_blind or "slower" in name, name
+            assert not ours or failure.cannot_list or "slower" in name, name
         else:
             assert ours == set(), name
         assert len(worked) <= 1, name
-    for mishap in mishaps.values():
-        if "session" in mishap.options:
-            mishap.options["session"].close()
+    for failure in failures.values():
+        if "session" in failure.options:
+            failure.options["session"].close()
 
 
-def attempt(client: OrdersClient, wanted: list[dict[str, Any]]) -> tuple[str, list[Order]]:
-    """Place orders; return what the caller learns, and the orders the caller is told of."""
+def try_to_place(client: OrdersClient, requested: list[dict[str, Any]]) -> tuple[str, list[Order]]:
+    """Place orders; return the outcome and the orders reported to the caller."""
     try:
-        return "placed", client.create(wanted, check=False)
+        return "placed", client.create(requested, check=False)
     except OrderOutcomeUnknown as unknown:
         return "unknown", list(unknown.found)
     except APIError:
@@ -261,71 +269,73 @@ def attempt(client: OrdersClient, wanted: list[dict[str, Any]]) -> tuple[str, li
         return "unreachable", []
 
 
-SCRAP = [
+UNREADABLE = [
     *(b"", b"[]", b"{}", b"<html>", b"[{}]", b"null", b'[{"id": "1"}]', b'[{"id": "\xff"}]'),
     b"[" * 100_000,
     b"[%s]" % (b"9" * 5000),
 ]
 NOWHERE = ["http://[", "http://a:99999999/", "/\xff", "http://"]
-BEYOND_READING: list[dict[str, Any]] = [
+BAD_RESPONSES: list[dict[str, Any]] = [
     *({"status": status} for status in (302, 408, 500, 502, 503, 504, 599)),
-    *({"status": status, "body": body} for status in (201, 500) for body in SCRAP),
+    *({"status": status, "body": body} for status in (201, 500) for body in UNREADABLE),
     *({"status": 302, "headers": {"Location": location}} for location in NOWHERE),
     {"status": 500, "body": b'{"detail": [{"loc": null, "msg": "sorry"}]}'},
     {"status": 201, "headers": {"Content-Encoding": "gzip"}, "body": b"no gzip"},
 ]
 
 
-@pytest.mark.parametrize("answer", BEYOND_READING, ids=lambda answer: str(answer)[:60])
-def test_no_such_answer_is_taken_for_yes_or_no(world: World, answer: dict[str, Any]) -> None:
-    """What failed after the work, or answers what nobody can read, is looked for and found."""
-    wanted = wish(world.area, comment=str(uuid4()))
-    world.sandbox.fail(Fault(BATCH, kind="commit_then_status", **answer))
-    [placed] = world.client().create(wanted)
-    assert [order["id"] for order in world.placed(wanted["comment"])] == [placed.id]
+@pytest.mark.parametrize("answer", BAD_RESPONSES, ids=lambda answer: str(answer)[:60])
+def test_orders_are_found_after_unreadable_response(
+    env: Environment, answer: dict[str, Any]
+) -> None:
+    """An order whose response failed or is unreadable is looked up and found."""
+    requested = wish(env.area, comment=str(uuid4()))
+    env.sandbox.fail(Fault(BATCH, kind="commit_then_status", **answer))
+    [placed] = env.client().create(requested)
+    assert [order["id"] for order in env.placed(requested["comment"])] == [placed.id]
 
 
-def test_whatever_a_look_is_answered_the_next_look_finds(world: World) -> None:
-    """A listing that nobody can read does not hide an order either."""
-    wanted = wish(world.area, comment=str(uuid4()))
-    client = world.client()
-    for answer in BEYOND_READING:
-        world.sandbox.fail(Fault(BATCH, kind="commit_then_reset"))
-        world.sandbox.fail(Fault(ORDERS, method="GET", skip=1, **answer))
-        [placed] = client.create(wanted, check=False)
-        assert world.placed(wanted["comment"])[-1]["id"] == placed.id
-        world.sandbox.clear_faults()
-    assert len(world.placed(wanted["comment"])) == len(BEYOND_READING)
+def test_failed_lookup_is_repeated(env: Environment) -> None:
+    """An unreadable list does not hide an order."""
+    requested = wish(env.area, comment=str(uuid4()))
+    client = env.client()
+    for answer in BAD_RESPONSES:
+        env.sandbox.fail(Fault(BATCH, kind="commit_then_reset"))
+        env.sandbox.fail(Fault(ORDERS, method="GET", skip=1, **answer))
+        [placed] = client.create(requested, check=False)
+        assert env.placed(requested["comment"])[-1]["id"] == placed.id
+        env.sandbox.clear_faults()
+    assert len(env.placed(requested["comment"])) == len(BAD_RESPONSES)
 
 
-def test_fewer_orders_than_were_sent_are_no_answer(world: World) -> None:
-    """An answer that leaves an order out does not hide it."""
-    wanted = wish(world.area, comment=str(uuid4()))
-    [other] = world.colleague.create(wish(world.area, comment="another"))
+def test_response_with_fewer_orders_is_looked_up(env: Environment) -> None:
+    """A response that omits an order does not hide it."""
+    requested = wish(env.area, comment=str(uuid4()))
+    [other] = env.colleague.create(wish(env.area, comment="another"))
     body = json.dumps([other.to_dict()]).encode()
-    world.sandbox.fail(Fault(BATCH, kind="commit_then_status", status=201, body=body))
-    placed = world.client().create([wanted, wanted])
+    env.sandbox.fail(Fault(BATCH, kind="commit_then_status", status=201, body=body))
+    placed = env.client().create([requested, requested])
     assert {order.id for order in placed} == {
-        order["id"] for order in world.placed(wanted["comment"])
+        order["id"] for order in env.placed(requested["comment"])
     }
     assert len(placed) == 2
 
 
-def test_an_order_without_an_id_is_no_answer(world: World) -> None:
-    """An answer that only repeats the order does not say that it was placed."""
-    wanted = wish(world.area, comment=str(uuid4()))
-    body = json.dumps([wanted]).encode()
-    world.sandbox.fail(Fault(BATCH, kind="commit_then_status", status=201, body=body))
-    [placed] = world.client().create(wanted)
-    assert [order["id"] for order in world.placed(wanted["comment"])] == [placed.id]
+def test_response_without_ids_is_looked_up(env: Environment) -> None:
+    """A response that only echoes the order does not confirm it."""
+    requested = wish(env.area, comment=str(uuid4()))
+    body = json.dumps([requested]).encode()
+    env.sandbox.fail(Fault(BATCH, kind="commit_then_status", status=201, body=body))
+    [placed] = env.client().create(requested)
+    assert [order["id"] for order in env.placed(requested["comment"])] == [placed.id]
 
 
-def test_a_host_that_does_not_answer_the_call_got_no_order() -> None:
-    """Where no connection came to be in time, it is certain that nothing was sent."""
+def test_connect_timeout_sent_nothing() -> None:
+    """If no connection was established, nothing was sent."""
     with ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
         address = listener.getsockname()
-        for _ in range(3):  # the queue is full: nobody picks up
+        for _ in range(3):  # fill the queue, so that no connection is accepted
             caller = stack.enter_context(socket.socket())
             caller.settimeout(0)
             caller.connect_ex(address)
@@ -333,91 +343,91 @@ def test_a_host_that_does_not_answer_the_call_got_no_order() -> None:
         client = OrdersClient(ApiKey("key"), base_url=url, timeout=(0.1, 0.1))
         stack.enter_context(client)
         with pytest.raises(APIConnectionError) as failed:
-            client._ask("POST", BATCH, data=b"{}")
+            client._send("POST", BATCH, data=b"{}")
         assert isinstance(failed.value.__cause__, requests.ConnectTimeout)
         assert never_sent(failed.value)
-        client.session.proxies["http"] = "http://127.0.0.1:9"  # nobody
+        client.session.proxies["http"] = "http://127.0.0.1:9"  # no proxy there
         with pytest.raises(APIConnectionError) as failed:
-            client._ask("POST", BATCH, data=b"{}")
+            client._send("POST", BATCH, data=b"{}")
         assert isinstance(failed.value.__cause__, requests.exceptions.ProxyError)
         assert never_sent(failed.value)
 
 
-def test_orders_whose_answer_was_lost_are_returned_in_sequence(world: World) -> None:
-    """What is found is what was sent, each order its own, in the sequence sent."""
+def test_found_orders_keep_their_order(env: Environment) -> None:
+    """Orders found by lookup are returned in the order sent."""
     comment = str(uuid4())
-    wanted = [wish(world.area, comment=comment, tags=[tag]) for tag in ("a", "b", "a", "c")]
-    world.line.cut = Cut("answer")
-    placed = world.client().create(wanted, comment="Urgent")
+    requested = [wish(env.area, comment=comment, tags=[tag]) for tag in ("a", "b", "a", "c")]
+    env.proxy.next_break = Break("answer")
+    placed = env.client().create(requested, comment="Urgent")
     assert [order.tag_names for order in placed] == [("a",), ("b",), ("a",), ("c",)]
     assert len({order.id for order in placed}) == 4
-    assert len(world.placed(comment)) == 4
+    assert len(env.placed(comment)) == 4
 
 
-def test_an_earlier_order_of_somebody_else_is_not_taken_for_ours(world: World) -> None:
-    """An identical order that was there before does not make ours placed."""
-    wanted = wish(world.area, comment=str(uuid4()))
-    [earlier] = world.colleague.create(wanted)
-    world.line.cut = Cut("request", 0.5)
+def test_earlier_identical_order_is_not_ours(env: Environment) -> None:
+    """An identical order that existed before does not count."""
+    requested = wish(env.area, comment=str(uuid4()))
+    [earlier] = env.colleague.create(requested)
+    env.proxy.next_break = Break("request", 0.5)
     with pytest.raises(OrderOutcomeUnknown) as unknown:
-        world.client().create(wanted)
+        env.client().create(requested)
     assert unknown.value.found == ()
-    assert [order["id"] for order in world.placed(wanted["comment"])] == [earlier.id]
+    assert [order["id"] for order in env.placed(requested["comment"])] == [earlier.id]
 
 
-def test_an_earlier_order_far_down_the_list_is_not_taken_for_ours(world: World) -> None:
-    """The list is longer than what is noted before sending: older orders stay old."""
-    wanted = wish(world.area, comment=str(uuid4()))
-    world.colleague.create(wanted)
+def test_earlier_order_beyond_the_snapshot_is_not_ours(env: Environment) -> None:
+    """Orders older than the snapshot do not count."""
+    requested = wish(env.area, comment=str(uuid4()))
+    env.colleague.create(requested)
     for _ in range(5):
-        world.colleague.create([wish(world.area, comment="another")] * 25)
-    world.line.cut = Cut("request", 0.5)
+        env.colleague.create([wish(env.area, comment="another")] * 25)
+    env.proxy.next_break = Break("request", 0.5)
     with pytest.raises(OrderOutcomeUnknown) as unknown:
-        world.client().create(wanted)
+        env.client().create(requested)
     assert unknown.value.found == ()
 
 
-def test_the_same_order_of_somebody_else_at_the_same_time_is_told(world: World) -> None:
-    """Which of two new identical orders is ours, nobody can say: the caller gets both."""
-    wanted = wish(world.area, comment=str(uuid4()))
-    world.line.before = lambda: world.colleague.create(wanted)
-    world.line.cut = Cut("answer")
-    with pytest.raises(OrderOutcomeUnknown, match="2 orders like these") as unknown:
-        world.client().create(wanted)
+def test_concurrent_identical_order_is_reported(env: Environment) -> None:
+    """Two new identical orders cannot be told apart: the error has both."""
+    requested = wish(env.area, comment=str(uuid4()))
+    env.proxy.before = lambda: env.colleague.create(requested)
+    env.proxy.next_break = Break("answer")
+    with pytest.raises(OrderOutcomeUnknown, match="2 matching orders") as unknown:
+        env.client().create(requested)
     assert {order.id for order in unknown.value.found} == {
-        order["id"] for order in world.placed(wanted["comment"])
+        order["id"] for order in env.placed(requested["comment"])
     }
     assert len(unknown.value.found) == 2
 
 
-def test_one_of_two_identical_orders_is_not_both(world: World) -> None:
-    """Two equal orders of a batch count twice: one that appeared does not stand for two."""
-    wanted = wish(world.area, comment=str(uuid4()))
-    world.line.before = lambda: world.colleague.create(wanted)
-    world.line.cut = Cut("request", 0.5)
-    with pytest.raises(OrderOutcomeUnknown, match="1 orders like these") as unknown:
-        world.client().create([wanted, wanted])
+def test_one_new_order_does_not_match_two(env: Environment) -> None:
+    """Two equal orders of a batch need two new orders."""
+    requested = wish(env.area, comment=str(uuid4()))
+    env.proxy.before = lambda: env.colleague.create(requested)
+    env.proxy.next_break = Break("request", 0.5)
+    with pytest.raises(OrderOutcomeUnknown, match="1 matching orders") as unknown:
+        env.client().create([requested, requested])
     assert len(unknown.value.found) == 1
 
 
-def test_our_order_is_found_among_many_new_ones(world: World) -> None:
-    """However much others order meanwhile, ours is found, on whatever page."""
-    wanted = wish(world.area, comment=str(uuid4()))
-    others = [wish(world.area, comment="another")] * 25
+def test_order_is_found_on_any_page(env: Environment) -> None:
+    """Our order is found among any number of new ones."""
+    requested = wish(env.area, comment=str(uuid4()))
+    others = [wish(env.area, comment="another")] * 25
 
     def order_much() -> None:
         for _ in range(5):
-            world.colleague.create(others, check=False)
+            env.colleague.create(others, check=False)
 
-    world.line.before = order_much
-    world.line.cut = Cut("answer")
-    [placed] = world.client().create(wanted)
-    assert [order["id"] for order in world.placed(wanted["comment"])] == [placed.id]
+    env.proxy.before = order_much
+    env.proxy.next_break = Break("answer")
+    [placed] = env.client().create(requested)
+    assert [order["id"] for order in env.placed(requested["comment"])] == [placed.id]
 
 
 @pytest.mark.parametrize("age", ["older", "newer"])
-def test_a_server_whose_clock_is_wrong_makes_no_difference(age: str) -> None:
-    """Orders are found by the server's own ids and times, never by this machine's clock."""
+def test_local_clock_is_not_used(age: str) -> None:
+    """Orders are found by the server's ids and times only."""
     with open_sandbox(newer=age == "newer") as sandbox, client_of(sandbox) as client:
         sandbox.advance(timedelta(days=300))
         area = client.create_aoi(new_name(), FIELD)
@@ -427,70 +437,70 @@ def test_a_server_whose_clock_is_wrong_makes_no_difference(age: str) -> None:
         assert placed.id in {order["id"] for order in sandbox.orders}
 
 
-def test_an_order_that_arrives_late_is_found_by_looking_again(world: World) -> None:
-    """``look_again`` tells later what could not be told, from a saved error too."""
-    wanted = wish(world.area, comment=str(uuid4()))
-    client = world.client(timeout=HASTE)
-    world.sandbox.fail(Fault(BATCH, kind="stall", seconds=0.5))
+def test_look_again_finds_a_late_order(env: Environment) -> None:
+    """``look_again`` finds an order placed later, also from a pickled error."""
+    requested = wish(env.area, comment=str(uuid4()))
+    client = env.client(timeout=SHORT_TIMEOUT)
+    env.sandbox.fail(Fault(BATCH, kind="stall", seconds=0.5))
     with pytest.raises(OrderOutcomeUnknown) as unknown:
-        client.create(wanted)
-    with pytest.raises(OrderOutcomeUnknown, match="0 orders like these"):
+        client.create(requested)
+    with pytest.raises(OrderOutcomeUnknown, match="0 matching orders"):
         client.look_again(unknown.value)
     saved = pickle.loads(pickle.dumps(unknown.value))  # noqa: S301 - our own
     until = time.monotonic() + 5
-    while not world.placed(wanted["comment"]) and time.monotonic() < until:
+    while not env.placed(requested["comment"]) and time.monotonic() < until:
         time.sleep(0.01)
     [placed] = client.look_again(saved)
-    assert [order["id"] for order in world.placed(wanted["comment"])] == [placed.id]
+    assert [order["id"] for order in env.placed(requested["comment"])] == [placed.id]
     assert client.look_again(unknown.value) == [placed]
 
 
-def test_an_unknown_outcome_says_what_to_do(world: World) -> None:
-    """The error carries the payload, what was found, the status, and the next step."""
-    world.sandbox.fail(Fault(BATCH, status=502))
-    client = world.client()
-    wanted = wish(world.area, comment=str(uuid4()))
+def test_unknown_outcome_error(env: Environment) -> None:
+    """The error has the payload, the matching orders, the status and the next step."""
+    env.sandbox.fail(Fault(BATCH, status=502))
+    client = env.client()
+    requested = wish(env.area, comment=str(uuid4()))
     with pytest.raises(OrderOutcomeUnknown) as unknown:
-        client.create(wanted, comment="Urgent")
+        client.create(requested, comment="Urgent")
     error = unknown.value
     assert error.status_code == 502
-    assert error.request_url == f"{world.line.url}{BATCH}"
-    assert error.payload == client.create(wanted, comment="Urgent", dry_run=True)
+    assert error.request_url == f"{env.proxy.url}{BATCH}"
+    assert error.payload == client.create(requested, comment="Urgent", dry_run=True)
     for words in ("502", "Nothing was sent again", "look_again", "costs money"):
         assert words in str(error)
     for _ in range(2):
-        with pytest.raises(OrderOutcomeUnknown, match=r"still unknown\. 0 orders like") as unknown:
+        with pytest.raises(OrderOutcomeUnknown, match=r"still unknown\. 0 matching") as unknown:
             client.look_again(error)
         error = unknown.value
         assert str(error).count("look_again") == 1
         assert error.status_code == 502
 
 
-def test_the_servers_pause_is_kept(world: World) -> None:
-    """429 is waited out as ``Retry-After`` says: in seconds, as a date, or longer each time."""
+def test_retry_after_is_respected(env: Environment) -> None:
+    """After 429 the client waits for ``Retry-After`` (seconds or a date), else exponentially."""
     waited: list[float] = []
-    client = world.client(sleep=waited.append)
-    wanted = wish(world.area)
+    client = env.client(sleep=waited.append)
+    requested = wish(env.area)
     until = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 30))
     for headers in ({"Retry-After": "7"}, {"Retry-After": until}, {}, {"Retry-After": "soon"}):
-        world.sandbox.fail(Fault(BATCH, status=429, headers=headers))
-    client.create(wanted)
+        env.sandbox.fail(Fault(BATCH, status=429, headers=headers))
+    client.create(requested)
     assert waited[0] == 7
     assert 28 <= waited[1] <= 31
     assert waited[2:] == [4, 8]
 
 
-def test_a_pause_of_hours_is_left_to_the_caller(world: World) -> None:
-    """Who is asked to come back tomorrow is told so at once."""
+def test_long_retry_after_is_raised(env: Environment) -> None:
+    """A ``Retry-After`` of a day is raised at once."""
     waited: list[float] = []
-    world.sandbox.fail(Fault(BATCH, status=429, headers={"Retry-After": "86400"}))
+    env.sandbox.fail(Fault(BATCH, status=429, headers={"Retry-After": "86400"}))
     with pytest.raises(RateLimitError):
-        world.client(sleep=waited.append).create(wish(world.area))
+        env.client(sleep=waited.append).create(wish(env.area))
     assert waited == []
 
 
-def test_an_interruption_is_marked(world: World) -> None:
-    """Ctrl-C while an order is on its way, or looked for, says so on its way out."""
+def test_interrupt_has_a_note(env: Environment) -> None:
+    """Ctrl-C while an order is placed or looked up has a note."""
 
     class Interrupted(HTTPAdapter):
         """Passes a request on, and is interrupted before the answer."""
@@ -499,59 +509,59 @@ def test_an_interruption_is_marked(world: World) -> None:
             super().send(*args, **kwargs)
             raise KeyboardInterrupt
 
-    client = world.client()
-    client.session.mount(f"{world.line.url}{BATCH}", Interrupted())
+    client = env.client()
+    client.session.mount(f"{env.proxy.url}{BATCH}", Interrupted())
     with pytest.raises(KeyboardInterrupt) as interrupted:
-        client.create(wish(world.area))
-    note = "Orders were just being placed: look at the newest ones."
+        client.create(wish(env.area))
+    note = "Orders were being placed: check the newest orders."
     assert interrupted.value.__notes__ == [note]
 
     def interrupt(_seconds: float) -> None:
         raise KeyboardInterrupt
 
-    world.sandbox.fail(Fault(BATCH, kind="commit_then_reset"))
+    env.sandbox.fail(Fault(BATCH, kind="commit_then_reset"))
     with pytest.raises(KeyboardInterrupt) as interrupted:
-        world.client(sleep=interrupt).create(wish(world.area))
+        env.client(sleep=interrupt).create(wish(env.area))
     assert interrupted.value.__notes__ == [note]
-    world.sandbox.fail(Fault(BATCH, status=429))
+    env.sandbox.fail(Fault(BATCH, status=429))
     with pytest.raises(KeyboardInterrupt) as interrupted:
-        world.client(sleep=interrupt).create(wish(world.area))
+        env.client(sleep=interrupt).create(wish(env.area))
     assert not hasattr(interrupted.value, "__notes__")
 
 
-def test_no_adapter_below_sends_an_order_again(world: World) -> None:
-    """Retrying is off in the transport: urllib3 would send a POST again after some TLS errors."""
-    client = world.client()
+def test_transport_does_not_retry_orders(env: Environment) -> None:
+    """urllib3 would retry a POST after some TLS errors."""
+    client = env.client()
     placing: Any = client.session.get_adapter(f"{client.base_url}{BATCH}")
     reading: Any = client.session.get_adapter(f"{client.base_url}/orders")
     assert placing.max_retries.total == 0
     assert reading.max_retries.total > 0
 
 
-def test_a_redirect_is_not_followed(world: World) -> None:
-    """An order goes to the API and nowhere else; where it was redirected, it is looked for."""
-    world.sandbox.clear_requests()
-    location = {"Location": f"{world.line.url}/orders/batch"}
-    world.sandbox.fail(Fault(BATCH, status=307, headers=location))
+def test_redirect_is_not_followed(env: Environment) -> None:
+    """A redirected order is looked up and not sent elsewhere."""
+    env.sandbox.clear_requests()
+    location = {"Location": f"{env.proxy.url}/orders/batch"}
+    env.sandbox.fail(Fault(BATCH, status=307, headers=location))
     with pytest.raises(OrderOutcomeUnknown):
-        world.client().create(wish(world.area))
-    assert len(batches_sent(world.sandbox)) == 1
+        env.client().create(wish(env.area))
+    assert len(batches_sent(env.sandbox)) == 1
 
 
-def test_an_order_goes_over_no_connection_that_lay_idle(world: World) -> None:
-    """A connection that died unnoticed since the last order would leave the next one unknown."""
-    client, connections = world.client(), []
+def test_orders_use_a_new_connection(env: Environment) -> None:
+    """An idle connection may be dead, which would leave the outcome unknown."""
+    client, connections = env.client(), []
     for _ in range(2):
-        world.line.before = lambda: connections.append(world.line.decoded)
-        client.create(wish(world.area))
+        env.proxy.before = lambda: connections.append(env.proxy.connections)
+        client.create(wish(env.area))
     assert connections[0] < connections[1]
 
 
-def test_what_is_sent_is_json_that_every_server_reads(world: World) -> None:
-    """A NaN in a field of the user's own is refused, not sent as something that is no JSON."""
-    world.sandbox.clear_requests()
+def test_payload_is_strict_json(env: Environment) -> None:
+    """A NaN in an extra field is refused; text is UTF-8."""
+    env.sandbox.clear_requests()
     with pytest.raises(ValueError, match="JSON"):
-        world.client().create(wish(world.area, novelty=float("nan")), check=False)
-    assert batches_sent(world.sandbox) == []
-    world.client().create(wish(world.area, comment="Grüße"))
-    assert json.loads(batches_sent(world.sandbox)[-1].body)["orders"][0]["comment"] == "Grüße"
+        env.client().create(wish(env.area, novelty=float("nan")), check=False)
+    assert batches_sent(env.sandbox) == []
+    env.client().create(wish(env.area, comment="Grüße"))
+    assert json.loads(batches_sent(env.sandbox)[-1].body)["orders"][0]["comment"] == "Grüße"

@@ -1,4 +1,4 @@
-"""The rules, as the client checks them and as the server enforces them: never a disagreement."""
+"""The client's rules equal the server's."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def fields_of(order: dict[str, Any], rules: OrderRules, **options: Any) -> list[
 
 
 def fusion(**changes: Any) -> dict[str, Any]:
-    """Return an order of the daily product that breaks no rule."""
+    """Return a valid order of the daily product."""
     return wish("a", product_name="LSTfusion", frequency="daily", **changes)
 
 
 CASES: dict[str, tuple[dict[str, Any], list[str], list[str]]] = {
-    # an order, where it breaks the contract's rules, and where the newer ones
+    # order, fields that break the contract's rules, fields that break the newer rules
     "good": (wish("a"), [], []),
     "good fusion": (fusion(), [], []),
     "in eight days": (wish("a", start_date="2026-08-09", end_date="2026-08-16"), [], []),
@@ -116,7 +116,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str], list[str]]] = {
         ["illumination_constraint"],
         ["illumination_constraint"],
     ),
-    "a misspelt wish": (
+    "a misspelt field": (
         wish("a", ilumination_constraint="day"),
         ["ilumination_constraint"],
         ["ilumination_constraint"],
@@ -154,8 +154,8 @@ CASES: dict[str, tuple[dict[str, Any], list[str], list[str]]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_tables_say_what_the_documents_say(case: str) -> None:
-    """Both tables, at the last value that is allowed and the first that is not."""
+def test_rules_at_their_limits(case: str) -> None:
+    """Both sets of rules, at the last valid and the first invalid value."""
     order, contract, newer = CASES[case]
     assert fields_of(order, CONTRACT_RULES) == contract
     assert fields_of(order, NEWER_RULES) == newer
@@ -174,10 +174,10 @@ def test_the_tables_say_what_the_documents_say(case: str) -> None:
     ],
 )
 @pytest.mark.parametrize("turned", ["wide", "high"])
-def test_the_size_counts_in_both_directions(
+def test_width_and_height_limits(
     *, metres: float, order: dict[str, Any], contract: bool, newer: bool, turned: str
 ) -> None:
-    """Width and height, each, from the smallest to the largest that is allowed."""
+    """Width and height each have the limits."""
     other = 1000.0
     width, height = (metres, other) if turned == "wide" else (other, metres)
     size = GeometryInfo(bbox_width=width, bbox_height=height, area=1.0)
@@ -186,8 +186,8 @@ def test_the_size_counts_in_both_directions(
         assert broken == ([] if is_allowed else ["area_of_interest_id"])
 
 
-def test_what_the_server_measured_stands_in_for_a_geometry_that_cannot_be() -> None:
-    """An area of the server's that we cannot measure has the size that the server says."""
+def test_server_size_is_used_for_an_invalid_geometry() -> None:
+    """An area that cannot be measured has the size stated by the server."""
     odd = {"type": "Polygon", "coordinates": []}
     area = AreaOfInterest(name="n", geometry=odd, bbox_width=20_000.0, bbox_height=1.0)
     assert fields_of(wish("a"), CONTRACT_RULES, areas={"a": area}) == ["area_of_interest_id"]
@@ -197,8 +197,8 @@ def test_what_the_server_measured_stands_in_for_a_geometry_that_cannot_be() -> N
         violations([wish("a")], areas={"a": odd})
 
 
-def test_every_violation_of_every_order_is_in_one_error() -> None:
-    """Nothing is left out, and each says which order, which field, what would be right."""
+def test_one_error_has_every_violation() -> None:
+    """Each violation names the order, the field, and a valid value."""
     orders: list[Any] = [
         wish("a", tags=["x", "x"], frequency="daily"),
         wish("a"),
@@ -209,7 +209,7 @@ def test_every_violation_of_every_order_is_in_one_error() -> None:
         check_orders(orders, areas={"a": FIELD.buffer(1)}, today=TODAY)
     found = [str(violation) for violation in refused.value.violations]
     assert found[:2] == [
-        "orders[0].tags: x is there 2 times",
+        "orders[0].tags: x is listed 2 times",
         (
             "orders[0].frequency: daily is not offered for LSTprecision; choose single_image, "
             "max_frequency, once_every_two_weeks, monthly"
@@ -224,8 +224,8 @@ def test_every_violation_of_every_order_is_in_one_error() -> None:
     assert saved.violations == refused.value.violations
 
 
-def test_one_order_is_checked_alone() -> None:
-    """``check_order`` says the same of one order, with its area or without."""
+def test_check_order() -> None:
+    """``check_order`` checks one order, with or without its area."""
     check_order(wish("a"), area=FIELD, today=TODAY)
     with pytest.raises(OrderValidationError, match="1 rule is broken"):
         check_order(wish("a"), area=FIELD.buffer(1), today=TODAY)
@@ -235,17 +235,17 @@ def test_one_order_is_checked_alone() -> None:
         check_order({}, area=FIELD)
 
 
-def test_a_batch_has_orders_and_not_too_many() -> None:
-    """None and more than 25 are violations of the batch."""
-    with pytest.raises(OrderValidationError, match="there is none"):
+def test_batch_size_limits() -> None:
+    """An empty batch and more than 25 orders are violations."""
+    with pytest.raises(OrderValidationError, match="the batch is empty"):
         check_orders([])
     check_orders([wish("a")] * 25, today=TODAY)
     with pytest.raises(OrderValidationError, match="26 in one batch, 25 at most"):
         check_orders([wish("a")] * 26, today=TODAY)
 
 
-def test_rules_are_data_that_anybody_may_change() -> None:
-    """A changed copy of a table is a table; the tables themselves do not change."""
+def test_rules_can_be_replaced() -> None:
+    """A modified copy works; the originals are frozen."""
     lenient = replace(
         CONTRACT_RULES,
         max_tags=20,
@@ -260,8 +260,8 @@ def test_rules_are_data_that_anybody_may_change() -> None:
     assert pickle.loads(pickle.dumps(lenient)) == lenient  # noqa: S301 - our own
 
 
-def test_a_client_checks_against_the_rules_it_is_given() -> None:
-    """Rules given to the client are those it uses."""
+def test_client_uses_given_rules() -> None:
+    """Rules passed to the client are used."""
     rules = replace(NEWER_RULES, max_orders=1)
     with open_sandbox() as sandbox, client_of(sandbox, rules=rules) as client:
         area = client.create_aoi(new_name(), FIELD)
@@ -273,8 +273,8 @@ def test_a_client_checks_against_the_rules_it_is_given() -> None:
 # The client's check against the server
 
 
-class Ages:
-    """Sandboxes of both ages, each with a client and areas of all sizes."""
+class Versions:
+    """Sandboxes of both API versions, each with a client and areas of all sizes."""
 
     def __init__(self) -> None:
         self.sandboxes = {False: open_sandbox(), True: open_sandbox(newer=True)}
@@ -293,12 +293,12 @@ class Ages:
 
 
 NEWER_FIELDS = NEWER_RULES.fields - CONTRACT_RULES.fields
-"""What the older server does not look at, and the check does not let pass."""
+"""Fields that the older server ignores and the check refuses."""
 SIDES = (40.0, 59.9, 61.0, 1000.0, 14_999.9, 15_000.1, 109_999.0, 110_001.0)
 
 
 def square(side: float) -> shapely.Polygon:
-    """Return a polygon whose box is so many metres at most, as the API measures it."""
+    """Return a polygon whose bounding box is at most ``side`` metres, as the API measures it."""
     drawn = shapely.box(8.845, 49.9, 9.155, 50.1)
     for _ in range(4):
         size = measure(drawn)
@@ -308,15 +308,15 @@ def square(side: float) -> shapely.Polygon:
 
 
 @pytest.fixture(scope="module")
-def ages() -> Iterator[Ages]:
-    """The API of both ages."""
-    ages = Ages()
+def ages() -> Iterator[Versions]:
+    """Both API versions."""
+    ages = Versions()
     yield ages
     ages.close()
 
 
 NOT_THE_SERVERS = {
-    "a misspelt wish",  # ignored there
+    "a misspelt field",  # ignored there
     "a product in small letters",  # 404, as any unknown product
     "another product",
     "no area",
@@ -326,8 +326,8 @@ NOT_THE_SERVERS = {
 
 @pytest.mark.parametrize("case", sorted(CASES.keys() - NOT_THE_SERVERS))
 @pytest.mark.parametrize("age", ["older", "newer"])
-def test_the_server_says_the_same_of_every_case(ages: Ages, case: str, age: str) -> None:
-    """To the last value that is allowed, the tables are the server's."""
+def test_server_agrees_on_every_case(ages: Versions, case: str, age: str) -> None:
+    """The server accepts and refuses the same orders."""
     newer = age == "newer"
     order, *broken = CASES[case]
     expected = [field for field in broken[newer] if newer or field not in NEWER_FIELDS]
@@ -342,8 +342,8 @@ def test_the_server_says_the_same_of_every_case(ages: Ages, case: str, age: str)
 
 @pytest.mark.parametrize("age", ["older", "newer"])
 @pytest.mark.parametrize("product", ["LSTprecision", "LSTzoom", "LSTfusion"])
-def test_the_server_says_the_same_of_every_size(ages: Ages, product: str, age: str) -> None:
-    """An area that passes the check is large or small enough for the server, and no other."""
+def test_server_agrees_on_every_size(ages: Versions, product: str, age: str) -> None:
+    """The server accepts and refuses the same sizes."""
     newer = age == "newer"
     client = ages.clients[newer]
     frequency = "daily" if product == "LSTfusion" else "monthly"
@@ -414,7 +414,7 @@ wishes = st.builds(
 
 
 def refusal(check: Callable[[Any], Any], value: Any) -> str:
-    """Return what is said against a value; nothing where nothing is."""
+    """Return the error message for a value, or an empty string."""
     try:
         check(value)
     except (OrderValidationError, InvalidAreaError) as refused:
@@ -424,10 +424,10 @@ def refusal(check: Callable[[Any], Any], value: Any) -> str:
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(orders=st.lists(wishes, min_size=1, max_size=2), newer=st.booleans())
-def test_the_check_and_the_server_never_disagree(
-    ages: Ages, *, orders: list[dict[str, Any]], newer: bool
+def test_check_and_server_agree(
+    ages: Versions, *, orders: list[dict[str, Any]], newer: bool
 ) -> None:
-    """What the check lets pass is placed, to the field; what it refuses, the server refuses."""
+    """An order that passes the check is placed unchanged; any other is refused by the server."""
     client = ages.clients[newer]
     batch = []
     for order in orders:
@@ -463,7 +463,7 @@ geometries = st.one_of(
 
 
 def find_end(geometry: dict[str, Any]) -> None:
-    """Refuse an area that reaches a quarter around the world from its zone: it has no size."""
+    """Refuse an area so far from its UTM zone that its size is infinite."""
     size = measure(geometry)
     if math.inf in (size.bbox_width, size.bbox_height, size.area):
         raise InvalidAreaError("endless")
@@ -471,26 +471,25 @@ def find_end(geometry: dict[str, Any]) -> None:
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(geometry=geometries, newer=st.booleans())
-def test_areas_that_pass_here_pass_there_with_the_same_size(
-    ages: Ages, *, geometry: dict[str, Any], newer: bool
+def test_server_agrees_on_areas_and_sizes(
+    ages: Versions, *, geometry: dict[str, Any], newer: bool
 ) -> None:
-    """The server takes every geometry that we let pass, and measures it as we do.
+    """The server accepts every valid geometry, and measures it as we do.
 
-    What crosses the antimeridian is refused here only: the server would take it for an area
-    around the rest of the world.
+    Areas across the antimeridian are only refused locally: the server would take the complement.
     """
     client = ages.clients[newer]
     refused = refusal(measure, geometry) or refusal(find_end, geometry)
     if refused:
         form = "geojson" if newer else "geometry"
         body = {"name": str(uuid4()), form: geometry}
-        response = client._ask("POST", "/areas-of-interest", json=body)
+        response = client._send("POST", "/areas-of-interest", json=body)
         assert "antimeridian" in refused or response.status_code in (400, 422), refused
         return
     ours = measure(geometry)
     area = client.create_aoi(new_name(), geometry)
-    told = client.geometry_info(geometry)
-    for server in (area, told):
+    reported = client.geometry_info(geometry)
+    for server in (area, reported):
         assert server.bbox_width == pytest.approx(ours.bbox_width, abs=0.051)
         assert server.bbox_height == pytest.approx(ours.bbox_height, abs=0.051)
-    assert told.area == pytest.approx(ours.area, abs=0.051, rel=1e-9)
+    assert reported.area == pytest.approx(ours.area, abs=0.051, rel=1e-9)

@@ -1,4 +1,4 @@
-"""Every endpoint with every status that is documented for it, got from the server itself."""
+"""Every endpoint with every documented status, produced by the sandbox."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from constellr_stac import (
 )
 from constellr_stac.orders import OrdersClient
 from constellr_stac.orders.geometry import geojson_of
-from constellr_stac.orders.wire import nothing
+from constellr_stac.orders.wire import ignore_body
 from constellr_stac.sandbox import Fault
 from ordering import FIELD, client_of, new_name, open_sandbox, wish
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from constellr_stac.sandbox import Sandbox
 
 DOCUMENTED: dict[str, dict[str, set[int]]] = {
-    # endpoint: the statuses of the contract, and where it is newer, of the newer documents
+    # endpoint: documented statuses
     "older": {
         "POST /orders/batch": {201, 400, 401, 403, 404, 422},
         "GET /orders": {200, 401, 403, 422},
@@ -91,34 +91,34 @@ KML = """<kml xmlns="http://www.opengis.net/kml/2.2"><Placemark><name>f</name><P
 
 
 @dataclass
-class Scene:
-    """A server of one age, with an area, an order of it, and files."""
+class Environment:
+    """A server of one version, with an area, an order of it, and files."""
 
     sandbox: Sandbox
     field: str
-    """What the server calls a polygon."""
+    """The API's field for polygons."""
     area: AreaOfInterest
     order: Order
     free: Order
-    """An order that may be deleted."""
+    """An order that can be deleted."""
     kml: Path
     broken: Path
 
 
 @pytest.fixture(scope="module")
-def scenes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Scene]]:
-    """The API of both ages."""
+def envs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Environment]]:
+    """Both API versions."""
     folder = tmp_path_factory.mktemp("files")
     (folder / "field.kml").write_text(KML)
     (folder / "broken.kml").write_text("<kml")
     with open_sandbox() as older, open_sandbox(newer=True) as newer:
-        built = {}
+        environments = {}
         for age, sandbox in {"older": older, "newer": newer}.items():
             with client_of(sandbox) as client:
                 area = client.create_aoi(new_name(), FIELD)
                 order, free = client.create([wish(area), wish(area)])
             sandbox.settle_order(str(order.id), "in_progress")
-            built[age] = Scene(
+            environments[age] = Environment(
                 sandbox,
                 "geometry" if age == "older" else "geojson",
                 area,
@@ -127,10 +127,10 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Scene
                 folder / "field.kml",
                 folder / "broken.kml",
             )
-        yield built
+        yield environments
 
 
-Call = Callable[[OrdersClient, Scene], Any]
+Call = Callable[[OrdersClient, Environment], Any]
 
 GOOD: dict[str, Call] = {
     "POST /orders/batch": lambda c, s: c.create(wish(s.area)),
@@ -149,15 +149,15 @@ GOOD: dict[str, Call] = {
 }
 
 
-def sent_as_it_is(method: str, path: str, **body: Any) -> Call:
-    """Return a call with what the client itself would not send, read as it reads everything."""
-    return lambda client, _: client._told(nothing, method, path, **body)
+def raw_request(method: str, path: str, **body: Any) -> Call:
+    """Return a call with a body that the client would not send."""
+    return lambda client, _: client._call(ignore_body, method, path, **body)
 
 
 def new_area(geometry: Any) -> Call:
-    """Return a call that registers an area which nobody has checked."""
-    return lambda client, scene: client._told(
-        nothing, "POST", "/areas-of-interest", json={"name": new_name(), scene.field: geometry}
+    """Return a call that registers an unchecked area."""
+    return lambda client, env: client._call(
+        ignore_body, "POST", "/areas-of-interest", json={"name": new_name(), env.field: geometry}
     )
 
 
@@ -165,8 +165,8 @@ BAD: dict[tuple[str, int], Call] = {
     ("POST /orders/batch", 400): lambda c, s: c.create(
         wish(s.area, end_date="2026-09-02"), check=False
     ),
-    # A wrong key is noticed before an order is sent: here it is sent.
-    ("POST /orders/batch", 401): sent_as_it_is("POST", "/orders/batch", json={}),
+    # create() would notice an invalid key before it sends orders.
+    ("POST /orders/batch", 401): raw_request("POST", "/orders/batch", json={}),
     ("POST /orders/batch", 403): lambda c, s: c.create(wish(s.area), check=False),
     ("POST /orders/batch", 404): lambda c, _: c.create(wish(NOWHERE)),
     ("POST /orders/batch", 422): lambda c, s: c.create(
@@ -191,14 +191,14 @@ BAD: dict[tuple[str, int], Call] = {
     ("DELETE /areas-of-interest/{id}", 404): lambda c, _: c.delete_aoi(NOWHERE),
     ("DELETE /areas-of-interest/{id}", 409): lambda c, s: c.delete_aoi(s.area),
     ("DELETE /areas-of-interest/{id}", 422): lambda c, _: c.delete_aoi("no uuid"),
-    ("POST /areas-of-interest/geometry-info", 400): sent_as_it_is(
+    ("POST /areas-of-interest/geometry-info", 400): raw_request(
         "POST", "/areas-of-interest/geometry-info", json=BOW_TIE
     ),
-    ("POST /areas-of-interest/geometry-info", 422): sent_as_it_is(
+    ("POST /areas-of-interest/geometry-info", 422): raw_request(
         "POST", "/areas-of-interest/geometry-info", json={"type": "Polygon"}
     ),
     ("POST /areas-of-interest/convert", 400): lambda c, s: c.convert_aoi(s.broken),
-    ("POST /areas-of-interest/convert", 422): sent_as_it_is(
+    ("POST /areas-of-interest/convert", 422): raw_request(
         "POST", "/areas-of-interest/convert", data={"file_format": "dxf"}
     ),
     ("POST /areas-of-interest/convert", 502): lambda c, s: c.convert_aoi(s.kml),
@@ -206,13 +206,13 @@ BAD: dict[tuple[str, int], Call] = {
 
 
 @pytest.mark.parametrize(("age", "endpoint", "status"), PAIRS)
-def test_every_documented_status_of_every_endpoint(
-    scenes: dict[str, Scene], age: str, endpoint: str, status: int
+def test_every_documented_status(
+    envs: dict[str, Environment], age: str, endpoint: str, status: int
 ) -> None:
-    """A success is a value; every refusal is its own error, with all that was said about it."""
-    scene = scenes[age]
-    sandbox, call = scene.sandbox, BAD.get((endpoint, status), GOOD[endpoint])
-    if status == 502:  # its converter is down: the one thing that has to be arranged
+    """A success is a value; every error has its class, status, method, URL and detail."""
+    env = envs[age]
+    sandbox, call = env.sandbox, BAD.get((endpoint, status), GOOD[endpoint])
+    if status == 502:  # the only status that needs a fault
         sandbox.fail(Fault("/convert", status=502, times=None, body=b'{"detail": "down"}'))
     role = "viewer" if status == 403 else "owner"
     error: APIError | None = None
@@ -222,7 +222,7 @@ def test_every_documented_status_of_every_endpoint(
             client = OrdersClient(ApiKey("wrong"), base_url=sandbox.api_url, session=session)
         sandbox.clear_requests()
         try:
-            call(client, scene)
+            call(client, env)
         except KINDS.get(status, ()) as refused:
             error = refused
     sandbox.clear_faults()
@@ -237,17 +237,17 @@ def test_every_documented_status_of_every_endpoint(
         assert error.method == method
         assert error.request_url == sandbox.api_url + quote(answers[-1].path)
         assert error.detail
-        for told in (f"{method} {error.request_url}", str(status), error.detail):
-            assert told in str(error)
+        for reported in (f"{method} {error.request_url}", str(status), error.detail):
+            assert reported in str(error)
 
 
 @pytest.mark.parametrize("status", [429, 500])
 @pytest.mark.parametrize("endpoint", sorted({*GOOD} - {"GET /orders/meta/use-cases"}))
-def test_a_server_that_has_enough_or_fails_says_so_everywhere(
-    scenes: dict[str, Scene], endpoint: str, status: int
+def test_429_and_5xx_on_every_endpoint(
+    envs: dict[str, Environment], endpoint: str, status: int
 ) -> None:
-    """429 and 5xx are errors of their own; of an order that met a 5xx nobody knows."""
-    scene = scenes["newer"]
+    """429 and 5xx have their own errors; an order after 5xx has an unknown outcome."""
+    env = envs["newer"]
     method, _, template = endpoint.partition(" ")
     path = template.replace("{id}", ".+") + "$"
     kind: type[Exception] = KINDS[status]
@@ -255,69 +255,69 @@ def test_a_server_that_has_enough_or_fails_says_so_everywhere(
         kind = OrderOutcomeUnknown
     call = BAD.get((endpoint, 401), GOOD[endpoint]) if method == "DELETE" else GOOD[endpoint]
     with requests.Session() as session:
-        client = client_of(scene.sandbox, session=session)
-        scene.sandbox.fail(Fault(path, method=method, status=status, times=None))
+        client = client_of(env.sandbox, session=session)
+        env.sandbox.fail(Fault(path, method=method, status=status, times=None))
         with pytest.raises(kind) as failed:
-            call(client, scene)
-    scene.sandbox.clear_faults()
+            call(client, env)
+    env.sandbox.clear_faults()
     assert getattr(failed.value, "status_code", None) == status
 
 
 @pytest.mark.parametrize(
     ("call", "match"),
     [
-        (lambda c, s: c.delete(s.order), "deletes no orders"),
-        (lambda c, s: c.delete_aoi(s.area), "deletes no areas"),
+        (lambda c, s: c.delete(s.order), "cannot delete orders"),
+        (lambda c, s: c.delete_aoi(s.area), "cannot delete areas"),
         (lambda c, s: c.convert_aoi(s.kml), r"constellr-stac\[geo\]"),
     ],
 )
-def test_what_the_older_api_cannot_do_is_said(
-    scenes: dict[str, Scene], call: Any, match: str
+def test_missing_endpoints_of_the_older_api(
+    envs: dict[str, Environment], call: Any, match: str
 ) -> None:
-    """An endpoint that came later is a 405 or a 404 before, and the error says why."""
-    scene = scenes["older"]
-    with client_of(scene.sandbox) as client, pytest.raises(APIError, match=match) as refused:
-        call(client, scene)
+    """A newer endpoint is 404 or 405, and the error explains why."""
+    env = envs["older"]
+    with client_of(env.sandbox) as client, pytest.raises(APIError, match=match) as refused:
+        call(client, env)
     assert refused.value.status_code in (404, 405)
 
 
-def test_the_newer_server_takes_25_orders(
-    scenes: dict[str, Scene],
+def test_newer_server_limits_batches_to_25(
+    envs: dict[str, Environment],
 ) -> None:
-    """26 are the newer server's 422, where the check is off."""
-    scene = scenes["newer"]
-    with client_of(scene.sandbox) as client:
-        before = len(scene.sandbox.orders)
+    """Without the check, 26 orders are the server's 422."""
+    env = envs["newer"]
+    with client_of(env.sandbox) as client:
+        before = len(env.sandbox.orders)
         with pytest.raises(ValidationError, match=r"orders: .*25"):
-            client.create([wish(scene.area)] * 26, check=False)
-        assert len(scene.sandbox.orders) == before
+            client.create([wish(env.area)] * 26, check=False)
+        assert len(env.sandbox.orders) == before
 
 
 @pytest.mark.parametrize("body", [b"<html>hello</html>", b"[3]", b'{"id": 3}', b'"text"', b""])
 @pytest.mark.parametrize("endpoint", sorted(e for e in GOOD if not e.startswith(("POST /o", "D"))))
-def test_an_answer_of_another_form_says_which_it_was(
-    scenes: dict[str, Scene], endpoint: str, body: bytes
+def test_unexpected_response_names_the_request(
+    envs: dict[str, Environment], endpoint: str, body: bytes
 ) -> None:
-    """What cannot be read is an APIError with method, URL and status, and never a TypeError."""
+    """An unreadable response is an APIError with method, URL and status."""
     age = "older" if "use-cases" in endpoint else "newer"
-    scene = scenes[age]
+    env = envs[age]
     method, _, template = endpoint.partition(" ")
     path = template.replace("{id}", ".+") + "$"
-    with client_of(scene.sandbox) as client:
-        scene.sandbox.fail(Fault(path, method=method, status=200, body=body))
+    with client_of(env.sandbox) as client:
+        env.sandbox.fail(Fault(path, method=method, status=200, body=body))
         with pytest.raises(APIError) as failed:
-            GOOD[endpoint](client, scene)
-    scene.sandbox.clear_faults()
+            GOOD[endpoint](client, env)
+    env.sandbox.clear_faults()
     assert failed.value.method == method
     assert failed.value.status_code == 200
     assert str(failed.value.request_url).startswith(
-        scene.sandbox.api_url + template.partition("{")[0].rstrip("/")
+        env.sandbox.api_url + template.partition("{")[0].rstrip("/")
     )
 
 
-def test_a_polygon_is_sent_to_be_measured_as_the_contract_shows(scenes: dict[str, Scene]) -> None:
-    """``geometry-info`` is asked with a Feature, in both ages."""
-    for scene in scenes.values():
-        with client_of(scene.sandbox) as client:
-            told = client.geometry_info(geojson_of(FIELD))
-            assert told.area > 0
+def test_geometry_info_sends_a_feature(envs: dict[str, Environment]) -> None:
+    """``geometry-info`` gets a Feature, in both versions."""
+    for env in envs.values():
+        with client_of(env.sandbox) as client:
+            reported = client.geometry_info(geojson_of(FIELD))
+            assert reported.area > 0

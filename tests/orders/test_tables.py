@@ -41,8 +41,8 @@ ORDER = Order(
 )
 
 
-def test_areas_become_a_table() -> None:
-    """One row an area, on its polygon, WGS 84, with unknown fields as columns."""
+def test_aois_to_geodataframe() -> None:
+    """One row per area, WGS 84, with unknown fields as columns."""
     table = aois_to_geodataframe([FIELD])
     assert table.crs.to_epsg() == 4326
     assert table.loc[0, ["name", "id", "soil"]].tolist() == ["field", "a", "loam"]
@@ -50,8 +50,8 @@ def test_areas_become_a_table() -> None:
     assert same_area(table, FIELD.geometry)
 
 
-def test_orders_become_a_table_on_their_areas(tmp_path: Path) -> None:
-    """One row an order; an order of an area that is not given has no geometry; it can be saved."""
+def test_orders_to_geodataframe(tmp_path: Path) -> None:
+    """One row per order; without its area it has no geometry; the table can be saved."""
     stray = ORDER.model_copy(update={"area_of_interest_id": "b", "id": "2"})
     table = orders_to_geodataframe([ORDER, stray], [FIELD])
     assert table.id.tolist() == ["1", "2"]
@@ -68,8 +68,8 @@ def test_orders_become_a_table_on_their_areas(tmp_path: Path) -> None:
     assert "sharpened_10m" in gpd.read_file(tmp_path / "wishes.gpkg").product_options[1]
 
 
-def test_nothing_becomes_an_empty_table() -> None:
-    """No orders and no areas are tables with columns and a CRS, and no rows."""
+def test_empty_tables() -> None:
+    """Empty tables have columns and a CRS."""
     for table in (aois_to_geodataframe([]), orders_to_geodataframe([], [])):
         assert len(table) == 0
         assert table.crs.to_epsg() == 4326

@@ -1,4 +1,4 @@
-"""Waiting for what becomes of an order."""
+"""Waiting for an order's state."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from constellr_stac.sandbox import Sandbox
 
 
-class Time:
-    """A clock that only goes on when somebody sleeps, here and on the server."""
+class FakeClock:
+    """A clock that only advances by sleeping, here and on the server."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
@@ -28,7 +28,7 @@ class Time:
         self.pauses: list[float] = []
 
     def sleep(self, seconds: float) -> None:
-        """Let both clocks go on."""
+        """Advance both clocks."""
         self.pauses.append(seconds)
         self.now += seconds
         self.sandbox.advance(timedelta(seconds=seconds))
@@ -42,35 +42,35 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def time(sandbox: Sandbox) -> Time:
-    """The time."""
-    return Time(sandbox)
+def time(sandbox: Sandbox) -> FakeClock:
+    """The fake clock."""
+    return FakeClock(sandbox)
 
 
 @pytest.fixture
-def client(sandbox: Sandbox, time: Time) -> Iterator[OrdersClient]:
-    """A client that lives in it."""
+def client(sandbox: Sandbox, time: FakeClock) -> Iterator[OrdersClient]:
+    """A client with the fake clock."""
     with client_of(sandbox, sleep=time.sleep, clock=lambda: time.now) as client:
         yield client
 
 
 @pytest.fixture
 def order(client: OrdersClient) -> Order:
-    """An order that was just placed."""
+    """A new order."""
     [order] = client.create(wish(client.create_aoi(new_name(), FIELD)))
     return order
 
 
-def test_an_order_is_waited_for_with_growing_pauses(
-    client: OrdersClient, order: Order, time: Time
+def test_polling_interval_grows_and_resets(
+    client: OrdersClient, order: Order, time: FakeClock
 ) -> None:
-    """Every state is told once; pauses grow up to ten times, and shrink when something happens."""
-    told: list[Any] = []
+    """Every state is reported once; intervals grow tenfold and reset on a change."""
+    reported: list[Any] = []
     closed = client.wait(
-        order, ("closed",), None, 10, on_change=lambda order: told.append(order.state)
+        order, ("closed",), None, 10, on_change=lambda order: reported.append(order.state)
     )
     assert closed.state == "closed"
-    assert told == ["pending_validation", "in_progress", "closing", "closed"]
+    assert reported == ["pending_validation", "in_progress", "closing", "closed"]
     assert time.pauses[:4] == [10, 15, 22.5, 33.75]
     assert max(time.pauses) <= 100
     changes = [n for n, pause in enumerate(time.pauses) if pause == 10]
@@ -78,15 +78,15 @@ def test_an_order_is_waited_for_with_growing_pauses(
     assert 3600 <= time.now < 3600 + 100
 
 
-def test_another_state_can_be_waited_for(client: OrdersClient, order: Order) -> None:
-    """One state, as a string, or several."""
+def test_until_accepts_one_or_several_states(client: OrdersClient, order: Order) -> None:
+    """``until`` is one state or several."""
     assert client.wait(order, "in_progress").state == "in_progress"
     assert client.wait(str(order.id), ["closing"]).state == "closing"
     assert client.wait(order, ("closing", "closed")).state == "closing"
 
 
-def test_the_time_can_be_over(client: OrdersClient, order: Order, time: Time) -> None:
-    """After ``timeout`` seconds and no more, the error has the order as it was."""
+def test_timeout(client: OrdersClient, order: Order, time: FakeClock) -> None:
+    """After exactly ``timeout`` seconds, the error has the last order fetched."""
     with pytest.raises(OrderWaitTimeout, match="After 1000 seconds") as late:
         client.wait(order, "closed", timeout=1000, interval=60)
     assert isinstance(late.value, TimeoutError)
@@ -98,10 +98,10 @@ def test_the_time_can_be_over(client: OrdersClient, order: Order, time: Time) ->
         client.wait(order, "closed", timeout=0)
 
 
-def test_an_order_that_ended_otherwise_is_not_waited_for(
-    client: OrdersClient, order: Order, sandbox: Sandbox, time: Time
+def test_other_final_state_is_an_error(
+    client: OrdersClient, order: Order, sandbox: Sandbox, time: FakeClock
 ) -> None:
-    """Who waits for ``closed`` is told at once that it was rejected, and why."""
+    """A rejected order raises at once, with the reason, when waiting for ``closed``."""
     sandbox.settle_order(str(order.id), "rejected", reason="clouds")
     with pytest.raises(OrderEndedError, match="rejected: clouds") as ended:
         client.wait(order, "closed")
@@ -111,8 +111,8 @@ def test_an_order_that_ended_otherwise_is_not_waited_for(
     assert client.wait(order).state == "rejected"
 
 
-def test_an_outage_passes(client: OrdersClient, order: Order, sandbox: Sandbox) -> None:
-    """Four failures in a row are waited out, the fifth is an error; a 404 is one at once."""
+def test_outage_is_tolerated(client: OrdersClient, order: Order, sandbox: Sandbox) -> None:
+    """Four failures in a row are tolerated, the fifth raises; a 404 raises at once."""
     sandbox.fail(Fault("/orders/", status=500, times=4))
     sandbox.fail(Fault("/orders/", status=500, times=4, skip=1))
     assert client.wait(order, "in_progress", interval=1).state == "in_progress"
@@ -123,5 +123,5 @@ def test_an_outage_passes(client: OrdersClient, order: Order, sandbox: Sandbox) 
     with pytest.raises(NotFoundError):
         client.wait(order)
     sandbox.fail(Fault("/orders/", status=500, times=2))
-    with pytest.raises(OrderWaitTimeout, match="was not seen"):
+    with pytest.raises(OrderWaitTimeout, match="unknown state"):
         client.wait(order, timeout=60)

@@ -1,4 +1,4 @@
-"""GETs reach what they ask for, the way requests would, and leave no signature in a log."""
+"""Connections send GETs as requests would, and log no signatures."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 
 class Server(ThreadingHTTPServer):
-    """Answers with the request's own target, or sends elsewhere."""
+    """Returns the request target, or redirects."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
-        self.elsewhere: dict[str, str] = {}
+        self.targets: list[str] = []
+        self.redirects: dict[str, str] = {}
         super().__init__(("127.0.0.1", 0), Handler)
 
     @property
@@ -43,8 +43,8 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        self.server.asked.append(self.path)
-        target = self.server.elsewhere.get(self.path)
+        self.server.targets.append(self.path)
+        target = self.server.redirects.get(self.path)
         self.send_response(200 if target is None else 302)
         if target is not None:
             self.send_header("Location", target)
@@ -53,12 +53,12 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(self.path.encode())
 
     def log_message(self, *args: object) -> None:
-        """Be quiet."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    """A server of our own."""
+    """A local HTTP server."""
     with Server() as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
@@ -67,39 +67,39 @@ def server() -> Iterator[Server]:
         thread.join()
 
 
-def got(url: str, connections: Connections | None = None) -> bytes:
-    """GET a body."""
-    with (connections or Connections(1)).get(url, {}) as answer:
-        return answer.data
+def get_body(url: str, connections: Connections | None = None) -> bytes:
+    """GET a URL and return the body."""
+    with (connections or Connections(1)).get(url, {}) as response:
+        return response.data
 
 
-def test_signatures_stay_out_of_the_log(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
-    """At DEBUG, urllib3 tells what was asked for; what opens it, it never knew."""
+def test_signatures_are_not_logged(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+    """The DEBUG log of urllib3 contains the path without the query string."""
     caplog.set_level(logging.DEBUG)
     href = sandbox.put("a b+c.bin", b"pixels")
     url = Signer().sign(href)
-    assert got(url) == b"pixels"
-    told = " ".join(line.getMessage() for line in caplog.records if "urllib3" in line.name)
-    assert "/a%20b%2Bc.bin" in told
-    assert "X-Amz" not in told
+    assert get_body(url) == b"pixels"
+    logged = " ".join(line.getMessage() for line in caplog.records if "urllib3" in line.name)
+    assert "/a%20b%2Bc.bin" in logged
+    assert "X-Amz" not in logged
     assert url.partition("?")[2] == sandbox.requests[-1].query
 
 
-def test_a_connection_is_kept(server: Server, caplog: pytest.LogCaptureFixture) -> None:
-    """One connection serves one request after another."""
+def test_connection_is_reused(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    """Two requests to a host use one connection."""
     caplog.set_level(logging.DEBUG)
     connections = Connections(1)
-    assert [got(server.url + path, connections) for path in ("/a", "/b")] == [b"/a", b"/b"]
+    assert [get_body(server.url + path, connections) for path in ("/a", "/b")] == [b"/a", b"/b"]
     assert caplog.text.count("Starting new HTTP connection") == 1
 
 
 def test_redirects_are_followed(server: Server) -> None:
-    """An object that has moved is found, on another origin too; one that runs in circles not."""
-    there = server.url.replace("127.0.0.1", "localhost")
-    server.elsewhere = {"/here?a=1": f"{there}/there?b=2", "/circle": "/circle"}
-    assert got(server.url + "/here?a=1") == b"/there?b=2"
-    with pytest.raises(HTTPError, match="too often"):
-        got(server.url + "/circle")
+    """Also to another origin; a redirect loop is an error."""
+    other_origin = server.url.replace("127.0.0.1", "localhost")
+    server.redirects = {"/here?a=1": f"{other_origin}/there?b=2", "/circle": "/circle"}
+    assert get_body(server.url + "/here?a=1") == b"/there?b=2"
+    with pytest.raises(HTTPError, match="too many redirects"):
+        get_body(server.url + "/circle")
 
 
 @pytest.mark.parametrize(
@@ -112,26 +112,24 @@ def test_redirects_are_followed(server: Server) -> None:
         ("/ü?x=ü", "/%C3%BC?x=%C3%BC"),
     ],
 )
-def test_urls_are_sent_as_they_are(server: Server, asked: str, sent: str) -> None:
-    """What is encoded stays so, to the letter (a signature is on it); the rest is encoded."""
-    assert got(server.url + asked).decode() == sent
+def test_urls_are_sent_unchanged(server: Server, asked: str, sent: str) -> None:
+    """Encoded characters are part of the signature and kept; others are encoded."""
+    assert get_body(server.url + asked).decode() == sent
 
 
-def test_proxies_are_those_of_the_environment(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A proxy is told the whole URL, but for what NO_PROXY names."""
+def test_proxy_variables_are_honoured(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy gets the whole URL; NO_PROXY is respected."""
     monkeypatch.setenv("HTTP_PROXY", server.url)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     connections = Connections(1)
-    assert got("http://store.example/a?X-Amz-Signature=1f", connections) == (
+    assert get_body("http://store.example/a?X-Amz-Signature=1f", connections) == (
         b"http://store.example/a?X-Amz-Signature=1f"
     )
-    assert got(f"{server.url}/b", connections) == b"/b"
+    assert get_body(f"{server.url}/b", connections) == b"/b"
 
 
-def self_signed(folder: Path) -> Path:
-    """Write a certificate for ``localhost``, and its key, into one file."""
+def self_signed_certificate(folder: Path) -> Path:
+    """Write a certificate for ``localhost`` and its key to one file."""
     x509 = pytest.importorskip("cryptography.x509")
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -153,21 +151,21 @@ def self_signed(folder: Path) -> Path:
     return path
 
 
-def test_authorities_are_those_that_requests_trusts(
+def test_trusted_certificates_are_those_of_requests(
     server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """What the system trusts does not matter: some have nothing there, where requests brings it."""
+    """The bundle of requests is used, not the system's, which may be empty."""
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
         monkeypatch.delenv(name, raising=False)
-    path = self_signed(tmp_path)
+    path = self_signed_certificate(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path)
     server.socket = context.wrap_socket(server.socket, server_side=True)
     url = f"https://localhost:{server.server_port}/a"
     with pytest.raises(SSLError):
-        got(url)
-    with monkeypatch.context() as brought:
-        brought.setattr(module, "DEFAULT_CA_BUNDLE_PATH", str(path))  # what requests brings
-        assert got(url) == b"/a"
+        get_body(url)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "DEFAULT_CA_BUNDLE_PATH", str(path))  # the bundle of requests
+        assert get_body(url) == b"/a"
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(path))
-    assert got(url) == b"/a"
+    assert get_body(url) == b"/a"

@@ -1,4 +1,4 @@
-"""Items made whole with what only their files tell."""
+"""``describe`` with fields from headers and metadata documents."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from constellr_stac.sandbox import Sandbox
 
 
-def gets(sandbox: Sandbox) -> list[str]:
-    """The files that were asked for."""
+def fetched_files(sandbox: Sandbox) -> list[str]:
+    """Return the names of the files requested."""
     return [exchange.path.rpartition("/")[2] for exchange in sandbox.requests]
 
 
-def test_headers_and_documents_are_fetched_once_each(sandbox: Sandbox) -> None:
-    """One header and one document for a scene tell grid, cloud cover and platform."""
+def test_one_header_and_one_document_per_scene(sandbox: Sandbox) -> None:
+    """They give grid, cloud cover and platform."""
     items = found(sandbox)
     sandbox.clear_requests()
     whole = constellr_stac.describe(items).items
-    assert sorted(gets(sandbox)) == sorted(["lst.tiff", "metadata.json"] * 15)
+    assert sorted(fetched_files(sandbox)) == sorted(["lst.tiff", "metadata.json"] * 15)
     first = whole[0]
     assert first.properties["proj:code"] == "EPSG:32611"
     assert first.assets["lst"].extra_fields["proj:shape"] == [400, 400]
@@ -48,26 +48,26 @@ def test_headers_and_documents_are_fetched_once_each(sandbox: Sandbox) -> None:
     assert "proj:code" not in items[0].properties
     sandbox.clear_requests()
     constellr_stac.describe(whole)
-    assert gets(sandbox) == []
+    assert fetched_files(sandbox) == []
 
 
-def test_a_search_is_described_as_what_it_finds(sandbox: Sandbox) -> None:
-    """As in ``load`` and ``sign``, nobody has to ask for its items first."""
+def test_describe_accepts_a_search(sandbox: Sandbox) -> None:
+    """Like ``load`` and ``sign``."""
     search = constellr_stac.open_client().search(collections=["lstprecision"])
     whole = constellr_stac.describe(search, metadata=False)
     assert len(whole.items) == whole.count == len(found(sandbox))
     assert {item.properties["proj:code"] for item in whole.items} == {"EPSG:32611"}
 
 
-def test_a_cloud_cover_of_null_is_none(sandbox: Sandbox) -> None:
-    """An item that has the field and says nothing in it is told it by its document."""
+def test_null_cloud_cover_is_filled(sandbox: Sandbox) -> None:
+    """A null field is filled from the metadata document."""
     (item, *_) = found(sandbox)
     item.properties["eo:cloud_cover"] = None
     assert constellr_stac.describe(item).items.properties["eo:cloud_cover"] is not None
 
 
-def test_items_that_come_one_by_one_are_described(sandbox: Sandbox) -> None:
-    """An iterator, such as a search's ``items()``, can be gone through only once."""
+def test_describe_accepts_an_iterator(sandbox: Sandbox) -> None:
+    """An iterator, such as a search's ``items()``, is consumed once."""
     search = constellr_stac.open_client().search(collections=["lstprecision"], max_items=3)
     whole = constellr_stac.describe(search.items())
     described = list(whole.items)
@@ -76,17 +76,17 @@ def test_items_that_come_one_by_one_are_described(sandbox: Sandbox) -> None:
     assert all("eo:cloud_cover" in item.properties for item in described)
 
 
-def test_what_is_not_wanted_is_not_fetched(sandbox: Sandbox) -> None:
-    """Without headers and documents nothing is asked of anybody."""
+def test_headers_and_metadata_are_optional(sandbox: Sandbox) -> None:
+    """Without both, nothing is requested."""
     items = found(sandbox)
     sandbox.clear_requests()
     constellr_stac.describe(items, headers=False, metadata=False, copy=False)
-    assert gets(sandbox) == []
+    assert fetched_files(sandbox) == []
     assert items[0].assets["lst"].extra_fields["bands"][0]["raster:scale"] == 0.01
 
 
-def test_items_of_one_id_in_two_collections_are_told_apart(tmp_path: Path) -> None:
-    """STAC wants an id to be unique within its collection only."""
+def test_same_id_in_two_collections(tmp_path: Path) -> None:
+    """Item ids are unique within a collection only."""
     items, truths = [], []
     for number, collection in enumerate(["lstprecision", "lstfusion"]):
         folder = tmp_path / collection
@@ -108,8 +108,8 @@ def test_items_of_one_id_in_two_collections_are_told_apart(tmp_path: Path) -> No
     ]
 
 
-def test_described_items_open_scaled_in_plain_tools(sandbox: Sandbox, tmp_path: Path) -> None:
-    """odc-stac, stackstac and rioxarray find grid, scale and fill by themselves."""
+def test_described_items_load_in_plain_tools(sandbox: Sandbox, tmp_path: Path) -> None:
+    """odc-stac, stackstac and rioxarray use the described grid, scale and nodata."""
     items = found(sandbox)[:2]
     whole = constellr_stac.describe(pystac.ItemCollection(items)).items
     signed = Signer().sign(whole)
@@ -129,8 +129,8 @@ def test_described_items_open_scaled_in_plain_tools(sandbox: Sandbox, tmp_path: 
         np.testing.assert_allclose(decoded[0], expected, atol=1e-3)
 
 
-def test_a_file_that_is_none_is_named(sandbox: Sandbox) -> None:
-    """An item whose file or document is damaged says which one."""
+def test_corrupt_file_is_named(sandbox: Sandbox) -> None:
+    """The error names the asset whose file or document is corrupt."""
     (item, *_) = found(sandbox)
     sandbox.put(f"LA harbor+port/{item.id}/metadata.json", b"{")
     with pytest.raises(AssetReadError, match=r"'metadata'.*JSON"):

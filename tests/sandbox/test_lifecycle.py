@@ -561,11 +561,11 @@ def test_folders_without_scenes_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "fragment"),
     [
-        ({"token_lifetime": 60}, "token_lifetime= is a timedelta, not 60"),
-        ({"url_lifetime": "2s"}, "url_lifetime= is a timedelta"),
-        ({"today": "2026-01-01"}, "today= is a date"),
-        ({"latency": timedelta(seconds=1)}, "latency= is a number of seconds"),
-        ({"latency": -1}, "latency= is a number of seconds"),
+        ({"token_lifetime": 60}, "token_lifetime= must be a timedelta, not 60"),
+        ({"url_lifetime": "2s"}, "url_lifetime= must be a timedelta"),
+        ({"today": "2026-01-01"}, "today= must be a date"),
+        ({"latency": timedelta(seconds=1)}, "latency= must be a number of seconds"),
+        ({"latency": -1}, "latency= must be a number of seconds"),
     ],
 )
 def test_invalid_options_are_refused(options: dict[str, Any], fragment: str) -> None:

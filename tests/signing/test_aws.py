@@ -1,4 +1,4 @@
-"""AWS credentials are found where the AWS tools find them, and renewed before they end."""
+"""AWS credentials: sources, precedence and renewal."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 SECRETS = ("sEcReT/+=", "tOkEn/+=")
 
 
-def keys(name: str = "GIVEN", **more: Any) -> dict[str, Any]:
-    """Return credentials as obstore's providers give them."""
+def credentials(name: str = "GIVEN", **more: Any) -> dict[str, Any]:
+    """Credentials as obstore's providers return them."""
     return {
         "access_key_id": f"ASIA{name}",
         "secret_access_key": SECRETS[0],
@@ -38,8 +38,8 @@ def keys(name: str = "GIVEN", **more: Any) -> dict[str, Any]:
     }
 
 
-def set_keys(monkeypatch: pytest.MonkeyPatch, name: str, **more: str) -> None:
-    """Put credentials into the environment."""
+def set_credentials(monkeypatch: pytest.MonkeyPatch, name: str, **more: str) -> None:
+    """Set credentials in the environment."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", f"AKIA{name}")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRETS[0])
     for variable, value in more.items():
@@ -48,7 +48,7 @@ def set_keys(monkeypatch: pytest.MonkeyPatch, name: str, **more: str) -> None:
 
 @pytest.fixture
 def aws_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Profiles of three kinds: keys, keys with a session token, and a program that renews."""
+    """Profiles with keys, with keys and a session token, and with ``credential_process``."""
     program = tmp_path / "give.py"
     program.write_text(f"""
 import json, pathlib
@@ -77,24 +77,24 @@ print(json.dumps(answer))
     return tmp_path
 
 
-# Where
+# Sources
 
 
 @pytest.mark.parametrize("profile", [None, "work", "program"])
 @pytest.mark.parametrize("named", [None, "work", "default"])
 @pytest.mark.parametrize("in_environment", [False, True])
-def test_order_is_that_of_boto3(
+def test_precedence_is_that_of_boto3(
     monkeypatch: pytest.MonkeyPatch,
     aws_files: Path,
     profile: str | None,
     named: str | None,
-    in_environment: bool,  # noqa: FBT001 - a parameter of the law
+    in_environment: bool,  # noqa: FBT001 - parametrized
 ) -> None:
-    """A profile named in code, the environment, AWS_PROFILE, the files: as boto3 has it."""
+    """The order of explicit profile, environment, AWS_PROFILE and files is that of boto3."""
     if named is not None:
         monkeypatch.setenv("AWS_PROFILE", named)
     if in_environment:
-        set_keys(monkeypatch, "ENVIRONMENT", AWS_SESSION_TOKEN=SECRETS[1])
+        set_credentials(monkeypatch, "ENVIRONMENT", AWS_SESSION_TOKEN=SECRETS[1])
     expected = Session(profile_name=profile).get_credentials().get_frozen_credentials()
     (aws_files / "count").unlink(missing_ok=True)
     found = CredentialSource(profile=profile).get()
@@ -103,45 +103,45 @@ def test_order_is_that_of_boto3(
     assert plain == tuple(expected)[:3]
 
 
-def test_end_of_a_session_is_known(aws_files: Path) -> None:
-    """When botocore knows the end of a session, so do we; else there is none."""
+def test_session_expiry_is_botocores(aws_files: Path) -> None:
+    """The expiry is the one botocore knows, or None."""
     ends = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
     (aws_files / "ends").write_text(ends.isoformat())
     assert CredentialSource(profile="program").get().expires_at == ends
     assert CredentialSource(profile="work").get().expires_at is None
 
 
-def test_environment_says_when_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    """AWS_CREDENTIAL_EXPIRATION is heeded: ended keys are an error, and so is half a time."""
+def test_credential_expiration_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Expired keys and an invalid AWS_CREDENTIAL_EXPIRATION are errors."""
     source = CredentialSource()
-    set_keys(monkeypatch, "HOUR", AWS_CREDENTIAL_EXPIRATION="2100-01-01T00:00:00Z")
+    set_credentials(monkeypatch, "HOUR", AWS_CREDENTIAL_EXPIRATION="2100-01-01T00:00:00Z")
     assert source.get().expires_at == datetime(2100, 1, 1, tzinfo=UTC)
     monkeypatch.setenv("AWS_CREDENTIAL_EXPIRATION", "2020-01-01T00:00:00Z")
-    with pytest.raises(SigningError, match=r"AWS_ACCESS_KEY_ID\) ended at 2020-01-01"):
+    with pytest.raises(SigningError, match=r"AWS_ACCESS_KEY_ID\) expired at 2020-01-01"):
         source.get()
     for wrong in ("tomorrow", "2100-01-01T00:00:00"):
         monkeypatch.setenv("AWS_CREDENTIAL_EXPIRATION", wrong)
-        with pytest.raises(SigningError, match="a time with its zone is expected"):
+        with pytest.raises(SigningError, match="expected a time with time zone"):
             source.get()
 
 
-def test_half_an_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A key without its secret is an error of its own, not a reason to look further."""
+def test_key_without_secret_in_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An access key without its secret is an error; other sources are not searched."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAHALF")
-    with pytest.raises(SigningError, match="no AWS_SECRET_ACCESS_KEY"):
+    with pytest.raises(SigningError, match="AWS_SECRET_ACCESS_KEY is not"):
         CredentialSource().get()
 
 
 def test_rotated_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment is read each time, so that new keys are used as soon as they are there."""
+    """The environment is read each time, so new keys are used at once."""
     source = CredentialSource()
     for name in ("ONE", "TWO"):
-        set_keys(monkeypatch, name)
+        set_credentials(monkeypatch, name)
         assert source.get().access_key_id == f"AKIA{name}"
 
 
-def test_nothing_found(aws_files: Path) -> None:
-    """The error lists what was looked at: variables, profiles with the files they are in, roles."""
+def test_missing_credentials_list_every_source(aws_files: Path) -> None:
+    """The error lists the variables, profiles with their files, and roles searched."""
     (aws_files / "credentials").write_text("[empty]\nregion = eu-central-1\n")
     with pytest.raises(SigningError) as caught:
         CredentialSource().get()
@@ -151,21 +151,21 @@ def test_nothing_found(aws_files: Path) -> None:
     assert str(aws_files / "credentials") in message
 
 
-def test_profile_that_is_not_there(aws_files: Path) -> None:
-    """A profile that nobody wrote is named in the error."""
+def test_missing_profile(aws_files: Path) -> None:
+    """The error names the profile."""
     with pytest.raises(SigningError, match="profile 'home'"):
         CredentialSource(profile="home").get()
 
 
-def test_program_that_fails(aws_files: Path) -> None:
-    """A profile that cannot give credentials is an error of this package."""
+def test_failing_credential_process(aws_files: Path) -> None:
+    """The error names the profile and quotes the program's error."""
     (aws_files / "give.py").write_text("raise SystemExit('no network')")
     with pytest.raises(SigningError, match=r"profile 'program'.*no network"):
         CredentialSource(profile="program").get()
 
 
-def test_program_that_answers_something_else(aws_files: Path) -> None:
-    """What a program wrote is not shown, for it may hold the secret; that it makes no sense is."""
+def test_invalid_credential_process_output(aws_files: Path) -> None:
+    """The error does not show the program's output, which may contain the secret."""
     (aws_files / "give.py").write_text(f"print('secret: {SECRETS[0]}')")
     with pytest.raises(SigningError, match=r"profile 'program'.*JSON") as caught:
         CredentialSource(profile="program").get()
@@ -173,21 +173,21 @@ def test_program_that_answers_something_else(aws_files: Path) -> None:
     assert SECRETS[0] not in "".join(trace.format())
 
 
-def test_program_that_is_not_there(aws_files: Path) -> None:
-    """A program that was moved is named in the error."""
+def test_missing_credential_process(aws_files: Path) -> None:
+    """The error names the program."""
     (aws_files / "config").write_text("[profile program]\ncredential_process = /nowhere/give\n")
     with pytest.raises(SigningError, match=r"profile 'program'.*/nowhere/give"):
         CredentialSource(profile="program").get()
 
 
 def test_without_botocore() -> None:
-    """Without the extra, the environment works, and the error says how to get at profiles."""
+    """Without the extra, the environment works, and the error names the extra for profiles."""
     code = """
 import sys
 sys.modules["botocore"] = None
 sys.modules["boto3"] = None
 import os
-from constellr_stac.signing import Signer
+from constellr_stac import Signer
 from constellr_stac.errors import SigningError
 try:
     Signer().sign("s3://scenes/lst.tiff")
@@ -201,57 +201,57 @@ print(Signer().sign("s3://scenes/lst.tiff")[:20])
     assert "https://scenes.s3.eu" in out.stdout
 
 
-# Given in code
+# Explicit credentials
 
 
-def test_given_credentials_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is given in code is used, as a value, a dict or a callable that gives either."""
-    set_keys(monkeypatch, "ENVIRONMENT")
-    value = StorageCredentials.of(keys())
-    for given in (value, keys(), lambda: value, keys):
+def test_explicit_credentials_take_precedence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Credentials may be a value, a dict, or a callable that returns either."""
+    set_credentials(monkeypatch, "ENVIRONMENT")
+    value = StorageCredentials.of(credentials())
+    for given in (value, credentials(), lambda: value, credentials):
         assert CredentialSource(given).get() == value
 
 
-def test_both_given() -> None:
-    """Credentials and a profile at once is a question, not an order of precedence."""
+def test_credentials_and_profile_conflict() -> None:
+    """Passing both raises."""
     with pytest.raises(ValueError, match="not both"):
-        CredentialSource(keys(), profile="work")
+        CredentialSource(credentials(), profile="work")
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
-        (keys(expires_at=datetime(2100, 1, 1)), "time zone"),  # noqa: DTZ001 - the point
-        (keys(secret_access_key=""), "one is empty"),
+        (credentials(expires_at=datetime(2100, 1, 1)), "time zone"),  # noqa: DTZ001 - under test
+        (credentials(secret_access_key=""), "one is empty"),
         ({"access_key_id": "ASIA"}, "lack secret_access_key"),
     ],
 )
-def test_incomplete_credentials(wrong: dict[str, Any], said: str) -> None:
-    """Half credentials and naive times are refused where they are given."""
-    with pytest.raises(ValueError, match=said):
+def test_incomplete_credentials(wrong: dict[str, Any], message: str) -> None:
+    """Partial credentials and naive expiry times are refused."""
+    with pytest.raises(ValueError, match=message):
         CredentialSource(wrong)
-    with pytest.raises(SigningError, match=said):
+    with pytest.raises(SigningError, match=message):
         CredentialSource(lambda: wrong).get()
 
 
-def test_failing_callable_quotes_no_secret() -> None:
-    """A callable that fails is an error of this package, which does not repeat what it said."""
+def test_failing_callable_hides_its_message() -> None:
+    """A callable's exception is wrapped in our error, without its message."""
 
     def fail() -> dict[str, Any]:
         raise RuntimeError(SECRETS[0])
 
     async def later() -> dict[str, Any]:
-        return keys()
+        return credentials()
 
     with pytest.raises(SigningError, match="failed with RuntimeError") as caught:
         CredentialSource(fail).get()
     assert SECRETS[0] not in str(caught.value)
     with pytest.raises(SigningError, match="asynchronous"):
-        CredentialSource(later).get()  # type: ignore[arg-type] # the mistake that is meant
+        CredentialSource(later).get()  # type: ignore[arg-type] # under test
 
 
-def test_callable_is_asked_before_the_end() -> None:
-    """New credentials are there before the old ones end, and a failure keeps the old ones."""
+def test_callable_is_called_before_expiry() -> None:
+    """Credentials are renewed before they expire; a failed renewal keeps the old ones."""
     now = datetime.now(UTC)
     ends = [now + timedelta(hours=1), now + timedelta(hours=2)]
     asked: list[int] = []
@@ -260,7 +260,7 @@ def test_callable_is_asked_before_the_end() -> None:
         asked.append(1)
         if len(asked) == 2:
             raise OSError
-        return keys(str(len(asked)), expires_at=ends[len(asked) > 1])
+        return credentials(str(len(asked)), expires_at=ends[len(asked) > 1])
 
     time = [now]
     source = CredentialSource(ask, clock=lambda: time[0])
@@ -275,15 +275,15 @@ def test_callable_is_asked_before_the_end() -> None:
     assert source.get().access_key_id == "ASIA3"
 
 
-def test_one_renewal_for_all_threads() -> None:
-    """However many threads need credentials, they are asked for once."""
+def test_threads_share_one_renewal() -> None:
+    """Many threads cause one call."""
     asked: list[int] = []
     waiting = threading.Barrier(17)
 
     def ask() -> dict[str, Any]:
         asked.append(1)
-        threading.Event().wait(0.05)  # long enough for the others to come
-        return keys()
+        threading.Event().wait(0.05)  # long enough for the other threads to wait
+        return credentials()
 
     source = CredentialSource(ask)
 
@@ -298,8 +298,8 @@ def test_one_renewal_for_all_threads() -> None:
     assert len(asked) == 1
 
 
-def test_keys_without_an_end_are_looked_up_again(aws_files: Path) -> None:
-    """A profile's keys may be replaced by other tools, and are noticed within a quarter hour."""
+def test_keys_without_expiry_are_reread(aws_files: Path) -> None:
+    """A profile's keys without an expiry are read again after 15 minutes."""
     now = [datetime.now(UTC)]
     source = CredentialSource(profile="program", clock=lambda: now[0])
     assert source.get().access_key_id == "ASIAPROGRAM1"
@@ -312,9 +312,9 @@ def test_keys_without_an_end_are_looked_up_again(aws_files: Path) -> None:
 # Secrets
 
 
-def test_no_secret_shows_or_travels() -> None:
-    """Neither a repr nor a pickle of a source holds a key."""
-    source = CredentialSource(keys())
+def test_no_secret_in_repr_and_pickle() -> None:
+    """Neither the repr nor the pickle of a source contains a key."""
+    source = CredentialSource(credentials())
     shown = [repr(source), repr(source.get()), repr(pickle.dumps(source))]
     for text in shown:
         assert not any(secret in text for secret in (*SECRETS, "ASIAGIVEN")), text
@@ -325,7 +325,7 @@ def test_no_secret_shows_or_travels() -> None:
 # Stores
 
 
-def test_http_is_for_this_machine() -> None:
-    """A plain http endpoint elsewhere is refused before a store is decoded."""
+def test_http_endpoint_must_be_loopback() -> None:
+    """A plain HTTP endpoint on another host is refused before a store is opened."""
     with pytest.raises(InsecureURLError):
         storage_settings(endpoint="http://minio.example.com")

@@ -1,4 +1,4 @@
-"""The S3 of the tests is one: it opens to a valid signature and to nothing else."""
+"""The test S3 accepts valid signatures only."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ KEY = "LA harbor+port/a=1 ü.tiff"
 
 
 def presigned(swift: Swift, *, signed_at: datetime, seconds: int = 60) -> str:
-    """Sign a GET of ``KEY`` as of any moment, with botocore's own steps."""
+    """Presign a GET of ``KEY`` at a given time, with botocore."""
     request = AWSRequest("GET", f"{swift.endpoint}/laws/{quote(KEY)}")
     request.context["timestamp"] = signed_at.strftime("%Y%m%dT%H%M%SZ")
     credentials = Credentials(swift.access_key, swift.secret_key)
@@ -51,21 +51,21 @@ def _stored(swift: Swift) -> None:
     swift.put("laws", KEY, b"pixels")
 
 
-def test_signed_url_opens(swift: Swift) -> None:
-    """A signature in the query string is good while it lasts, whole and by ranges."""
+def test_presigned_url_is_served(swift: Swift) -> None:
+    """Whole and by range, until it expires."""
     url = presigned(swift, signed_at=datetime.now(UTC))
     assert requests.get(url, timeout=5).content == b"pixels"
     part = requests.get(url, headers={"Range": "bytes=1-2"}, timeout=5)
     assert (part.status_code, part.content) == (206, b"ix")
 
 
-def test_signed_header_opens(swift: Swift) -> None:
-    """A signature in the header is good."""
+def test_signed_header_is_served(swift: Swift) -> None:
+    """A signature in the Authorization header is accepted."""
     assert swift.client.get_object(Bucket="laws", Key=KEY)["Body"].read() == b"pixels"
 
 
 def test_expired_url_is_refused(swift: Swift) -> None:
-    """A signature is worth nothing after its time."""
+    """An expired signature is refused."""
     url = presigned(swift, signed_at=datetime.now(UTC) - timedelta(seconds=61))
     assert requests.get(url, timeout=5).status_code == 403
 
@@ -76,7 +76,7 @@ def test_expired_url_is_refused(swift: Swift) -> None:
     ids=["key", "expiry", "signature"],
 )
 def test_tampered_url_is_refused(swift: Swift, signed: str, tampered: str) -> None:
-    """A signature is for one object, one time and one key."""
+    """A signature is valid for one object, time and key."""
     url = presigned(swift, signed_at=datetime.now(UTC))
     assert signed in url
     assert requests.get(url.replace(signed, tampered), timeout=5).status_code == 403
@@ -84,21 +84,21 @@ def test_tampered_url_is_refused(swift: Swift, signed: str, tampered: str) -> No
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer token"}])
 def test_unsigned_request_is_refused(swift: Swift, headers: dict[str, str]) -> None:
-    """Nothing is public, and a token of another service opens nothing."""
+    """Neither anonymous requests nor other services' tokens are accepted."""
     url = f"{swift.endpoint}/laws/{quote(KEY)}"
     assert requests.get(url, headers=headers, timeout=5).status_code == 403
 
 
 def test_wrong_secret_is_refused(swift: Swift) -> None:
-    """The secret is needed, not its owner's name alone."""
+    """A signature with another secret is refused."""
     impostor = type(swift)(swift.endpoint, secret_key="guessed")
     with pytest.raises(impostor.client.exceptions.ClientError) as refused:
         impostor.client.get_object(Bucket="laws", Key=KEY)
     assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
 
 
-def test_server_ends_with_its_owner(tmp_path: Path) -> None:
-    """A test run that is killed leaves no server behind."""
+def test_server_stops_with_its_parent(tmp_path: Path) -> None:
+    """A killed test run leaves no server running."""
     owner = subprocess.Popen(
         [sys.executable, "-c", OWNER, tmp_path],
         stdout=subprocess.PIPE,
@@ -110,12 +110,12 @@ def test_server_ends_with_its_owner(tmp_path: Path) -> None:
         assert requests.get(endpoint, timeout=5).status_code == 403
         owner.kill()
     deadline = time.monotonic() + 5
-    while listens(endpoint):
+    while is_listening(endpoint):
         assert time.monotonic() < deadline, "Swift outlived the process that started it"
 
 
-def listens(endpoint: str) -> bool:
-    """Say whether anybody accepts connections at ``endpoint``."""
+def is_listening(endpoint: str) -> bool:
+    """Return whether ``endpoint`` accepts connections."""
     parts = urlsplit(endpoint)
     with socket.socket() as probe:
         return probe.connect_ex((parts.hostname, parts.port)) == 0

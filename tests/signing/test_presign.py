@@ -1,4 +1,4 @@
-"""Pre-signed URLs are those that botocore signs, and S3 accepts them."""
+"""Presigned URLs equal botocore's, and S3 accepts them."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ BUCKETS = ("scenes", "scenes.v2", "Old_Bucket")
 CHARACTERS = string.ascii_letters + string.digits + "-._~ +&=?#%:;,@!$'()*[]|<>\"\\äß日🌡"
 
 
-def text(draw: random.Random, longest: int) -> str:
+def random_text(draw: random.Random, longest: int) -> str:
     """Return text of random length."""
     return "".join(draw.choice(CHARACTERS) for _ in range(draw.randint(1, longest)))
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_signatures_are_those_of_botocore(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For random keys, regions, endpoints, session tokens, times and lives, URLs are equal."""
-    draw = random.Random(seed)  # noqa: S311 - cases, no secrets
+def test_signatures_equal_botocores(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For random keys, regions, endpoints, session tokens, times and lifetimes."""
+    draw = random.Random(seed)  # noqa: S311 - test cases, not secrets
     for _ in range(500):
         settings = StorageSettings(draw.choice(REGIONS), draw.choice(ENDPOINTS))
         address = ObjectAddress(
-            draw.choice(BUCKETS), "/".join(text(draw, 12) for _ in range(draw.randint(1, 4)))
+            draw.choice(BUCKETS), "/".join(random_text(draw, 12) for _ in range(draw.randint(1, 4)))
         )
-        token = text(draw, 60) if draw.random() < 0.5 else None
-        secret, access_key = text(draw, 40), f"AKIA{draw.randint(0, 10**12)}"
+        token = random_text(draw, 60) if draw.random() < 0.5 else None
+        secret, access_key = random_text(draw, 40), f"AKIA{draw.randint(0, 10**12)}"
         now = datetime(2020, 1, 1, tzinfo=UTC) + timedelta(seconds=draw.randint(0, 10**9))
         life = draw.randint(1, 604_800)
         ours = presigned(
@@ -64,8 +64,8 @@ def test_signatures_are_those_of_botocore(seed: int, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("key", ["lst.tiff", "LA harbor+port/ü=1 & [x].tiff", "a%20b/~c"])
-def test_s3_accepts_the_urls(swift: Swift, key: str) -> None:
-    """A real S3 serves the object, and refuses the URL with another signature."""
+def test_s3_accepts_presigned_urls(swift: Swift, key: str) -> None:
+    """S3 serves the object, and refuses the URL with another signature."""
     swift.put("presign", key, b"pixels")
     settings = StorageSettings(swift.region, swift.endpoint)
     credentials = StorageCredentials(swift.access_key, swift.secret_key)

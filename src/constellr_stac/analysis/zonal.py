@@ -1,4 +1,4 @@
-"""Places in a cube: the pixels of a point or an area, and one number for them."""
+"""Zonal statistics: one value for the pixels of a point or an area."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Statistic", "in_cube_crs", "outlines", "reduce_zone", "spatial_dims"]
 
 Statistic = Literal["median", "mean", "min", "max", "std", "count"]
-"""What is made of the valid pixels of a place."""
+"""The statistic of the valid pixels of a zone."""
 
 _CELL_METHODS = {
     "median": "median",
@@ -29,21 +29,21 @@ _CELL_METHODS = {
     "max": "maximum",
     "std": "standard_deviation",
 }
-"""What the CF conventions call it."""
+"""The CF cell method of each statistic."""
 
 
 def spatial_dims(cube: xr.Dataset) -> tuple[str, str]:
-    """Return the names of rows and columns.
+    """Return the names of the y and x dimensions.
 
     Args:
-        cube: With the grid that :func:`constellr_stac.load` gives it.
+        cube: With the grid that :func:`constellr_stac.load` sets.
 
     Raises:
         ValueError: The cube has no grid.
     """
     dims = cube.odc.spatial_dims
     if dims is None or cube.odc.geobox is None or cube.odc.geobox.crs is None:
-        msg = "The cube does not say where its pixels are: it needs x, y and spatial_ref."
+        msg = "The cube has no georeferencing: it needs x, y and spatial_ref."
         raise ValueError(msg)
     return str(dims[0]), str(dims[1])
 
@@ -54,10 +54,10 @@ def in_cube_crs(cube: xr.Dataset, geometry: Any, crs: Any) -> Geometry:
     Args:
         cube: With a grid.
         geometry: Shapely, GeoJSON (a geometry or Feature) or :class:`odc.geo.geom.Geometry`.
-        crs: The CRS of one that does not bring its own.
+        crs: The CRS of ``geometry``, unless it has one.
 
     Raises:
-        TypeError: It is no geometry, or a table of several.
+        TypeError: ``geometry`` is not a geometry, or a table of several.
     """
     spatial_dims(cube)
     if not isinstance(geometry, Geometry):
@@ -72,8 +72,8 @@ def _shape(geometry: Any) -> BaseGeometry:
         plain = plain["geometry"]
     if not isinstance(plain, Mapping) or plain.get("type") in (None, "FeatureCollection"):
         raise TypeError(
-            "A shapely geometry, GeoJSON (a geometry or Feature) or an odc.geo Geometry is needed, "
-            f"not a {type(geometry).__name__}. zonal() takes the areas of a GeoDataFrame."
+            "Expected a shapely geometry, GeoJSON (a geometry or Feature) or an odc.geo Geometry, "
+            f"not a {type(geometry).__name__}. For a GeoDataFrame, use zonal()."
         )
     return shapely.geometry.shape(plain)
 
@@ -87,19 +87,19 @@ def outlines(cube: xr.Dataset, areas: Any) -> tuple[list[Any], list[Geometry]]:
 
     Raises:
         TypeError: ``areas`` has no geometries.
-        ValueError: It has no CRS.
+        ValueError: ``areas`` has no CRS.
     """
     spatial_dims(cube)
     series = getattr(areas, "geometry", None)
     if series is None or not hasattr(series, "to_crs"):
-        raise TypeError(f"A GeoDataFrame or GeoSeries is needed, not a {type(areas).__name__}.")
+        raise TypeError(f"Expected a GeoDataFrame or GeoSeries, not a {type(areas).__name__}.")
     if series.crs is None:
-        msg = "The areas have no CRS: say which one, with .set_crs('EPSG:4326')."
+        msg = "The areas have no CRS; set it with .set_crs('EPSG:4326')."
         raise ValueError(msg)
     projected = series.to_crs(cube.odc.geobox.crs.to_wkt())
     crs = cube.odc.geobox.crs
-    nowhere = shapely.geometry.Polygon()  # where a row has no geometry
-    shapes = [nowhere if shape is None else shape for shape in projected]
+    empty = shapely.geometry.Polygon()  # for rows without a geometry
+    shapes = [empty if shape is None else shape for shape in projected]
     return list(projected.index), [Geometry(shape, crs) for shape in shapes]
 
 
@@ -111,31 +111,31 @@ def reduce_zone(
     all_touched: bool,
     missing: Literal["raise", "nan"],
 ) -> xr.Dataset:
-    """Return one number for a place, for each variable and time step.
+    """Reduce a zone to one value per variable and time step, lazily.
 
-    Only the chunks the place lies in are read, and nothing before the result is computed.
+    Only chunks that intersect the zone are read.
 
     Args:
         values: Variables with dims (time, y, x).
-        place: In the cube's CRS.
-        statistic: What is made of the valid pixels.
+        place: The zone, in the cube's CRS.
+        statistic: The statistic of the valid pixels.
 
     Keyword Args:
-        all_touched: Whether an area has all pixels it touches.
-        missing: What to do about a place outside the cube.
+        all_touched: Whether to include all pixels that an area touches.
+        missing: How to handle a zone outside the cube.
 
     Raises:
-        ValueError: There is no such statistic, or the place lies outside.
+        ValueError: Unknown statistic, or the zone is outside the cube.
     """
     if statistic not in get_args(Statistic):
         known = ", ".join(get_args(Statistic))
-        raise ValueError(f"There is no statistic {statistic!r}; there are {known}.")
+        raise ValueError(f"Unknown statistic {statistic!r}; use one of {known}.")
     rows, columns = spatial_dims(values)
     geobox = values.odc.geobox
     window = _window(geobox, place)
     if window is None:
         if missing == "raise":
-            msg = "The geometry lies outside the cube. (Is its CRS the one given as crs=?)"
+            msg = "The geometry is outside the cube. Check its CRS (crs=)."
             raise ValueError(msg)
         window = (slice(0, 0), slice(0, 0))
     inside = _pixels(geobox[window], place, all_touched=all_touched)
@@ -151,10 +151,10 @@ def reduce_zone(
 
 
 def _described(reduced: xr.Dataset, values: xr.Dataset, statistic: Statistic) -> xr.Dataset:
-    """Say what the numbers are, as CF does: a mean temperature is still a temperature."""
+    """Set CF attributes in place: a mean temperature is still a temperature."""
     for name, variable in values.data_vars.items():
-        words = variable.attrs
-        long_name = str(words.get("long_name", name))
+        attrs = variable.attrs
+        long_name = str(attrs.get("long_name", name))
         if statistic == "count":
             reduced[name].attrs = {
                 "long_name": f"valid pixels of {long_name}",
@@ -165,21 +165,21 @@ def _described(reduced: xr.Dataset, values: xr.Dataset, statistic: Statistic) ->
         kept = ["units"] if statistic == "std" else ["units", "standard_name"]
         reduced[name].attrs = {
             "long_name": f"{long_name}, standard deviation" if statistic == "std" else long_name,
-            **{word: words[word] for word in kept if word in words},
+            **{key: attrs[key] for key in kept if key in attrs},
             "cell_methods": f"area: {_CELL_METHODS[statistic]}",
         }
     return reduced
 
 
 def _window(geobox: GeoBox, place: Geometry) -> tuple[slice, slice] | None:
-    """Return the rows and columns that a place lies in, or ``None`` outside."""
+    """Return the rows and columns of a zone, or ``None`` if outside."""
     if place.is_empty:
         return None
     left, bottom, right, top = place.boundingbox
     to_pixel: Any = geobox.wld2pix
     corners = [to_pixel(x, y) for x in (left, right) for y in (bottom, top)]
     if not np.isfinite(corners).all():
-        return None  # so far away that the cube's projection has no place for it
+        return None  # outside the domain of the cube's projection
     columns, rows = zip(*corners, strict=True)
     found = tuple(
         slice(max(int(np.floor(min(edges))), 0), min(int(np.floor(max(edges))) + 1, size))
@@ -189,7 +189,7 @@ def _window(geobox: GeoBox, place: Geometry) -> tuple[slice, slice] | None:
 
 
 def _pixels(geobox: GeoBox, place: Geometry, *, all_touched: bool) -> NDArray[np.bool_]:
-    """Return which pixels belong to a place: a point has the one it lies in."""
+    """Return the pixels of a zone as a mask; a point selects the pixel that contains it."""
     if 0 in geobox.shape:
         return np.zeros(geobox.shape, bool)
     mask = geometry_mask(

@@ -1,7 +1,7 @@
-"""Credentials as values, and where to find one.
+"""Credentials as immutable values, and the chain that finds one.
 
-A credential is immutable, shows no secret in its repr and is never pickled: what travels to
-another process is how to find a credential there. Nothing here talks to the API.
+A credential masks its secret in repr and is never pickled: another process searches for its own.
+Nothing here calls the API.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Credential:
-    """What all credentials have in common: a source to name in messages, and no pickle."""
+    """The common part of all credentials: a source for messages, and no pickling."""
 
     source: str = field(default="given in code", kw_only=True, compare=False)
     """Where it was found, for messages: ``environment variable CONSTELLR_API_KEY``."""
@@ -56,8 +56,8 @@ class Credential:
 
     def __reduce__(self) -> NoReturn:
         msg = (
-            f"{type(self).__name__} is not pickled, so that no secret ends up in a file or a "
-            "dask graph. Set the CONSTELLR_ variables where the work is done, or use "
+            f"{type(self).__name__} cannot be pickled, to keep secrets out of files and dask "
+            "graphs. Set the CONSTELLR_ variables on the workers, or use "
             "constellr_stac.share_credentials(dask_client)."
         )
         raise TypeError(msg)
@@ -68,8 +68,8 @@ class ApiKey(Credential):
     """A workspace-scoped key, sent in the header ``X-Api-Key`` (the recommended credential).
 
     Raises:
-        TypeError: The key is no str.
-        ValueError: The key is empty or has characters that no header can hold.
+        TypeError: The key is not a str.
+        ValueError: The key is empty, or not valid in a header.
 
     Example:
         >>> ApiKey("secret")
@@ -87,7 +87,7 @@ class Password(Credential):
     """A user name and password, exchanged for a token at ``POST /token``.
 
     Raises:
-        TypeError: One of them is no str.
+        TypeError: One of them is not a str.
         ValueError: One of them is empty.
     """
 
@@ -96,7 +96,7 @@ class Password(Credential):
 
     def __post_init__(self) -> None:
         if not isinstance(self.username, str) or not isinstance(self.password, str):
-            msg = "A Password needs a user name and a password; one of them is no str."
+            msg = "A Password needs a user name and a password; one of them is not a str."
             raise TypeError(msg)
         if not self.username or not self.password:
             msg = "A Password needs a user name and a password; one of them is empty."
@@ -106,14 +106,14 @@ class Password(Credential):
 
 @dataclass(frozen=True)
 class Token(Credential):
-    """A bearer token. It cannot renew itself: when it ends, it is refused.
+    """A bearer token. It cannot be renewed and is refused once expired.
 
     Args:
         value: The token, without the word ``Bearer``.
-        expires_at: When it ends (aware); the ``exp`` of a JWT where it is not given.
+        expires_at: Expiry (aware); default the ``exp`` claim of a JWT.
 
     Raises:
-        TypeError: The token is no str.
+        TypeError: The token is not a str.
         ValueError: The token is empty, or ``expires_at`` has no time zone.
     """
 
@@ -131,34 +131,33 @@ class Token(Credential):
 
     @property
     def issued_at(self) -> datetime | None:
-        """When it was issued by the server's clock (the ``iat`` of a JWT), if it says so."""
+        """Time of issue by the server's clock (the ``iat`` claim of a JWT), if known."""
         return _jwt_time(Secret(self.value), "iat")
 
 
 VARIABLES = ("CONSTELLR_API_KEY", "CONSTELLR_USERNAME", "CONSTELLR_PASSWORD", "CONSTELLR_TOKEN")
-"""The environment variables that a credential is found in."""
+"""The environment variables that hold a credential."""
 
 
 def default_credential(
     explicit: Credential | None = None, *, base_url: str | None = None
 ) -> Credential:
-    """Find a credential: the one given, one lent, the environment, ``.netrc``, the OS keyring.
+    """Find a credential: explicit, pushed, the environment, ``.netrc``, the OS keyring.
 
-    On a dask worker, what :func:`constellr_stac.share_credentials` put there comes before what
-    the worker has of its own. In the environment, ``CONSTELLR_API_KEY`` comes before
-    ``CONSTELLR_USERNAME`` with ``CONSTELLR_PASSWORD``, and these before ``CONSTELLR_TOKEN``. In
-    ``.netrc`` (or the file that ``NETRC`` names) only an entry for the API's own host counts,
-    never ``default``.
+    Pushed means shared with this dask worker by :func:`constellr_stac.share_credentials`. In the
+    environment, ``CONSTELLR_API_KEY`` takes precedence over ``CONSTELLR_USERNAME`` with
+    ``CONSTELLR_PASSWORD``, and these over ``CONSTELLR_TOKEN``. In ``.netrc`` (or the file named
+    by ``NETRC``) only an entry for the API's host is used, never ``default``.
 
     Args:
-        explicit: Returned as it is, if there is one.
+        explicit: Returned unchanged, if given.
 
     Keyword Args:
-        base_url: The API that it is for; default as :func:`constellr_stac.config.api_url`.
+        base_url: The API; default as for :func:`constellr_stac.config.api_url`.
 
     Raises:
-        AuthenticationError: An environment variable holds what cannot be a key or a token.
-        CredentialsNotFoundError: There is none; the message lists every place looked at.
+        AuthenticationError: An environment variable holds an invalid key or token.
+        CredentialsNotFoundError: None was found; the message lists every place searched.
     """
     if explicit is not None:
         return explicit
@@ -167,22 +166,22 @@ def default_credential(
 
 
 def pushed_credential(base_url: str) -> PushedValue[Credential] | None:
-    """Return what :func:`constellr_stac.share_credentials` pushes to this process for an API."""
+    """Return the credential that the dask client pushes to this process for an API, if any."""
     return STATE.pushed(("api", settings.origin(base_url)))
 
 
-def own_credential(*, base_url: str | None = None, left_behind: bool = False) -> Credential:
-    """Find a credential as :func:`default_credential` does, but not one lent to this process.
+def own_credential(*, base_url: str | None = None, not_pickled: bool = False) -> Credential:
+    """Find a credential like :func:`default_credential`, but ignore a pushed one.
 
-    ``left_behind`` says that there was one given in code, in another process.
+    ``not_pickled``: whether an explicit credential was lost when its auth object was pickled.
 
     Raises:
-        AuthenticationError: An environment variable holds what cannot be a key or a token.
-        CredentialsNotFoundError: There is none; the message lists every place looked at.
+        AuthenticationError: An environment variable holds an invalid key or token.
+        CredentialsNotFoundError: None was found; the message lists every place searched.
     """
     url = settings.api_url(base_url)
     pushed = "the client does not answer" if pushed_credential(url) else "nothing"
-    looked = ["given in code: it does not travel between processes"] * left_behind
+    looked = ["given in code: not pickled to other processes"] * not_pickled
     looked.append(f"pushed by constellr_stac.share_credentials: {pushed}")
     for find in (_from_environment, _from_netrc, _from_keyring):
         found = find(url, looked)
@@ -190,20 +189,19 @@ def own_credential(*, base_url: str | None = None, left_behind: bool = False) ->
             return found
     places = "\n".join(f"  - {place}" for place in looked)
     raise CredentialsNotFoundError(
-        f"No credential for {url} was found. Looked at:\n{places}\n"
+        f"No credential for {url} was found. Searched:\n{places}\n"
         "Set CONSTELLR_API_KEY, or CONSTELLR_USERNAME and CONSTELLR_PASSWORD, or run "
         f"`constellr login`.{push_hint()}"
     )
 
 
 def store_credential(credential: Credential, *, base_url: str | None = None) -> None:
-    """Keep a credential in the OS keyring, where :func:`default_credential` finds it.
+    """Store a credential in the OS keyring, where :func:`default_credential` finds it.
 
     Raises:
         MissingExtraError: The extra ``keyring`` is not installed.
-        keyring.errors.KeyringError: There is no keyring, or it does not give back what it was
-            given.
-        ValueError: It is neither an :class:`ApiKey` nor a :class:`Password`.
+        keyring.errors.KeyringError: There is no keyring, or it did not store the entry.
+        ValueError: Neither an :class:`ApiKey` nor a :class:`Password`.
     """
     keyring = _keyring()
     if isinstance(credential, ApiKey):
@@ -214,21 +212,21 @@ def store_credential(credential: Credential, *, base_url: str | None = None) -> 
             "password": Secret(credential.password).reveal(),
         }
     else:
-        msg = f"Only an ApiKey or a Password is worth keeping, not a {type(credential).__name__}."
+        msg = f"Only an ApiKey or a Password can be stored, not a {type(credential).__name__}."
         raise ValueError(msg)  # noqa: TRY004 - the type is right, the choice is not
     url, text = settings.api_url(base_url), json.dumps(entry)
     keyring.set_password(_KEYRING_SERVICE, url, text)
     if keyring.get_password(_KEYRING_SERVICE, url) != text:
         name = keyring.get_keyring().name
-        raise keyring.errors.PasswordSetError(f"{name} does not give back what it was given")
+        raise keyring.errors.PasswordSetError(f"{name} did not store the entry")
 
 
 def forget_credential(*, base_url: str | None = None) -> bool:
-    """Remove what :func:`store_credential` kept; say whether there was anything.
+    """Remove the credential of :func:`store_credential`; return whether there was one.
 
     Raises:
         MissingExtraError: The extra ``keyring`` is not installed.
-        keyring.errors.KeyringError: There is no keyring, or it lets nothing go.
+        keyring.errors.KeyringError: There is no keyring, or the entry cannot be deleted.
     """
     keyring = _keyring()
     url = settings.api_url(base_url)
@@ -273,7 +271,7 @@ def _from_netrc(url: str, looked: list[str]) -> Credential | None:
     for name in [named] if named else ["~/.netrc", "~/_netrc"]:
         path = Path(name)
         try:
-            path = path.expanduser()  # a RuntimeError in a container, where nobody has a home
+            path = path.expanduser()  # a RuntimeError where there is no home directory
             entry = netrc.netrc(path).hosts.get(host)
         except (netrc.NetrcParseError, OSError, RuntimeError, UnicodeDecodeError) as error:
             missing = isinstance(error, FileNotFoundError)
@@ -290,7 +288,7 @@ def _from_keyring(url: str, looked: list[str]) -> Credential | None:
     try:
         keyring = _keyring()
     except ImportError:
-        looked.append("OS keyring: not looked at (pip install 'constellr-stac[keyring]')")
+        looked.append("OS keyring: not searched (pip install 'constellr-stac[keyring]')")
         return None
     try:
         stored = keyring.get_password(_KEYRING_SERVICE, url)
@@ -307,7 +305,7 @@ def _from_keyring(url: str, looked: list[str]) -> Credential | None:
             return ApiKey(entry["api_key"], source=source)
         return Password(entry["username"], entry["password"], source=source)
     except (ValueError, KeyError, TypeError):
-        looked.append(f"{source}: not one that constellr login has made")
+        looked.append(f"{source}: not written by constellr login")
         return None
 
 
@@ -322,21 +320,21 @@ def _keyring() -> Any:
 
 
 def _header_value(value: str, what: str) -> Secret:
-    """Return ``value`` as a secret that can stand in a header, without the space around it."""
-    # Nothing here is plain: some tools show the variables of a traceback.
+    """Return ``value`` as a stripped secret that is valid in a header."""
+    # No plain str in local variables: some tools show those of a traceback.
     is_text, kind = isinstance(value, str), type(value).__name__
     value = Secret(Secret(value).strip() if is_text else "")
-    if not is_text:  # os.environ.get("MY_KEY"), and it is not set
-        raise TypeError(f"{what} is a str, not a {kind}.")
+    if not is_text:  # such as os.environ.get("MY_KEY") of an unset variable
+        raise TypeError(f"{what} must be a str, not a {kind}.")
     if not value:
         raise ValueError(f"{what} must not be empty.")
     if not value.isascii() or not value.isprintable() or " " in value:
-        raise ValueError(f"{what} holds characters that it cannot have; was it copied whole?")
+        raise ValueError(f"{what} contains invalid characters; was it copied completely?")
     return value
 
 
 def _jwt_time(token: Secret, claim: str) -> datetime | None:
-    """Read a time from a JWT's payload; it is not verified, the server does that."""
+    """Read a time from a JWT's payload, without verifying the signature."""
     parts = token.reveal().split(".")
     if len(parts) != 3:  # noqa: PLR2004 - header, payload, signature
         return None

@@ -1,6 +1,6 @@
-"""The one place where a credential is added to a request, and only to the API's own origin.
+"""The only place that adds a credential to a request, and only for the API's origin.
 
-:class:`ConstellrAuth` adds it, renews it and answers a 401; request modifiers and sessions use it.
+:class:`ConstellrAuth` adds and renews it and handles a 401; request modifiers and sessions use it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from .credentials import (
     own_credential,
     pushed_credential,
 )
-from .session import CREDENTIAL_HEADERS
 from .token import token_of
 
 if TYPE_CHECKING:
@@ -39,29 +38,37 @@ if TYPE_CHECKING:
 
     RequestModifier: TypeAlias = Callable[[requests.Request], requests.Request | None]
 
-__all__ = ["ConstellrAuth", "as_auth", "make_request_modifier", "request_modifier"]
+__all__ = [
+    "CREDENTIAL_HEADERS",
+    "ConstellrAuth",
+    "as_auth",
+    "make_request_modifier",
+    "request_modifier",
+]
 
 _UNAUTHORIZED = 401
 
+CREDENTIAL_HEADERS = ("Authorization", "X-Api-Key")
+"""The headers that hold a credential."""
+
 
 class ConstellrAuth(AuthBase):
-    """Adds the credential to requests to the API, and to no others.
+    """A ``requests`` auth object that adds the credential to requests to the API only.
 
-    Works wherever a ``requests`` auth object does. A password is exchanged for a token at
-    ``POST /token``, once for the whole process however many threads ask; the token is renewed
-    before it expires. A 401 renews it and re-sends the request once.
+    A password is exchanged for a token at ``POST /token``, once per process for all threads. The
+    token is renewed before it expires. A 401 renews it and re-sends the request once.
 
-    It pickles without the credential; one is looked up again where it is unpickled.
+    It pickles without the credential; the unpickling process searches for its own.
 
     Args:
-        credential: An :class:`ApiKey`, :class:`Password` or :class:`Token`; by default what
-            :func:`default_credential` finds when the first request is made.
+        credential: An :class:`ApiKey`, :class:`Password` or :class:`Token`; default the one that
+            :func:`default_credential` finds at the first request.
 
     Keyword Args:
         base_url: The API; default ``CONSTELLR_API_URL``, else ``https://api.constellr.com``.
 
     Raises:
-        InsecureURLError: ``base_url`` is plain http and not on this machine.
+        InsecureURLError: ``base_url`` is ``http://`` and its host is not loopback.
 
     Example:
         >>> import constellr_stac
@@ -74,61 +81,61 @@ class ConstellrAuth(AuthBase):
         self, credential: Credential | None = None, *, base_url: str | None = None
     ) -> None:
         if credential is not None and not isinstance(credential, Credential):
-            msg = f"Give an ApiKey, a Password or a Token, not a {type(credential).__name__}."
+            msg = f"Pass an ApiKey, a Password or a Token, not a {type(credential).__name__}."
             raise TypeError(msg)
         self.base_url = api_url(base_url)
         self._explicit = credential
         self._found: Credential | None = credential
-        self._left_behind = False
+        self._not_pickled = False
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Add the credential to ``request``, if it goes to the API.
+        """Add the credential to ``request``, if it is for the API.
 
         Raises:
-            AuthenticationError: The password was refused, or the token has ended.
+            AuthenticationError: The password was refused, or the token has expired.
             CredentialsNotFoundError: There is no credential.
             APIConnectionError: ``POST /token`` was not answered.
         """
         if self.covers(request.url or ""):
             sent = self._header()
             request.headers[sent.name] = sent.value
-            request.register_hook("response", _Look(self, sent))
+            request.register_hook("response", _ResponseHook(self, sent))
         return request
 
     def covers(self, url: str) -> bool:
-        """Say whether ``url`` is of the API's origin, where the credential may go."""
+        """Return whether ``url`` has the API's origin, so that the credential may be sent."""
         return origin(url) == origin(self.base_url)
 
     @property
     def credential(self) -> Credential:
-        """The credential in use; looked for when it was not given.
+        """The credential in use; searched for if not given.
 
         Raises:
             CredentialsNotFoundError: There is none.
         """
         pushed = self._pushed()
-        value = None if pushed is None else pushed.get()  # each time: the client replaces it
+        value = None if pushed is None else pushed.get()  # not cached: the client replaces it
         if value is not None:
             return value
         if self._found is None:
-            self._found = own_credential(base_url=self.base_url, left_behind=self._left_behind)
+            self._found = own_credential(base_url=self.base_url, not_pickled=self._not_pickled)
         return self._found
 
     def token(self) -> Token | None:
-        """Return the token that requests are sent with now, or ``None`` with an API key.
+        """Return the current token, or ``None`` for an API key.
 
         Raises:
-            AuthenticationError: The password was refused, or the token has ended.
+            AuthenticationError: The password was refused, or the token has expired.
             CredentialsNotFoundError: There is no credential.
             APIConnectionError: ``POST /token`` was not answered.
         """
         try:
-            return self._good_token()
+            return self._valid_token()
         except AuthenticationError:
-            self._found = self._explicit  # what was found may have been corrected since
+            self._found = self._explicit  # search again: the source may have been corrected
             raise
 
-    def _good_token(self) -> Token | None:
+    def _valid_token(self) -> Token | None:
         credential = self.credential
         if isinstance(credential, Password):
             return token_of(self.base_url, credential).get()
@@ -138,17 +145,17 @@ class ConstellrAuth(AuthBase):
                 if isinstance(renewed, Token):
                     return renewed
                 raise AuthenticationError(
-                    f"The token ({credential.source}) ended at "
-                    f"{credential.expires_at:%Y-%m-%d %H:%M:%S} UTC. Get a new one, or give a "
-                    "password or an API key, which need no renewing by hand."
+                    f"The token ({credential.source}) expired at "
+                    f"{credential.expires_at:%Y-%m-%d %H:%M:%S} UTC. Get a new one, or use an "
+                    "API key or a password instead."
                 )
             return credential
         return None
 
     def discard(self, refused: Token) -> bool:
-        """Drop a token that was refused, and say whether there can be another.
+        """Drop a refused token; return whether another one can be obtained.
 
-        A pushed one is replaced by the dask client, which may take a moment.
+        Waits for the dask client to replace a pushed token.
         """
         pushed, credential = self._pushed(), self.credential
         if isinstance(credential, Password):
@@ -157,7 +164,7 @@ class ConstellrAuth(AuthBase):
         return pushed is not None and pushed.other_than(refused) is not None
 
     def own(self) -> Self:
-        """Return the same with this process's own credential, to share it with workers.
+        """Return a copy with this process's own credential, to share it with workers.
 
         Raises:
             CredentialsNotFoundError: There is none.
@@ -183,13 +190,13 @@ class ConstellrAuth(AuthBase):
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        left_behind = self._left_behind or self._explicit is not None
-        return {"base_url": self.base_url, "left_behind": left_behind}
+        not_pickled = self._not_pickled or self._explicit is not None
+        return {"base_url": self.base_url, "not_pickled": not_pickled}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.base_url = state["base_url"]
         self._explicit = self._found = None
-        self._left_behind = state["left_behind"]
+        self._not_pickled = state["not_pickled"]
 
     def _pushed(self) -> PushedValue[Credential] | None:
         return pushed_credential(self.base_url) if self._explicit is None else None
@@ -205,18 +212,18 @@ class ConstellrAuth(AuthBase):
             raise TypeError(msg)
         return _Header("X-Api-Key", Secret(credential.key), None)
 
-    def answered(
+    def handle_response(
         self, response: requests.Response, sent: _Header, send_kwargs: Mapping[str, Any]
     ) -> requests.Response:
-        """Look at an answer before ``requests`` hands it on, and renew what was refused.
+        """Handle a response: strip the credential from redirects, renew and re-send after a 401.
 
         Raises:
-            AuthenticationError: A 401 that no new token helps.
+            AuthenticationError: A 401 that a new token cannot fix.
         """
         request = response.request
         where = response.headers.get("Location", "")
         if response.is_redirect and not self.covers(urljoin(response.url, where)):
-            # requests takes Authorization off here, X-Api-Key not.
+            # requests removes Authorization here, but not X-Api-Key.
             for name in CREDENTIAL_HEADERS:
                 request.headers.pop(name, None)
         if response.status_code != _UNAUTHORIZED or not self.covers(request.url or ""):
@@ -224,20 +231,20 @@ class ConstellrAuth(AuthBase):
         refused = request.headers.get(sent.name) == sent.value
         if refused and (sent.token is None or not self.discard(sent.token)):
             raise self._refused(response)
-        _ = response.content  # the connection is free again, even if there is no other token
+        _ = response.content  # frees the connection, even if there is no other token
         response.close()
-        return self._sent_again(response, self._header(), send_kwargs)
+        return self._resend(response, self._header(), send_kwargs)
 
-    def _sent_again(
+    def _resend(
         self, response: requests.Response, header: _Header, send_kwargs: Mapping[str, Any]
     ) -> requests.Response:
-        # The same recipe as requests.auth.HTTPDigestAuth: copy, rewind, send, keep history.
+        # As in requests.auth.HTTPDigestAuth: copy, rewind, send, keep history.
         again = response.request.copy()
         again.headers[header.name] = header.value
         if getattr(again, "_body_position", None) is not None:
             rewind_body(again)
-        elif isinstance(again.body, Iterator):  # used up: nothing would be sent in its place
-            msg = "The token is renewed, but the request's body is used up. Send the request again."
+        elif isinstance(again.body, Iterator):  # consumed: an empty body would be sent
+            msg = "The token was renewed, but the request body is consumed. Send the request again."
             raise requests.exceptions.UnrewindableBodyError(msg)
         answer: requests.Response = response.connection.send(again, **send_kwargs)
         answer.history.append(response)
@@ -248,7 +255,7 @@ class ConstellrAuth(AuthBase):
 
     def _refused(self, response: requests.Response) -> AuthenticationError:
         source = self.credential.source
-        self._found = self._explicit  # one that was found may have been replaced since
+        self._found = self._explicit  # search again: the source may have been corrected
         error = APIError.from_response(
             response, hint=f"The credential ({source}) was refused; check that it is still valid."
         )
@@ -261,20 +268,20 @@ def as_auth(
     """Return ``auth`` as a :class:`ConstellrAuth`.
 
     Args:
-        auth: One, or a credential for one; by default the credential that
+        auth: An auth object or a credential; default the credential that
             :func:`default_credential` finds.
 
     Keyword Args:
-        base_url: The API; default ``auth``'s, else ``CONSTELLR_API_URL``.
+        base_url: The API; default that of ``auth``, else ``CONSTELLR_API_URL``.
 
     Raises:
         TypeError: ``auth`` is neither.
-        ValueError: ``auth`` is for another API than ``base_url``.
+        ValueError: ``auth`` is for an API other than ``base_url``.
     """
     if not isinstance(auth, ConstellrAuth):
         return ConstellrAuth(auth, base_url=base_url)
     if base_url is not None and api_url(base_url) != auth.base_url:
-        msg = f"auth is for {auth.base_url}, and its credential is not sent to {base_url}."
+        msg = f"auth is for {auth.base_url}; its credential is not sent to {base_url}."
         raise ValueError(msg)
     return auth
 
@@ -282,9 +289,9 @@ def as_auth(
 def request_modifier(request: requests.Request) -> requests.Request | None:
     """Add the credential to a request: for ``pystac_client.Client.open(request_modifier=...)``.
 
-    The credential is the one that :func:`default_credential` finds, for the API that
-    ``CONSTELLR_API_URL`` names. Requests to other origins are left as they are. The variables
-    are read each time, so that a corrected password or another account is noticed.
+    Uses the credential that :func:`default_credential` finds and the API of
+    ``CONSTELLR_API_URL``. Requests to other origins are unchanged. The environment variables are
+    read at each request, so changes take effect.
     """
     variables = tuple(Secret(os.environ.get(name, "")) for name in VARIABLES)
     url = api_url()
@@ -301,7 +308,7 @@ def make_request_modifier(auth: ConstellrAuth) -> RequestModifier:
     """
 
     def modify(request: requests.Request) -> requests.Request | None:
-        # An auth object, not a header: it sees the answer, and .netrc does not displace it.
+        # An auth object, not a header: it sees the response, and .netrc does not override it.
         if auth.covers(request.url):
             request.auth = auth
         return request
@@ -309,23 +316,23 @@ def make_request_modifier(auth: ConstellrAuth) -> RequestModifier:
     return modify
 
 
-class _Look:
-    """The response hook of one request. An answer pickles with its request, so with this."""
+class _ResponseHook:
+    """The response hook of one request. Picklable, since responses are pickled with it."""
 
     def __init__(self, auth: ConstellrAuth, sent: _Header | None) -> None:
         self._auth, self._sent = auth, sent
 
     def __call__(self, response: requests.Response, **send_kwargs: Any) -> requests.Response:
         if self._sent is None:
-            return response  # unpickled, and never sent again
-        return self._auth.answered(response, self._sent, send_kwargs)
+            return response  # unpickled: not sent again
+        return self._auth.handle_response(response, self._sent, send_kwargs)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _Look, (self._auth, None)
+        return _ResponseHook, (self._auth, None)
 
 
 class _Header(NamedTuple):
-    """What was added to a request: the header, and the token in it, if it was one."""
+    """The header added to a request, and the token in it, if any."""
 
     name: str
     value: Secret

@@ -1,6 +1,6 @@
-"""Exchange a password for a token at ``POST /token``, once for the whole process.
+"""Exchange a password for a token at ``POST /token``, once per process.
 
-The password is sent here and nowhere else.
+This is the only module that sends the password.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from constellr_stac._refresh import Refreshing, utc_now
 from constellr_stac.errors import APIError, AuthenticationError
 
 from .credentials import Password, Token
-from .session import TIMEOUT, connection_errors, retrying
+from .transport import TIMEOUT, connection_errors, retrying
 
 __all__ = ["forget_token", "token_of"]
 
-_TOKEN_LIFE = timedelta(hours=24)  # documented; for tokens that do not say it themselves
-_REFUSAL_HOLDS = timedelta(seconds=30)
+_TOKEN_LIFE = timedelta(hours=24)  # documented; for tokens without an expiry
+_REFUSAL_COOLDOWN = timedelta(seconds=30)
 _NOTABLE_SKEW = timedelta(seconds=30)
 _UNAUTHORIZED = 401
 _NO_SUCH_PATH = (404, 405)
 
 
 def token_of(base_url: str, password: Password) -> Refreshing[Token]:
-    """Return this process's token for an account, shared by all who ask.
+    """Return the process-wide token of an account.
 
     Args:
         base_url: The API.
@@ -50,8 +50,8 @@ def forget_token(base_url: str, password: Password) -> None:
 class _Exchange:
     """Exchanges a password for a token.
 
-    A refused password is not tried again for half a minute, since many tasks with a wrong password
-    would lock the account.
+    A refused password is not retried for 30 seconds: many tasks with a wrong password would lock
+    the account.
     """
 
     def __init__(self, base_url: str, password: Password) -> None:
@@ -60,7 +60,7 @@ class _Exchange:
         self._refused: tuple[datetime, AuthenticationError] | None = None
 
     def __call__(self) -> Token:
-        if self._refused is not None and utc_now() < self._refused[0] + _REFUSAL_HOLDS:
+        if self._refused is not None and utc_now() < self._refused[0] + _REFUSAL_COOLDOWN:
             raise copy.copy(self._refused[1])
         try:
             return self._ask()
@@ -77,8 +77,8 @@ class _Exchange:
                     self._url,
                     data={"username": self._password.username, "password": self._password.password},
                     headers={"Accept": "application/json"},
-                    auth=_unchanged,  # or .netrc would add its own
-                    allow_redirects=False,  # or a redirect would carry the password away
+                    auth=_unchanged,  # otherwise .netrc would add credentials
+                    allow_redirects=False,  # the password must not follow a redirect
                     timeout=TIMEOUT,
                 )
         return self._token(response)
@@ -89,12 +89,12 @@ class _Exchange:
             raise APIError.from_response(
                 response,
                 hint=f"The user name and password ({source}) were refused; check them, and that "
-                "the account is confirmed. They are not tried again for "
-                f"{_REFUSAL_HOLDS.seconds} seconds.",
+                "the account is confirmed. They are not retried for "
+                f"{_REFUSAL_COOLDOWN.seconds} seconds.",
             )
         if not response.ok or response.is_redirect:
             elsewhere = response.is_redirect or response.status_code in _NO_SUCH_PATH
-            hint = "Is this the API's URL? CONSTELLR_API_URL names it." if elsewhere else None
+            hint = "Is this the API's URL? Check CONSTELLR_API_URL." if elsewhere else None
             raise APIError.from_response(response, hint=hint)
         try:
             token = Token(response.json()["access_token"], source=source)
@@ -109,7 +109,7 @@ class _Exchange:
 
 
 def _timed(token: Token, date: str | None) -> Token:
-    """Return ``token`` with its expiry by this machine's clock, which may be wrong."""
+    """Return ``token`` with its expiry corrected for the skew of this machine's clock."""
     now = utc_now()
     if token.expires_at is None:
         return replace(token, expires_at=now + _TOKEN_LIFE)

@@ -146,7 +146,7 @@ def _storage() -> tuple[State, str]:
     try:
         found = CredentialSource().get()
     except SigningError as error:
-        text = str(error).splitlines()[0].removesuffix(" Looked at:")
+        text = str(error).splitlines()[0].removesuffix(" Searched:")
         return "note", f"{where}; {text} (not needed for pre-signed hrefs)"
     expiry = "" if found.expires_at is None else f", valid until {found.expires_at:%H:%M:%S %Z}"
     return "ok", f"{where}; credentials from {found.source}{expiry}"
@@ -178,7 +178,7 @@ def _get_unauthenticated() -> "requests.Response":
     """Send a GET to the API without a credential."""
     import requests
 
-    from constellr_stac.auth.session import cause_of
+    from constellr_stac.auth.transport import cause_of
     from constellr_stac.config import api_url
 
     url = f"{api_url()}/stac"

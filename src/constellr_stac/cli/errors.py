@@ -37,7 +37,7 @@ __all__ = ["FAILED", "INTERRUPTED", "UNAUTHENTICATED", "USAGE", "Failure", "Inte
 FAILED, USAGE, UNAUTHENTICATED, INTERRUPTED = 1, 2, 3, 130
 
 _UNAUTHENTICATED = (AuthenticationError, CredentialsNotFoundError)
-_PLACES = re.compile(r"(?P<verb>\w[\w ]*):\n(?:  - .*\n)+")
+_PLACES = re.compile(r"Searched:\n(?:  - .*\n)+")
 
 # typer has no public name for the base class of its usage errors.
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]
@@ -71,7 +71,9 @@ def _explain(error: BaseException, *, verbose: bool) -> tuple[int, list[str]]:
     """Return the exit code and the lines to print."""
     notes = list(getattr(error, "__notes__", ()))
     if isinstance(error, (Interruption, KeyboardInterrupt, typer.Abort)):
-        return INTERRUPTED, [f"Interrupted. {' '.join(map(str, error.args))}".rstrip(), *notes]
+        text = " ".join(map(str, error.args))
+        text = text if text.startswith("Interrupted") else f"Interrupted. {text}".rstrip()
+        return INTERRUPTED, [text, *notes]
     if isinstance(error, _UsageError):
         return USAGE, _usage_lines(error)
     if isinstance(error, ConstellrError):
@@ -114,4 +116,4 @@ def _wrap(line: str, width: int) -> list[str]:
 
 
 def _count_places(places: re.Match[str]) -> str:
-    return f"{places['verb']} {places[0].count('  - ')} places (-v lists them).\n"
+    return f"Searched {places[0].count('  - ')} places (-v lists them).\n"

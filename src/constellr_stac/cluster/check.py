@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from constellr_stac._text import redact
 from constellr_stac.auth.requests_auth import as_auth
-from constellr_stac.auth.session import api_session, checked, connection_errors
+from constellr_stac.auth.session import api_session
+from constellr_stac.auth.transport import checked, connection_errors
 from constellr_stac.errors import ConstellrError, WorkerError, WorkerVersionWarning
 from constellr_stac.layers.item_bands import asset_bands
 from constellr_stac.reading.asset_ref import AssetRef, asset_ref

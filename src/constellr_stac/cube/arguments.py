@@ -58,7 +58,7 @@ Resampling: TypeAlias = ResamplingMethod | Mapping[str, ResamplingMethod] | None
 
 
 class HasGeoInterface(Protocol):
-    """A shapely geometry, and whatever else has a ``__geo_interface__``."""
+    """A shapely geometry, or any other object with a ``__geo_interface__``."""
 
     @property
     def __geo_interface__(self) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""What a cube says about itself: coordinates of its time steps, and CF attributes."""
+"""Coordinates of a cube's time steps, and CF attributes."""
 
 from __future__ import annotations
 
@@ -34,24 +34,24 @@ _ATTRIBUTES: dict[str, dict[str, str]] = {
     },
     "daytime": {"long_name": "sun above the horizon at the cube's centre"},
 }
-"""Attributes of coordinates, by the CF conventions where those name the quantity."""
+"""Attributes of coordinates; CF standard names where they exist."""
 
 
 def described(cube: xr.Dataset) -> xr.Dataset:
-    """Return ``cube`` with the attributes that the CF conventions ask for, set in place."""
+    """Set CF attributes in place, and return ``cube``."""
     cube.attrs["Conventions"] = "CF-1.11"
     for name, coordinate in cube.coords.items():
         coordinate.attrs.update(_ATTRIBUTES.get(str(name), {}))
-        if coordinate.attrs.get("units") == "":  # odc-geo, for the axes of some polar grids
+        if coordinate.attrs.get("units") == "":  # set by odc-geo for some polar grids
             coordinate.attrs["units"] = "metre"
     for variable in cube.data_vars.values():
-        if "flag_values" in variable.attrs:  # CF: of the variable's own type
+        if "flag_values" in variable.attrs:  # CF requires the variable's dtype
             variable.attrs["flag_values"] = np.array(variable.attrs["flag_values"], variable.dtype)
     return cube
 
 
 def step_coordinates(plan: Plan) -> dict[str, xr.DataArray]:
-    """Return coordinates along time: what the items of each step state about themselves."""
+    """Return coordinates along time from the properties of each step's items."""
     longitude, latitude = centre_of(plan.geobox)
     columns: dict[str, list[Any]] = {
         "id": [_joined(scene.item.id for scene in step) for step in plan.steps],
@@ -65,7 +65,7 @@ def step_coordinates(plan: Plan) -> dict[str, xr.DataArray]:
             ]
     if any("eo:cloud_cover" in each for each in properties):
         columns["cloud_cover"] = [_mean_cover(step) for step in plan.steps]
-    # Text as objects: NumPy's own text type is one that Zarr does not specify.
+    # Strings as objects: Zarr does not specify NumPy's str dtype.
     types = {
         name: object if isinstance(values[0], str) else None for name, values in columns.items()
     }

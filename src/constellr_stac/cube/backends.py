@@ -19,6 +19,7 @@ from odc.loader import (
 )
 
 from constellr_stac.errors import MissingExtraError
+from constellr_stac.reading.notices import reset
 from constellr_stac.reading.odc import OdcDriver, band_metadata, coding_of
 from constellr_stac.reading.stackstac import StackstacReader
 
@@ -27,10 +28,9 @@ from .mosaic import first_valid
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
 
-    from odc.geo.geobox import GeoBox
     from odc.geo.geom import BoundingBox
 
-    from constellr_stac.layers.band import Band
+    from constellr_stac.reading.band_source import BandRead
 
     from .arguments import Engine
     from .plan import Plan, Variable
@@ -46,24 +46,25 @@ def build(plan: Plan) -> xr.Dataset:
         MissingExtraError: The engine is not installed.
         ValueError: The engine cannot use the grid.
     """
+    reset(plan.token)  # warn again, also about a cube that was built before
     return _BACKENDS[plan.engine](plan)
 
 
 def _odc_cube(plan: Plan) -> xr.Dataset:
-    """Build the variables with odc-loader, the part of odc-stac below its parsing of items."""
+    """Build the variables with odc-loader, which is odc-stac without the parsing of items."""
     metadata = {
         name: band_metadata(variable.band, raw=plan.raw)
         for name, variable in plan.variables.items()
     }
     resampling = {name: variable.resampling for name, variable in plan.variables.items()}
     resolver = plan.fetcher.resolver
-    driver = OdcDriver(auth=resolver.auth, signer=resolver.signer, errors=plan.errors)
+    driver = OdcDriver(auth=resolver.auth, signer=resolver.signer, errors=plan.errors, raw=plan.raw)
     driver.cube = plan.token
     tiles = GeoboxTiles(plan.geobox, (plan.chunks["y"], plan.chunks["x"]))
     return chunked_load(
         resolve_load_cfg(metadata, resampling),
         RasterGroupMetadata({(name, 1): band for name, band in metadata.items()}),
-        [_sources(scene, metadata) for scene in plan.scenes],
+        [_sources(plan, scene, metadata) for scene in plan.scenes],
         _scenes_by_tile(plan, tiles),
         tiles,
         [time.item() for time in np.array(plan.times, "datetime64[us]")],
@@ -74,7 +75,7 @@ def _odc_cube(plan: Plan) -> xr.Dataset:
 
 
 def _coding(plan: Plan) -> str:
-    """Return what distinguishes two readings of the same files, as a part of each task's key."""
+    """Return a token of the bands' encodings, as part of each task's key."""
     codings = [
         [
             coding_of(scene.bands[name].band) if name in scene.bands else None
@@ -85,21 +86,23 @@ def _coding(plan: Plan) -> str:
     return str(tokenize(codings))
 
 
-def _sources(scene: Scene, metadata: Mapping[str, RasterBandMetadata]) -> dict[str, RasterSource]:
-    """Return what is read of a scene, by variable."""
+def _sources(
+    plan: Plan, scene: Scene, metadata: Mapping[str, RasterBandMetadata]
+) -> dict[str, RasterSource]:
+    """Return the sources of a scene, by variable."""
     return {
         name: RasterSource(
-            uri := str(own.ref),
+            str(own.ref),
             own.band.index,
             meta=metadata[name],
-            driver_data=(uri, own.band, own.presumed_grid),
+            driver_data=own.read(plan.variables[name].band),
         )
         for name, own in scene.bands.items()
     }
 
 
 def _scenes_by_tile(plan: Plan, tiles: GeoboxTiles) -> dict[tuple[int, int, int], list[int]]:
-    """Return which scenes each chunk needs, by step, row and column."""
+    """Return the indices of the scenes that each chunk needs, by step, row and column."""
     touched: dict[Hashable, list[tuple[int, int]]] = {}
     needed: dict[tuple[int, int, int], list[int]] = {}
     number = 0
@@ -126,7 +129,6 @@ def _stackstac_cube(plan: Plan) -> xr.Dataset:
     if epsg is None or not geobox.axis_aligned or geobox.resolution.y > 0:
         msg = "stackstac needs a north-up grid with an EPSG code; use engine='odc' for this one."
         raise ValueError(msg)
-    plan.fetcher.reset_warnings()
     boxes = _boxes(plan)
     variables = {
         name: _stacked(library, plan, variable, boxes, epsg)
@@ -155,20 +157,16 @@ def _stacked(
     grid_box = plan.geobox.boundingbox
     lengths: list[int] = []
     items: list[dict[str, Any]] = []
-    bands: dict[str, Band] = {}
-    presumed: dict[str, GeoBox] = {}
+    reads: dict[str, BandRead] = {}
     for step in plan.steps:
         count = len(items)
         for scene in step:
             own, box = scene.bands.get(variable.name), boxes[scene.place]
             if own is None or not _touch(box, grid_box):
-                continue  # stackstac would drop the scene, and with it the time step
+                continue  # stackstac would drop the scene and its time step
             href = str(own.ref)
             items.append(_stackstac_item(scene, box, href, epsg))
-            if own.band != variable.band:
-                bands[href] = own.band
-            if own.presumed_grid is not None:
-                presumed[href] = own.presumed_grid
+            reads[href] = own.read(variable.band)
         lengths.append(len(items) - count)
     metadata = band_metadata(variable.band, raw=plan.raw)
     attributes = {**metadata.attrs, "nodata": metadata.nodata}
@@ -195,9 +193,9 @@ def _stacked(
             StackstacReader,
             fetcher=plan.fetcher,
             band=variable.band,
-            bands=bands,
-            presumed=presumed,
+            reads=reads,
             errors=plan.errors,
+            raw=plan.raw,
             cube=plan.token,
         ),
     )
@@ -205,7 +203,7 @@ def _stacked(
 
 
 def _boxes(plan: Plan) -> dict[Hashable, BoundingBox]:
-    """Return where the scenes of each place are, in the grid's CRS."""
+    """Return the bounding box of each place, in the grid's CRS."""
     boxes: dict[Hashable, BoundingBox] = {}
     for scene in plan.scenes:
         if scene.place not in boxes:
@@ -223,7 +221,7 @@ def _touch(one: BoundingBox, other: BoundingBox) -> bool:
 
 
 def _empty(plan: Plan, dtype: np.dtype[Any], fill: Any) -> Any:
-    """Return a variable none of whose scenes lie on the grid, dims (time, y, x)."""
+    """Return a variable without scenes, dims (time, y, x)."""
     import dask.array as da
 
     chunks = tuple(plan.chunks[name] for name in ("time", "y", "x"))
@@ -231,7 +229,7 @@ def _empty(plan: Plan, dtype: np.dtype[Any], fill: Any) -> Any:
 
 
 def _stackstac_item(scene: Scene, box: BoundingBox, href: str, epsg: int) -> dict[str, Any]:
-    """Return one file of a scene as the item that stackstac reads."""
+    """Return one file of a scene as an item dict for stackstac."""
     return {
         "id": scene.item.id,
         "type": "Feature",
@@ -248,12 +246,12 @@ def _stackstac_item(scene: Scene, box: BoundingBox, href: str, epsg: int) -> dic
 
 
 def _in_steps(layers: Any, lengths: Sequence[int], plan: Plan, fill: Any) -> Any:
-    """Join scenes to their time steps, the first one uppermost, as odc-stac does.
+    """Mosaic the scenes of each time step, the first valid pixel on top, as odc-stac does.
 
     Args:
-        layers: The scenes that have the variable, dims (scene, y, x), step by step.
-        lengths: How many of them each step has.
-        plan: Knows the chunks.
+        layers: The scenes that have the variable, dims (scene, y, x), ordered by step.
+        lengths: The number of scenes of each step.
+        plan: Has the chunks.
         fill: The value where there is no scene.
     """
     import dask.array as da

@@ -1,4 +1,4 @@
-"""How a cube is cut into chunks when nobody says."""
+"""Automatic chunk sizes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["apart_chunks", "auto_chunks"]
+__all__ = ["auto_chunks", "ungrouped_chunks"]
 
 _TARGET = 32 << 20
 _SCENES = 16
@@ -17,16 +17,16 @@ _BLOCK = 512
 
 
 def auto_chunks(times: int, rows: int, columns: int, itemsize: int) -> Mapping[str, int]:
-    """Choose chunks for a cube of this shape: tens of megabytes, and enough of them.
+    """Return chunk sizes for a cube of this shape: chunks of tens of megabytes.
 
-    The usual case is a long series over a small area: chunks then hold the whole area and up to
-    16 steps, whose scenes are fetched together. They are of equal length, and at least two, so
-    that two threads are busy. Larger scenes get fewer steps. A scene over 32 MiB is cut into
-    strips of whole 512-pixel blocks, whose bytes lie together in a file, or into squares where it
-    is too wide for that.
+    In the usual case of a long series over a small area, a chunk holds the whole area and up to
+    16 steps, whose scenes are fetched in parallel. Chunks have equal length, and there are at
+    least two, to use two threads. Larger scenes get fewer steps. A scene over 32 MiB is split into
+    strips of whole 512-pixel blocks, which are contiguous in a file, or into squares if it is too
+    wide.
 
-    More steps hide more round trips and take more memory. Measured with ``benchmarks/chunks.py``:
-    the means of 128 scenes of 500 x 500 pixels, 50 ms away, on two threads:
+    More steps hide more latency and use more memory. Measured with ``benchmarks/chunks.py``:
+    means of 128 scenes of 500 x 500 pixels, 50 ms latency, two threads:
 
     ================  ====  ====  ====  ====  ====  ====  ====
     steps in a chunk  1     2     4     8     16    32    64
@@ -34,9 +34,9 @@ def auto_chunks(times: int, rows: int, columns: int, itemsize: int) -> Mapping[s
     peak memory, MiB  224   226   235   257   295   350   506
     ================  ====  ====  ====  ====  ====  ====  ====
 
-    On 16 threads, which wait side by side anyway, it makes no difference. So 16: nearly as fast as
-    it gets. A short series is faster in two chunks: all its scenes are still under way together,
-    and two threads decode them (15 scenes of 400 x 400: 0.13 s, in one chunk 0.21 s).
+    With 16 threads there is no difference. 16 steps are close to the optimum. A short series is
+    faster in two chunks, since its scenes are still fetched in parallel and two threads decode
+    them (15 scenes of 400 x 400: 0.13 s, in one chunk 0.21 s).
 
     Args:
         times: Time steps.
@@ -55,18 +55,18 @@ def auto_chunks(times: int, rows: int, columns: int, itemsize: int) -> Mapping[s
     return {"time": 1, "y": min(side, rows), "x": min(side, columns)}
 
 
-def apart_chunks(
+def ungrouped_chunks(
     chunks: Mapping[str, int], scenes: int, steps: int, itemsize: int
 ) -> Mapping[str, int]:
-    """Choose chunks for the scenes of a cube before they are joined to its time steps.
+    """Return chunk sizes for the scenes of a cube before they are mosaicked.
 
-    They hold about as much of the time as the cube's, so that as many scenes are fetched together,
-    but where many are joined no more than the cube's or tens of megabytes.
+    They cover about as many time steps as the cube's chunks, so that as many scenes are fetched in
+    parallel, but no more than tens of megabytes.
 
     Args:
-        chunks: The cube's.
-        scenes: How many scenes there are.
-        steps: How many time steps they make.
+        chunks: The cube's chunk sizes.
+        scenes: The number of scenes.
+        steps: The number of time steps.
         itemsize: Bytes of one pixel.
     """
     fitting = _TARGET // max(1, chunks["y"] * chunks["x"] * itemsize)

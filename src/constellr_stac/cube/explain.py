@@ -1,7 +1,7 @@
-"""What a compute is going to cost, told before it: ``explain``.
+"""``explain``: the cost of computing a cube, estimated beforehand.
 
-What is fetched is read off the dask graph, so a slice of a cube is explained as what it is. The
-sizes of files come from the items where they state them, else from one file of each layer.
+Files to fetch are found in the dask graph, so that a slice of a cube is estimated as such. File
+sizes come from the items, else from one file of each layer.
 """
 
 from __future__ import annotations
@@ -47,56 +47,56 @@ __all__ = ["Explanation", "explain"]
 
 @dataclass(frozen=True)
 class Explanation:
-    """What a compute costs. Estimates are marked as such in the text."""
+    """The cost of computing a cube. The text marks estimates with "about"."""
 
     scenes: int
     """Items whose files are read."""
     files: int
     """Files that are read."""
     bytes_to_fetch: int
-    """Bytes of the files; an estimate unless all items state ``file:size``. Of files over a
-    mebibyte less is fetched, where a cube needs not all of their blocks."""
+    """Bytes of the files; an estimate unless all items state ``file:size``. Of files over 1 MiB,
+    only the blocks that the cube needs are fetched."""
     bytes_are_exact: bool
     requests: int
-    """GETs to the object store, without those that have to be repeated: one for a file up to a
-    mebibyte; for a longer one, another for each chunk that reads from it."""
+    """GETs to the object store, without retries: one for a file up to 1 MiB; for a longer file,
+    one more for each chunk that reads from it."""
     shape: Mapping[str, int]
     """Sizes of the cube's dimensions."""
     chunks: int
-    """Chunks of all variables together."""
+    """The number of chunks of all variables."""
     bytes_per_chunk: int
-    """Memory of the largest chunk, as it is read or as it is in the end."""
+    """Memory of the largest chunk, as read or in the result."""
     bytes_at_peak: int
-    """Chunks under way at once, and what is fetched ahead for them."""
+    """Memory of the chunks computed in parallel and of prefetched bytes."""
     threads: int
-    """How many chunks are under way at once: as dask is configured here."""
+    """The number of chunks computed in parallel, as configured in dask."""
     grids: Mapping[str, int] = field(default_factory=dict)
-    """Files on each native grid; empty where that is not known."""
+    """Files on each native grid; empty if unknown."""
     resampled: int = 0
-    """Files that do not fit onto the cube's grid."""
+    """Files that do not align with the cube's grid."""
     valid_share: float | None = None
-    """Mean share of valid pixels (0 to 1), as far as the items state it."""
+    """Mean share of valid pixels (0 to 1), if the items state it."""
     ends: Mapping[str, datetime | None] = field(default_factory=dict)
-    """When what is used to read ends: token, credentials, signed URLs; ``None`` for never."""
+    """Expiry of token, credentials and signed URLs; ``None`` for never."""
 
     def rows(self) -> Iterator[tuple[str, str]]:
-        """Yield what there is to say, as label and text."""
+        """Yield label and text of each line."""
         about = "" if self.bytes_are_exact else "about "
         requests = f"{about}{_count(self.requests, 'request')}"
         yield "scenes", f"{self.scenes} ({_count(self.files, 'file')})"
         yield "to fetch", f"{about}{_size(self.bytes_to_fetch)} in {requests}"
         yield "cube", ", ".join(f"{name} {size}" for name, size in self.shape.items())
-        yield "chunks", f"{self.chunks}, of at most {_size(self.bytes_per_chunk)}"
+        yield "chunks", f"{self.chunks}, at most {_size(self.bytes_per_chunk)} each"
         threads = _count(self.threads, "thread")
-        yield "memory", f"about {_size(self.bytes_at_peak)} at the peak on {threads}"
+        yield "memory", f"about {_size(self.bytes_at_peak)} at peak on {threads}"
         for grid, count in self.grids.items():
             yield "grid", f"{_count(count, 'file')} on {grid}"
         if self.grids:
             yield "resampled", _count(self.resampled, "file") if self.resampled else "nothing"
         if self.valid_share is not None:
-            yield "valid pixels", f"{self.valid_share:.0%} on average, as the items state it"
+            yield "valid pixels", f"{self.valid_share:.0%} on average, as stated by the items"
         for name, end in self.ends.items():
-            yield name, "no end stated" if end is None else _remaining(end)
+            yield name, "no expiry stated" if end is None else _remaining(end)
 
     def __str__(self) -> str:
         rows = list(self.rows())
@@ -123,21 +123,21 @@ def explain(
     bands: str | Sequence[str] | None = None,
     **arguments: Unpack[LoadArguments],
 ) -> Explanation:
-    """Tell what computing a cube costs, before it is computed.
+    """Estimate the cost of computing a cube.
 
-    No pixels are read; where items do not state the size of their files, the first bytes of one
-    file of each layer are.
+    Reads no pixels. If items do not state file sizes, one file of each layer is requested for its
+    size.
 
     Args:
-        items_or_cube: What :func:`load` takes, or a cube that it made, or a part of one.
+        items_or_cube: Items as for :func:`load`, or a cube from it, or a part of one.
         bands: As for :func:`load`, if items are given.
 
     Keyword Args:
         arguments: As for :func:`load`, if items are given.
 
     Raises:
-        TypeError: A cube that was not made by :func:`load`, or is not lazy.
-        ValueError: As for :func:`load`; or ``group_by_resolution`` is asked for.
+        TypeError: The cube is not from :func:`load`, or not lazy.
+        ValueError: As for :func:`load`, or ``group_by_resolution=True``.
         ConstellrError: As for :func:`load`.
 
     Example:
@@ -147,11 +147,11 @@ def explain(
         items_or_cube = items_or_cube.to_dataset(name=items_or_cube.name or "values")
     if isinstance(items_or_cube, xr.Dataset):
         if bands is not None or arguments:
-            msg = "A cube has been loaded already: bands and arguments go with items."
+            msg = "bands and load arguments apply to items, not to a loaded cube."
             raise TypeError(msg)
         return _explained(items_or_cube, None)
     if arguments.pop("group_by_resolution", False):  # type: ignore[typeddict-item]
-        msg = "group_by_resolution=True makes several cubes: load them, and explain each."
+        msg = "group_by_resolution=True gives several cubes: load them, and explain each."
         raise ValueError(msg)
     plan = make_plan(items_or_cube, bands, **arguments)
     return _explained(cube_of(plan), plan)
@@ -161,7 +161,7 @@ def _explained(cube: xr.Dataset, plan: Plan | None) -> Explanation:
     reads = reads_of(cube)
     references, fetcher = reads.windows.keys(), reads.fetcher
     if fetcher is None:
-        msg = "Only a lazy cube made by load() can be explained: its graph says what it reads."
+        msg = "Only a lazy cube from load() can be explained, since its graph lists the files."
         raise TypeError(msg)
     sizes, exact = _sizes(references, fetcher, plan)
     chunk_bytes, chunk_count = _chunks(cube)
@@ -191,7 +191,7 @@ def _explained(cube: xr.Dataset, plan: Plan | None) -> Explanation:
 def _sizes(
     references: Collection[AssetRef], fetcher: Fetcher, plan: Plan | None
 ) -> tuple[dict[AssetRef, int], bool]:
-    """Return the size of each file, and whether all are stated rather than like one that is."""
+    """Return the size of each file, and whether items state all of them."""
     stated: dict[tuple[str, str, str], int] = {}
     for scene in plan.scenes if plan else ():
         for key, asset in scene.item.assets.items():
@@ -213,7 +213,7 @@ def _sizes(
 
 
 def _shape(cube: xr.Dataset) -> dict[str, int]:
-    """Return the sizes of the dimensions, in the order that the variables have them in."""
+    """Return the sizes of the dimensions, in the order of the variables' dims."""
     names = dict.fromkeys(name for each in cube.data_vars.values() for name in each.dims)
     return {str(name): cube.sizes[name] for name in names}
 
@@ -232,7 +232,7 @@ def _chunks(cube: xr.Dataset) -> tuple[int, int]:
 
 
 def _grids(plan: Plan | None) -> dict[str, tuple[int, bool]]:
-    """Count the files on each native grid, and say whether it fits the cube's."""
+    """Return the number of files on each native grid, and whether it fits the cube's."""
     if plan is None:
         return {}
     scenes = list(plan.scenes)
@@ -251,7 +251,7 @@ def _grids(plan: Plan | None) -> dict[str, tuple[int, bool]]:
 
 
 def _valid_share(plan: Plan | None) -> float | None:
-    """Return the mean of ``statistics.valid_percent`` where bands state it."""
+    """Return the mean of the bands' ``statistics.valid_percent``, if stated."""
     shares = [
         band["statistics"]["valid_percent"] / 100
         for scene in (plan.scenes if plan else ())
@@ -263,7 +263,7 @@ def _valid_share(plan: Plan | None) -> float | None:
 
 
 def _ends(references: Collection[AssetRef], fetcher: Fetcher) -> dict[str, datetime | None]:
-    """Say when what is used to read ends, as far as it can be told without asking anyone."""
+    """Return the expiry of token, credentials and signed URLs, as far as known locally."""
     resolver = fetcher.resolver
     ends: dict[str, datetime | None] = {}
     if any(is_s3(each.href) for each in references):
@@ -291,8 +291,8 @@ def _ends(references: Collection[AssetRef], fetcher: Fetcher) -> dict[str, datet
 def _remaining(end: datetime) -> str:
     left = end - utc_now()
     if left < timedelta(0):
-        return f"ended at {end:%Y-%m-%d %H:%M:%S} UTC"
-    return f"ends in {timedelta(seconds=round(left.total_seconds()))}"
+        return f"expired at {end:%Y-%m-%d %H:%M:%S} UTC"
+    return f"expires in {timedelta(seconds=round(left.total_seconds()))}"
 
 
 def _count(number: int, noun: str) -> str:

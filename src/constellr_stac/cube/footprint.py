@@ -1,4 +1,4 @@
-"""Where items and grids are on Earth, also across the antimeridian."""
+"""Footprints of items and grids, also across the antimeridian."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HALF_TURN = 180.0
 
 
 def shape_of(item: pystac.Item) -> Any:
-    """Return where an item is, as a shape in longitude and latitude, if it says so."""
+    """Return an item's geometry or bbox as a shape in longitude and latitude, if any."""
     if item.geometry is not None:
         return eastward(shapely.geometry.shape(item.geometry))
     if item.bbox is None:
@@ -29,17 +29,14 @@ def shape_of(item: pystac.Item) -> Any:
 
 
 def box_of(item: pystac.Item) -> tuple[float, float, float, float]:
-    """Return an item's bbox without its heights."""
+    """Return an item's bbox in two dimensions."""
     west, south, *_ = box = item.bbox or []
     east, north = box[len(box) // 2 :][:2]
     return west, south, east, north
 
 
 def eastward(shape: Any) -> Any:
-    """Let a ring that leaps over the antimeridian go on beyond 180 degrees instead.
-
-    Taken by its word, it would go round the world the other way.
-    """
+    """Unwrap a polygon that crosses the antimeridian to longitudes of 0 to 360 degrees."""
     leaps = np.abs(np.diff(shapely.get_coordinates(shape)[:, 0])) > HALF_TURN
     if shape.geom_type != "Polygon" or not leaps.any():
         return shape
@@ -49,7 +46,7 @@ def eastward(shape: Any) -> Any:
 
 
 def centre_of(grid: GeoBox) -> tuple[float, float]:
-    """Return longitude and latitude of a grid's centre, also of one across the antimeridian.
+    """Return the longitude and latitude of a grid's centre, also across the antimeridian.
 
     Args:
         grid: With a CRS.
@@ -59,5 +56,5 @@ def centre_of(grid: GeoBox) -> tuple[float, float]:
 
 
 def footprint(item: pystac.Item) -> str:
-    """Return a name for where an item is; items of one area share it."""
+    """Return a key of an item's footprint."""
     return json.dumps([item.collection_id, item.geometry or item.bbox], sort_keys=True)

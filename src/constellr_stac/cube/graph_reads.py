@@ -1,7 +1,7 @@
-"""What a cube's graph is going to read, told off its tasks: nothing is computed.
+"""Finds the files that a cube's graph reads, without computing it.
 
-Both engines open files in tasks of their own and read windows of them in others; which is which
-shows in what a task is made of.
+Both engines open files in separate tasks and read windows in others; the kinds of tasks differ in
+their arguments.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ __all__ = ["Reads", "reads_of"]
 
 @dataclass(frozen=True)
 class Reads:
-    """What is read, and how."""
+    """The reads of a graph."""
 
     windows: Mapping[AssetRef, int] = field(default_factory=dict)
-    """The assets, and how many windows of each are read."""
+    """The number of windows read from each asset."""
     fetcher: Fetcher | None = None
-    """What brings their bytes; ``None`` for a cube that ``load`` did not make."""
+    """The fetcher; ``None`` for a cube that is not from ``load``."""
     tasks: int = 0
-    """In how many tasks pixels are read."""
+    """The number of tasks that read pixels."""
     bytes_per_chunk: int = 0
-    """Memory of the largest chunk as it is read, before it is cut or reduced."""
+    """Memory of the largest chunk as read, before it is sliced or reduced."""
 
 
 def reads_of(cube: xr.Dataset) -> Reads:
-    """Find what the tasks of a cube's graph read, and what they read it with."""
+    """Find the reads of a cube's graph."""
     graph = cube.__dask_graph__()
     if graph is None:
         return Reads()
-    wanted = set(flatten(cube.__dask_keys__()))
-    # By layers first, which makes no tasks of what is not needed; that leaves some over.
-    tasks, _ = cull(graph.cull(wanted).to_dict(), list(wanted))
+    keys = set(flatten(cube.__dask_keys__()))
+    # Culls layers first, to not materialize unneeded tasks; that leaves some.
+    tasks, _ = cull(graph.cull(keys).to_dict(), list(keys))
     users: defaultdict[Any, list[Any]] = defaultdict(list)
     for key in tasks:
         for needed in get_dependencies(tasks, key):
@@ -61,7 +61,7 @@ def reads_of(cube: xr.Dataset) -> Reads:
         for part in _parts(task):
             files = _files(part)
             if files:
-                # stackstac makes the readers of a table in one task, and reads in the next ones.
+                # stackstac constructs the readers of a table in one task, and reads in the next.
                 direct = isinstance(part, RasterSource)
                 reading = users[key] if direct else [k for user in users[key] for k in users[user]]
                 windows.update(dict.fromkeys(files, max(1, len(reading))))
@@ -75,20 +75,16 @@ def reads_of(cube: xr.Dataset) -> Reads:
 
 
 def _files(part: Any) -> list[AssetRef]:
-    """Return the assets that a part of a task names: a source of odc-loader, or stackstac's table.
-
-    Args:
-        part: Anything.
-    """
+    """Return the assets in an argument: an odc-loader source, or stackstac's asset table."""
     if isinstance(part, RasterSource):
-        return [AssetRef.parse(part.driver_data[0] if part.driver_data else part.uri)]
+        return [AssetRef.parse(part.driver_data.uri if part.driver_data else part.uri)]
     if isinstance(part, np.ndarray) and "url" in (part.dtype.names or ()):
         return [AssetRef.parse(url) for url in part["url"].flat if url]
     return []
 
 
 def _scene_bytes(tasks: Mapping[Any, Any], window: Any) -> int:
-    """Return what one scene takes in the chunk that a task reads."""
+    """Return the bytes of one scene in the chunk that a task reads."""
     near = [window, *get_dependencies(tasks, window)]
     area, itemsize = 0, 0
     spans: list[slice] = []
@@ -106,7 +102,7 @@ def _scene_bytes(tasks: Mapping[Any, Any], window: Any) -> int:
 
 
 def _parts(task: Any) -> Iterator[Any]:
-    """Yield what a task is made of: its arguments, and theirs."""
+    """Yield the arguments of a task, recursively."""
     if isinstance(task, list | tuple):
         inner: Any = task
     elif isinstance(task, Mapping):

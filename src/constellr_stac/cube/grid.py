@@ -1,4 +1,4 @@
-"""Choose the grid of a cube: from the arguments, else from the scenes' own grids."""
+"""The grid of a cube: from the arguments, else from the scenes' native grids."""
 
 from __future__ import annotations
 
@@ -33,33 +33,33 @@ __all__ = ["cube_grid", "fits", "needs_own_grids"]
 _PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
 _EDGES = 4
 _LEAST_METRES = 0.01
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # an item has to have a time; a place has none
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # a placeholder for the required time of an item
 
 
 def needs_own_grids(**arguments: Unpack[GridArguments]) -> bool:
-    """Say whether the arguments leave something open that only the scenes' own grids tell."""
+    """Return whether the grid depends on the scenes' native grids."""
     asked = {name for name, value in arguments.items() if value is not None}
     return not (asked & {"geobox", "like"} or asked >= {"crs", "resolution"})
 
 
 def cube_grid(scenes: Sequence[Scene], **arguments: Unpack[GridArguments]) -> GeoBox:
-    """Choose the grid of a cube.
+    """Return the grid of a cube.
 
-    With nothing asked for it is the scenes' own: their common grid where they share one, the
-    grid that covers all of them where theirs fit together, and else the most frequent CRS and
-    resolution, over all scenes. Pixels that fit are not resampled.
+    Default: the scenes' native grid. That is their common grid, or the union of their grids if
+    these are aligned, else the most frequent CRS and resolution over the extent of all scenes.
+    Aligned pixels are not resampled.
 
     Args:
-        scenes: The scenes, with their own grids as far as they are known.
+        scenes: The scenes, with their native grids if known.
 
     Keyword Args:
-        arguments: As :func:`odc.stac.load` has them.
+        arguments: As for :func:`odc.stac.load`.
 
     Raises:
         ValueError: The arguments contradict each other, or the scenes.
 
     Warns:
-        ResamplingWarning: Nothing was asked for, and scenes do not fit onto one grid.
+        ResamplingWarning: No grid was requested, and the scenes' grids are not aligned.
     """
     asked: dict[str, Any] = {name: value for name, value in arguments.items() if value is not None}
     if "intersects" in asked:
@@ -79,7 +79,7 @@ def cube_grid(scenes: Sequence[Scene], **arguments: Unpack[GridArguments]) -> Ge
     try:
         grid = _checked(output_geobox(parsed, **asked))
     except CRSError as error:
-        msg = f"crs={asked.get('crs')!r} is no CRS; one is 'EPSG:32611', or 'utm'."
+        msg = f"crs={asked.get('crs')!r} is not a CRS; use 'EPSG:32611' or 'utm', for example."
         raise ValueError(msg) from error
     if not exact:
         _check_unit(grid)
@@ -89,7 +89,7 @@ def cube_grid(scenes: Sequence[Scene], **arguments: Unpack[GridArguments]) -> Ge
 
 
 def _common(scenes: Sequence[Scene]) -> GeoBox | None:
-    """Return the grid that all files fit onto without resampling, if there is one."""
+    """Return the grid that all files align with, if there is one."""
     distinct = list({grid for scene in scenes for grid in scene.grids})
     if not distinct:
         return None
@@ -102,14 +102,14 @@ def _common(scenes: Sequence[Scene]) -> GeoBox | None:
 
 
 def _parsed(scene: Scene) -> ParsedItem:
-    """Return what odc-stac has to know of a scene to choose a grid: its footprint and grids."""
+    """Return a scene's footprint and grids in the form that odc-stac needs to choose a grid."""
     item = scene.item
     grids = {name: band.grid for name, band in scene.bands.items() if band.grid is not None}
     shape = shape_of(item)
     if shape is None and grids:
         shape = eastward(next(iter(grids.values())).geographic_extent.geom)
     if shape is None:
-        msg = f"Item {item.id!r} does not say where it is: give geobox=, or bbox= with the grid."
+        msg = f"Item {item.id!r} has no geometry and no bbox; pass geobox=, or bbox= with a grid."
         raise ValueError(msg)
     place = pystac.Item(
         item.id,
@@ -132,20 +132,20 @@ def _parsed(scene: Scene) -> ParsedItem:
 
 def _checked(grid: GeoBox | None) -> GeoBox:
     if grid is None:
-        msg = "The grid cannot be told from the scenes: give geobox=, or crs= and resolution=."
+        msg = "The scenes do not determine a grid; pass geobox=, or crs= and resolution=."
         raise ValueError(msg)
     return grid
 
 
 def _check_asked(items: Sequence[pystac.Item], asked: Mapping[str, Any]) -> None:
-    """Refuse what would make a cube of nothing."""
+    """Reject arguments that would make an empty cube."""
     resolution = asked.get("resolution")
     is_size = isinstance(resolution, Resolution | None) or (
         isinstance(resolution, int | float) and resolution > 0
     )
     if not is_size:
         raise ValueError(
-            "resolution= is a positive number (int or float), in units of the CRS, not "
+            "resolution= must be a positive number (int or float), in units of the CRS, not "
             f"{resolution!r}."
         )
     if (box := asked.get("bbox")) is not None:
@@ -153,28 +153,28 @@ def _check_asked(items: Sequence[pystac.Item], asked: Mapping[str, Any]) -> None
 
 
 def _check_box(box: Sequence[float], scenes: Sequence[Sequence[float]]) -> None:
-    """Refuse a box that cannot be, or that no scene touches: its numbers may be swapped."""
+    """Reject an invalid bbox, or one that intersects no scene: its numbers may be swapped."""
     pole = HALF_TURN / 2
     if len(box) != _EDGES or not -pole <= box[1] <= box[3] <= pole:
-        raise ValueError(f"bbox= is west, south, east, north in degrees, not {tuple(box)}.")
+        raise ValueError(f"bbox= must be west, south, east, north in degrees, not {tuple(box)}.")
     west, south, east, north = box
     if not scenes or any(not w <= e <= HALF_TURN for w, _, e, _ in (box, *scenes)):
-        return  # across the antimeridian, all is more complicated
+        return  # not checked across the antimeridian
     if all(w > east or e < west or s > north or n < south for w, s, e, n in scenes):
         raise ValueError(
-            "bbox= touches none of the scenes: it is west, south, east, north in degrees, "
-            f"and one of them is at {tuple(scenes[0])}, not {tuple(box)}."
+            f"bbox={tuple(box)} intersects none of the scenes; one is at {tuple(scenes[0])}. "
+            "The order is west, south, east, north in degrees."
         )
 
 
 def _check_unit(grid: GeoBox) -> None:
-    """Refuse pixels that come of metres taken for degrees, or the other way round."""
+    """Reject a pixel size in metres for a CRS in degrees, and vice versa."""
     size, crs = abs(grid.resolution.x), grid.crs
     if crs is None or not (size >= 1 if crs.geographic else size < _LEAST_METRES):
         return
     unit = "degrees" if crs.geographic else "metres"
-    msg = f"Pixels of {size:g} {unit} ({crs}) are hardly meant: give resolution= in {unit}"
-    raise ValueError(f"{msg}, and crs= for another CRS.")
+    msg = f"A pixel size of {size:g} {unit} ({crs}) is implausible; pass resolution= in {unit}"
+    raise ValueError(f"{msg}, or another crs=.")
 
 
 def _warn_resampled(scenes: Sequence[Scene], grid: GeoBox) -> None:
@@ -187,15 +187,15 @@ def _warn_resampled(scenes: Sequence[Scene], grid: GeoBox) -> None:
     if others:
         parts = ", ".join(f"{count} in {name}" for name, count in others.most_common())
         warnings.warn(
-            f"Not all files share a grid: {parts} are resampled onto {name_of(grid)}. Give "
-            "crs= and resolution=, or geobox=, to choose another.",
+            f"Not all files share a grid: {parts} are resampled onto {name_of(grid)}. To choose "
+            "another grid, pass crs= and resolution=, or geobox=.",
             ResamplingWarning,
-            stacklevel=6,
+            stacklevel=5,
         )
 
 
 def fits(own: GeoBox, grid: GeoBox) -> bool:
-    """Say whether pixels of one grid are pixels of the other, but for a shift by whole ones."""
+    """Return whether two grids are aligned: they differ by a whole number of pixels only."""
     try:
         geobox_union_conservative([own, grid])
     except ValueError:

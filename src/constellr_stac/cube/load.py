@@ -91,13 +91,12 @@ def load(
     """Load scenes as a lazy cube of physical values.
 
     At most file headers are read before the cube is computed. URLs are signed when a chunk is
-    read, so a cube built today computes tomorrow, and its graph holds no credential and no
-    signature.
+    read, so a cube does not expire, and its graph holds no credential and no signature.
 
     Args:
         items: A search, an ItemCollection, items, or their dicts.
-        bands: What to load: asset names (``lst``), mask names (``cloud_mask``) or common names
-            (``red``); default all data.
+        bands: Asset names (``lst``), mask names (``cloud_mask``) or common names (``red``);
+            default all data.
 
     Keyword Args:
         engine: ``"odc"`` or ``"stackstac"`` (extra); both give the same values.
@@ -107,19 +106,19 @@ def load(
             ``thick``, ``thin``, ``shadow``, ``castshadow``, ``water``, ``land``. The masks stay in
             the cube. Unclassified pixels are masked too, since an undetected cloud looks like a
             cold surface.
-        units: Of temperatures: ``"K"`` or ``"degC"``.
-        raw: Stored integers instead of physical values.
+        units: The unit of temperatures: ``"K"`` or ``"degC"``.
+        raw: Whether to return stored integers instead of physical values.
         groupby: What makes a time step: ``"time"`` (one acquisition; scenes of the same second
-            are joined), ``"solar_day"``, ``"id"`` or a property that all items have. The first
-            scene is uppermost; with ``mask``, the first one that is not masked.
+            are mosaicked), ``"solar_day"``, ``"id"`` or a property that all items have. The first
+            scene with a valid pixel is used; with ``mask``, the first that is not masked.
         resampling: For scenes that do not fit onto the grid: a method, or one per variable
             (``"*"`` for the others); default bilinear for values. Masks are always ``nearest``.
         errors: ``"raise"``, or ``"nan"``: leave scenes that cannot be read NaN and warn.
         group_by_resolution: One cube per pixel size instead of one grid for all bands.
-        auth: Asks the API for items whose signed URLs have expired; a credential will do.
+        auth: Renews expired signed URLs; an auth object or a credential.
         signer: Signs ``s3://`` hrefs.
-        geobox: The grid itself. Default: the scenes' native grid.
-        like: A cube or geobox whose grid to use.
+        geobox: The grid. Default: the scenes' native grid.
+        like: A cube or geobox with the grid to use.
         crs: The CRS of the grid, such as ``"EPSG:32611"`` or ``"utm"``.
         resolution: The pixel size in units of the CRS.
         anchor: Where pixel edges are anchored, as in :func:`odc.stac.load`.
@@ -134,17 +133,17 @@ def load(
 
     Returns:
         Variables with dims (time, y, x), or (time, latitude, longitude): float32 with NaN where
-        there are no data, temperatures in kelvin; masks are integers with ``flag_values`` and
+        there is no data, temperatures in kelvin; masks are integers with ``flag_values`` and
         ``flag_meanings``, and 255 where there is no scene. Coordinates for each time step:
         ``id``, ``platform``, ``order_id``, ``cloud_cover`` where items state them, and
         ``daytime`` (whether the sun was up). With ``group_by_resolution=True`` a dict of
         such cubes by pixel size in metres, the finest first.
 
     Raises:
-        AssetReadError: The grid had to be read from a file, and could not be.
+        AssetReadError: A file header needed for the grid cannot be read.
         MissingExtraError: The engine is not installed.
-        SigningError: There are ``s3://`` hrefs, and no credentials for them.
-        ValueError: There are no items, no such band or property, or arguments that contradict
+        SigningError: There are ``s3://`` hrefs but no credentials for them.
+        ValueError: There are no items, a band or property does not exist, or arguments contradict
             each other.
 
     Example:
@@ -185,10 +184,10 @@ def load(
 
 
 def cube_of(plan: Plan) -> xr.Dataset:
-    """Return the cube that a plan describes, lazy."""
+    """Return the lazy cube of a plan."""
     if plan.classes and plan.joins:
         lengths = [len(step) for step in plan.steps]
-        cube = mask_and_join(build(plan.apart()), plan.classes, lengths, plan.chunks["time"])
+        cube = mask_and_join(build(plan.ungrouped()), plan.classes, lengths, plan.chunks["time"])
     else:
         cube = mask_out(build(plan), plan.classes)
     cube = described(cube.assign_coords(step_coordinates(plan)))
@@ -196,13 +195,13 @@ def cube_of(plan: Plan) -> xr.Dataset:
 
 
 def _by_resolution(items: Items, bands: Bands, arguments: LoadArguments) -> dict[float, xr.Dataset]:
-    """Load the variables of each pixel size as a cube of their own, the finest first."""
+    """Load the variables of each pixel size as one cube, the finest first."""
     found = sorted_items(items)
     asked = with_mask_bands(bands, classes_of(arguments["mask"]))
     groups: dict[float, list[str]] = {}
     for name, selection in resolve_bands(found, asked, stacklevel=4).items():
         if selection.gsd is None:
-            raise ValueError(f"The pixel size of {name!r} is not known: load it by itself.")
+            raise ValueError(f"The pixel size of {name!r} is unknown; load it separately.")
         groups.setdefault(selection.gsd, []).append(name)
     resampling = arguments["resampling"]
     cubes = {}

@@ -1,8 +1,7 @@
-"""What is masked out, by the names of classes: clouds, shadows, water.
+"""Masking by class: clouds, shadows, water.
 
-The names are those of the masks' own ``flag_meanings``, so that a cube says itself what they
-are. A pixel whose class is not known is masked out too: a cloud that nobody looked for would
-pass for a cold roof.
+The class names are the masks' ``flag_meanings``. Unclassified pixels are masked too, since an
+undetected cloud looks like a cold surface.
 """
 
 from __future__ import annotations
@@ -19,7 +18,16 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
-__all__ = ["CLASSES", "CLEAR", "classes_of", "is_in", "kept", "mask_out", "taken_out", "values_of"]
+__all__ = [
+    "CLASSES",
+    "CLEAR",
+    "apply_mask",
+    "classes_of",
+    "is_in",
+    "mask_out",
+    "unmasked",
+    "values_of",
+]
 
 CLASSES = {
     "thick": "cloud_mask",
@@ -29,10 +37,10 @@ CLASSES = {
     "water": "landwater_mask",
     "land": "landwater_mask",
 }
-"""The classes that can be masked out, and the mask that tells about each."""
+"""The classes that can be masked out, and the mask of each."""
 
 CLEAR = ("thick", "thin", "shadow")
-"""What ``"clear"`` masks out: every class of the cloud mask but ``clear``."""
+"""The classes that ``"clear"`` masks out: all of the cloud mask except ``clear``."""
 
 
 def classes_of(mask: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -42,7 +50,7 @@ def classes_of(mask: str | Sequence[str] | None) -> tuple[str, ...]:
         mask: ``"clear"``, one class or a list of them; ``None`` for none.
 
     Raises:
-        ValueError: There is no such class.
+        ValueError: Unknown class.
 
     Example:
         >>> classes_of("clear")
@@ -56,20 +64,20 @@ def classes_of(mask: str | Sequence[str] | None) -> tuple[str, ...]:
     unknown = [name for name in classes if name not in CLASSES]
     if unknown:
         raise ValueError(
-            f"There is no class {', '.join(map(repr, unknown))} to mask out: use "
+            f"Unknown mask class {', '.join(map(repr, unknown))}; use "
             f"{', '.join(map(repr, CLASSES))}, or mask='clear'."
         )
     return classes
 
 
 def mask_out(cube: xr.Dataset, classes: Sequence[str]) -> xr.Dataset:
-    """Return ``cube`` with the values of these classes, and of unknown ones, taken out.
+    """Return ``cube`` with pixels of these classes, and unclassified ones, masked out.
 
-    Floats become NaN, stored integers the variable's ``nodata`` (NaN where it has none). Masks
-    stay as they are, and so does what has no pixels, such as a CRS that was read from a file.
+    Masked floats become NaN, stored integers the variable's ``nodata`` (NaN if it has none).
+    Masks and variables without pixels, such as ``spatial_ref``, are unchanged.
 
     Args:
-        cube: Has the masks that tell about the classes.
+        cube: With the masks of the classes.
         classes: From :func:`classes_of`.
 
     Raises:
@@ -77,15 +85,15 @@ def mask_out(cube: xr.Dataset, classes: Sequence[str]) -> xr.Dataset:
     """
     if not classes:
         return cube
-    keep = kept(cube, classes)
+    keep = unmasked(cube, classes)
     result = cube.copy()
     for name, variable in values_of(cube).items():
-        result[name] = taken_out(variable, keep)
+        result[name] = apply_mask(variable, keep)
     return result
 
 
-def kept(cube: xr.Dataset, classes: Sequence[str]) -> xr.DataArray:
-    """Say of each pixel whether it is known to be in none of these classes.
+def unmasked(cube: xr.Dataset, classes: Sequence[str]) -> xr.DataArray:
+    """Return which pixels are classified and in none of these classes.
 
     Raises:
         ValueError: A mask is missing.
@@ -93,14 +101,14 @@ def kept(cube: xr.Dataset, classes: Sequence[str]) -> xr.DataArray:
     keeps = []
     for name in dict.fromkeys(CLASSES[each] for each in classes):
         if name not in cube:
-            raise ValueError(f"The cube has no {name}: load it too (bands=[..., {name!r}]).")
-        # Not what is in none of the classes: a class that is not known is taken out, too.
+            raise ValueError(f"The cube has no {name}; load it too (bands=[..., {name!r}]).")
+        # Selects the other classes, rather than excluding these: drops unclassified pixels too.
         keeps.append(is_in(cube[name], *(set(_meanings(cube[name])) - set(classes))))
     return functools.reduce(operator.and_, keeps)
 
 
-def taken_out(variable: xr.DataArray, keep: xr.DataArray) -> xr.DataArray:
-    """Return ``variable`` without what is not to be kept, with the same dims and encoding."""
+def apply_mask(variable: xr.DataArray, keep: xr.DataArray) -> xr.DataArray:
+    """Return ``variable`` masked where ``keep`` is false, with the same dims and encoding."""
     if variable.dtype.kind == "f":
         masked = variable.where(keep, variable.dtype.type(np.nan))
     elif "nodata" in variable.attrs:
@@ -112,11 +120,11 @@ def taken_out(variable: xr.DataArray, keep: xr.DataArray) -> xr.DataArray:
 
 
 def is_in(flags: xr.DataArray, *classes: str) -> xr.DataArray:
-    """Say of each pixel of a mask whether it is in one of these classes.
+    """Return which pixels of a mask are in one of these classes.
 
     Args:
         flags: With ``flag_values`` and ``flag_meanings``.
-        classes: Of its ``flag_meanings``.
+        classes: Any of its ``flag_meanings``.
     """
     numbers = np.atleast_1d(flags.attrs["flag_values"])
     pairs = zip(numbers, _meanings(flags), strict=True)
@@ -128,7 +136,7 @@ def _meanings(flags: xr.DataArray) -> list[str]:
 
 
 def values_of(cube: xr.Dataset) -> dict[str, xr.DataArray]:
-    """Return the variables that hold values of pixels: no masks, and not the CRS.
+    """Return the variables that hold pixel values, without masks and ``spatial_ref``.
 
     Args:
         cube: With or without ``time``.

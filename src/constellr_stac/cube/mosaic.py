@@ -1,6 +1,6 @@
-"""Scenes that make up one time step become one: the first lies first_valid.
+"""First-valid mosaic per time step.
 
-Clouds are taken out of each scene by its own mask, before another scene is seen through it.
+Each scene is masked by its own cloud mask before the mosaic.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import dask.array as da
 import numpy as np
 
-from .mask import kept, taken_out
+from .mask import apply_mask, unmasked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -22,25 +22,25 @@ if TYPE_CHECKING:
 
 __all__ = ["first_valid", "mask_and_join"]
 
-_TOGETHER = 4  # scenes are joined in one task, at least; fewer would make more tasks
+_MIN_JOINED = 4  # scenes joined in one task; fewer would make more tasks
 
 
 def first_valid(scenes: Any, lengths: Sequence[int], fill: Any, chunk: int) -> Any:
-    """Return, for each step and pixel, the first of the step's scenes that holds something.
+    """Return the first valid value of each step's scenes, per pixel.
 
-    A chunk of scenes is joined when it is there, and what comes of it with that of others, so
-    that a step of many scenes does not need them all in memory.
+    Joins chunks of scenes in a tree reduction, so that a step of many scenes does not need all of
+    them in memory.
 
     Args:
-        scenes: A dask array with dims (scene, y, x), step by step.
-        lengths: How many scenes make up each step, at least one.
-        fill: What stands where a scene holds nothing.
-        chunk: Steps in a chunk.
+        scenes: A dask array with dims (scene, y, x), ordered by step.
+        lengths: The number of scenes of each step, at least one.
+        fill: The value for no data.
+        chunk: Steps per chunk.
 
     Returns:
         Dims (step, y, x).
     """
-    most = max(_TOGETHER, *scenes.chunks[0])
+    most = max(_MIN_JOINED, *scenes.chunks[0])
     while max(lengths) > 1:
         parts = [[min(most, n - start) for start in range(0, n, most)] for n in lengths]
         runs = [
@@ -59,7 +59,7 @@ def first_valid(scenes: Any, lengths: Sequence[int], fill: Any, chunk: int) -> A
 
 
 def _runs(parts: Iterable[int], most: int) -> list[list[int]]:
-    """Divide numbers of scenes into runs, none of which has more than ``most`` in all."""
+    """Split counts of scenes into runs with a sum of at most ``most``."""
     runs: list[list[int]] = []
     for part in parts:
         if runs and sum(runs[-1]) + part <= most:
@@ -72,7 +72,7 @@ def _runs(parts: Iterable[int], most: int) -> list[list[int]]:
 def _joined(
     scenes: NDArray[Any], *, runs: Sequence[Sequence[int]], fill: Any, block_id: tuple[int, ...]
 ) -> NDArray[Any]:
-    """Join a run of scenes; how many belong together is said for each block."""
+    """Join a block of scenes; ``runs`` has the counts of scenes to join, by block."""
     joined, start = [], 0
     for count in runs[block_id[0]]:
         top, *others = scenes[start : start + count]
@@ -86,24 +86,24 @@ def _joined(
 def mask_and_join(
     scenes: xr.Dataset, classes: Sequence[str], lengths: Sequence[int], chunk: int
 ) -> xr.Dataset:
-    """Mask each scene, and join what is left of those that make up a time step.
+    """Mask each scene, and mosaic the scenes of each time step.
 
-    Where a value is left, each mask is one that lets it stand, so that masking again takes
-    nothing away; elsewhere it is that of the first scene that has any.
+    Masks are mosaicked too: at valid pixels from an unmasked scene, so that masking again changes
+    nothing; elsewhere from the first scene with a mask value.
 
     Args:
-        scenes: A lazy cube with a time for each scene, step by step.
+        scenes: A lazy cube with one time per scene, ordered by step.
         classes: From :func:`constellr_stac.cube.mask.classes_of`; at least one.
-        lengths: How many scenes make up each step.
-        chunk: Steps in a chunk.
+        lengths: The number of scenes of each step.
+        chunk: Steps per chunk.
     """
-    keep = kept(scenes, classes)
+    keep = unmasked(scenes, classes)
     joined = scenes.isel(time=np.cumsum(lengths) - lengths)
     for name, variable in scenes.data_vars.items():
-        seen = taken_out(variable, keep)
-        fill = np.nan if seen.dtype.kind == "f" else seen.attrs["nodata"]
-        data = first_valid(seen.data, lengths, fill, chunk)
+        masked = apply_mask(variable, keep)
+        fill = np.nan if masked.dtype.kind == "f" else masked.attrs["nodata"]
+        data = first_valid(masked.data, lengths, fill, chunk)
         if "flag_values" in variable.attrs:
             data = da.where(data == fill, first_valid(variable.data, lengths, fill, chunk), data)
-        joined[name] = (seen.dims, data, seen.attrs, seen.encoding)
+        joined[name] = (masked.dims, data, masked.attrs, masked.encoding)
     return joined

@@ -1,6 +1,6 @@
-"""The scenes' own grids: as items state them, else from one file header per footprint.
+"""The scenes' native grids: as items state them, else from one file header per footprint.
 
-Files of one footprint and pixel size share a grid, so one header tells it for all of them.
+Files with the same footprint and pixel size are assumed to share a grid.
 """
 
 from __future__ import annotations
@@ -10,13 +10,10 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from affine import Affine
-from odc.geo.geobox import GeoBox
-
 from constellr_stac.errors import AssetReadError
 from constellr_stac.layers.item_bands import asset_gsd
-from constellr_stac.layers.item_grid import item_grid
 from constellr_stac.layers.table import layer_of
+from constellr_stac.reading.item_geobox import geobox_of, stated_geobox
 from constellr_stac.reading.prefetch import MAX_REQUESTS, Fetcher
 from constellr_stac.reading.raster import header_of
 
@@ -25,7 +22,8 @@ from .footprint import footprint
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from constellr_stac.layers.header import Header
+    from odc.geo.geobox import GeoBox
+
     from constellr_stac.reading.asset_ref import AssetRef
 
     from .scene import Scene, SceneBand
@@ -33,20 +31,20 @@ if TYPE_CHECKING:
 __all__ = ["with_own_grids"]
 
 _HEADER_BYTES = 1 << 15
-_TRIES = 5  # files of one footprint, before the grid is given up
+_TRIES = 5  # files of one footprint
 
 
 def with_own_grids(
     scenes: Sequence[Scene], fetcher: Fetcher | None, *, lenient: bool = False
 ) -> list[Scene]:
-    """Return the scenes with the grids of their files, and who states them.
+    """Return the scenes with the grids of their files, and the source of each grid.
 
     Args:
         scenes: The scenes.
-        fetcher: Reads headers, in parallel; ``None`` leaves out what items do not state.
+        fetcher: Reads headers, in parallel; ``None`` uses only grids stated by items.
 
     Keyword Args:
-        lenient: Whether another file's header is tried where one cannot be read.
+        lenient: Whether to try other files if a header cannot be read.
 
     Raises:
         AssetReadError: A header cannot be read.
@@ -56,7 +54,7 @@ def with_own_grids(
     for number, scene in enumerate(scenes):
         for name, band in bands[number].items():
             if band.grid is None:
-                # A night's mask may be coarser than those of the days.
+                # Masks at night may be coarser than by day.
                 gsd = asset_gsd(scene.item, band.asset_key)
                 layer = layer_of(band.asset_key, band.ref.href)
                 kind = (layer.name if layer else band.asset_key) if gsd is None else f"{gsd:g} m"
@@ -83,24 +81,20 @@ def _as_stated(scene: Scene) -> dict[str, SceneBand]:
     """Return the bands of a scene with the grids that its item states."""
     bands = dict(scene.bands)
     for name, band in scene.bands.items():
-        stated = item_grid(scene.item, band.asset_key)
+        stated = stated_geobox(scene.item, band.asset_key)
         if stated is not None:
-            bands[name] = band.on(_geobox(stated), "item")
+            bands[name] = band.on(stated, "item")
     return bands
 
 
 def _measured(refs: Sequence[AssetRef], fetcher: Fetcher) -> tuple[AssetRef, GeoBox]:
-    """Return the first of some files whose header can be read, and its grid."""
+    """Return the first file whose header can be read, and its grid."""
 
     def grid_of(ref: AssetRef) -> GeoBox:
-        return _geobox(header_of(fetcher.header(ref, _HEADER_BYTES)))
+        return geobox_of(header_of(fetcher.header(ref, _HEADER_BYTES)))
 
     *others, last = refs
     for ref in others:
         with suppress(AssetReadError):
             return ref, grid_of(ref)
     return last, grid_of(last)
-
-
-def _geobox(header: Header) -> GeoBox:
-    return GeoBox(header.shape, Affine(*header.transform), header.crs)

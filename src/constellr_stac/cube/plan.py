@@ -1,7 +1,6 @@
-"""The decisions about a cube, before any pixel is read: scenes, variables, grid, steps, chunks.
+"""The plan of a cube, made before any pixel is read: scenes, variables, grid, steps, chunks.
 
-:func:`constellr_stac.load` builds what is planned here, and :func:`constellr_stac.explain` tells
-what it will cost.
+:func:`constellr_stac.load` builds it, and :func:`constellr_stac.explain` estimates its cost.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from constellr_stac.signing.s3_url import is_s3
 from constellr_stac.stac.items import sorted_items
 
 from .arguments import Bands, Engine, Errors, Units
-from .chunks import apart_chunks, auto_chunks
+from .chunks import auto_chunks, ungrouped_chunks
 from .footprint import centre_of
 from .grid import cube_grid, needs_own_grids
 from .mask import CLASSES, classes_of
@@ -55,21 +54,21 @@ class Variable:
 
     name: str
     band: Band
-    """What its numbers mean, as the first scene that has it states it."""
+    """The band, as the first scene that has it states it."""
     resampling: str
-    """How it is brought onto the cube's grid where it does not fit."""
+    """The resampling method for files not aligned with the cube's grid."""
     dtype: np.dtype[Any]
-    """Of the variable in the cube."""
+    """The dtype of the variable in the cube."""
     fill: float
     """The value where there is no data."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A cube that is decided on."""
+    """The plan of a cube."""
 
     steps: tuple[tuple[Scene, ...], ...]
-    """The time steps, in order, and the scenes of each: the first is uppermost."""
+    """The time steps, in order, and the scenes of each: the first valid pixel is used."""
     variables: Mapping[str, Variable]
     geobox: GeoBox
     """The grid."""
@@ -85,12 +84,12 @@ class Plan:
 
     @property
     def scenes(self) -> Iterator[Scene]:
-        """All scenes, step by step."""
+        """All scenes, ordered by step."""
         return (scene for step in self.steps for scene in step)
 
     @property
     def joins(self) -> bool:
-        """Whether a time step is made of several scenes."""
+        """Whether a time step has several scenes."""
         return any(len(step) > 1 for step in self.steps)
 
     @property
@@ -105,17 +104,17 @@ class Plan:
 
     @property
     def token(self) -> str:
-        """A name for the cube's sources: equal for equal searches."""
+        """A name of the cube, equal for equal searches."""
         digest = hashlib.sha256(repr(self.geobox).encode())
         for scene in self.scenes:
             for band in scene.bands.values():
                 digest.update(str(band.ref).encode())
         return digest.hexdigest()[:16]
 
-    def apart(self) -> Plan:
-        """Return the plan of the same cube with a time step for each scene, in the same order."""
+    def ungrouped(self) -> Plan:
+        """Return the plan of the same cube with one time step per scene, in the same order."""
         steps = tuple((scene,) for scene in self.scenes)
-        chunks = apart_chunks(self.chunks, len(steps), len(self.steps), self.itemsize)
+        chunks = ungrouped_chunks(self.chunks, len(steps), len(self.steps), self.itemsize)
         return replace(self, steps=steps, chunks=chunks)
 
 
@@ -135,7 +134,7 @@ def make_plan(
     signer: Signer | None = None,
     **grid: Unpack[GridArguments],
 ) -> Plan:
-    """Decide everything about a cube; parameters and errors are those of :func:`load`."""
+    """Plan a cube; parameters and errors are those of :func:`load`."""
     _check_choices(engine, units, errors, raw=raw)
     classes = classes_of(mask)
     found = sorted_items(items)
@@ -172,7 +171,7 @@ def make_plan(
 
 
 def with_mask_bands(bands: Bands, classes: Sequence[str]) -> Bands:
-    """Return ``bands`` with the masks that tell about these classes."""
+    """Return ``bands`` and the masks of these classes."""
     if bands is None or not classes:
         return bands
     asked = [bands] if isinstance(bands, str) else list(bands)
@@ -187,9 +186,9 @@ def _check_choices(engine: str, units: str, errors: str, *, raw: bool) -> None:
     ):
         if value not in choices:
             either = " or ".join(f'"{choice}"' for choice in choices)
-            raise ValueError(f"{name}= is {either}, not {value!r}.")
+            raise ValueError(f"{name}= must be {either}, not {value!r}.")
     if raw and units != "K":
-        msg = "raw=True gives stored numbers, which have no unit: leave out units=."
+        msg = "raw=True returns stored values, which have no unit; omit units=."
         raise ValueError(msg)
 
 
@@ -199,13 +198,13 @@ def _variables(
     named = asked if isinstance(asked, Mapping) else {} if asked is None else {"*": asked}
     if unknown := named.keys() - selections.keys() - {"*"}:
         raise ValueError(
-            f"resampling= names {', '.join(map(repr, sorted(unknown)))}, which is not loaded; "
-            f"there are {', '.join(selections)}, and '*' for the others."
+            f"resampling= has {', '.join(map(repr, sorted(unknown)))}, which is not loaded; "
+            f"use {', '.join(selections)}, and '*' for the others."
         )
     for method in named.values():
         if method not in RasterioResampling.__members__:
             choices = ", ".join(RasterioResampling.__members__)
-            raise ValueError(f"There is no resampling {method!r}; choose {choices}.")
+            raise ValueError(f"Unknown resampling {method!r}; use one of {choices}.")
     return {
         name: Variable(
             name,
@@ -244,8 +243,8 @@ def _group_key(groupby: GroupBy, geobox: GeoBox) -> Callable[[Scene], Any]:
             return value if isinstance(value, Hashable) else repr(value)  # such as a list
         except KeyError:
             msg = (
-                f"Item {scene.item.id!r} has no property {groupby!r} to group scenes by: groupby= "
-                'is "time", "solar_day", "id" or a property that all items have.'
+                f"Item {scene.item.id!r} has no property {groupby!r} to group scenes by; groupby= "
+                'must be "time", "solar_day", "id" or a property that all items have.'
             )
             raise ValueError(msg) from None
 
@@ -253,12 +252,12 @@ def _group_key(groupby: GroupBy, geobox: GeoBox) -> Callable[[Scene], Any]:
 
 
 def _chunks(chunks: Chunks, times: int, geobox: GeoBox, itemsize: int) -> Mapping[str, Any]:
-    """Resolve chunk sizes; y and x may have the names that the grid gives them."""
+    """Resolve chunk sizes; y and x may have the grid's dimension names."""
     rows, columns = geobox.shape
     if chunks == "auto":
         return auto_chunks(times, rows, columns, itemsize)
     if not isinstance(chunks, Mapping | None):
-        raise ValueError(f'chunks= is "auto", None or sizes by dimension, not {chunks!r}.')  # noqa: TRY004 - as for other arguments
+        raise ValueError(f'chunks= must be "auto", None or sizes by dimension, not {chunks!r}.')  # noqa: TRY004 - as for other arguments
     whole = {"time": 1, "y": rows, "x": columns}
     names = dict(zip(geobox.dimensions, ("y", "x"), strict=True))
     given = {names.get(name, name): size for name, size in (chunks or {}).items()}
@@ -275,7 +274,7 @@ def _metres(resolution: Any) -> float | None:
 
 
 def _check_credentials(scenes: Sequence[Scene], resolver: AssetResolver) -> None:
-    """Find out now that an ``s3://`` href cannot be signed, unless dask workers will do it."""
+    """Sign one ``s3://`` href to fail early, unless dask workers sign."""
     if _has_dask_client():
         return
     for scene in scenes:
@@ -286,7 +285,7 @@ def _check_credentials(scenes: Sequence[Scene], resolver: AssetResolver) -> None
 
 
 def _has_dask_client() -> bool:
-    """Whether a dask.distributed client is active, whose workers have credentials of their own."""
+    """Return whether a dask.distributed client is active, whose workers have own credentials."""
     distributed = sys.modules.get("distributed")
     if distributed is None:
         return False

@@ -1,4 +1,4 @@
-"""One item's place in a cube: its time and, per variable, where it is kept and on which grid."""
+"""One item in a cube: its time and, per variable, the asset, the band and the grid."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from odc.geo.geom import Geometry, unary_union
 
 from constellr_stac.reading.asset_ref import asset_ref
+from constellr_stac.reading.band_source import BandRead
 from constellr_stac.stac.items import time_of
 
 from .footprint import box_of, footprint
@@ -29,28 +30,37 @@ __all__ = ["Scene", "SceneBand", "scenes_of"]
 
 @dataclass(frozen=True)
 class SceneBand:
-    """Where one scene keeps a variable, how it is coded and on which grid, and who says so."""
+    """The source of a variable in one scene: asset, band and grid."""
 
     ref: AssetRef
     """The asset."""
     asset_key: str
     """The asset's key in the item."""
     band: Band
-    """The band and its coding; :attr:`.Band.stated_by` says who states the coding."""
+    """The band and its encoding."""
     grid: GeoBox | None = None
-    """The file's own grid, as far as it is known."""
+    """The file's native grid, if known."""
     grid_from: Literal["item", "file", "similar"] | None = None
-    """Who states the grid: the item, the file's header, or the header of a similar file of another
-    scene of the same footprint."""
+    """The source of the grid: the item, the file's header, or the header of a similar file (of
+    another scene with the same footprint)."""
 
     def on(self, grid: GeoBox, source: Literal["item", "file", "similar"]) -> SceneBand:
-        """Return the same with a known grid."""
+        """Return a copy with a known grid."""
         return replace(self, grid=grid, grid_from=source)
 
-    @property
-    def presumed_grid(self) -> GeoBox | None:
-        """The grid, if only a similar file states it."""
-        return self.grid if self.grid_from == "similar" else None
+    def read(self, target: Band) -> BandRead:
+        """Return what is read of it.
+
+        Args:
+            target: The cube's variable.
+        """
+        return BandRead(
+            str(self.ref),
+            self.band,
+            target,
+            stated=self.grid if self.grid_from == "item" else None,
+            presumed=self.grid if self.grid_from == "similar" else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -61,11 +71,11 @@ class Scene:
     time: datetime
     """Aware, UTC."""
     bands: Mapping[str, SceneBand]
-    """By variable; a variable that the item lacks is missing."""
+    """By variable, without variables that the item lacks."""
 
     @property
     def time64(self) -> np.datetime64:
-        """The time in UTC, with nanoseconds."""
+        """The time in UTC, in nanoseconds."""
         return np.datetime64(self.time.replace(tzinfo=None), "ns")
 
     @property
@@ -75,18 +85,18 @@ class Scene:
 
     @property
     def place(self) -> Hashable:
-        """What :meth:`outline` depends on; scenes of one footprint have the same."""
+        """A key of :meth:`outline`; equal for scenes with the same footprint."""
         return self.grids or footprint(self.item)
 
     def outline(self, geobox: GeoBox) -> Geometry:
-        """Return where the scene is, in the CRS of ``geobox``; all of it where nothing says so.
+        """Return the footprint in the CRS of ``geobox``; the extent of ``geobox`` if unknown.
 
-        One pixel of margin allows for corners that items round.
+        It is buffered by one pixel, since items may round coordinates.
         """
         crs, shape = geobox.crs, self.item.geometry or _box(self.item)
         if crs is None or not (self.grids or shape):
             return geobox.extent
-        # The files' own extents first: an item may state the area that was ordered.
+        # File extents take precedence: an item's geometry may be the ordered area.
         own = [grid.extent for grid in self.grids] or [Geometry(shape, "EPSG:4326")]
         place = unary_union([each.to_crs(crs, check_and_fix=True) for each in own])
         if place is None:
@@ -95,7 +105,7 @@ class Scene:
 
 
 def scenes_of(items: Sequence[pystac.Item], selections: Mapping[str, BandSelection]) -> list[Scene]:
-    """Return a scene for each item.
+    """Return one scene per item.
 
     Args:
         items: The items.

@@ -1,4 +1,4 @@
-"""Whether it was day: the sun's height, from time and place alone."""
+"""The sun's elevation, from time and place."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _J2000 = datetime(2000, 1, 1, 12, tzinfo=UTC)
 
 
 def sun_elevation(time: datetime, longitude: float, latitude: float) -> float:
-    """Return the height of the sun's centre above the horizon in degrees, without refraction.
+    """Return the elevation of the sun's centre in degrees, without refraction.
 
     The low-precision formulas of the Astronomical Almanac: within 0.02 degrees from 1950 to 2050.
 
     Args:
-        time: When (aware).
+        time: The time (aware).
         longitude: Degrees east.
         latitude: Degrees north.
 

@@ -1,4 +1,4 @@
-"""Kelvin, degrees Celsius, and differences: what a variable says of itself afterwards."""
+"""Conversion from kelvin to degrees Celsius, and attributes of anomalies."""
 
 from __future__ import annotations
 
@@ -18,54 +18,55 @@ FREEZING = 273.15
 
 
 def in_celsius(cube: xr.Dataset) -> xr.Dataset:
-    """Return a cube with its temperatures in degrees Celsius; what is not in kelvin stays.
+    """Return a cube with its temperatures in degrees Celsius.
 
-    A standard deviation in kelvin is one in degrees Celsius already, and keeps its unit.
+    Other variables are unchanged, also standard deviations, whose values are the same in both
+    units.
 
     Args:
         cube: Variables with CF attributes.
     """
     result = cube.copy()
     for name, variable in cube.data_vars.items():
-        words = variable.attrs
-        if words.get("units") == "K" and words.get("standard_name") == _TEMPERATURE:
-            shifted = (variable - np.float32(FREEZING)).assign_attrs({**words, "units": "degC"})
+        attrs = variable.attrs
+        if attrs.get("units") == "K" and attrs.get("standard_name") == _TEMPERATURE:
+            shifted = (variable - np.float32(FREEZING)).assign_attrs({**attrs, "units": "degC"})
             shifted.encoding = on_same_grid(variable.encoding)
             result[name] = shifted
     return result
 
 
-def as_anomaly(words: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return the attributes of a difference from what is usual.
+def as_anomaly(attrs: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return the attributes of an anomaly.
 
     Args:
-        words: The attributes of the values themselves.
-        name: What they are called where nothing else says it.
+        attrs: The attributes of the values.
+        name: The variable's name, if it has no ``long_name``.
     """
-    kept = {word: words[word] for word in ("units", "grid_mapping") if word in words}
-    kept["long_name"] = f"{words.get('long_name', name)}{_ANOMALY}"
-    if words.get("standard_name") == _TEMPERATURE:  # CF: a difference is no temperature
+    kept = {key: attrs[key] for key in ("units", "grid_mapping") if key in attrs}
+    kept["long_name"] = f"{attrs.get('long_name', name)}{_ANOMALY}"
+    if attrs.get("standard_name") == _TEMPERATURE:  # CF: a difference is not a temperature
         kept["standard_name"] = f"{_TEMPERATURE}_anomaly"
     return kept
 
 
-def is_anomaly(words: Mapping[str, Any]) -> bool:
-    """Say whether attributes are those of a difference from what is usual."""
-    return str(words.get("long_name", "")).endswith(_ANOMALY)
+def is_anomaly(attrs: Mapping[str, Any]) -> bool:
+    """Return whether attributes are those of an anomaly."""
+    return str(attrs.get("long_name", "")).endswith(_ANOMALY)
 
 
 def is_stored(values: xr.DataArray) -> bool:
-    """Say whether a variable holds numbers as a file stores them, with what would decode them."""
+    """Return whether a variable holds raw stored values."""
     return "scale_factor" in values.attrs
 
 
 def on_same_grid(encoding: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of an encoding still holds for other numbers on the same pixels.
+    """Return the part of an encoding that is valid for derived values: the grid mapping.
 
-    How a file packed the old ones (type, scale, fill) does not: degrees below zero would not fit.
+    Dtype, scale and fill are dropped: they may not hold values such as degrees below zero.
 
     Args:
-        encoding: Of the variable that the numbers were made of.
+        encoding: The encoding of the source variable.
     """
     return {name: encoding[name] for name in ("grid_mapping",) if name in encoding}
 

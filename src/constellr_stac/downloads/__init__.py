@@ -1,10 +1,4 @@
-"""Assets become files on disk: whole, checked, and a catalogue that opens offline.
-
-:mod:`.wanted` decides what to bring and :mod:`.naming` where it goes. A :mod:`.run` has a
-:mod:`.crew` bring files side by side: in :mod:`.bringing` one is fetched into :mod:`.parts`,
-looked at by :mod:`.checks` and given its name. :mod:`.manifest` and :mod:`.catalogue` write down
-what is there. How bytes are got is :mod:`constellr_stac.reading.http`' business.
-"""
+"""Download assets as verified files, with a static STAC catalog that opens offline."""
 
 from __future__ import annotations
 
@@ -19,7 +13,7 @@ from .manifest import open_manifest
 from .progress import display_for
 from .results import Downloaded
 from .run import Run
-from .selection import wanted
+from .selection import select_files
 
 if TYPE_CHECKING:
     import os
@@ -31,7 +25,6 @@ if TYPE_CHECKING:
     from constellr_stac.stac.items import Items
 
     from .naming import Layout
-    from .selection import Wanted
 
 __all__ = ["Downloaded", "download"]
 
@@ -49,51 +42,49 @@ def download(
     auth: ConstellrAuth | Credential | None = None,
     signer: Signer | None = None,
 ) -> Downloaded:
-    """Download the files of scenes; run it again to go on, or to bring what is new.
+    """Download the files of scenes; re-run to resume, or to add new scenes.
 
-    A file has its name only when it is whole. What has come of a file is kept when a run ends
-    early, for whatever reason, and the next run goes on from there, if the object is the same
-    still. Signed URLs that end on the way are renewed.
+    A file gets its name once it is complete. Partial downloads are kept and resumed by the next
+    run if the object has not changed. Expired signed URLs are renewed.
 
-    The folder is a static STAC catalogue (``catalog.json``), which :func:`constellr_stac.load`
-    opens without a network, with the same values; ``manifest.json`` says where each file came
-    from, its size, its SHA-256, when it came and what it was compared with.
+    The folder is a static STAC catalog (``catalog.json``) that :func:`constellr_stac.load` opens
+    offline, with the same values. ``manifest.json`` records each file's source, size, SHA-256,
+    download time and the checks it passed.
 
     Args:
         items: A search, an ItemCollection, items, or their dicts.
-        path: The folder; made if need be. One run at a time works on it.
+        path: The folder; created if missing. One run at a time can use it.
 
     Keyword Args:
-        assets: Asset keys (``lst``) or layer names; default all assets. An item may lack one.
+        assets: Asset keys or layer names (``lst``); default all assets. An item may lack some.
         layout: ``"provider"``: ``<datetime>_<id>/<file>``, as in the provider's own example;
             ``"collection"``: ``<collection>/<date>/<id>/<file>``; ``"flat"``: ``<id>_<file>``;
             or a function of item and asset key that returns a path relative to the folder. A
-            folder keeps the layout that it was begun with.
-        overwrite: Whether to bring files again that are there. Otherwise a file that an earlier
-            run has brought is not asked for, and any other of the same name has to be the same.
-        verify: Whether to compare each file with what is said of it: its length, the item's
-            ``file:checksum``, S3's checksums and MD5 ETags. ``"structure"`` also decodes every
-            block of each GeoTIFF, of those too that are there. ``False`` takes what comes.
-        max_workers: How many files are fetched at once.
-        progress: Whether to show bars on standard error: in a terminal, and in a notebook where
-            tqdm is installed. Elsewhere there are none.
-        auth: Asks the API for items whose signed URLs have ended; a credential will do.
+            folder keeps its first layout.
+        overwrite: Download existing files again. Otherwise files from earlier runs are skipped,
+            and other existing files must equal the asset.
+        verify: Compare each file with its stated size, the item's ``file:checksum``, S3's
+            checksums and MD5 ETags. ``"structure"`` also decodes every block of each GeoTIFF,
+            including existing ones. ``False`` skips verification.
+        max_workers: Number of files to fetch at once.
+        progress: Show progress bars on standard error, in a terminal or (with tqdm) a notebook.
+        auth: An auth or a credential, to renew signed URLs through the API.
         signer: Signs ``s3://`` hrefs.
 
     Returns:
-        The files that were brought and those that were there, as paths; and the bytes that came.
-        A search that finds nothing brings nothing.
+        The paths of downloaded and skipped files, and the bytes received. For no items, nothing
+        is written.
 
     Raises:
-        AuthenticationError: The API does not take the credential.
-        CredentialsNotFoundError: There is none.
-        DownloadError: A name would lead out of the folder or clash with another; the disk is
-            full or may not be written. An :class:`.IncompleteDownloadError` if some files could
-            not be brought, and all others were.
-        KeyboardInterrupt: It was interrupted (Ctrl-C); the message tells what is there.
-        SigningError: There are ``s3://`` hrefs, and no credentials for them.
-        TypeError: ``items`` holds something else, or ``layout`` gives something else.
-        ValueError: There is no such asset or layout, or an argument is out of range.
+        AuthenticationError: The API refused the credential.
+        CredentialsNotFoundError: No credential was found.
+        DownloadError: A path would leave the folder or clash with another; the disk is full or
+            not writable. An :class:`.IncompleteDownloadError` if some files failed and all
+            others are complete.
+        KeyboardInterrupt: Ctrl-C; the message says what is complete.
+        SigningError: There are ``s3://`` hrefs and no credentials for them.
+        TypeError: ``items`` does not hold items, or ``layout`` does not return a path.
+        ValueError: An unknown asset or layout, or an argument out of range.
 
     Example:
         >>> import constellr_stac
@@ -101,34 +92,29 @@ def download(
         <Downloaded 15 files, 1.4 MB, in 0.4 s to 'scenes'>
     """
     if max_workers < 1:
-        raise ValueError(f"max_workers= is at least 1, not {max_workers}.")
+        raise ValueError(f"max_workers must be at least 1, not {max_workers}.")
     if verify not in (True, False, "structure"):
-        raise ValueError(f'verify= is True, False or "structure", not {verify!r}.')
+        raise ValueError(f'verify must be True, False or "structure", not {verify!r}.')
     folder = Path(path).expanduser()
-    found = wanted(items, assets, layout)
-    if not found.items:
+    selection = select_files(items, assets, layout)
+    if not selection.items:
         return Downloaded(folder)
     resolver = AssetResolver(auth, signer)
-    for one in found.items:
-        resolver.remember(one.item)
-    _check_hrefs(found, resolver)
-    files = len(found.files)
+    for selected in selection.items:
+        resolver.remember(selected.item)
+    # Fails before anything is written if an href cannot be signed.
+    resolver.signer.sign_hrefs([file.reference.href for file in selection.files])
     try:
         with open_manifest(folder, layout if isinstance(layout, str) else "callable") as manifest:
             return Run(
-                found,
+                selection,
                 folder,
                 manifest,
                 Transfer(resolver, max_workers),
-                display_for(files, wanted=progress),
+                display_for(len(selection.files), show=progress),
                 overwrite=overwrite,
                 verify=verify,
                 workers=max_workers,
             )()
     except OSError as error:
         raise disk_error(error, Path(error.filename or folder)) from error
-
-
-def _check_hrefs(found: Wanted, resolver: AssetResolver) -> None:
-    """Sign what is to be signed, and find out before anything is written that it cannot be."""
-    resolver.signer.sign_hrefs([file.reference.href for file in found.files])

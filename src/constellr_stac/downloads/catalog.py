@@ -1,7 +1,6 @@
-"""The folder as a static STAC catalogue, which grows from run to run.
+"""Write the folder's static STAC catalog, extended by every run.
 
-Items lie beside their files, with relative hrefs, so that the folder can be moved and decoded
-without a network; nothing in it names a signed URL. pystac writes it.
+Hrefs are relative and contain no signatures.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ if TYPE_CHECKING:
     from pathlib import PurePosixPath
 
     from .manifest import Manifest
-    from .selection import WantedItem
+    from .selection import SelectedItem
 
-__all__ = ["Catalogue"]
+__all__ = ["CatalogWriter"]
 
-_LEFT_OUT = {"self", "root", "parent", "collection", "child", "item", "items", "canonical"}
+_DROPPED_LINKS = {"self", "root", "parent", "collection", "child", "item", "items", "canonical"}
 _GEOJSON = "application/geo+json"
-_NOT_STAC = (
+_INVALID_STAC = (
     ValueError,
     KeyError,
     TypeError,
@@ -39,36 +38,36 @@ _NOT_STAC = (
     pystac.STACError,
     pystac.STACTypeError,
 )
-"""What pystac raises where there is something else."""
+"""Raised by pystac for documents that are not STAC."""
 
 _DESCRIPTION = "Scenes downloaded from Constellr's API by constellr_stac."
 
 
-class Catalogue:
+class CatalogWriter:
     """Writes STAC documents into a folder.
 
     Args:
         folder: The folder.
-        manifest: Tells which files are there.
+        manifest: The folder's manifest.
     """
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self._folder = folder.resolve()
         self._manifest = manifest
-        self._io = _WholeFiles()
+        self._io = _AtomicStacIO()
         self._root = self._read(pystac.Catalog, CATALOG) or pystac.Catalog(
             id=self._folder.name or "downloads", description=_DESCRIPTION
         )
         self._root.catalog_type = pystac.CatalogType.SELF_CONTAINED
-        self._place(self._root, CATALOG)
+        self._set_href(self._root, CATALOG)
 
-    def write_item(self, wanted: WantedItem) -> bool:
-        """Write an item's JSON, with the assets that are there; say whether there are any.
+    def write_item(self, selected: SelectedItem) -> bool:
+        """Write an item's JSON with its downloaded assets; return whether there are any.
 
-        May be called from several threads at once.
+        Thread-safe.
         """
-        item = wanted.item.clone()
-        source, links = wanted.item.get_self_href(), wanted.item.links
+        item = selected.item.clone()
+        source, links = selected.item.get_self_href(), selected.item.links
         item.clear_links()
         paths = self._manifest.files_of(item)
         item.assets = {
@@ -80,7 +79,7 @@ class Catalogue:
             asset.set_owner(item)
         if not item.assets:
             return False
-        self._place(item, wanted.document)
+        self._set_href(item, selected.document)
         item.set_root(self._root)
         item.make_asset_hrefs_relative()
         FileExtension.add_to(item)
@@ -90,35 +89,35 @@ class Catalogue:
             self._link(item, "collection", parent)
         self._link(item, "parent", parent)
         document = item.to_dict(include_self_link=False)
-        # pystac would look for what they lead to in the whole catalogue, file by file.
+        # Added as dicts: pystac would resolve them by reading the whole catalog.
         document["links"] += [
             {**link.to_dict(transform_href=False), "href": link.absolute_href}
             for link in links
-            if link.rel not in _LEFT_OUT
+            if link.rel not in _DROPPED_LINKS
         ]
         if source and source.startswith(("http:", "https:")):
             document["links"].append({"rel": "canonical", "href": source, "type": _GEOJSON})
-        self._io.save_json(str(self._folder / wanted.document), document)
+        self._io.save_json(str(self._folder / selected.document), document)
         return True
 
-    def finish(self, written: Iterable[WantedItem]) -> None:
-        """Let collections and the catalogue itself name the items that were written."""
-        by_collection: dict[str | None, list[WantedItem]] = {}
-        for wanted in written:
-            by_collection.setdefault(wanted.item.collection_id, []).append(wanted)
+    def finish(self, written: Iterable[SelectedItem]) -> None:
+        """Write the collections and the catalog with links to the written items."""
+        by_collection: dict[str | None, list[SelectedItem]] = {}
+        for selected in written:
+            by_collection.setdefault(selected.item.collection_id, []).append(selected)
         collections: dict[str, PurePosixPath] = {}
         for name, group in by_collection.items():
-            places = {wanted.item.id: wanted.document for wanted in group}
+            documents = {selected.item.id: selected.document for selected in group}
             if name is None:
-                self._name(self._root, "item", places)
+                self._link_children(self._root, "item", documents)
                 continue
             collections[name] = collection_document(name)
-            self._write_collection(name, [wanted.item for wanted in group], places)
-        self._name(self._root, "child", collections)
+            self._write_collection(name, [selected.item for selected in group], documents)
+        self._link_children(self._root, "child", collections)
         self._root.save_object(include_self_link=False, stac_io=self._io)
 
     def _write_collection(
-        self, name: str, items: Sequence[pystac.Item], places: Mapping[str, PurePosixPath]
+        self, name: str, items: Sequence[pystac.Item], documents: Mapping[str, PurePosixPath]
     ) -> None:
         collection = self._read(pystac.Collection, collection_document(name))
         extent = _extent(items, None if collection is None else collection.extent)
@@ -127,14 +126,14 @@ class Catalogue:
                 id=name, description=f"{name}: {_DESCRIPTION}", extent=extent, license="other"
             )
         collection.extent = extent
-        self._place(collection, collection_document(name))
+        self._set_href(collection, collection_document(name))
         collection.set_root(self._root)
         collection.set_parent(self._root)
-        self._name(collection, "item", places)
+        self._link_children(collection, "item", documents)
         collection.save_object(include_self_link=False, stac_io=self._io)
 
     def _asset(self, asset: pystac.Asset, path: str) -> pystac.Asset:
-        """Return an asset that is a file of ours, with what is known of it."""
+        """Return an asset with a downloaded file's href, size and checksum."""
         record = self._manifest.get(path)
         fields = {key: value for key, value in asset.extra_fields.items() if key != "alternate"}
         if record is not None:
@@ -149,7 +148,7 @@ class Catalogue:
         )
 
     def _read(self, kind: type[Any], document: PurePosixPath) -> Any:
-        """Read what an earlier run has written, if it has.
+        """Read a document of an earlier run, if it exists.
 
         Raises:
             DownloadError: It is damaged.
@@ -157,62 +156,63 @@ class Catalogue:
         path = self._folder / document
         try:
             return kind.from_file(str(path), stac_io=self._io) if path.exists() else None
-        except _NOT_STAC as error:
+        except _INVALID_STAC as error:
             raise DownloadError(
-                f"{str(path)!r} holds no STAC {kind.__name__.lower()} any more. Move it away, and "
-                "run the downloads into this folder again: files that are there are not brought "
-                "again, and it is written anew."
+                f"{str(path)!r} is not a valid STAC {kind.__name__.lower()}. Move it away and run "
+                "the download again: it is rewritten, and existing files are kept."
             ) from error
 
-    def _place(self, thing: pystac.STACObject, document: PurePosixPath) -> None:
+    def _set_href(self, thing: pystac.STACObject, document: PurePosixPath) -> None:
         thing.set_self_href(str(self._folder / document))
 
     def _link(self, owner: pystac.STACObject, rel: str, document: PurePosixPath) -> None:
         owner.add_link(pystac.Link(rel, str(self._folder / document), pystac.MediaType.JSON))
 
-    def _name(self, owner: pystac.Catalog, rel: str, places: Mapping[str, PurePosixPath]) -> None:
-        """Link to documents by their ids, in place of the links that there were."""
+    def _link_children(
+        self, owner: pystac.Catalog, rel: str, documents: Mapping[str, PurePosixPath]
+    ) -> None:
+        """Link to documents by id, replacing links with the same id."""
         owner.links = [
-            link for link in owner.links if not (link.rel == rel and link.title in places)
+            link for link in owner.links if not (link.rel == rel and link.title in documents)
         ]
         kind = _GEOJSON if rel == "item" else pystac.MediaType.JSON
-        for name, document in places.items():
+        for name, document in documents.items():
             owner.add_link(pystac.Link(rel, str(self._folder / document), kind, name))
 
 
-class _WholeFiles(DefaultStacIO):
-    """Writes files that are never there in part, and no signature into any."""
+class _AtomicStacIO(DefaultStacIO):
+    """Writes files atomically, without signatures."""
 
     def write_text_to_href(self, href: str, txt: str) -> None:
-        """Write a document, unless it is there as it should be."""
+        """Write a document, unless it is unchanged."""
         path, text = Path(href), redact(txt)
         if not path.exists() or path.read_text(encoding="utf-8", errors="replace") != text:
             write_atomically(path, text)
 
 
-def _extent(items: Sequence[pystac.Item], before: pystac.Extent | None) -> pystac.Extent:
-    """Return what covers the items, and what was covered before."""
+def _extent(items: Sequence[pystac.Item], previous: pystac.Extent | None) -> pystac.Extent:
+    """Return the extent of the items and the previous extent."""
     boxes = [item.bbox for item in items if item.bbox]
     starts, ends = [], []
     for item in items:
-        words = item.common_metadata
-        starts.append(words.start_datetime or item.datetime)
-        ends.append(words.end_datetime or item.datetime)
-    if before is not None:
-        boxes += before.spatial.bboxes
-        starts += [start for start, _ in before.temporal.intervals]
-        ends += [end for _, end in before.temporal.intervals]
+        metadata = item.common_metadata
+        starts.append(metadata.start_datetime or item.datetime)
+        ends.append(metadata.end_datetime or item.datetime)
+    if previous is not None:
+        boxes += previous.spatial.bboxes
+        starts += [start for start, _ in previous.temporal.intervals]
+        ends += [end for _, end in previous.temporal.intervals]
     flat = [(*box[:2], *box[len(box) // 2 :][:2]) for box in boxes] or [(-180, -90, 180, 90)]
     west, south, east, north = zip(*flat, strict=True)
     return pystac.Extent(
         pystac.SpatialExtent([[min(west), min(south), max(east), max(north)]]),
-        pystac.TemporalExtent([[_first(min, starts), _first(max, ends)]]),
+        pystac.TemporalExtent([[_bound(min, starts), _bound(max, ends)]]),
     )
 
 
-def _first(
+def _bound(
     choose: Callable[[list[datetime]], datetime], times: Iterable[datetime | None]
 ) -> datetime | None:
-    """Return the first or last of times, or ``None``, which is no bound, if one is not known."""
+    """Return the minimum or maximum, or ``None`` (unbounded) if a time is unknown."""
     known = [time if time is None or time.tzinfo else time.replace(tzinfo=UTC) for time in times]
     return None if None in known else choose([time for time in known if time is not None])

@@ -1,7 +1,6 @@
-"""Whether a file is what it was said to be: its length, its digests, its pixels.
+"""Verify files against the sizes and checksums stated by the item or the object store.
 
-Said by the item (the STAC file extension) or by the object store's headers. What is not said is
-not checked, and a promise of a kind that is not known here counts as none.
+Missing and unsupported checksums are not checked.
 """
 
 from __future__ import annotations
@@ -26,19 +25,19 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Digests",
-    "Promise",
-    "broken",
-    "damage",
+    "Expected",
+    "decode_error",
+    "expected_by_item",
+    "expected_by_store",
     "is_tiff",
+    "mismatch",
     "multihash",
-    "promised_by_asset",
-    "promised_by_store",
 ]
 
-_PIECE = 1 << 20
+_CHUNK = 1 << 20
 
 _MULTIHASHES = {
-    # Codes of the multicodec table, as far as Python's hashlib knows the function.
+    # Codes of the multicodec table that hashlib supports.
     0x11: "sha1",
     0x12: "sha256",
     0x13: "sha512",
@@ -53,7 +52,7 @@ _MULTIHASHES = {
     0xB260: "blake2s",
 }
 _S3_CHECKSUMS = {
-    # crc32c and crc64nvme need more than the standard library, and come only where asked for.
+    # crc32c and crc64nvme are not in the standard library, and are only sent on request.
     "x-amz-checksum-sha256": "sha256",
     "x-amz-checksum-sha1": "sha1",
     "x-amz-checksum-crc32": "crc32",
@@ -62,15 +61,15 @@ _MD5 = re.compile(r'"([0-9a-f]{32})"')
 
 
 @dataclass(frozen=True)
-class Promise:
-    """What somebody says of a whole file."""
+class Expected:
+    """A size or checksum stated for a file."""
 
-    said_by: str
-    """Where it is said, such as ``file:checksum`` or ``ETag``."""
+    source: str
+    """Where it is stated, such as ``file:checksum`` or ``ETag``."""
     kind: str
-    """A digest as :mod:`hashlib` names it, ``crc32``, or ``length``."""
+    """A :mod:`hashlib` name, ``crc32``, or ``length``."""
     value: str
-    """The digest in hexadecimal, in lower case; the length in bytes, decimal."""
+    """The digest in lower-case hexadecimal; the length in bytes, as decimal."""
 
 
 class _Digest(Protocol):
@@ -79,10 +78,10 @@ class _Digest(Protocol):
 
 
 class Digests:
-    """What can be said of bytes, worked out as they come.
+    """Several digests of a stream of bytes.
 
     Args:
-        kinds: The :attr:`Promise.kind` of each.
+        kinds: The :attr:`Expected.kind` of each.
 
     Example:
         >>> digests = Digests({"crc32", "length"})
@@ -92,76 +91,76 @@ class Digests:
     """
 
     def __init__(self, kinds: Iterable[str]) -> None:
-        self._running = {kind: _new(kind) for kind in set(kinds)}
+        self._running = {kind: _new_digest(kind) for kind in set(kinds)}
 
     def update(self, data: bytes) -> None:
-        """Take the next bytes."""
+        """Add bytes."""
         for digest in self._running.values():
             digest.update(data)
 
     def update_from(self, path: Path) -> None:
-        """Take the bytes of a file."""
+        """Add the bytes of a file."""
         with path.open("rb") as file:
-            while piece := file.read(_PIECE):
-                self.update(piece)
+            while chunk := file.read(_CHUNK):
+                self.update(chunk)
 
     def __getitem__(self, kind: str) -> str:
         return self._running[kind].hexdigest()
 
 
-def broken(promises: Iterable[Promise], digests: Digests) -> str | None:
-    """Say which promise a file does not keep, if there is one."""
-    for promise in promises:
-        found = digests[promise.kind]
-        if found != promise.value:
-            return f"{promise.said_by} says {promise.kind} {promise.value}, and it is {found}"
+def mismatch(expected: Iterable[Expected], digests: Digests) -> str | None:
+    """Return the first mismatch as text, or ``None``."""
+    for each in expected:
+        found = digests[each.kind]
+        if found != each.value:
+            return f"{each.source} states {each.kind} {each.value}, found {found}"
     return None
 
 
-def promised_by_asset(fields: Mapping[str, Any]) -> tuple[Promise, ...]:
-    """Return what an item says of an asset: ``file:size`` and ``file:checksum`` (a multihash).
+def expected_by_item(fields: Mapping[str, Any]) -> tuple[Expected, ...]:
+    """Return what ``file:size`` and ``file:checksum`` (a multihash) of an asset state.
 
     Args:
-        fields: The asset's fields beyond STAC's own.
+        fields: The asset's extra fields.
     """
-    promises = []
+    expected = []
     size, checksum = fields.get("file:size"), fields.get("file:checksum")
     if isinstance(size, int):
-        promises.append(Promise("file:size", "length", str(size)))
+        expected.append(Expected("file:size", "length", str(size)))
     if isinstance(checksum, str):
         with contextlib.suppress(KeyError, ValueError, IndexError):
             kind, digest = _read_multihash(bytes.fromhex(checksum))
-            promises.append(Promise("file:checksum", kind, digest.hex()))
-    return tuple(promises)
+            expected.append(Expected("file:checksum", kind, digest.hex()))
+    return tuple(expected)
 
 
-def promised_by_store(source: Source) -> tuple[Promise, ...]:
-    """Return what an object store says of an object that it sends whole.
+def expected_by_store(source: Source) -> tuple[Expected, ...]:
+    """Return what an object store's response for a whole object states.
 
-    That is its length, S3's checksums of a full object, and the ETag of one that was uploaded in
-    one piece and is not encrypted with a key of the account's: that one is an MD5 (S3 user
-    guide, "Checking object integrity").
+    These are its length, S3's full-object checksums, and the ETag if it is an MD5: single-part
+    uploads that are not encrypted with a customer's key (S3 user guide, "Checking object
+    integrity").
     """
-    promises = []
+    expected = []
     headers = source.headers
     if source.size is not None:
-        promises.append(Promise("Content-Length", "length", str(source.size)))
-    composite = headers.get("x-amz-checksum-type", "").upper() == "COMPOSITE"  # of the parts' own
+        expected.append(Expected("Content-Length", "length", str(source.size)))
+    composite = headers.get("x-amz-checksum-type", "").upper() == "COMPOSITE"  # of parts
     for name, kind in _S3_CHECKSUMS.items():
         try:
             digest = base64.b64decode(headers.get(name, ""), validate=True).hex()
         except binascii.Error:
             continue  # of parts: "<checksum>-<number of parts>"
-        if len(digest) == len(_new(kind).hexdigest()) and not composite:
-            promises.append(Promise(name, kind, digest))
+        if len(digest) == len(_new_digest(kind).hexdigest()) and not composite:
+            expected.append(Expected(name, kind, digest))
     etag = _MD5.fullmatch(headers.get("ETag", ""))
-    if etag and "x-amz-request-id" in headers and _is_plain(headers):
-        promises.append(Promise("ETag", "md5", etag[1]))
-    return tuple(promises)
+    if etag and "x-amz-request-id" in headers and _etag_may_be_md5(headers):
+        expected.append(Expected("ETag", "md5", etag[1]))
+    return tuple(expected)
 
 
 def multihash(kind: str, digest: str) -> str:
-    """Return a digest as ``file:checksum`` has it.
+    """Return a digest as a multihash in hexadecimal, as in ``file:checksum``.
 
     Example:
         >>> multihash("md5", "d41d8cd98f00b204e9800998ecf8427e")
@@ -173,36 +172,36 @@ def multihash(kind: str, digest: str) -> str:
 
 
 def is_tiff(name: str) -> bool:
-    """Say whether a file is one to decode, by its name."""
+    """Return whether a file name has a TIFF suffix."""
     return name.lower().endswith((".tif", ".tiff"))
 
 
-def damage(path: Path) -> str | None:
-    """Decode every block of a GeoTIFF; say what is wrong, if anything is.
+def decode_error(path: Path) -> str | None:
+    """Decode every block of a GeoTIFF; return the error as text, or ``None``.
 
     Args:
-        path: Where the bytes are, whatever the name.
+        path: The file, whatever its name.
     """
     import rasterio
     from rasterio.errors import RasterioError
 
     try:
-        with _opening, warnings.catch_warnings():
+        with _warnings_lock, warnings.catch_warnings():
             warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
             dataset = rasterio.open(path, driver="GTiff", sharing=False)
         with dataset:
             for _, window in dataset.block_windows(1):
                 dataset.read(window=window)
     except RasterioError as error:
-        return f"it cannot be decoded ({error.__cause__ or error})"
+        return f"cannot be decoded ({error.__cause__ or error})"
     return None
 
 
-_opening = threading.Lock()  # warnings are the process's: a picture may well have no place on Earth
+_warnings_lock = threading.Lock()  # warnings.catch_warnings is not thread-safe
 
 
 class _Length:
-    """A length with the face of a hashlib digest."""
+    """A length with the interface of a hashlib digest."""
 
     def __init__(self) -> None:
         self._value = 0
@@ -215,7 +214,7 @@ class _Length:
 
 
 class _CRC32:
-    """zlib's CRC-32 with the face of a hashlib digest."""
+    """zlib's CRC-32 with the interface of a hashlib digest."""
 
     def __init__(self) -> None:
         self._value = 0
@@ -227,24 +226,24 @@ class _CRC32:
         return f"{self._value:08x}"
 
 
-def _new(kind: str) -> _Digest:
-    if kind in _OWN:
-        return _OWN[kind]()
+def _new_digest(kind: str) -> _Digest:
+    if kind in _DIGESTS:
+        return _DIGESTS[kind]()
     return hashlib.new(kind, usedforsecurity=False)
 
 
-_OWN: Mapping[str, Callable[[], _Digest]] = {"length": _Length, "crc32": _CRC32}
+_DIGESTS: Mapping[str, Callable[[], _Digest]] = {"length": _Length, "crc32": _CRC32}
 
 
-def _is_plain(headers: Mapping[str, str]) -> bool:
-    """Say whether an ETag can be an MD5: with keys of the account's, it is something else."""
+def _etag_may_be_md5(headers: Mapping[str, str]) -> bool:
+    """Return whether an ETag may be an MD5: it is not with SSE-KMS or customer keys."""
     return "x-amz-server-side-encryption-customer-algorithm" not in headers and headers.get(
         "x-amz-server-side-encryption", "AES256"
     ).startswith("AES256")
 
 
 def _read_multihash(raw: bytes) -> tuple[str, bytes]:
-    """Split a multihash: code and length as varints, then the digest."""
+    """Split a multihash: varint code, varint length, digest."""
     code, rest = _read_varint(raw)
     length, digest = _read_varint(rest)
     kind = _MULTIHASHES[code]
@@ -254,7 +253,7 @@ def _read_multihash(raw: bytes) -> tuple[str, bytes]:
 
 
 def _read_varint(raw: bytes) -> tuple[int, bytes]:
-    """Read an unsigned LEB128 number, and return what follows it."""
+    """Read an unsigned LEB128 number; return it and the rest."""
     value = 0
     for index in range(9):
         value |= (raw[index] & 0x7F) << (7 * index)

@@ -1,7 +1,6 @@
-"""How one file is brought: fetched, looked at, and given its name.
+"""Download one file: fetch it, verify it, and rename it to its final path.
 
-Fetching and landing are apart: while the disk is waited for (fsync), the network is not idle.
-Which files there are, and what becomes of those that fail, is :mod:`.run`'s business.
+Finishing (fsync, rename) runs in its own threads, so that fetching does not wait for the disk.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ from constellr_stac.errors import DownloadError
 
 from .checks import (
     Digests,
-    broken,
-    damage,
+    decode_error,
+    expected_by_item,
+    expected_by_store,
     is_tiff,
+    mismatch,
     multihash,
-    promised_by_asset,
-    promised_by_store,
 )
 from .manifest import Record
 from .part_file import PartFile
@@ -36,48 +35,48 @@ if TYPE_CHECKING:
 
     from constellr_stac.reading.http import Transfer
 
-    from .checks import Promise
+    from .checks import Expected
     from .manifest import Manifest
     from .progress import Meter
-    from .selection import WantedFile, WantedItem
+    from .selection import SelectedFile, SelectedItem
 
-__all__ = ["STRUCTURE", "Bringer", "Job", "Verify"]
+__all__ = ["STRUCTURE", "Fetcher", "Job", "Verify"]
 
 Verify: TypeAlias = bool | Literal["structure"]
 
 STRUCTURE: Literal["structure"] = "structure"
-"""How it is written down, and asked for, that a GeoTIFF was decoded."""
+"""The ``verify`` option, and the manifest's entry, for decoding GeoTIFFs."""
 
 _DIGEST = "sha256"
 _ALWAYS = (_DIGEST, "length")
-_TRIES = 2  # what an earlier run has left may be bad, what comes afresh is not
-_LANDERS = 4
-_LANDING = 64  # files that may wait for the disk, each with an open handle
+_TRIES = 2  # the part of an earlier run may be damaged; a fresh download should not be
+_FINISHERS = 4
+_MAX_FINISHING = 64  # files that wait for the disk, each with an open handle
 
 
 class Job(NamedTuple):
-    """A file that is to be brought, or to be looked at."""
+    """A file to download or verify."""
 
-    item: WantedItem
-    file: WantedFile
+    item: SelectedItem
+    file: SelectedFile
     target: Path
-    there: bool
-    """Whether a file of this name is there."""
+    exists: bool
+    """Whether ``target`` exists and is kept."""
     record: Record | None = None
-    """What is written down of the file that is there."""
+    """The manifest's record of the existing file."""
 
 
-class Bringer:
-    """Brings files, from any number of threads; leaving its context waits for the disk.
+class Fetcher:
+    """Downloads files, from any number of threads; leaving its context waits for the disk.
 
     Args:
-        transfer: Brings bytes.
-        manifest: Takes down what is there.
+        transfer: Fetches bytes.
+        manifest: Records the files.
 
     Keyword Args:
-        verify: Whether to compare files with what is said of them, and to decode GeoTIFFs.
-        stop: Set when no further byte is to be written; set here when the disk fails.
-        arrived: Is told of each file that is there now, and whether it was brought.
+        verify: Whether to verify files, and to decode GeoTIFFs.
+        stop: When set, no more bytes are written; set here when the disk fails.
+        on_done: Called with each complete file, and whether it was downloaded.
     """
 
     def __init__(
@@ -87,90 +86,89 @@ class Bringer:
         *,
         verify: Verify,
         stop: threading.Event,
-        arrived: Callable[[Job, bool], None],
+        on_done: Callable[[Job, bool], None],
     ) -> None:
         self._transfer = transfer
         self._manifest = manifest
         self._verify = verify
         self._stop = stop
-        self._arrived = arrived
-        self._slots = threading.BoundedSemaphore(_LANDING)
-        self._landers = ThreadPoolExecutor(_LANDERS, thread_name_prefix="constellr-land")
-        self._landings: list[Future[None]] = []
+        self._on_done = on_done
+        self._slots = threading.BoundedSemaphore(_MAX_FINISHING)
+        self._finishers = ThreadPoolExecutor(_FINISHERS, thread_name_prefix="constellr-finish")
+        self._finishing: list[Future[None]] = []
 
-    def bring(self, job: Job, meter: Meter) -> None:
-        """Bring a file, as far as that is the network's business; the disk's goes on alone.
+    def fetch(self, job: Job, meter: Meter) -> None:
+        """Fetch a file and submit it to be finished, or verify an existing one.
 
         Raises:
-            AssetReadError: It cannot be had.
-            DownloadError: It comes damaged, or another one is in its place.
-            OSError: The disk does not take it.
-            StoppedError: This is to stop.
+            AssetReadError: It cannot be read.
+            DownloadError: It fails verification, or the existing file differs from it.
+            OSError: The disk failed.
+            StoppedError: The run was stopped.
         """
-        if job.there:
+        if job.exists:
             if job.record is None:
                 self._adopt(job)
             else:
-                self._look_again(job, job.record)
+                self._decode_existing(job, job.record)
             meter.end()
             return
-        promises = promised_by_asset(job.file.asset.extra_fields)
         path = str(job.file.path)
         part = PartFile(
             job.target,
             meter,
             self._stop,
-            note=self._manifest.note(path),
-            noted=functools.partial(self._manifest.begin, path),
-            promises=promises,
+            info=self._manifest.part_info(path),
+            on_begin=functools.partial(self._manifest.begin, path),
+            expected=expected_by_item(job.file.asset.extra_fields),
             kinds=_ALWAYS,
         )
-        with ExitStack() as unless_it_lands:
-            unless_it_lands.callback(part.close)
+        with ExitStack() as on_error:
+            on_error.callback(part.close)
             self._receive(job, part)
             self._slots.acquire()
-            self._landings.append(self._landers.submit(self._land, job, part, meter))
-            unless_it_lands.pop_all()
+            self._finishing.append(self._finishers.submit(self._finish_file, job, part, meter))
+            on_error.pop_all()
 
     def __enter__(self) -> Self:
-        self._landers.__enter__()
+        self._finishers.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._landers.shutdown()
+        self._finishers.shutdown()
 
     def check(self) -> None:
-        """Raise what went wrong with the disk, when all is over.
+        """Raise the first error of finishing, once all is done.
 
         Raises:
-            DownloadError: A file could not be given its name.
+            DownloadError: The disk failed.
         """
-        for landing in self._landings:
-            landing.result()
+        for future in self._finishing:
+            future.result()
 
     def _receive(self, job: Job, part: PartFile) -> None:
-        """Fetch what is missing of a file, and look at it."""
+        """Fetch the missing bytes of a file and verify it."""
         problem = None
         for _ in range(_TRIES):
             self._transfer.stream(job.file.reference, part)
-            problem = self._problem(part.path, job, part.promises, part.digests)
+            problem = self._problem(part.path, job, part.expected, part.digests)
             if problem is None:
                 return
             part.discard()
         raise DownloadError(
-            f"{job.file.reference.label} came damaged, twice: {problem}. Try again later; "
-            "verify=False takes it as it is.",
+            f"{job.file.reference.label} failed verification twice: {problem}. Try again later, "
+            "or pass verify=False to skip verification.",
             request_url=job.file.reference.href,
         )
 
-    def _land(self, job: Job, part: PartFile, meter: Meter) -> None:
-        """Give a file its name, and write it down."""
+    def _finish_file(self, job: Job, part: PartFile, meter: Meter) -> None:
+        """Rename a file to its final path and record it."""
         try:
-            record = self._record(job.file, part.promises, part.digests)
-            part.land()
+            record = self._record(job.file, part.expected, part.digests)
+            part.commit()
             self._manifest.add(str(job.file.path), record)
             meter.end()
-            self._arrived(job, True)  # noqa: FBT003 - it was brought
+            self._on_done(job, True)  # noqa: FBT003 - downloaded
         except OSError as error:
             self._stop.set()
             raise disk_error(error, job.target) from error
@@ -179,59 +177,59 @@ class Bringer:
             self._slots.release()
 
     def _adopt(self, job: Job) -> None:
-        """Take a file that is there for the one that is wanted, if it is the same.
+        """Record an existing file if it equals the asset.
 
-        A run that was killed may have left it so, or somebody else's script has brought it.
+        It may be from a run that was killed, or from another script.
         """
         source = self._transfer.source(job.file.reference)
-        promises = (
-            *promised_by_asset(job.file.asset.extra_fields),
-            *promised_by_store(source),
+        expected = (
+            *expected_by_item(job.file.asset.extra_fields),
+            *expected_by_store(source),
         )
-        digests = Digests({*_ALWAYS, *(promise.kind for promise in promises)})
+        digests = Digests({*_ALWAYS, *(each.kind for each in expected)})
         digests.update_from(job.target)
-        problem = broken(promises, digests) or self._problem(job.target, job, promises, digests)
-        if not promises:
-            problem = "nobody says how long that one is"
+        problem = mismatch(expected, digests) or self._problem(job.target, job, expected, digests)
+        if not expected:
+            problem = "neither the item nor the server states its size"
         if problem is not None:
             raise DownloadError(
-                f"{str(job.target)!r} is another file than {job.file.reference.label}: {problem}. "
-                "Move it away, or give overwrite=True to replace it."
+                f"{str(job.target)!r} differs from {job.file.reference.label}: {problem}. "
+                "Move it away, or pass overwrite=True to replace it."
             )
-        self._manifest.add(str(job.file.path), self._record(job.file, promises, digests))
-        self._arrived(job, False)  # noqa: FBT003 - it was there
+        self._manifest.add(str(job.file.path), self._record(job.file, expected, digests))
+        self._on_done(job, False)  # noqa: FBT003 - it existed
 
-    def _look_again(self, job: Job, record: Record) -> None:
-        """Decode a file that an earlier run has brought, and did not decode."""
+    def _decode_existing(self, job: Job, record: Record) -> None:
+        """Decode a file that an earlier run downloaded without decoding it."""
         digests = Digests({_DIGEST})
         digests.update_from(job.target)
         if multihash(_DIGEST, digests[_DIGEST]) != record.checksum:
-            problem: str | None = "it was changed since"
+            problem: str | None = "its checksum differs from the manifest"
         else:
-            problem = damage(job.target)
+            problem = decode_error(job.target)
         if problem is not None:
             raise DownloadError(
-                f"{str(job.target)!r} is not what was brought, or that was damaged: {problem}. "
-                "Give overwrite=True to bring it again."
+                f"{str(job.target)!r} is damaged or was modified: {problem}. "
+                "Pass overwrite=True to download it again."
             )
         checked = (*record.checked, STRUCTURE)
         self._manifest.add(str(job.file.path), replace(record, checked=checked))
-        self._arrived(job, False)  # noqa: FBT003 - it was there
+        self._on_done(job, False)  # noqa: FBT003 - it existed
 
     def _problem(
-        self, path: Path, job: Job, promises: Iterable[Promise], digests: Digests
+        self, path: Path, job: Job, expected: Iterable[Expected], digests: Digests
     ) -> str | None:
-        """Say what is wrong with a file, if anything is."""
+        """Return why a file fails verification, or ``None``."""
         if not self._verify:
             return None
-        problem = broken(promises, digests)
+        problem = mismatch(expected, digests)
         if problem is None and self._verify == STRUCTURE and is_tiff(job.target.name):
-            return damage(path)
+            return decode_error(path)
         return problem
 
-    def _record(self, file: WantedFile, promises: Iterable[Promise], digests: Digests) -> Record:
+    def _record(self, file: SelectedFile, expected: Iterable[Expected], digests: Digests) -> Record:
         href = file.reference.href
-        checked = [promise.said_by for promise in promises] if self._verify else []
+        checked = [each.source for each in expected] if self._verify else []
         if self._verify == STRUCTURE and is_tiff(file.path.name):
             checked.append(STRUCTURE)
         return Record(

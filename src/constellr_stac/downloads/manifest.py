@@ -1,8 +1,7 @@
-"""What a folder holds, and where it came from: ``manifest.json``.
+"""The folder's manifest: ``manifest.json``, and a journal during a run.
 
-While a run goes on, a line of ``manifest.jsonl`` is written for each file that is begun or there,
-so that one that is killed leaves nothing that another has to guess at. One run at a time works on
-a folder.
+The journal ``manifest.jsonl`` gets a line for each file that is started or complete, so that a run
+that is killed loses no records.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ from filelock import FileLock, Timeout
 from constellr_stac._files import write_atomically
 from constellr_stac.errors import DownloadError
 
-from .checks import Promise
-from .part_file import Note
+from .checks import Expected
+from .part_file import PartInfo
 from .selection import CATALOG, JOURNAL, MANIFEST
 
 if TYPE_CHECKING:
@@ -38,42 +37,42 @@ _LOCK = ".download.lock"
 
 @dataclass(frozen=True)
 class Record:
-    """One file that is there, whole."""
+    """A complete file."""
 
     href: str
-    """Where it came from, without its query."""
+    """Its source, without the query."""
     size: int
     """In bytes."""
     checksum: str
     """SHA-256 as a multihash in hexadecimal, as ``file:checksum`` has it."""
     downloaded: str
-    """When: ISO 8601, UTC."""
+    """ISO 8601, UTC."""
     checked: tuple[str, ...]
-    """What it was compared with: ``size``, ``ETag``, ``file:checksum``, ``structure``, ..."""
+    """The checks it passed: ``size``, ``ETag``, ``file:checksum``, ``structure``, ..."""
     collection: str | None
     item: str
     assets: tuple[str, ...]
-    """The keys of the assets that it is."""
+    """Its asset keys."""
 
 
 class Manifest:
-    """The records of a folder; see :func:`open_manifest`. Shared by all threads of a run."""
+    """The records of a folder; see :func:`open_manifest`. Thread-safe."""
 
     def __init__(self, folder: Path, layout: str) -> None:
         self._folder = folder
         self._layout = layout
         self._records: dict[str, Record] = {}
-        self._notes: dict[str, Note | None] = {}
+        self._parts: dict[str, PartInfo | None] = {}
         self._by_item: dict[tuple[str | None, str], dict[str, None]] = {}
         self._lock = threading.Lock()
         self._journal: int | None = None
 
     def get(self, path: str) -> Record | None:
-        """Return the record of a file, by its path relative to the folder."""
+        """Return a file's record, by its path relative to the folder."""
         return self._records.get(path)
 
     def files_of(self, item: pystac.Item) -> dict[str, str]:
-        """Return the files of an item that are there: paths by the keys of assets."""
+        """Return an item's existing files: paths by asset key."""
         with self._lock:
             paths = tuple(self._by_item.get((item.collection_id, item.id), ()))
         return {
@@ -83,47 +82,47 @@ class Manifest:
             for key in self._records[path].assets
         }
 
-    def note(self, path: str) -> Note | None:
-        """Return what was noted of a file that was begun."""
-        return self._notes.get(path)
+    def part_info(self, path: str) -> PartInfo | None:
+        """Return the object of a file's part."""
+        return self._parts.get(path)
 
-    def begin(self, path: str, note: Note | None) -> None:
-        """Note what a file that is begun is of; ``None`` if it cannot be gone on with."""
-        self._write({"begun": {path: _plain(note)}})
-        self._notes[path] = note
+    def begin(self, path: str, part_info: PartInfo | None) -> None:
+        """Record a file that is started; ``None`` if it cannot be resumed."""
+        self._write({"begun": {path: _as_json(part_info)}})
+        self._parts[path] = part_info
 
     def add(self, path: str, record: Record) -> None:
-        """Write down a file that is there."""
-        self._write({"files": {path: _plain(record)}})
-        self._take(path, record)
+        """Record a complete file."""
+        self._write({"files": {path: _as_json(record)}})
+        self._store(path, record)
 
     def read(self, lines: Mapping[str, Any]) -> None:
-        """Take over what is written of files.
+        """Add the records of a document or of a journal line.
 
         Raises:
-            AttributeError, KeyError, TypeError: It is something else.
+            AttributeError, KeyError, TypeError: It is malformed.
         """
         for path, fields in lines.get("begun", {}).items():
-            self._notes[path] = None if fields is None else _note(fields)
+            self._parts[path] = None if fields is None else _part_info(fields)
         for path, fields in lines.get("files", {}).items():
-            self._take(path, _record(fields))
+            self._store(path, _record(fields))
 
     def save(self) -> None:
-        """Write ``manifest.json``, of the files that are still there."""
+        """Write ``manifest.json`` with the files that still exist, and delete the journal."""
         with self._lock:
             document = {
                 "type": _TYPE,
                 "version": _VERSION,
                 "layout": self._layout,
                 "files": {
-                    path: _plain(record)
+                    path: _as_json(record)
                     for path, record in sorted(self._records.items())
                     if (self._folder / path).is_file()
                 },
                 "begun": {
-                    path: _plain(note)
-                    for path, note in sorted(self._notes.items())
-                    if note is not None and (self._folder / f"{path}.part").is_file()
+                    path: _as_json(part_info)
+                    for path, part_info in sorted(self._parts.items())
+                    if part_info is not None and (self._folder / f"{path}.part").is_file()
                 },
             }
             text = json.dumps(document, indent=2) + "\n"
@@ -133,26 +132,26 @@ class Manifest:
             (self._folder / JOURNAL).unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Let go of the journal; what is in it stays."""
+        """Close the journal and keep it."""
         with self._lock:
             self._close()
 
-    def _take(self, path: str, record: Record) -> None:
+    def _store(self, path: str, record: Record) -> None:
         with self._lock:
             self._records[path] = record
             self._by_item.setdefault((record.collection, record.item), {})[path] = None
-        self._notes.pop(path, None)
+        self._parts.pop(path, None)
 
     def _write(self, line: Mapping[str, Any]) -> None:
-        """Append to the journal, in one step: who is killed right after has written it."""
+        """Append a line to the journal with one write."""
         text = json.dumps(line) + "\n"
         with self._lock:
             journal = self._journal
             if journal is None:
                 flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
                 journal = self._journal = os.open(self._folder / JOURNAL, flags, 0o666)
-                text = "\n" + text  # after what a run that was killed may have left
-            os.write(journal, text.encode())  # within the lock: it is not closed meanwhile
+                text = "\n" + text  # after an incomplete line of a killed run
+            os.write(journal, text.encode())  # within the lock, so that it stays open
 
     def _close(self) -> None:
         if self._journal is not None:
@@ -162,16 +161,16 @@ class Manifest:
 
 @contextlib.contextmanager
 def open_manifest(folder: Path, layout: str) -> Iterator[Manifest]:
-    """Open the manifest of a folder, which is made if need be, for one run at a time.
+    """Open a folder's manifest, for one run at a time.
 
     Args:
-        folder: The folder.
-        layout: The name of the layout that its files are to have.
+        folder: The folder; created if missing.
+        layout: The layout of its files.
 
     Raises:
-        DownloadError: Another run is at work there; what is there was not made by downloads, or
-            with another layout.
-        OSError: The folder cannot be made, read or written.
+        DownloadError: Another run uses the folder, it was not made by a download, or it has
+            another layout.
+        OSError: The folder cannot be created, read or written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / _LOCK, timeout=0)
@@ -179,15 +178,15 @@ def open_manifest(folder: Path, layout: str) -> Iterator[Manifest]:
         lock.acquire()
     except Timeout:
         raise DownloadError(
-            f"Another download is at work in {str(folder)!r}. Wait for it to end, or choose "
+            f"Another download is running in {str(folder)!r}. Wait for it to finish, or choose "
             "another folder."
         ) from None
     try:
         manifest = Manifest(folder, layout)
         if (folder / MANIFEST).exists():
-            _read(manifest, folder, layout)
+            _load(manifest, folder, layout)
         else:
-            _check_that_it_is_free(folder)
+            _check_is_new(folder)
             manifest.save()
         try:
             yield manifest
@@ -197,40 +196,44 @@ def open_manifest(folder: Path, layout: str) -> Iterator[Manifest]:
         lock.release()
 
 
-def _check_that_it_is_free(folder: Path) -> None:
+def _check_is_new(folder: Path) -> None:
     if (folder / CATALOG).exists():
         raise DownloadError(
-            f"{str(folder)!r} has a {CATALOG} that no download has made. Choose another folder."
+            f"{str(folder)!r} has a {CATALOG} that is not from a download. Choose another folder."
         )
 
 
-def _read(manifest: Manifest, folder: Path, layout: str) -> None:
-    """Read what earlier runs have written down."""
+def _load(manifest: Manifest, folder: Path, layout: str) -> None:
+    """Read the manifest and the journal of earlier runs."""
     document = _json(_text(folder / MANIFEST) or "")
     try:
-        kind, version, before = (document[name] for name in ("type", "version", "layout"))
+        kind, version, previous = (document[name] for name in ("type", "version", "layout"))
         if (kind, version) != (_TYPE, _VERSION):
-            raise ValueError(kind)  # noqa: TRY301 - one answer to whatever is wrong
+            raise ValueError(kind)  # noqa: TRY301 - one error for all
         manifest.read(document)
     except (TypeError, KeyError, ValueError, AttributeError):
         raise DownloadError(
-            f"{str(folder / MANIFEST)!r} is not a manifest that this version of constellr_stac has "
-            "made. Move it away, or choose another folder."
+            f"{str(folder / MANIFEST)!r} is not a manifest of this version of constellr_stac. Move "
+            "it away, or choose another folder."
         ) from None
-    if before != layout:
+    if previous != layout:
         raise DownloadError(
-            f"The files in {str(folder)!r} have the layout {before!r}, not {layout!r}. "
-            "Stay with it, or choose another folder."
+            f"The files in {str(folder)!r} have the layout {previous!r}, not {layout!r}. "
+            "Use the same layout, or choose another folder."
         )
     for line in (_text(folder / JOURNAL) or "").splitlines():
         with contextlib.suppress(TypeError, KeyError, ValueError, AttributeError):
             manifest.read(_json(line))
 
 
-def _plain(value: Record | Note | None) -> dict[str, Any] | None:
-    """Return a value as JSON has it; what :func:`dataclasses.asdict` does, at once."""
-    if isinstance(value, Note):
-        return {**vars(value), "promises": [vars(promise) for promise in value.promises]}
+def _as_json(value: Record | PartInfo | None) -> dict[str, Any] | None:
+    """Return a value as JSON; like :func:`dataclasses.asdict`, but faster."""
+    if isinstance(value, PartInfo):
+        expected = [
+            {"said_by": each.source, "kind": each.kind, "value": each.value}
+            for each in value.expected
+        ]
+        return {"version": value.version, "size": value.size, "promises": expected}
     return None if value is None else vars(value)
 
 
@@ -239,9 +242,11 @@ def _record(fields: Mapping[str, Any]) -> Record:
     return Record(**{**fields, **lists})
 
 
-def _note(fields: Mapping[str, Any]) -> Note:
-    promises = tuple(Promise(**promise) for promise in fields["promises"])
-    return Note(**{**fields, "promises": promises})
+def _part_info(fields: Mapping[str, Any]) -> PartInfo:
+    expected = tuple(
+        Expected(each["said_by"], each["kind"], each["value"]) for each in fields["promises"]
+    )
+    return PartInfo(fields["version"], fields["size"], expected)
 
 
 def _text(path: Path) -> str | None:

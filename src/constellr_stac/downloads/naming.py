@@ -1,7 +1,6 @@
-"""Where a file goes: a name below the folder, good on every system.
+"""Derive paths from items and hrefs, valid on every system and inside the folder.
 
-What a server says becomes a path here, so here is where it is not trusted. Nothing is looked
-up on disk.
+Servers' strings are not trusted. Nothing is read from disk.
 """
 
 from __future__ import annotations
@@ -21,15 +20,15 @@ from constellr_stac.errors import DownloadError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["LONGEST_NAME", "Layout", "checked", "destination", "file_name", "item_document"]
+__all__ = ["LONGEST_NAME", "Layout", "check_path", "destination", "file_name", "item_document"]
 
 Layout: TypeAlias = (
     Literal["provider", "collection", "flat"] | Callable[[pystac.Item, str], str | PurePath]
 )
-"""How files are laid out: one of the names, or what gives the path of an item's asset."""
+"""A named layout, or a function that returns the path of an item's asset."""
 
 LONGEST_NAME = 255 - len(".part")
-"""Bytes of a name (UTF-8): what file systems take, less what a file that is on its way needs."""
+"""Maximum bytes (UTF-8) of a name: the usual limit of file systems, less the ``.part`` suffix."""
 
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]')
 _RESERVED = re.compile(
@@ -39,45 +38,46 @@ _RESERVED = re.compile(
 
 
 def destination(item: pystac.Item, key: str, layout: Layout) -> PurePosixPath:
-    """Return where an asset's file goes, relative to the folder.
+    """Return the path of an asset's file, relative to the folder.
 
     Args:
         item: The item.
-        key: The key of one of its assets.
-        layout: ``"provider"`` is ``<datetime>_<id>/<file>``, as in the provider's own example;
-            ``"collection"`` is ``<collection>/<date>/<id>/<file>``; ``"flat"`` is
-            ``<id>_<file>``; a callable is asked.
+        key: The asset's key.
+        layout: As for :func:`.download`.
 
     Raises:
-        DownloadError: The path would leave the folder, or is none on some system.
-        ValueError: There is no such layout.
+        DownloadError: The path would leave the folder, or is invalid on some system.
+        ValueError: The layout is unknown.
     """
-    whose = f"asset {key!r} of item {item.id!r}"
+    owner = f"asset {key!r} of item {item.id!r}"
     if callable(layout):
-        return checked(layout(item, key), whose)
+        return check_path(layout(item, key), owner)
     href = item.assets[key].href
     name = file_name(href)
-    if layout == "flat":
+    if layout == "provider":
+        parts = [f"{_time(item)}_{item.id}", name]
+    elif layout == "collection":
+        date = _time(item).partition("T")[0]
+        parts = [item.collection_id or "no-collection", date, item.id, name]
+    elif layout == "flat":
         parts = [name if name.startswith(item.id) else f"{item.id}_{name}"]
-    elif layout in _FOLDERS:
-        parts = [*_FOLDERS[layout](item), name]
     else:
         raise ValueError(
-            f'layout= is "provider", "collection", "flat" or a callable, not {layout!r}.'
+            f'layout must be "provider", "collection", "flat" or a callable, not {layout!r}.'
         )
     shown = redact_url(href) if "://" in href else href
     for part in parts:
-        _check(part, f"{whose} ({shown!r})")
+        _check(part, f"{owner} ({shown!r})")
     return PurePosixPath(*parts)
 
 
 def item_document(item: pystac.Item, first: PurePosixPath) -> PurePosixPath:
-    """Return where the item's own JSON goes: beside the first of its files."""
-    return first.parent / checked(f"{item.id}.json", f"item {item.id!r}")
+    """Return the path of an item's JSON: next to its first file."""
+    return first.parent / check_path(f"{item.id}.json", f"item {item.id!r}")
 
 
 def file_name(href: str) -> str:
-    """Return the last part of an href's path, percent-encoding undone where there is any.
+    """Return the last segment of an href's path, percent-decoded if it is a URL.
 
     Example:
         >>> file_name("https://b.example/LA%20harbor/a%2Bb.tiff?X-Amz-Signature=1f")
@@ -90,43 +90,43 @@ def file_name(href: str) -> str:
     return re.split(r"[/\\]", href)[-1]
 
 
-def checked(path: str | PurePath, whose: str) -> PurePosixPath:
-    """Return ``path`` if it is one below the folder, on every system.
+def check_path(path: str | PurePath, owner: str) -> PurePosixPath:
+    """Return ``path`` if it is valid on every system and stays in the folder.
 
     Raises:
-        DownloadError: It is absolute, climbs, or has a part that some system cannot have.
+        DownloadError: It is absolute, contains ``..``, or is invalid on some system.
 
     Example:
-        >>> checked("a/lst.tiff", "an asset")
+        >>> check_path("a/lst.tiff", "an asset")
         PurePosixPath('a/lst.tiff')
     """
     if not isinstance(path, str | PurePath):
-        raise TypeError(f"layout= gave {path!r} for {whose}; it is to give a relative path.")
+        raise TypeError(f"layout= returned {path!r} for {owner}, not a relative path.")
     text = path.as_posix() if isinstance(path, PurePath) else path
     for part in text.split("/"):
-        _check(part, whose)
+        _check(part, owner)
     return PurePosixPath(text)
 
 
-def _check(part: str, whose: str) -> None:
-    """Refuse one part of a path, and say why."""
+def _check(part: str, owner: str) -> None:
+    """Raise if a path segment is invalid, with the reason."""
     if part in ("", ".", ".."):
-        why = "that leads out of the folder, or nowhere"
+        why = "it is empty or leads out of the folder"
     elif found := _FORBIDDEN.search(part):
-        why = f"{found[0]!r} cannot be part of a name, or would lead out of the folder"
+        why = f"{found[0]!r} is not allowed in file names"
     elif part.lower().endswith(".part"):
-        why = "that is what a file is called while it is on its way"
+        why = "this suffix is for incomplete downloads"
     elif part[-1] in ". ":
-        why = "Windows cannot keep a name that ends with a dot or a space"
+        why = "Windows does not allow names that end with a dot or a space"
     elif _RESERVED.fullmatch(part):
-        why = "on Windows that is a device"
+        why = "it is a device name on Windows"
     elif len(part.encode()) > LONGEST_NAME:
-        why = f"a name can have {LONGEST_NAME} bytes, and it has {len(part.encode())}"
+        why = f"it has {len(part.encode())} bytes; the maximum is {LONGEST_NAME}"
     else:
         return
     raise DownloadError(
-        f"No file can be named for {whose}: {_short(part)}: {why}. "
-        "Give layout= a function of item and asset key that returns another path."
+        f"No file name for {owner}: {_short(part)}: {why}. "
+        "Pass layout= as a function of item and asset key that returns another path."
     )
 
 
@@ -135,22 +135,8 @@ def _short(part: str) -> str:
 
 
 def _time(item: pystac.Item) -> str:
-    words: Mapping[str, object] = item.properties
-    stated = words.get("datetime") or words.get("start_datetime")
-    if stated is None and item.datetime is not None:
-        stated = datetime_to_str(item.datetime)
-    return str(stated or "undated").replace(":", "-")
-
-
-def _by_scene(item: pystac.Item) -> list[str]:
-    return [f"{_time(item)}_{item.id}"]
-
-
-def _by_collection(item: pystac.Item) -> list[str]:
-    return [item.collection_id or "no-collection", _time(item).partition("T")[0], item.id]
-
-
-_FOLDERS: Mapping[str, Callable[[pystac.Item], list[str]]] = {
-    "provider": _by_scene,
-    "collection": _by_collection,
-}
+    properties: Mapping[str, object] = item.properties
+    time = properties.get("datetime") or properties.get("start_datetime")
+    if time is None and item.datetime is not None:
+        time = datetime_to_str(item.datetime)
+    return str(time or "undated").replace(":", "-")

@@ -1,8 +1,4 @@
-"""A file that is on its way, and how it appears under its name: whole, or not at all.
-
-Its bytes gather beside the name it will have, in ``<name>.part``. Which bytes come, and where it
-is noted what they are of, is none of this room's business.
-"""
+"""A file being downloaded: written to ``<name>.part`` and renamed once it is complete."""
 
 from __future__ import annotations
 
@@ -10,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .checks import Digests, Promise, promised_by_store
+from .checks import Digests, Expected, expected_by_store
 
 if TYPE_CHECKING:
     import threading
@@ -22,38 +18,39 @@ if TYPE_CHECKING:
 
     from .progress import Meter
 
-__all__ = ["Note", "PartFile", "StoppedError"]
+__all__ = ["PartFile", "PartInfo", "StoppedError"]
 
 
 class StoppedError(Exception):
-    """The run was told to stop; what is there can be gone on with."""
+    """The run was stopped; the part can be resumed."""
 
 
 @dataclass(frozen=True)
-class Note:
-    """What the bytes of a part are of, so that another run can go on."""
+class PartInfo:
+    """The object that a part belongs to, so that another run can resume it."""
 
     version: str
     """The :attr:`~constellr_stac.reading.http.Source.version`."""
     size: int | None
-    """Bytes of the whole."""
-    promises: tuple[Promise, ...]
-    """What the store says of it."""
+    """Size of the whole object, in bytes."""
+    expected: tuple[Expected, ...]
+    """What the store states about the object."""
 
 
 class PartFile:
-    """A file's bytes up to here: a :class:`~constellr_stac.reading.http.Receiver`.
+    """The bytes received so far: a :class:`~constellr_stac.reading.http.Receiver`.
 
     Args:
-        target: The name it will have.
-        meter: Is told of progress.
-        stop: Once it is set, no byte is written any more.
+        target: The final path.
+        meter: Counts progress.
+        stop: When set, no more bytes are written.
 
     Keyword Args:
-        note: What an earlier run has noted of the bytes that are there.
-        noted: Is told what is to be noted for a later one, before there are bytes.
-        promises: What the item says of the file.
-        kinds: What to work out of it in any case; see :class:`Digests`.
+        info: The object of the part left by an earlier run.
+        on_begin: Called with the new object before its first byte is written; ``None`` if it
+            cannot be resumed.
+        expected: What the item states about the file.
+        kinds: Digests to compute in any case; see :class:`Digests`.
     """
 
     def __init__(
@@ -62,39 +59,39 @@ class PartFile:
         meter: Meter,
         stop: threading.Event,
         *,
-        note: Note | None,
-        noted: Callable[[Note | None], None],
-        promises: Sequence[Promise] = (),
+        info: PartInfo | None,
+        on_begin: Callable[[PartInfo | None], None],
+        expected: Sequence[Expected] = (),
         kinds: Iterable[str] = (),
     ) -> None:
         self.target = target
         self.path = target.with_name(target.name + ".part")
-        self._noted = noted
+        self._on_begin = on_begin
         self._meter = meter
         self._stop = stop
-        self._said_by_item = tuple(promises)
-        self._said_by_store: tuple[Promise, ...] = ()
+        self._expected_by_item = tuple(expected)
+        self._expected_by_store: tuple[Expected, ...] = ()
         self._kinds = frozenset(kinds)
         self._size: int | None = None
         self._open: tuple[FileIO, Digests] | None = None
         self.version: str | None = None
         self.held = 0
-        if note is not None:
-            self._remember(note)
+        if info is not None:
+            self._resume(info)
 
     def begin(self, source: Source) -> None:
-        """Start with an empty file, and note what it will be (for Transfer.stream)."""
+        """Start with an empty file (for Transfer.stream)."""
         self._check_stop()
         self.close()
         file = self.path.open("wb", buffering=0)
         self.held = 0
         self.version, self._size = source.version, source.size
-        self._said_by_store = promised_by_store(source)
+        self._expected_by_store = expected_by_store(source)
         self._open = file, self._new_digests()
-        note = None
+        info = None
         if self.version is not None:
-            note = Note(self.version, self._size, self._said_by_store)
-        self._noted(note)
+            info = PartInfo(self.version, self._size, self._expected_by_store)
+        self._on_begin(info)
         self._meter.begin(self._size, 0)
 
     def take(self, piece: bytes) -> None:
@@ -109,51 +106,52 @@ class PartFile:
         self._meter.advance(len(piece))
 
     @property
-    def promises(self) -> tuple[Promise, ...]:
-        """What the item and the store say of the file."""
-        return (*self._said_by_item, *self._said_by_store)
+    def expected(self) -> tuple[Expected, ...]:
+        """What the item and the store state about the file."""
+        return (*self._expected_by_item, *self._expected_by_store)
 
     @property
     def digests(self) -> Digests:
-        """What the bytes up to here are."""
+        """Digests of the bytes received so far."""
         return self._opened()[1]
 
-    def land(self) -> None:
-        """Give the file its name: on the disk first, then in one step.
+    def commit(self) -> None:
+        """Sync the file to disk and rename it to its final path.
 
         Raises:
-            OSError: It cannot be; the part stays.
+            OSError: The disk failed; the part stays.
         """
         os.fsync(self._opened()[0].fileno())
         self.close()
         self.path.replace(self.target)
 
     def discard(self) -> None:
-        """Forget the bytes: they are not what they should be."""
+        """Delete the part."""
         self.close()
         self.path.unlink(missing_ok=True)
         self.version, self.held = None, 0
 
     def close(self) -> None:
-        """Let go of the file; what is there stays."""
+        """Close the part and keep it."""
         if self._open is not None:
             self._open[0].close()
             self._open = None
 
-    def _remember(self, note: Note) -> None:
-        """Go on with what an earlier run has left, if it is there still."""
+    def _resume(self, info: PartInfo) -> None:
+        """Resume the part of an earlier run, if it still exists."""
         try:
             held = self.path.stat().st_size
         except FileNotFoundError:
             return
-        if note.size is not None and held >= note.size:
-            held = max(note.size - 1, 0)  # one byte is asked for: is the object the same still?
+        if info.size is not None and held >= info.size:
+            # Request the last byte again: the response shows whether the object has changed.
+            held = max(info.size - 1, 0)
             os.truncate(self.path, held)
-        self.version, self.held, self._size = note.version, held, note.size
-        self._said_by_store = note.promises
+        self.version, self.held, self._size = info.version, held, info.size
+        self._expected_by_store = info.expected
 
     def _opened(self) -> tuple[FileIO, Digests]:
-        """Return the file and its digests; open what an earlier run has left."""
+        """Return the open file and its digests; open the part of an earlier run."""
         if self._open is None:
             digests = self._new_digests()
             digests.update_from(self.path)
@@ -162,7 +160,7 @@ class PartFile:
         return self._open
 
     def _new_digests(self) -> Digests:
-        return Digests({*self._kinds, *(promise.kind for promise in self.promises)})
+        return Digests({*self._kinds, *(each.kind for each in self.expected)})
 
     def _check_stop(self) -> None:
         if self._stop.is_set():

@@ -1,7 +1,6 @@
-"""How far a run is, for people: bars in a terminal or a notebook, else nothing.
+"""Progress bars in a terminal or a notebook.
 
-Whoever brings files counts, and one thread draws, now and then. Rates and estimates are the
-drawing library's.
+Downloading threads count; one thread draws. Rates and estimates come from rich and tqdm.
 """
 
 from __future__ import annotations
@@ -20,33 +19,33 @@ __all__ = ["Display", "Meter", "display_for"]
 
 
 class Meter:
-    """How far one file is. Used by one thread at a time."""
+    """The progress of one file. Used by one thread at a time."""
 
     def __init__(self, display: Display, name: str) -> None:
         self._display = display
         self.name = name
         self.size: int | None = None
-        """Bytes in all, as far as known."""
-        self.there = 0
-        """Bytes that are there."""
-        self.come = 0
-        """Bytes that came in this run."""
+        """Total bytes, if known."""
+        self.held = 0
+        """Bytes on disk."""
+        self.received = 0
+        """Bytes received in this run."""
         self.expected: int | None = None
-        """Bytes that come in this run, as far as known."""
+        """Bytes to receive in this run, if known."""
 
     def begin(self, size: int | None, held: int) -> None:
-        """Say how long the file is, and how much of it is there; again if it begins anew."""
-        self.size, self.there = size, held
-        self._display.begin(self, None if size is None else self.come + size - held)
+        """Set the file's size and the bytes held; call again if it restarts."""
+        self.size, self.held = size, held
+        self._display.begin(self, None if size is None else self.received + size - held)
 
     def advance(self, count: int) -> None:
-        """Say that bytes came."""
-        self.there += count
-        self.come += count
+        """Count received bytes."""
+        self.held += count
+        self.received += count
         self._display.advance(count)
 
     def end(self) -> None:
-        """Say that no more comes, for whatever reason."""
+        """Mark the file as finished or failed."""
         self._display.end(self)
 
 
@@ -54,73 +53,73 @@ class Display:
     """Counts, and draws nothing.
 
     Args:
-        files: How many files there are.
+        files: Number of files.
     """
 
     def __init__(self, files: int) -> None:
         self.files = files
         self.done = 0
-        """Files that are through, or were there."""
-        self.come = 0
-        """Bytes that came."""
+        """Finished files, including those that existed."""
+        self.received = 0
+        """Bytes received."""
         self._lock = threading.Lock()
         self._active: dict[Meter, None] = {}
-        self._known = 0
+        self._known_bytes = 0
         self._known_files = 0
-        self._without = 0  # files that are through, and nothing came of them
+        self._files_without_bytes = 0  # finished files of which nothing was received
 
     def skip(self, count: int) -> None:
-        """Take note of files that were there before."""
+        """Count files that existed before."""
         self.done += count
-        self._without += count
+        self._files_without_bytes += count
 
     def meter(self, name: str) -> Meter:
-        """Return what a file of this name is measured with, on any thread."""
+        """Return a meter for a file."""
         return Meter(self, name)
 
     def begin(self, meter: Meter, expected: int | None) -> None:
-        """Take note of a file that is on its way, and of how many bytes of it are to come."""
+        """Register a file and the bytes expected for it."""
         with self._lock:
             self._active[meter] = None
             if expected is not None:
-                self._known += expected - (meter.expected or 0)
+                self._known_bytes += expected - (meter.expected or 0)
                 self._known_files += meter.expected is None
                 meter.expected = expected
 
     def advance(self, count: int) -> None:
-        """Take note of bytes that came."""
+        """Count received bytes."""
         with self._lock:
-            self.come += count
+            self.received += count
 
     def end(self, meter: Meter) -> None:
-        """Take note that a file is through."""
+        """Count a finished file."""
         with self._lock:
             self.done += 1
-            self._without += meter.expected is None
+            self._files_without_bytes += meter.expected is None
             self._active.pop(meter, None)
 
     @property
     def active(self) -> list[Meter]:
-        """Files that are on their way."""
+        """Files in progress."""
         with self._lock:
             return list(self._active)
 
     @property
     def total(self) -> int | None:
-        """How many bytes come in all, judged by the files begun so far."""
+        """Total bytes to receive, extrapolated from the files started so far."""
         with self._lock:
             if not self._known_files:
                 return None
-            files = max(self.files - self._without, self._known_files)
-            return round(self._known * files / self._known_files)
+            files = max(self.files - self._files_without_bytes, self._known_files)
+            return round(self._known_bytes * files / self._known_files)
 
     @property
     def heading(self) -> str:
-        """What stands before the bar for all."""
+        """The label of the total bar."""
         return f"{self.done} of {self.files} files"
 
     def draw(self) -> None:
-        """Show how far everything is; called by one thread, now and then."""
+        """Update the bars; called regularly by one thread."""
 
     def __enter__(self) -> Self:
         return self
@@ -130,7 +129,7 @@ class Display:
 
 
 class TerminalDisplay(Display):
-    """Bars on standard error, with rich: one for all, and one for each file that takes time."""
+    """Bars on standard error, with rich: one in total, and one for each active file."""
 
     def __init__(self, files: int) -> None:
         super().__init__(files)
@@ -148,7 +147,7 @@ class TerminalDisplay(Display):
         self._bars = Progress(
             TextColumn(
                 "{task.description}",
-                markup=False,  # names are names, brackets and all
+                markup=False,  # a name may contain brackets
                 table_column=Column(ratio=3, no_wrap=True),
             ),
             BarColumn(bar_width=None, table_column=Column(ratio=2)),
@@ -158,24 +157,24 @@ class TerminalDisplay(Display):
             console=Console(stderr=True),
             expand=True,
         )
-        self._all = self._bars.add_task(self.heading, total=None)
-        self._of_files: dict[Meter, TaskID] = {}
+        self._total_bar = self._bars.add_task(self.heading, total=None)
+        self._file_bars: dict[Meter, TaskID] = {}
 
     def draw(self) -> None:
-        """Show how far everything is."""
+        """Update the bars."""
         active = self.active
-        for meter in self._of_files.keys() - set(active):
-            self._bars.remove_task(self._of_files.pop(meter))
+        for meter in self._file_bars.keys() - set(active):
+            self._bars.remove_task(self._file_bars.pop(meter))
         for meter in active:
-            bar = self._of_files.get(meter)
+            bar = self._file_bars.get(meter)
             if bar is None:
-                bar = self._of_files[meter] = self._bars.add_task(
-                    meter.name, total=meter.size, completed=meter.there - meter.come
+                bar = self._file_bars[meter] = self._bars.add_task(
+                    meter.name, total=meter.size, completed=meter.held - meter.received
                 )
-            self._bars.update(bar, total=meter.size, completed=meter.there)
-        # Not by update(), which forgets the rate whenever the total is another one.
+            self._bars.update(bar, total=meter.size, completed=meter.held)
+        # update() would reset the rate when the total changes.
         self._bars.tasks[0].total = self.total
-        self._bars.update(self._all, description=self.heading, completed=self.come)
+        self._bars.update(self._total_bar, description=self.heading, completed=self.received)
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -189,7 +188,7 @@ class TerminalDisplay(Display):
 class NotebookDisplay(Display):
     """Bars in a notebook, with tqdm.
 
-    The one for all counts files: how many bytes they have gets known too late for tqdm.
+    The total bar counts files: their total size is known too late for tqdm.
     """
 
     def __init__(self, files: int) -> None:
@@ -197,51 +196,53 @@ class NotebookDisplay(Display):
         from tqdm.auto import tqdm
 
         self._tqdm = tqdm
-        self._all: Any = None
-        self._of_files: dict[Meter, Any] = {}
+        self._total_bar: Any = None
+        self._file_bars: dict[Meter, Any] = {}
 
     def draw(self) -> None:
-        """Show how far everything is."""
+        """Update the bars."""
         active = self.active
-        for meter in self._of_files.keys() - set(active):
-            self._of_files.pop(meter).close()
+        for meter in self._file_bars.keys() - set(active):
+            self._file_bars.pop(meter).close()
         for meter in active:
-            bar = self._of_files.get(meter)
+            bar = self._file_bars.get(meter)
             if bar is None:
-                bar = self._of_files[meter] = self._tqdm(
+                bar = self._file_bars[meter] = self._tqdm(
                     desc=meter.name,
                     total=meter.size,
-                    initial=meter.there - meter.come,
+                    initial=meter.held - meter.received,
                     unit="B",
                     unit_scale=True,
                     leave=False,
                 )
-            bar.update(meter.there - bar.n)
-        rate = self.come / max(self._all.format_dict["elapsed"], 1e-3)
-        self._all.set_postfix_str(f"{decimal(self.come)}, {decimal(round(rate))}/s", refresh=False)
-        self._all.update(self.done - self._all.n)
-        self._all.refresh()
+            bar.update(meter.held - bar.n)
+        rate = self.received / max(self._total_bar.format_dict["elapsed"], 1e-3)
+        self._total_bar.set_postfix_str(
+            f"{decimal(self.received)}, {decimal(round(rate))}/s", refresh=False
+        )
+        self._total_bar.update(self.done - self._total_bar.n)
+        self._total_bar.refresh()
 
     def __enter__(self) -> Self:
-        self._all = self._tqdm(total=self.files, initial=self.done, unit="file")
+        self._total_bar = self._tqdm(total=self.files, initial=self.done, unit="file")
         return self
 
     def __exit__(self, *_: object) -> None:
         self.draw()
-        for bar in (*self._of_files.values(), self._all):
+        for bar in (*self._file_bars.values(), self._total_bar):
             bar.close()
 
 
-def display_for(files: int, *, wanted: bool) -> Display:
-    """Return the display that fits: a terminal's, a notebook's if tqdm is there, or none.
+def display_for(files: int, *, show: bool) -> Display:
+    """Return the display for a terminal, for a notebook (with tqdm), or none.
 
     Args:
-        files: How many files there are.
+        files: Number of files.
 
     Keyword Args:
-        wanted: Whether anything is to be shown at all.
+        show: Whether to show progress at all.
     """
-    if not wanted or not files:
+    if not show or not files:
         return Display(files)
     if _in_notebook():
         return NotebookDisplay(files) if importlib.util.find_spec("tqdm") else Display(files)
@@ -251,6 +252,6 @@ def display_for(files: int, *, wanted: bool) -> Display:
 
 
 def _in_notebook() -> bool:
-    """Say whether this is a notebook's kernel: an IPython with a front end elsewhere."""
+    """Return whether this is an IPython kernel."""
     ipython = sys.modules.get("IPython")
     return ipython is not None and hasattr(ipython.get_ipython(), "kernel")

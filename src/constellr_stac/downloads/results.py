@@ -1,4 +1,4 @@
-"""What a download has done, and what it has not."""
+"""The result of a download."""
 
 from __future__ import annotations
 
@@ -22,42 +22,42 @@ __all__ = ["Downloaded", "incomplete"]
 
 @dataclass(frozen=True, repr=False)
 class Downloaded:
-    """What :func:`constellr_stac.download` has done."""
+    """The result of :func:`constellr_stac.download`."""
 
     folder: Path
-    """Where the files are; a static STAC catalogue."""
+    """The folder, a static STAC catalog."""
     written: tuple[Path, ...] = ()
-    """Files that were brought."""
+    """Downloaded files."""
     skipped: tuple[Path, ...] = ()
-    """Files that were there already."""
+    """Files that existed already."""
     bytes: int = 0
-    """Bytes that came."""
+    """Bytes received."""
     seconds: float = field(default=0.0, compare=False)
-    """How long it took."""
+    """Duration."""
 
     @property
     def catalog(self) -> Path:
-        """The catalogue: ``pystac.Catalog.from_file(downloaded.catalog)`` opens it."""
+        """Path of the catalog, for ``pystac.Catalog.from_file``."""
         return self.folder / CATALOG
 
     def __repr__(self) -> str:
-        there = f", {_files(len(self.skipped))} there already" if self.skipped else ""
+        skipped = f", {_files(len(self.skipped))} already present" if self.skipped else ""
         return (
             f"<Downloaded {_files(len(self.written))}, {decimal(self.bytes)}, "
-            f"in {self.seconds:.1f} s to {str(self.folder)!r}{there}>"
+            f"in {self.seconds:.1f} s to {str(self.folder)!r}{skipped}>"
         )
 
 
 def incomplete(
     failures: Mapping[Path, ConstellrError], downloaded: Downloaded
 ) -> IncompleteDownloadError:
-    """Return the error for a run with failures; its message quotes the first."""
+    """Return the error for a run with failures; it quotes the first one."""
     first = next(iter(failures.values()))
     rest = "" if len(failures) == 1 else f" (and {len(failures) - 1} more: see .failures)"
-    there = len(downloaded.written) + len(downloaded.skipped)
-    others = f" The other {there} are in {str(downloaded.folder)!r}." if there else ""
+    count = len(downloaded.written) + len(downloaded.skipped)
+    others = f" The other {count} are in {str(downloaded.folder)!r}." if count else ""
     error = IncompleteDownloadError(
-        f"{_files(len(failures))} of {there + len(failures)} could not be downloaded. "
+        f"{_files(len(failures))} of {count + len(failures)} could not be downloaded. "
         f"{first}{rest}{others}",
         status_code=first.status_code,
         request_url=first.request_url,

@@ -1,7 +1,6 @@
-"""A run, from what is wanted to a folder that is complete, or says what it lacks.
+"""One run of a download.
 
-What concerns one file is taken down and told in the end; what concerns all ends the run. How a
-file is brought is :mod:`.bringing`'s business.
+A file that fails is reported at the end; an error that affects all files ends the run.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ from constellr_stac.errors import (
     SigningError,
 )
 
-from .catalog import Catalogue
+from .catalog import CatalogWriter
 from .checks import is_tiff
-from .fetch import STRUCTURE, Bringer, Job
+from .fetch import STRUCTURE, Fetcher, Job
 from .part_file import StoppedError
 from .results import Downloaded, incomplete
-from .workers import Crew
+from .workers import WorkerThreads
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,12 +37,12 @@ if TYPE_CHECKING:
     from .fetch import Verify
     from .manifest import Manifest, Record
     from .progress import Display
-    from .selection import Wanted, WantedFile, WantedItem
+    from .selection import SelectedFile, SelectedItem, Selection
 
 __all__ = ["Run"]
 
-_GRACE = 1.0  # seconds for fetchers to notice that they are to stop
-_CONCERNS_ALL = (
+_GRACE = 1.0  # seconds for workers to stop
+_AFFECTS_ALL = (
     APIConnectionError,
     AuthenticationError,
     CredentialsNotFoundError,
@@ -53,24 +52,24 @@ _CONCERNS_ALL = (
 
 
 class Run:
-    """One run of a download.
+    """Downloads a selection into a folder.
 
     Args:
-        wanted: What is wanted.
-        folder: Where it goes.
-        manifest: What is there.
-        transfer: Brings bytes.
-        display: Shows how far it is.
+        selection: The files to download.
+        folder: The folder.
+        manifest: The folder's manifest.
+        transfer: Fetches bytes.
+        display: Shows progress.
 
     Keyword Args:
-        overwrite: Whether to bring what is there, too.
-        verify: Whether to compare files with what is said of them, and to decode GeoTIFFs.
-        workers: How many files are fetched at once.
+        overwrite: Whether to download existing files again.
+        verify: Whether to verify files, and to decode GeoTIFFs.
+        workers: Number of files to fetch at once.
     """
 
     def __init__(
         self,
-        wanted: Wanted,
+        selection: Selection,
         folder: Path,
         manifest: Manifest,
         transfer: Transfer,
@@ -80,7 +79,7 @@ class Run:
         verify: Verify,
         workers: int,
     ) -> None:
-        self._wanted = wanted
+        self._selection = selection
         self._folder = folder
         self._manifest = manifest
         self._display = display
@@ -88,37 +87,37 @@ class Run:
         self._verify = verify
         self._workers = workers
         self._stop = threading.Event()
-        self._bringer = Bringer(
-            transfer, manifest, verify=verify, stop=self._stop, arrived=self._arrived
+        self._fetcher = Fetcher(
+            transfer, manifest, verify=verify, stop=self._stop, on_done=self._on_done
         )
-        self._catalogue = Catalogue(folder, manifest)
+        self._catalog = CatalogWriter(folder, manifest)
         self._started = time.monotonic()
         self._lock = threading.Lock()
         self._written: list[Path] = []
         self._skipped: list[Path] = []
         self._failures: dict[Path, ConstellrError] = {}
-        self._left = {item: len(item.files) for item in wanted.items}
+        self._pending = {item: len(item.files) for item in selection.items}
 
     def __call__(self) -> Downloaded:
-        """Do it.
+        """Run the download.
 
         Raises:
-            IncompleteDownloadError: Some files could not be brought.
-            DownloadError: The disk does not take them.
-            ConstellrError: Nothing can be fetched at all.
-            KeyboardInterrupt: With a word on what is there.
+            IncompleteDownloadError: Some files failed.
+            DownloadError: The disk failed.
+            ConstellrError: Nothing can be fetched.
+            KeyboardInterrupt: With a message on how to resume.
         """
-        jobs = self._sort_out()
+        jobs = self._plan()
         self._display.skip(len(self._skipped))
         try:
             if jobs:
-                with self._display, self._bringer:
+                with self._display, self._fetcher:
                     self._work(jobs)
-                self._bringer.check()
+                self._fetcher.check()
         except KeyboardInterrupt:
             with suppress(OSError):
                 self._finish()
-            raise KeyboardInterrupt(self._farewell()) from None
+            raise KeyboardInterrupt(self._interrupt_message()) from None
         except Exception:
             with suppress(OSError):
                 self._finish()
@@ -128,31 +127,32 @@ class Run:
             raise incomplete(self._failures, self._downloaded())
         return self._downloaded()
 
-    def _sort_out(self) -> list[Job]:
-        """Return what there is to do; make folders for it."""
+    def _plan(self) -> list[Job]:
+        """Create the folders and return the jobs."""
         jobs = []
-        for folder in {self._folder / file.path.parent for file in self._wanted.files}:
+        for folder in {self._folder / file.path.parent for file in self._selection.files}:
             folder.mkdir(parents=True, exist_ok=True)
-        for item in self._wanted.items:
+        for item in self._selection.items:
             for file in item.files:
                 target = self._folder / file.path
-                there = target.exists()
-                if there and not target.is_file():
+                exists = target.exists()
+                if exists and not target.is_file():
                     raise DownloadError(
-                        f"{str(target)!r} is no file, and {file.reference.label} has to be there. "
-                        "Move it away, or choose another folder."
+                        f"{str(target)!r} is not a file, so {file.reference.label} cannot be "
+                        "written there. Move it away, or choose another folder."
                     )
-                there = there and not self._overwrite
-                record = self._record(file, target) if there else None
-                if record is None or self._is_to_be_decoded(record, target):
-                    jobs.append(Job(item, file, target, there, record))
+                exists = exists and not self._overwrite
+                record = self._record(file, target) if exists else None
+                must_decode = self._verify == STRUCTURE and is_tiff(target.name)
+                if record is None or (must_decode and STRUCTURE not in record.checked):
+                    jobs.append(Job(item, file, target, exists, record))
                 else:
                     self._skipped.append(target)
-                    self._left[item] -= 1
+                    self._pending[item] -= 1
         return jobs
 
-    def _record(self, file: WantedFile, target: Path) -> Record | None:
-        """Return what is written of a file that is there, if it is the one that is wanted."""
+    def _record(self, file: SelectedFile, target: Path) -> Record | None:
+        """Return the record of an existing file, if it is the selected one."""
         record = self._manifest.get(str(file.path))
         if (
             record is not None
@@ -163,58 +163,53 @@ class Run:
             return record
         return None
 
-    def _is_to_be_decoded(self, record: Record, target: Path) -> bool:
-        """Say whether a file is to be looked at closer than when it came."""
-        wanted = self._verify == STRUCTURE and is_tiff(target.name)
-        return wanted and STRUCTURE not in record.checked
-
     def _work(self, jobs: list[Job]) -> None:
-        crew = Crew(self._do, jobs, self._workers, stop=self._stop)
+        workers = WorkerThreads(self._process, jobs, self._workers, stop=self._stop)
         try:
-            crew.wait(self._display.draw)
+            workers.wait(self._display.draw)
         finally:
             self._stop.set()
-            crew.leave(_GRACE)
+            workers.join(_GRACE)
 
-    def _do(self, job: Job) -> None:
+    def _process(self, job: Job) -> None:
         meter = self._display.meter(job.file.label)
         try:
-            self._bringer.bring(job, meter)
+            self._fetcher.fetch(job, meter)
         except StoppedError:
             return
         except (AssetReadError, DownloadError) as error:
-            if isinstance(error.__cause__, _CONCERNS_ALL):
+            if isinstance(error.__cause__, _AFFECTS_ALL):
                 raise error.__cause__ from error
             with self._lock:
                 self._failures[job.target] = error
             meter.end()
-            self._settle(job.item)
+            self._file_settled(job.item)
         except OSError as error:
             raise disk_error(error, job.target) from error
 
-    def _arrived(self, job: Job, brought: bool) -> None:  # noqa: FBT001 - called by one caller
+    def _on_done(self, job: Job, downloaded: bool) -> None:  # noqa: FBT001 - a callback
         with self._lock:
-            (self._written if brought else self._skipped).append(job.target)
-        self._settle(job.item)
+            (self._written if downloaded else self._skipped).append(job.target)
+        self._file_settled(job.item)
 
-    def _settle(self, item: WantedItem) -> None:
-        """Note that no more is to come of a file, and perhaps of its item."""
+    def _file_settled(self, item: SelectedItem) -> None:
+        """Count down an item's files, and write its JSON after the last."""
         with self._lock:
-            self._left[item] -= 1
-            last = not self._left[item]
-        if last:
-            self._catalogue.write_item(item)
+            self._pending[item] -= 1
+            is_last = not self._pending[item]
+        if is_last:
+            self._catalog.write_item(item)
 
     def _finish(self) -> None:
-        """Write down what is there, whatever has happened."""
-        there = []
-        for item in self._wanted.items:
+        """Write the catalog and the manifest, also after an error."""
+        complete = []
+        for item in self._selection.items:
             document = self._folder / item.document
-            written = not self._left[item] and document.is_file() and document.stat().st_size
-            if written or self._catalogue.write_item(item):
-                there.append(item)
-        if there:
-            self._catalogue.finish(there)
+            written = not self._pending[item] and document.is_file() and document.stat().st_size
+            if written or self._catalog.write_item(item):
+                complete.append(item)
+        if complete:
+            self._catalog.finish(complete)
         self._manifest.save()
 
     def _downloaded(self) -> Downloaded:
@@ -222,13 +217,13 @@ class Run:
             self._folder,
             tuple(sorted(self._written)),
             tuple(sorted(self._skipped)),
-            self._display.come,
+            self._display.received,
             time.monotonic() - self._started,
         )
 
-    def _farewell(self) -> str:
-        there, files = len(self._written) + len(self._skipped), len(self._wanted.files)
+    def _interrupt_message(self) -> str:
+        complete = len(self._written) + len(self._skipped)
         return (
-            f"Stopped: {there} of {files} files are in {str(self._folder)!r}. What has come of the "
-            "others is kept: run the same again, and it goes on from there."
+            f"Interrupted: {complete} of {len(self._selection.files)} files are in "
+            f"{str(self._folder)!r}. Run the same download again to resume the others."
         )

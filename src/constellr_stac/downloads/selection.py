@@ -1,7 +1,4 @@
-"""What is wanted: items become files to bring, each with a place of its own.
-
-All of it is decided before the first byte is asked for. Nothing here touches the disk.
-"""
+"""Select the files to download, and their paths, before anything is requested or written."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from constellr_stac.layers.table import layer_of
 from constellr_stac.reading.asset_ref import asset_ref
 from constellr_stac.stac.items import items_of
 
-from .naming import checked, destination, item_document
+from .naming import check_path, destination, item_document
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,10 +28,10 @@ __all__ = [
     "CATALOG",
     "JOURNAL",
     "MANIFEST",
-    "Wanted",
-    "WantedFile",
-    "WantedItem",
-    "wanted",
+    "SelectedFile",
+    "SelectedItem",
+    "Selection",
+    "select_files",
 ]
 
 CATALOG = PurePosixPath("catalog.json")
@@ -43,114 +40,98 @@ JOURNAL = PurePosixPath("manifest.jsonl")
 
 
 @dataclass(frozen=True, eq=False)
-class WantedFile:
-    """One file to bring."""
+class SelectedFile:
+    """A file to download."""
 
     path: PurePosixPath
-    """Where it goes, relative to the folder."""
+    """Relative to the folder."""
     reference: AssetRef
     keys: tuple[str, ...]
-    """The assets that it is; two of them may have one href."""
+    """Keys of its assets; several may share one href."""
     item: pystac.Item
 
     @property
     def label(self) -> str:
-        """What to call it where there is little room."""
+        """A short name for progress bars."""
         name = self.path.name
         return name if self.item.id in name else f"{name} {self.item.id}"
 
     @property
     def asset(self) -> pystac.Asset:
-        """What the item says of it."""
+        """The first of its assets."""
         return self.item.assets[self.keys[0]]
 
 
 @dataclass(frozen=True, eq=False)
-class WantedItem:
-    """One item, and which of its files are wanted."""
+class SelectedItem:
+    """An item and its files to download."""
 
     item: pystac.Item
     document: PurePosixPath
-    """Where its JSON goes, relative to the folder."""
-    files: tuple[WantedFile, ...]
+    """Path of its JSON, relative to the folder."""
+    files: tuple[SelectedFile, ...]
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Everything that is wanted."""
+class Selection:
+    """Everything to download."""
 
-    items: tuple[WantedItem, ...]
+    items: tuple[SelectedItem, ...]
 
     @property
-    def files(self) -> list[WantedFile]:
+    def files(self) -> list[SelectedFile]:
         """All files, item by item."""
         return [file for item in self.items for file in item.files]
 
-    @property
-    def collections(self) -> dict[str, PurePosixPath]:
-        """The items' collections, and where the JSON of each goes."""
-        names = dict.fromkeys(wanted.item.collection_id for wanted in self.items)
-        return {name: collection_document(name) for name in names if name}
 
-
-def wanted(items: Items, assets: str | Sequence[str] | None, layout: Layout) -> Wanted:
-    """Decide what to bring, and where it goes.
+def select_files(items: Items, assets: str | Sequence[str] | None, layout: Layout) -> Selection:
+    """Select the files of items; for the arguments see :func:`.download`.
 
     Raises:
-        DownloadError: A name would leave the folder, or two files would have the same one.
-        TypeError: There are no items in ``items``.
-        ValueError: No item has an asset that was asked for, or there is no such layout.
+        DownloadError: A path would leave the folder, or two files have the same one.
+        TypeError: ``items`` does not hold items.
+        ValueError: No item has a requested asset, or the layout is unknown.
     """
-    scenes = _items(items)
-    keys = _selected(scenes, assets)
-    found = Wanted(
-        tuple(
-            _wanted_item(item, chosen, layout)
-            for item, chosen in zip(scenes, keys, strict=True)
-            if chosen
-        )
-    )
-    _check_for_clashes(found)
-    return found
-
-
-def collection_document(name: str) -> PurePosixPath:
-    """Return where a collection's JSON goes, relative to the folder."""
-    return checked(f"{name}.json", f"collection {name!r}")
-
-
-def _items(items: Items) -> list[pystac.Item]:
-    """Return the items that there are, each once."""
     unique: dict[tuple[str | None, str], pystac.Item] = {}
     for item in items_of(items):
         unique.setdefault((item.collection_id, item.id), item)
-    return list(unique.values())
+    scenes = list(unique.values())
+    selection = Selection(
+        tuple(
+            _select_item(item, keys, layout)
+            for item, keys in zip(scenes, _asset_keys(scenes, assets), strict=True)
+            if keys
+        )
+    )
+    _check_for_clashes(selection)
+    return selection
 
 
-def _selected(
+def collection_document(name: str) -> PurePosixPath:
+    """Return the path of a collection's JSON, relative to the folder."""
+    return check_path(f"{name}.json", f"collection {name!r}")
+
+
+def _asset_keys(
     items: Sequence[pystac.Item], assets: str | Sequence[str] | None
 ) -> list[tuple[str, ...]]:
-    """Return the keys wanted of each item: by key, or by the name of the layer."""
+    """Return the selected asset keys of each item, by key or layer name."""
     if assets is None:
         return [tuple(item.assets) for item in items]
-    names = {assets} if isinstance(assets, str) else set(assets)
-    chosen = [
-        tuple(key for key, asset in item.assets.items() if names & _names(key, asset))
-        for item in items
-    ]
-    met = {
-        name
-        for item, keys in zip(items, chosen, strict=True)
-        for key in keys
-        for name in _names(key, item.assets[key])
-    }
-    missing = sorted(names - met)
+    requested = {assets} if isinstance(assets, str) else set(assets)
+    selected, missing = [], set(requested)
+    for item in items:
+        names = {key: _names(key, asset) for key, asset in item.assets.items()}
+        keys = tuple(key for key in names if names[key] & requested)
+        missing -= set().union(*(names[key] for key in keys))
+        selected.append(keys)
     if items and missing:
         known = sorted({key for item in items for key in item.assets})
         raise ValueError(
-            f"No item has an asset {', '.join(map(repr, missing))}; there are {', '.join(known)}."
+            f"No item has an asset {', '.join(map(repr, sorted(missing)))}; "
+            f"available: {', '.join(known)}."
         )
-    return chosen
+    return selected
 
 
 def _names(key: str, asset: pystac.Asset) -> set[str]:
@@ -158,44 +139,45 @@ def _names(key: str, asset: pystac.Asset) -> set[str]:
     return {key} if layer is None else {key, layer.name}
 
 
-def _wanted_item(item: pystac.Item, keys: Sequence[str], layout: Layout) -> WantedItem:
+def _select_item(item: pystac.Item, keys: Sequence[str], layout: Layout) -> SelectedItem:
     files: dict[tuple[PurePosixPath, AssetRef], list[str]] = {}
-    named: dict[str, AssetRef] = {}
+    by_href: dict[str, AssetRef] = {}
     for key in keys:
-        ref = named.setdefault(item.assets[key].href, asset_ref(item, key))
+        ref = by_href.setdefault(item.assets[key].href, asset_ref(item, key))
         files.setdefault((destination(item, key, layout), ref), []).append(key)
-    return WantedItem(
+    return SelectedItem(
         item,
         item_document(item, next(iter(files))[0]),
-        tuple(WantedFile(path, ref, tuple(keys), item) for (path, ref), keys in files.items()),
+        tuple(SelectedFile(path, ref, tuple(keys), item) for (path, ref), keys in files.items()),
     )
 
 
-def _check_for_clashes(found: Wanted) -> None:
-    """Refuse two files of one name, on systems too that take A and a for the same."""
-    places = {CATALOG: "the catalogue", MANIFEST: "the manifest", JOURNAL: "the journal"}
-    taken = {_folded(path): whose for path, whose in places.items()}
+def _check_for_clashes(selection: Selection) -> None:
+    """Raise if two files have one path, also on file systems that ignore case."""
+    reserved = {CATALOG: "the catalog", MANIFEST: "the manifest", JOURNAL: "the journal"}
+    owners = {_folded(path): owner for path, owner in reserved.items()}
     folders: dict[str, str] = {}
-    claims = [(path, f"collection {name!r}") for name, path in found.collections.items()]
-    claims += [(one.document, f"the JSON of item {one.item.id!r}") for one in found.items]
-    claims += [
-        (file.path, f"asset {file.keys[0]!r} of item {file.item.id!r}") for file in found.files
+    collections = dict.fromkeys(one.item.collection_id for one in selection.items)
+    paths = [(collection_document(name), f"collection {name!r}") for name in collections if name]
+    paths += [(one.document, f"the JSON of item {one.item.id!r}") for one in selection.items]
+    paths += [
+        (file.path, f"asset {file.keys[0]!r} of item {file.item.id!r}") for file in selection.files
     ]
-    for path, whose in claims:
-        other = taken.setdefault(_folded(path), whose)
-        if other is not whose:
-            raise _clash(path, other, whose)
+    for path, owner in paths:
+        other = owners.setdefault(_folded(path), owner)
+        if other is not owner:
+            raise _clash(path, other, owner)
         for folder in path.parents:
-            folders.setdefault(_folded(folder), whose)
-    for path, whose in claims:
+            folders.setdefault(_folded(folder), owner)
+    for path, owner in paths:
         if _folded(path) in folders:
-            raise _clash(path, whose, folders[_folded(path)])
+            raise _clash(path, owner, folders[_folded(path)])
 
 
 def _clash(path: PurePosixPath, one: str, other: str) -> DownloadError:
     return DownloadError(
-        f"{one} and {other} would both be {str(path)!r}. "
-        'Choose another layout=, such as "provider", or a function that tells them apart.'
+        f"{one} and {other} would both be written to {str(path)!r}. "
+        'Choose another layout=, such as "provider", or a function with distinct paths.'
     )
 
 

@@ -1,8 +1,7 @@
-"""Threads that do jobs side by side, and that nobody has to wait for.
+"""Daemon threads that process jobs side by side.
 
-A thread that hangs on a silent server must not keep Ctrl-C from ending the program. These are
-daemon threads, which begin no further job once they are told to stop; those of an executor would
-be waited for when the interpreter exits.
+An executor's threads are joined when the interpreter exits, so one that hangs on a silent server
+would keep Ctrl-C from ending the program.
 """
 
 from __future__ import annotations
@@ -15,62 +14,62 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["Crew"]
+__all__ = ["WorkerThreads"]
 
 T = TypeVar("T")
 
-_LOOK_UP = 0.1  # seconds; on Windows a signal does not end a wait
+_POLL = 0.1  # seconds; on Windows a signal does not interrupt a wait
 
 
-class Crew(Generic[T]):
-    """Does jobs in some threads until there are none left, or one of them raises.
+class WorkerThreads(Generic[T]):
+    """Processes jobs in threads until none is left or one raises.
 
     Args:
-        do: Does one job. What it raises ends all.
-        jobs: The jobs, done in this order.
-        size: How many at once.
+        run: Processes one job; an exception stops all threads.
+        jobs: The jobs, in order.
+        count: Number of threads.
 
     Keyword Args:
-        stop: Set when no further job is to be begun; jobs may look at it, too.
+        stop: When set, no further job is started; jobs may check it too.
     """
 
     def __init__(
         self,
-        do: Callable[[T], None],
+        run: Callable[[T], None],
         jobs: Iterable[T],
-        size: int,
+        count: int,
         *,
         stop: threading.Event,
     ) -> None:
-        self._do = do
+        self._run = run
         self._jobs = deque(jobs)
         self._stop = stop
         self._changed = threading.Condition()
         self._failure: BaseException | None = None
-        self._working = min(size, len(self._jobs))
-        for number in range(self._working):
+        self._running = min(count, len(self._jobs))
+        for number in range(self._running):
             name = f"constellr-download-{number}"
             threading.Thread(target=self._work, name=name, daemon=True).start()
 
-    def wait(self, look: Callable[[], None]) -> None:
-        """Wait until there is nothing left to do, and ``look`` now and then.
+    def wait(self, on_poll: Callable[[], None]) -> None:
+        """Wait until all jobs are done, calling ``on_poll`` regularly.
 
         Raises:
-            BaseException: What a job has raised.
+            BaseException: The first exception of a job.
         """
-        while self._working and not self._stop.is_set():
+        while self._running and not self._stop.is_set():
             with self._changed:
-                self._changed.wait_for(lambda: not self._working, _LOOK_UP)
-            look()
+                self._changed.wait_for(lambda: not self._running, _POLL)
+            on_poll()
         if self._failure is not None:
             raise self._failure
 
-    def leave(self, seconds: float) -> None:
-        """Wait for the threads still at work, but no longer than so many seconds."""
-        deadline = time.monotonic() + seconds
+    def join(self, timeout: float) -> None:
+        """Wait at most ``timeout`` seconds for running jobs."""
+        deadline = time.monotonic() + timeout
         with self._changed:
-            while self._working and time.monotonic() < deadline:
-                self._changed.wait(_LOOK_UP)
+            while self._running and time.monotonic() < deadline:
+                self._changed.wait(_POLL)
 
     def _work(self) -> None:
         try:
@@ -79,12 +78,12 @@ class Crew(Generic[T]):
                     job = self._jobs.popleft()
                 except IndexError:
                     return
-                self._do(job)
-        except BaseException as error:  # noqa: BLE001 - it is raised where the crew is waited for
+                self._run(job)
+        except BaseException as error:  # noqa: BLE001 - raised in wait()
             with self._changed:
                 self._failure = self._failure or error
             self._stop.set()
         finally:
             with self._changed:
-                self._working -= 1
+                self._running -= 1
                 self._changed.notify_all()

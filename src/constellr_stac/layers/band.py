@@ -1,8 +1,4 @@
-"""One band: how its numbers are stored, and what they mean.
-
-A value and its arithmetic. Where a band's meaning comes from is the business of
-:mod:`.layers` (the documents) and :mod:`.stated` (the item itself).
-"""
+"""One band: its encoding and its meaning."""
 
 from __future__ import annotations
 
@@ -20,7 +16,7 @@ Resampling = Literal["nearest", "bilinear"]
 
 @dataclass(frozen=True)
 class Band:
-    """What the numbers of one band are.
+    """The encoding and meaning of one band.
 
     Physical values are ``stored * scale + offset``, and NaN where the file holds ``nodata``.
 
@@ -31,29 +27,29 @@ class Band:
     """
 
     index: int
-    """Its place in the file, from 1."""
+    """The band number in the file, from 1."""
     name: str
-    """What it is called: ``lst``, ``cloud_mask``, ``vnir04``."""
+    """The name: ``lst``, ``cloud_mask``, ``vnir04``."""
     dtype: str | None = None
-    """How it is stored, as numpy names it; ``None`` where nobody says."""
+    """The stored dtype; ``None`` if unknown."""
     scale: float = 1.0
-    """What a stored number is multiplied by."""
+    """The factor of a stored value."""
     offset: float = 0.0
-    """What is added after the multiplication."""
+    """Added after scaling."""
     nodata: float | None = None
-    """The stored number that means no data."""
+    """The stored value for no data."""
     unit: str | None = None
     """The unit of the physical value: ``K``, ``1``."""
     standard_name: str | None = None
     """The CF standard name."""
     long_name: str | None = None
-    """A name for people, in lower case."""
+    """A readable name, in lower case."""
     flag_values: tuple[int, ...] = ()
-    """The classes of a mask; empty for anything else."""
+    """The classes of a mask; empty for values."""
     flag_meanings: tuple[str, ...] = ()
-    """What the classes mean, one word each, in the order of :attr:`flag_values`."""
+    """The names of the classes, one word each, in the order of :attr:`flag_values`."""
     resampling: Resampling = "bilinear"
-    """How it may be brought onto another grid: classes only by ``nearest``."""
+    """The resampling method: always ``nearest`` for classes."""
     common_name: str | None = None
     """The STAC common name: ``red``, ``nir``."""
     center_wavelength: float | None = None
@@ -61,19 +57,35 @@ class Band:
     full_width_half_max: float | None = None
     """In micrometres."""
     aliases: tuple[str, ...] = ()
-    """Other names it goes by: a flag's without its band, or the item's own."""
-    settled: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
-    """Which of ``scale``, ``offset`` and ``nodata`` a file's own word does not change: those that
-    the item states otherwise than the documents, and the scale of what nobody describes."""
+    """Other names: a flag's without its band, or the item's own."""
+    by_item: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
+    """Which of ``dtype``, ``scale``, ``offset``, ``nodata``, ``unit`` and ``classes`` the item
+    states."""
+    base: Band | None = field(default=None, compare=False, repr=False)
+    """The band as the documents have it; ``None`` for an undocumented one."""
+    siblings: int = field(default=1, compare=False, repr=False)
+    """How many bands of its file are described; an alpha band beyond them states validity."""
+
+    @property
+    def stated_by(self) -> str:
+        """Who states the encoding: ``item``, ``documents`` or, if neither does, ``file``."""
+        if self.by_item & {"scale", "offset", "unit", "classes"}:
+            return "item"
+        return "file" if self.base is None else "documents"
+
+    @property
+    def is_difference(self) -> bool:
+        """Whether values are deviations, which have no zero point to convert."""
+        return "standard_error" in (self.standard_name or "")
 
     @property
     def is_mask(self) -> bool:
-        """Whether its numbers are classes: they stay integers and are never averaged."""
+        """Whether the band holds classes, which stay integers and are never averaged."""
         return bool(self.flag_values)
 
     @property
     def is_coded(self) -> bool:
-        """Whether stored numbers differ from physical values."""
+        """Whether stored values differ from physical values."""
         return not self.is_mask and (self.scale, self.offset) != (1.0, 0.0)
 
     def stored_as(
@@ -85,18 +97,18 @@ class Band:
         nodata: float | None = None,
         unit: str | None = None,
     ) -> Band:
-        """Return the band as an item or a file states it; what it does not state stays.
+        """Return the band with the encoding that an item or a file states.
 
-        The documented coding is one of integers. A file of floats holds physical values, so
-        the documented scale, offset and fill do not apply to it unless it states them itself.
+        The documented encoding is for integers. A file of floats holds physical values, so the
+        documented scale, offset and nodata do not apply to it unless it states them itself.
 
         Args:
-            dtype: How it is stored.
+            dtype: The stored dtype.
 
         Keyword Args:
-            scale: What a stored number is multiplied by.
-            offset: What is added after the multiplication.
-            nodata: The stored number that means no data.
+            scale: The factor of a stored value.
+            offset: Added after scaling.
+            nodata: The stored value for no data.
             unit: The unit of the physical value.
         """
         known = self
@@ -111,29 +123,29 @@ class Band:
         )
 
     def but(self, **fields: Any) -> Band:
-        """Return the band with other fields; the same one if it has these already.
+        """Return the band with changed fields; the same object if nothing changes.
 
         Args:
             fields: Names and values of fields.
         """
         if all(getattr(self, name) == value for name, value in fields.items()):
-            return self  # the usual case, a thousand times a second
+            return self  # the usual case, in a hot path
         return replace(self, **fields)
 
     def decode(self, stored: NDArray[Any]) -> NDArray[Any]:
         """Return physical values: float32 with NaN where there is no data.
 
-        Masks, and integers that have neither scale, offset nor fill value, stay as they are.
+        Masks, and integers without scale, offset and nodata, are returned unchanged.
 
         Args:
-            stored: Numbers as the file holds them, of any shape.
+            stored: Stored values, of any shape.
         """
         import numpy as np
 
-        means_more = self.is_coded or self.nodata is not None
-        if self.is_mask or not (means_more or np.issubdtype(stored.dtype, np.floating)):
+        encoded = self.is_coded or self.nodata is not None
+        if self.is_mask or not (encoded or np.issubdtype(stored.dtype, np.floating)):
             return stored
-        # In float64 first, so that the result is the float32 nearest to the decimal value.
+        # In float64, so that the result is the float32 nearest to the decimal value.
         values = (stored * np.float64(self.scale) + self.offset).astype("float32")
         if self.nodata is not None:
             values[stored == self.nodata] = np.nan
@@ -143,7 +155,7 @@ class Band:
         """Return the CF attributes of the decoded variable.
 
         Args:
-            dtype: The type of a mask's variable; ``flag_values`` have to be of the same type.
+            dtype: The dtype of a mask variable, and so of its ``flag_values``.
         """
         import numpy as np
 

@@ -1,8 +1,8 @@
-"""Items made whole, so that any STAC tool reads them right.
+"""Completion of items, so that any STAC tool reads them correctly.
 
-What an item states is never changed; what it leaves out is added: from its metadata document
-or a file's header where those are handed in from above, and from the provider's documents.
-Nothing here makes a request.
+Stated fields are never changed. Missing fields are added from the item's metadata document and
+file headers, which the caller passes, and from the provider's documents. Nothing here makes a
+request.
 """
 
 from __future__ import annotations
@@ -44,26 +44,24 @@ def complete_items(
     | Mapping[str, Mapping[str, Any]]
     | None = None,
 ) -> Description[T]:
-    """Complete items: what their bands mean, and where their pixels are.
+    """Add band metadata and projection fields to items.
 
-    Written are STAC 1.1 ``bands`` with ``raster:bands`` and ``eo:bands`` beside them, media
-    types, roles and pixel sizes; ``proj:code``, ``proj:epsg``, ``proj:shape`` and
-    ``proj:transform`` as far as they are known; and from the metadata document
-    ``eo:cloud_cover``, ``view:*`` and ``platform``. Plain odc-stac, stackstac and pystac then
-    find types, scales and grids. An item's own words stay as they are.
+    Adds STAC 1.1 ``bands`` together with ``raster:bands`` and ``eo:bands``, media types, roles
+    and pixel sizes; ``proj:code``, ``proj:epsg``, ``proj:shape`` and ``proj:transform`` where
+    known; and from the metadata document ``eo:cloud_cover``, ``view:*`` and ``platform``. Plain
+    odc-stac, stackstac and pystac then find types, scales and grids. Stated fields are unchanged.
 
     Args:
         items: A pystac Item or ItemCollection, a STAC dict of either, or a list of items.
 
     Keyword Args:
-        copy: Whether to leave ``items`` as they are and return completed copies.
-        headers: Headers of files, by item id and asset key, or a function of item and asset
-            key. :func:`constellr_stac.layers.headers_needed` lists the files whose headers
-            would add something.
+        copy: Whether to return completed copies and leave ``items`` unchanged.
+        headers: File headers by item id and asset key, or a function of item and asset key.
+            :func:`headers_needed` lists the files whose headers are needed.
         metadata: Metadata documents by item id, or a function of the item.
 
     Returns:
-        The items, in the form in which they came, and a report of what was added.
+        The items, in the same form, and a report of the added fields.
 
     Raises:
         TypeError: ``items`` is none of these.
@@ -92,20 +90,19 @@ def complete_items(
         count += 1
         without_grid += not add_grids(item, note, document=document, header_of=header_of)
 
-    with _without_collection():
+    with _gc_paused():
         described = _each(items, complete, copy=copy)
     return Description(described, count, added, without_grid)
 
 
 def headers_needed(items: Any) -> list[tuple[pystac.Item, str]]:
-    """List the files whose headers tell what items leave out: one per item and pixel size.
+    """List the files whose headers complete the items: one per item and pixel size.
 
     Args:
-        items: As for :func:`constellr_stac.describe`.
+        items: As for :func:`complete_items`.
 
     Returns:
-        Pairs of item and asset key; fetch them all at once and hand them to
-        :func:`constellr_stac.describe`.
+        Pairs of item and asset key.
     """
     return [
         (item, missing[0])
@@ -116,11 +113,11 @@ def headers_needed(items: Any) -> list[tuple[pystac.Item, str]]:
 
 
 @contextmanager
-def _without_collection() -> Iterator[None]:
-    """Let Python look for garbage afterwards, if it does so at all.
+def _gc_paused() -> Iterator[None]:
+    """Disable garbage collection, if it is enabled.
 
-    Thousands of items are hundreds of thousands of new objects and no garbage; to go through all
-    there are again and again as they grow takes as long as the work itself.
+    Thousands of items make hundreds of thousands of objects and no garbage; repeated collections
+    would take as long as the work itself.
     """
     collects = gc.isenabled()
     gc.disable()
@@ -132,7 +129,7 @@ def _without_collection() -> Iterator[None]:
 
 
 def _each(items: Any, complete: Callable[[pystac.Item], None], *, copy: bool) -> Any:
-    """Complete every item in ``items``, and return them in the form in which they came."""
+    """Complete every item in ``items``, and return them in the same form."""
     if isinstance(items, pystac.Item):
         described = items.clone() if copy else items
         complete(described)

@@ -1,44 +1,38 @@
-"""What the head of a GeoTIFF says: where its pixels are and how they are stored.
-
-A value that is handed in from above: this package reads no files.
-"""
+"""The header of a GeoTIFF as a value: its grid and the encoding of its bands."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from .band import Band
+from typing import Any
 
 __all__ = ["FileBand", "Header"]
 
 
 @dataclass(frozen=True)
 class FileBand:
-    """How a file itself says that a band is stored."""
+    """The encoding of a band as the file states it; ``None`` for fields not stated."""
 
     dtype: str
-    """As numpy names it."""
+    """The NumPy dtype."""
     scale: float | None = None
-    """What a stored number is multiplied by, if the file says so."""
+    """The factor of a stored value."""
     offset: float | None = None
-    """What is added after the multiplication, if the file says so."""
+    """Added after scaling."""
     nodata: float | None = None
-    """The stored number that means no data, if the file says so."""
+    """The stored value for no data."""
     unit: str | None = None
-    """The unit of the physical value, if the file says so."""
+    """The unit of the physical value."""
 
     @classmethod
     def of(cls, dataset: Any, index: int) -> FileBand:
-        """Take what an open rasterio dataset says of a band.
+        """Read the encoding of a band of an open rasterio dataset.
 
         Args:
             dataset: A ``rasterio.DatasetReader``.
             index: The band's number, from 1.
         """
         scale, offset = dataset.scales[index - 1], dataset.offsets[index - 1]
-        # GDAL gives 1 and 0 for a file that states no scale and offset.
+        # GDAL returns 1 and 0 for a file without scale and offset.
         states = (scale, offset) != (1.0, 0.0)
         return cls(
             dataset.dtypes[index - 1],
@@ -48,19 +42,10 @@ class FileBand:
             dataset.units[index - 1] or None,
         )
 
-    def applied_to(self, band: Band) -> Band:
-        """Return ``band`` as this file stores it.
-
-        The file is believed before the documents, and the item before the file.
-        """
-        words = {"scale": self.scale, "offset": self.offset, "nodata": self.nodata}
-        heard = {name: word for name, word in words.items() if name not in band.settled}
-        return band.stored_as(self.dtype, unit=self.unit, **heard)
-
 
 @dataclass(frozen=True)
 class Header:
-    """Where a file's pixels are, and how its bands are stored.
+    """The grid of a file and the encoding of its bands.
 
     Example:
         >>> Header("EPSG:32611", (400, 400), (30, 0, 381060, 0, -30, 3746640)).gsd
@@ -68,23 +53,23 @@ class Header:
     """
 
     crs: str
-    """``EPSG:`` and a number, or WKT where there is no such number."""
+    """``EPSG:`` and a code, or WKT for a CRS without one."""
     shape: tuple[int, int]
     """Rows and columns."""
     transform: tuple[float, float, float, float, float, float]
     """Pixel to CRS, in the order of ``affine.Affine`` and of STAC's ``proj:transform``."""
     bands: tuple[FileBand, ...] = ()
-    """How the bands are stored, where that was looked at."""
+    """The encoding of the bands; empty if not read."""
 
     @classmethod
     def of(cls, dataset: Any) -> Header:
-        """Take the header of an open rasterio dataset.
+        """Read the header of an open rasterio dataset.
 
         Args:
             dataset: A ``rasterio.DatasetReader`` with a CRS.
 
         Raises:
-            ValueError: The file has no CRS: nobody can say where its pixels are.
+            ValueError: The file has no CRS.
         """
         if dataset.crs is None:
             msg = f"{dataset.name} has no coordinate reference system."
@@ -104,5 +89,5 @@ class Header:
 
     @property
     def epsg(self) -> int | None:
-        """The EPSG number, where the CRS has one."""
+        """The EPSG code, if the CRS has one."""
         return int(self.crs[5:]) if self.crs.startswith("EPSG:") else None

@@ -1,7 +1,7 @@
-"""Where an asset's pixels are: from the item, its metadata document, or a file's header.
+"""The grid of an asset: from the item, its metadata document, or a file's header.
 
-The provider's items may say nothing about projection. The files of one scene that have the same
-pixel size lie on the same grid, so one header tells it for all of them.
+The provider's items may lack projection fields. Files of one scene with the same pixel size share
+a grid, so one header is enough for all of them.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ __all__ = ["add_grids", "documented_grid", "grid_groups", "item_grid"]
 
 
 def item_grid(item: pystac.Item, key: str) -> Header | None:
-    """Return the grid of an asset as the item states it, or ``None`` if it leaves a part out.
+    """Return the grid of an asset as the item states it, or ``None`` if incomplete.
 
-    A grid stated for the whole item is taken for the assets that have its pixel size, or for
-    all if the item's data have one pixel size.
+    A grid of the whole item applies to the assets with its pixel size, or to all assets if they
+    have the same pixel size.
 
     Args:
         item: The item.
@@ -49,10 +49,10 @@ def item_grid(item: pystac.Item, key: str) -> Header | None:
 
 
 def documented_grid(document: Mapping[str, Any] | None) -> Header | None:
-    """Return the grid that an LSTfusion metadata document names, if it names one.
+    """Return the grid of an LSTfusion metadata document, if it states one.
 
-    Its ``bbox_utm`` is taken as the outer edges of the pixels; a box that is no whole number of
-    pixels wide and high is not used, and neither is what is written in another form.
+    ``bbox_utm`` is read as the outer pixel edges. A box that is not a whole number of pixels wide
+    and high is ignored, and so are other forms.
 
     Args:
         document: The content of ``metadata_yyyymmddThhZ.json``.
@@ -79,7 +79,7 @@ def documented_grid(document: Mapping[str, Any] | None) -> Header | None:
 
 
 def grid_groups(item: pystac.Item) -> Iterator[tuple[str, ...]]:
-    """Yield the keys of the data assets, those that share a grid together.
+    """Yield the keys of the data assets, grouped by grid.
 
     Args:
         item: The item.
@@ -98,22 +98,22 @@ def add_grids(
     document: Mapping[str, Any] | None = None,
     header_of: Callable[[pystac.Item, str], Header | None] | None = None,
 ) -> bool:
-    """Write the projection fields that an item lacks.
+    """Add missing projection fields to an item.
 
-    Shape and transform go to the assets that have them, the CRS to the item (to an asset where
-    it differs), as ``proj:code`` and as ``proj:epsg``.
+    Shape and transform are written to the assets, the CRS to the item (to an asset if it
+    differs), as ``proj:code`` and ``proj:epsg``.
 
     Args:
-        item: The item, which is changed.
-        note: Told each field that is written, and its source.
+        item: The item, changed in place.
+        note: Called for each added field.
 
     Keyword Args:
         document: The item's metadata document.
-        header_of: Gives the header of an asset's file; asked once per pixel size, and only for
-            what neither the item nor the document says.
+        header_of: Returns the header of an asset's file; called once per pixel size, if neither
+            the item nor the document states the grid.
 
     Returns:
-        Whether the grids of all its data are known now.
+        Whether the grids of all data assets are known now.
     """
     known = True
     for keys in grid_groups(item):
@@ -125,10 +125,10 @@ def add_grids(
                 _write_crs_of(item, key, grid, "item", note)
         if missing:
             known &= _write_grid(item, missing, document, header_of, note)
-    for where, fields in _places(item):
+    for where, fields in _field_sets(item):
         if (crs := _crs(fields)) is not None:
             _write_crs(fields, crs, "item", where, note)
-    if any(name.startswith("proj:") for _, fields in _places(item) for name in fields):
+    if any(name.startswith("proj:") for _, fields in _field_sets(item) for name in fields):
         declare(item, PROJECTION)
     return known
 
@@ -140,7 +140,7 @@ def _write_grid(
     header_of: Callable[[pystac.Item, str], Header | None] | None,
     note: Note,
 ) -> bool:
-    """Write one grid to all of ``keys``, from the first source that knows it, if one does."""
+    """Write the grid of ``keys`` from the first source that has it; return whether one has."""
     grid, source = documented_grid(document), "metadata"
     if grid is not None and not _has_size(grid, asset_gsd(item, keys[0])):
         grid = None
@@ -158,7 +158,7 @@ def _write_grid(
 
 
 def _write_crs_of(item: pystac.Item, key: str, grid: Header, source: str, note: Note) -> None:
-    """Write the CRS of an asset: to the item, or to the asset if the item has another."""
+    """Write the CRS of an asset to the item, or to the asset if the item's differs."""
     fields = item.assets[key].extra_fields
     if (of_item := _crs(item.properties)) is None:
         _write_crs(item.properties, grid.crs, source, None, note)
@@ -194,7 +194,7 @@ def _fits(item: pystac.Item, key: str, grid: Header) -> bool:
 
 
 def _has_size(grid: Header, gsd: float | None) -> bool:
-    """Say whether a grid's pixels have a size, as far as that is known."""
+    """Return whether a grid has this pixel size; true if the size is unknown."""
     return gsd is None or abs(grid.gsd - gsd) <= gsd * _SIZE_TOLERANCE
 
 
@@ -202,7 +202,7 @@ def _data_keys(item: pystac.Item) -> list[str]:
     return [key for key in item.assets if is_data(item, key)]
 
 
-def _places(item: pystac.Item) -> Iterator[tuple[str | None, dict[str, Any]]]:
+def _field_sets(item: pystac.Item) -> Iterator[tuple[str | None, dict[str, Any]]]:
     yield None, item.properties
     for key, asset in item.assets.items():
         yield key, asset.extra_fields

@@ -1,6 +1,6 @@
-"""What a scene's metadata document says that STAC has a field for.
+"""STAC fields from a scene's metadata document, the asset ``metadata``.
 
-The document comes with each scene as the asset ``metadata``; it is handed in from above.
+The caller reads the document.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _VIEW = {
     "view:incidence_angle": ("viewing_angles", "view:incident_angle", 0.0, 90.0),
     "view:azimuth": ("viewing_angles", "view:azimuth", 0.0, 360.0),
 }
-"""STAC field: group and name in the document's ``geometric``, least and greatest value."""
+"""STAC field: group and name in the document's ``geometric``, minimum and maximum."""
 
 
 def metadata_asset(item: pystac.Item) -> str | None:
-    """Return the key of an item's metadata document, if it has one.
+    """Return the asset key of an item's metadata document, if any.
 
     Args:
         item: The item.
@@ -43,14 +43,14 @@ def metadata_asset(item: pystac.Item) -> str | None:
 
 
 def add_metadata(item: pystac.Item, document: Mapping[str, Any] | None, note: Note) -> None:
-    """Write cloud cover, angles and platform, where the document has them and the item not.
+    """Add cloud cover, angles and platform from the document, where the item lacks them.
 
-    Angles out of STAC's range are left out; azimuths are brought into 0 to 360 degrees.
+    Angles outside STAC's range are ignored; azimuths are normalized to 0 to 360 degrees.
 
     Args:
-        item: The item, which is changed.
+        item: The item, changed in place.
         document: The content of the metadata document, or ``None``.
-        note: Told each field that is written, and its source.
+        note: Called for each added field.
     """
     found: dict[str, Any] = {}
     if document is not None:
@@ -88,7 +88,7 @@ def _angles(geometric: Mapping[str, Any]) -> dict[str, float | None]:
 
 
 def _within(value: Any, least: float, greatest: float) -> float | None:
-    """Return a number within its limits; anything else tells nothing."""
+    """Return ``value`` if it is a number within the limits, else ``None``."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return value if least <= value <= greatest else None

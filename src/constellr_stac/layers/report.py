@@ -1,4 +1,4 @@
-"""What was added to items, and from where: countable, and readable as text."""
+"""The report of fields added to items, and their sources."""
 
 from __future__ import annotations
 
@@ -19,40 +19,42 @@ _SOURCES = {
 
 
 class Note(Protocol):
-    """A callback for each field that is written: on which asset, which field, from what source.
-
-    The asset is given by its key, or ``None`` for the item itself; the source is a key of the
-    sources named under :attr:`Description.added`.
-    """
+    """A callback for each added field."""
 
     def __call__(self, where: str | None, name: str, source: str, /) -> None:
-        """Take note of one field."""
+        """Record one field.
+
+        Args:
+            where: The asset's key; ``None`` for the item itself.
+            name: The field.
+            source: A source of :attr:`Description.added`.
+        """
 
 
 @dataclass(frozen=True)
 class Description(Generic[T]):
-    """Items made whole, and what was added to make them so.
+    """Completed items, and a report of the added fields.
 
-    ``print(description)`` shows it as text.
+    ``print(description)`` shows the report.
     """
 
     items: T
-    """The described items, in the form in which they were given."""
+    """The completed items, in the form in which they were passed."""
     count: int
-    """How many items there are."""
+    """The number of items."""
     added: Counter[tuple[str | None, str, str]] = field(default_factory=Counter)
-    """How many items got a field: by asset key (``None``: the item itself), name and source.
-    The source is one of ``item``, ``metadata``, ``header``, ``documents``."""
+    """The number of items that got a field, by asset key (``None``: the item itself), name and
+    source (``item``, ``metadata``, ``header`` or ``documents``)."""
     without_grid: int = 0
-    """How many items have data whose place in the world is still not known."""
+    """The number of items with data whose grid is still unknown."""
 
     def __str__(self) -> str:
-        """Return one line for each place and source."""
+        """Return one line per asset and source."""
         lines: dict[tuple[str, str], list[str]] = {}
         for (where, name, source), count in self.added.items():
             some = "" if count == self.count else f" ({count})"
             lines.setdefault((where or "item", source), []).append(f"{name}{some}")
-        text = [f"{self.count} items described" + ("" if lines else ": nothing was missing")]
+        text = [f"{self.count} items described" + ("" if lines else ": no fields were missing")]
         text += [
             f"  {where}: {', '.join(names)}; from {_SOURCES[source]}"
             for (where, source), names in lines.items()

@@ -1,7 +1,6 @@
-"""Bands by meaning: ``["lst", "cloud_mask", "red"]`` becomes files and band numbers.
+"""Resolution of band names such as ``["lst", "cloud_mask", "red"]`` to assets and band numbers.
 
-Nothing is read and no item is changed here; what comes out says, for every item, which asset
-and which of its bands to read, and what its numbers mean.
+Nothing here reads a file or changes an item.
 """
 
 from __future__ import annotations
@@ -27,28 +26,28 @@ _LST_METRES = 30.0
 
 
 class BandSource(NamedTuple):
-    """Where one item keeps a band."""
+    """The asset and band of one item."""
 
     asset_key: str
     """The key of the asset in this item."""
     band: Band
-    """The band, with its number in the file, as this item states it."""
+    """The band, as this item states it."""
 
 
 @dataclass(frozen=True)
 class BandSelection:
-    """One variable of a cube: what it is called, what it means and where each item keeps it."""
+    """One variable of a cube: its name, meaning and source in each item."""
 
     name: str
     """The variable's name."""
     layer: str
-    """The layer it comes from, or the asset's key where the documents know no such layer."""
+    """The layer, or the asset's key if the layer is undocumented."""
     band: Band
-    """What it means, as the first item that has it states it."""
+    """The band, as the first item that has it states it."""
     gsd: float | None
-    """The pixel size in metres, where it is known."""
+    """The pixel size in metres, if known."""
     sources: tuple[BandSource | None, ...]
-    """Where each item keeps it, in the order of the items; ``None`` where an item lacks it."""
+    """The source in each item, in the order of the items; ``None`` if an item lacks it."""
 
 
 def resolve_bands(
@@ -58,57 +57,58 @@ def resolve_bands(
     resolution: float | None = None,
     stacklevel: int = 2,
 ) -> dict[str, BandSelection]:
-    """Find what is asked for in the items' assets.
+    """Find the requested bands in the items' assets.
 
-    A band can be asked for by
+    A band can be requested by
 
-    * the asset's key, or the layer's name where each item has a key of its own (``lst`` for
-      ``lst_20260601T12Z``); a file of several bands gives all of them,
+    * the asset's key, or the layer's name if the keys differ between items (``lst`` for
+      ``lst_20260601T12Z``); a file with several bands gives all of them,
     * a mask's name: ``cloud_mask``, ``castshadow_mask``, ``landwater_mask``,
       ``static_landwater_mask``, ``vnir04_saturated``; and ``blackfill``, ``saturated``,
-      ``untested`` for those of the reflectance bands also asked for, else of all,
+      ``untested`` for the masks of the requested reflectance bands, else of all,
     * a common name: ``red``, ``nir``,
-    * asset and band, where a name alone is not enough: ``scl_mask_10m.cloud_mask``, or its
-      number: ``scl_mask_10m.1``.
+    * asset and band, if the name is ambiguous: ``scl_mask_10m.cloud_mask``, or the band number:
+      ``scl_mask_10m.1``.
 
-    A name that fits one band gives a variable of that name; one that fits several gives each
-    under its own name. Where a mask comes in several resolutions, each item gives the one
-    nearest to the resolution asked for, or to the finest of the other bands (30 m if there
-    are none). Items may lack a band (night scenes have no reflectance) as long as one has it.
+    A name that matches one band becomes a variable of that name; if it matches several, each
+    keeps its own name. For a mask in several resolutions, the one closest to ``resolution`` is
+    used, by default closest to the finest of the other bands (30 m if there are none). Items may
+    lack a band (night scenes have no reflectance) as long as one item has it.
 
     Args:
-        items: The items, of one or of several collections.
-        bands: Names as above; ``None`` for all data, masks included once.
+        items: The items, of one or several collections.
+        bands: Names as above; ``None`` for all data, each mask once.
 
     Keyword Args:
-        resolution: The pixel size in metres that masks are to fit.
-        stacklevel: Which caller a warning is shown at, as :func:`warnings.warn` has it.
+        resolution: The preferred pixel size of masks in metres.
+        stacklevel: As for :func:`warnings.warn`.
 
     Returns:
-        The variables by name, in the order asked for.
+        The variables by name, in the requested order.
 
     Raises:
-        ValueError: There are no items, no item has such a band, or an item has several files
-            that fit and their times do not tell which.
+        ValueError: There are no items, no item has such a band, or several files of an item
+            match and their times do not distinguish them.
 
     Warns:
-        UnknownLayerWarning: An asset that nobody describes is going to be read as it is.
+        UnknownLayerWarning: The encoding of an asset is unknown, so its stored values are read
+            unchanged.
     """
     items = list(items)
     if not items:
-        msg = "The search found no items: there is nothing to take bands from."
+        msg = "The search found no items, so there are no bands to load."
         raise ValueError(msg)
     channels = _channels(items)
-    names = [bands] if isinstance(bands, str) else _everything(channels) if bands is None else bands
+    names = [bands] if isinstance(bands, str) else _all_names(channels) if bands is None else bands
     if not names:
-        msg = f"No bands were asked for. There are: {', '.join(_names(channels))}."
+        msg = f"bands= is empty. Available: {', '.join(_names(channels))}."
         raise ValueError(msg)
     found = {name: _find(channels, name) for name in dict.fromkeys(names)}
     metres = resolution or _finest(channel for matches in found.values() for channel in matches)
     selections: dict[str, BandSelection] = {}
     for name, matches in found.items():
         others = [c for other, cs in found.items() if other != name for c in cs]
-        groups = _beside(others, _alternatives(matches))
+        groups = _of_requested(others, _alternatives(matches))
         for own_name, group in groups.items():
             selection = _select(name if len(groups) == 1 else own_name, group, items, metres)
             same = selections.get(selection.name)
@@ -125,7 +125,7 @@ def resolve_bands(
 
 
 def available_bands(items: Iterable[pystac.Item]) -> tuple[str, ...]:
-    """List the names under which bands of these items can be asked for, sorted.
+    """List the band names of these items, sorted.
 
     Args:
         items: The items.
@@ -175,19 +175,19 @@ def _names(channels: list[_Channel]) -> list[str]:
     return sorted({name for channel in channels for name in channel.names()})
 
 
-def _everything(channels: list[_Channel]) -> list[str]:
+def _all_names(channels: list[_Channel]) -> list[str]:
     if not channels:
-        msg = "The items have no asset that holds data: only pictures, metadata or nothing."
+        msg = "The items have no data assets, only pictures, metadata or nothing."
         raise ValueError(msg)
     return list(dict.fromkeys(channel.band.name for channel in channels))
 
 
 def _find(channels: list[_Channel], name: str) -> list[_Channel]:
-    """Return the channels that ``name`` means: a file's before a band's."""
+    """Return the channels that ``name`` matches; files take precedence over bands."""
     if by_file := [channel for channel in channels if name in channel.files()]:
         return [_only(channel, name) for channel in by_file]
     if by_name := [channel for channel in channels if name in channel.names()]:
-        # As in odc-stac: a file of this band comes before a picture that contains it.
+        # As in odc-stac: a single-band file takes precedence over a multi-band one.
         fewest = min(channel.bands_in_file for channel in by_name)
         return [channel for channel in by_name if channel.bands_in_file == fewest]
     file, _, band = name.rpartition(".")
@@ -198,7 +198,7 @@ def _find(channels: list[_Channel], name: str) -> list[_Channel]:
 
 
 def _only(channel: _Channel, file: str) -> _Channel:
-    """Restrict a channel to the asset of this key, if ``file`` is a key and not a layer."""
+    """Restrict a channel to the asset with this key, unless ``file`` is a layer."""
     if file == channel.layer:
         return channel
     sources = {
@@ -210,15 +210,17 @@ def _only(channel: _Channel, file: str) -> _Channel:
 
 
 def _alternatives(matches: list[_Channel]) -> dict[str, list[_Channel]]:
-    """Group what is the same thing in several resolutions, under its name."""
+    """Group the resolutions of each band under its name."""
     groups: dict[str, list[_Channel]] = {}
     for channel in matches:
         groups.setdefault(channel.band.name, []).append(channel)
     return groups
 
 
-def _beside(others: list[_Channel], groups: dict[str, list[_Channel]]) -> dict[str, list[_Channel]]:
-    """Of several flags of one name, keep those of the bands that are also asked for."""
+def _of_requested(
+    others: list[_Channel], groups: dict[str, list[_Channel]]
+) -> dict[str, list[_Channel]]:
+    """Of several flags with one name, keep those of the requested bands."""
     if len(groups) == 1:
         return groups
     owners = tuple(f"{other.band.name}_" for other in others)
@@ -226,7 +228,7 @@ def _beside(others: list[_Channel], groups: dict[str, list[_Channel]]) -> dict[s
 
 
 def _finest(channels: Iterable[_Channel]) -> float:
-    """Return the finest pixel size of the channels that come in one resolution only."""
+    """Return the finest pixel size of the channels that are not masks."""
     return min(
         (c.gsd for c in channels if c.gsd is not None and not c.band.is_mask), default=_LST_METRES
     )
@@ -235,7 +237,7 @@ def _finest(channels: Iterable[_Channel]) -> float:
 def _select(
     name: str, group: list[_Channel], items: Sequence[pystac.Item], metres: float
 ) -> BandSelection:
-    """Choose, item by item, the file whose pixels fit best."""
+    """Choose the file with the closest pixel size for each item."""
 
     def misfit(channel: _Channel) -> tuple[float, float]:
         gsd = channel.gsd or metres
@@ -245,13 +247,13 @@ def _select(
     sources: list[BandSource | None] = []
     for number, item in enumerate(items):
         fitting = next((c.sources[number] for c in ranked if number in c.sources), None)
-        sources.append(None if fitting is None else _of_its_time(item, fitting))
+        sources.append(None if fitting is None else _matching_time(item, fitting))
     best = ranked[0]
     return BandSelection(name, best.layer, best.band, best.gsd, tuple(sources))
 
 
-def _of_its_time(item: pystac.Item, sources: list[BandSource]) -> BandSource:
-    """Of several files of one layer, return the one whose name bears the item's time."""
+def _matching_time(item: pystac.Item, sources: list[BandSource]) -> BandSource:
+    """Of several files of one layer, return the one with the item's time in its name."""
     if len(sources) == 1:
         return sources[0]
     when = item.datetime.strftime("%Y%m%dT%H%M%S") if item.datetime else ""
@@ -265,7 +267,7 @@ def _of_its_time(item: pystac.Item, sources: list[BandSource]) -> BandSource:
         return fitting[0]
     keys = ", ".join(repr(source.asset_key) for source in sources)
     msg = (
-        f"Item {item.id!r} has several files of this kind: {keys}. Ask for one of them by its key."
+        f"Item {item.id!r} has several files of this kind: {keys}. Request one of them by its key."
     )
     raise ValueError(msg)
 
@@ -274,4 +276,4 @@ def _no_such_band(channels: list[_Channel], name: str) -> str:
     names = _names(channels)
     close = difflib.get_close_matches(name.lower(), names, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    return f"No item has a band {name!r}.{hint} There are: {', '.join(names) or 'none'}."
+    return f"No item has a band {name!r}.{hint} Available: {', '.join(names) or 'none'}."

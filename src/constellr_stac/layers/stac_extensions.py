@@ -1,9 +1,8 @@
-"""The versions of the STAC extensions that all the tools can read, and how an item declares them.
+"""STAC extension versions that all tools can read, and their declaration in items.
 
-Items are read by tools of several ages. pystac, odc-stac and stackstac know ``raster:bands``,
-``eo:bands`` and ``proj:epsg``, which the newest versions of the extensions do not allow; the
-versions here do, and they do not forbid the STAC 1.1 ``bands`` beside them. The same choice is
-made by pystac 1.15 for ``raster`` and ``eo``.
+pystac, odc-stac and stackstac read ``raster:bands``, ``eo:bands`` and ``proj:epsg``, which the
+newest versions of the extensions do not allow. The versions here allow them, and also STAC 1.1
+``bands``. pystac 1.15 uses the same versions for ``raster`` and ``eo``.
 """
 
 from __future__ import annotations
@@ -24,18 +23,18 @@ RASTER = f"{_SITE}/raster/v1.1.0/schema.json"
 VIEW = f"{_SITE}/view/v1.0.0/schema.json"
 
 _ALLOWED = {RASTER: {"raster:bands"}, EO: {"eo:bands", "eo:cloud_cover", "eo:snow_cover"}}
-"""What an asset may have of an extension; newer versions allow more, which STAC 1.1 lets bands
-have in its place."""
+"""The fields of an extension that an asset may have. Newer versions allow more; STAC 1.1 allows
+those in ``bands`` instead."""
 
 
 def declare(item: pystac.Item, extension: str) -> None:
-    """Declare an extension in the version given, in place of any other version of it.
+    """Declare an extension, replacing any other version of it.
 
-    Fields of a newer version that this one does not allow on an asset move into the asset's
-    ``bands``, where they mean the same.
+    Asset fields of a newer version that this one does not allow are moved to the asset's
+    ``bands``, where they have the same meaning.
 
     Args:
-        item: The item, which is changed.
+        item: The item, changed in place.
         extension: One of the schema URIs above.
     """
     family = extension.rpartition("/v")[0] + "/"

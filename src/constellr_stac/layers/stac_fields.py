@@ -1,8 +1,8 @@
-"""The STAC fields that say what an asset's bands are, written where an item leaves them out.
+"""Adds missing STAC fields about an asset's bands.
 
-In three forms, for three generations of tools: STAC 1.1 ``bands`` with ``raster:*``, ``eo:*``
-and ``classification:classes`` (the standard), ``raster:bands`` (stackstac's scale and offset),
-and ``eo:bands`` (odc-stac's names of bands).
+In three forms: STAC 1.1 ``bands`` with ``raster:*``, ``eo:*`` and ``classification:classes`` (the
+standard), ``raster:bands`` (scale and offset for stackstac), and ``eo:bands`` (band names for
+odc-stac).
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ _CLASSES = "classification:classes"
 _LESS_THAN_COG = ("image/tiff", "image/tiff; application=geotiff")
 _PICTURES = {"png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg"}
 _V1_COMMON_NAMES = {"rededge071": "rededge", "rededge075": "rededge", "rededge078": "rededge"}
-"""The names of eo 2.0 that eo 1.1 does not have."""
+"""Common names of eo 2.0, and their eo 1.1 equivalents."""
 
 
 def add_fields(item: pystac.Item, note: Note) -> None:
-    """Write what an item leaves out about its assets: bands, types, roles, pixel sizes.
+    """Add missing bands, media types, roles and pixel sizes to an item's assets.
 
     Args:
-        item: The item, which is changed.
-        note: Told each field that is written, and its source.
+        item: The item, changed in place.
+        note: Called for each added field.
     """
     extensions: set[str] = set()
     for key, asset in item.assets.items():
@@ -74,7 +74,7 @@ def _add_kind(key: str, asset: pystac.Asset, layer: Layer, note: Note) -> None:
 
 
 def _media_type(layer: Layer, href: str) -> str:
-    """Return the documented type, unless a picture's name says that it is of another."""
+    """Return the documented media type; for pictures, the file extension takes precedence."""
     if layer.kind not in ("overview", "thumbnail"):
         return layer.media_type
     suffix = href.partition("?")[0].rpartition(".")[2].lower()
@@ -83,32 +83,32 @@ def _media_type(layer: Layer, href: str) -> str:
 
 @lru_cache(maxsize=256)
 def _forms(bands: tuple[Band, ...]) -> dict[str, list[dict[str, Any]]]:
-    """Render the forms of an asset's bands, by field; they are for copying only."""
+    """Render the forms of an asset's bands, by field. Cached: copy before changing."""
     forms = {
         "bands": [_band(band) for band in bands],
         "raster:bands": [_raster_band(band) for band in bands],
         "eo:bands": [_eo_band(band) for band in bands],
     }
     if len(bands) == 1 and bands[0].common_name is None:
-        del forms["eo:bands"]  # it would only repeat the asset's name
+        del forms["eo:bands"]  # would only repeat the asset's name
     return {name: form for name, form in forms.items() if any(form)}
 
 
 def _complete(fields: dict[str, Any], name: str, form: list[dict[str, Any]]) -> bool:
-    """Add to a list of bands what it does not say; tell whether there was anything."""
+    """Add missing fields to a list of bands; return whether any were missing."""
     stated = fields.get(name)
     if not stated:
         fields[name] = [_copy(band) for band in form]
         return True
-    if all(more.keys() <= words.keys() for words, more in zip(stated, form, strict=False)):
+    if all(more.keys() <= own.keys() for own, more in zip(stated, form, strict=False)):
         return False
-    whole = [{**_copy(more), **words} for words, more in zip(stated, form, strict=False)]
+    whole = [{**_copy(more), **own} for own, more in zip(stated, form, strict=False)]
     fields[name] = whole + stated[len(whole) :]
     return True
 
 
 def _copy(band: dict[str, Any]) -> dict[str, Any]:
-    """Copy a band, so that no two assets share anything; only its classes are nested."""
+    """Deep-copy a band; only its classes are nested."""
     copied = band.copy()
     if _CLASSES in band:
         copied[_CLASSES] = [each.copy() for each in band[_CLASSES]]
@@ -116,7 +116,7 @@ def _copy(band: dict[str, Any]) -> dict[str, Any]:
 
 
 def _band(band: Band) -> dict[str, Any]:
-    return _stated(
+    return _without_none(
         {
             "name": band.name,
             "description": band.long_name,
@@ -134,11 +134,11 @@ def _band(band: Band) -> dict[str, Any]:
 
 
 def _raster_band(band: Band) -> dict[str, Any]:
-    return _stated(_coding(band, ""))
+    return _without_none(_coding(band, ""))
 
 
 def _eo_band(band: Band) -> dict[str, Any]:
-    return _stated(
+    return _without_none(
         {
             "name": band.name,
             "common_name": _V1_COMMON_NAMES.get(band.common_name or "", band.common_name),
@@ -152,7 +152,7 @@ def _coding(band: Band, prefix: str) -> dict[str, Any]:
     nodata = band.nodata
     return {
         "data_type": band.dtype,
-        # STAC writes what JSON cannot hold as a word: nan, inf, -inf.
+        # STAC writes values that JSON cannot hold as strings: nan, inf, -inf.
         "nodata": nodata if nodata is None or math.isfinite(nodata) else str(nodata),
         "unit": band.unit,
         f"{prefix}scale": band.scale if band.is_coded else None,
@@ -160,5 +160,5 @@ def _coding(band: Band, prefix: str) -> dict[str, Any]:
     }
 
 
-def _stated(fields: dict[str, Any]) -> dict[str, Any]:
+def _without_none(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}

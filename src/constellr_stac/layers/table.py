@@ -1,12 +1,11 @@
-"""What the provider's layers mean: one table, and how a file name finds its row.
+"""The provider's layers as documented: one table, and the lookup of a layer by file name.
 
-Here lives what is documented about files of a kind. What a particular item says of its own
-assets, and how the two come together, is in :mod:`.stated`.
+:mod:`.item_bands` merges it with the fields of an item.
 
 Sources: the provider's public documentation, `data bundle`_ (names, types, scales, offsets, fill
-values), `metadata`_ (mask classes) and `technology`_ (the VNIR bands' wavelengths, widths and
-pixel sizes; they are those of Sentinel-2, whose STAC common names apply), and for LSTfusion its
-`archived data bundle`_. Where the documents are silent, ``docs/layers.md`` states what is assumed.
+values), `metadata`_ (mask classes) and `technology`_ (wavelengths, widths and pixel sizes of the
+VNIR bands; they equal those of Sentinel-2, whose STAC common names apply), and for LSTfusion its
+`archived data bundle`_. ``docs/layers.md`` states the assumptions for undocumented facts.
 
 .. _data bundle: https://constellr.github.io/product-lst/LST-precision-data-bundle-description/
 .. _metadata: https://constellr.github.io/product-lst/LST-precision-metadata/
@@ -26,7 +25,7 @@ from .band import Band
 __all__ = ["LAYERS", "Kind", "Layer", "file_type", "layer_of", "time_in"]
 
 Kind = Literal["data", "mask", "overview", "thumbnail", "metadata"]
-"""What an asset is for. Only ``data`` and ``mask`` hold pixels to compute with."""
+"""The kind of an asset. Only ``data`` and ``mask`` are loaded into cubes."""
 
 _KELVIN = Band(
     index=1,
@@ -63,14 +62,14 @@ _VNIR: dict[str, tuple[float, float, int, str]] = {
     "09": (0.865, 0.020, 20, "nir08"),
     "10": (0.945, 0.020, 60, "nir09"),
 }
-"""Filter number: centre and width in micrometres, pixel in metres, STAC common name."""
+"""By filter number: centre and width in micrometres, pixel size in metres, STAC common name."""
 
 _COG = "image/tiff; application=geotiff; profile=cloud-optimized"
 
 
 @dataclass(frozen=True)
 class Layer:
-    """What an asset of one kind holds.
+    """One documented layer: a kind of asset.
 
     Example:
         >>> lst = layer_of("lst")
@@ -81,11 +80,11 @@ class Layer:
     name: str
     """The file type in the provider's file names, in lower case: ``lst``, ``scl_mask_30m``."""
     kind: Kind
-    """What the asset is for."""
+    """The kind of asset."""
     title: str
-    """One line for people."""
+    """A one-line title."""
     bands: tuple[Band, ...] = ()
-    """The file's bands, in the file's order; none for what is not data."""
+    """The file's bands, in order; empty for pictures and metadata."""
     gsd: int | None = None
     """The documented pixel size in metres."""
     media_type: str = _COG
@@ -95,19 +94,19 @@ class Layer:
 
     @property
     def is_data(self) -> bool:
-        """Whether it holds pixels to compute with: values or a mask, not a picture."""
+        """Whether the layer holds values or a mask, not a picture or metadata."""
         return self.kind in ("data", "mask")
 
 
 def layer_of(key: str, href: str = "") -> Layer | None:
-    """Find what the documents say about an asset, by its key, else by its file's name.
+    """Find the documented layer of an asset, by its key, else by its file name.
 
     Args:
         key: The asset's key: ``lst``, ``vnir04_qa``, ``lst_20260601T12Z.tiff``.
         href: The asset's href, of any scheme, signed or not.
 
     Returns:
-        The table's row, or ``None`` for a file the documents do not know.
+        The layer, or ``None`` for undocumented files.
 
     Example:
         >>> layer_of("data", "s3://b/x/LSTPRECISION_SBA01_U155VHMQ_20260708T235815Z_LST.tiff").name
@@ -124,7 +123,7 @@ _HOUR = re.compile(r"_(\d{8}t\d{2,6})z?$")
 
 
 def file_type(name: str) -> str:
-    """Strip scene, time and extension from an asset key or href: what is left names the layer.
+    """Return the file type: an asset key or href without scene, time and extension.
 
     Example:
         >>> file_type("LSTPRECISION_SBA01_B5Z0Q1H9_20260213T092026Z_scl_mask_30m.tiff")
@@ -144,7 +143,7 @@ def _without_scene(name: str) -> str:
 
 
 def time_in(name: str) -> str | None:
-    """Return the time at the end of a file's name, ``yyyymmddThh`` or longer, if it has one.
+    """Return the time at the end of a file name, ``yyyymmddThh`` or longer, if any.
 
     Example:
         >>> time_in("lst_20260601T12Z.tiff")
@@ -155,7 +154,7 @@ def time_in(name: str) -> str | None:
 
 
 def _classes(index: int, name: str, long_name: str, *meanings: str) -> Band:
-    """Build a band of classes 0, 1, 2, … with these meanings."""
+    """Return a mask band with the classes 0, 1, 2, …."""
     return Band(
         index=index,
         name=name,
@@ -274,5 +273,12 @@ def _table() -> tuple[Layer, ...]:
     )
 
 
-LAYERS: dict[str, Layer] = {layer.name: layer for layer in _table()}
+def _documented(layer: Layer) -> Layer:
+    """Note in each band of a layer what the documents say, and how many bands there are."""
+    count = len(layer.bands)
+    bands = tuple(replace(band, base=band, siblings=count) for band in layer.bands)
+    return replace(layer, bands=bands)
+
+
+LAYERS: dict[str, Layer] = {layer.name: _documented(layer) for layer in _table()}
 """Every documented layer, by name."""

@@ -1,4 +1,4 @@
-"""Orders, areas of interest and products: thin over the API, and safe with money.
+"""Order scenes: areas of interest, orders and products.
 
 ::
 

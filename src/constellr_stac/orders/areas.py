@@ -1,7 +1,7 @@
-"""Areas of interest and products: the client that orders build on.
+"""The client for areas of interest and products.
 
-An API of either age is understood: the older one names an area's polygon ``geometry``, the newer
-one ``geojson``. Which it is shows in its first answer about an area, and is remembered.
+The older API calls an area's polygon ``geometry``, the newer one ``geojson``. The client learns
+which from the first response about an area.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from constellr_stac.errors import (
 
 from .files import is_path, read_area, upload_of
 from .geometry import geojson_of, polygon_from, same_area
-from .paging import PAGE_SIZE, listing, page_from
+from .paging import PAGE_SIZE, listing, parse_page
 from .payloads import AreaOfInterest, GeometryInfo, Product
-from .wire import ApiClient, about, each_of, nothing, parsed, path_of
+from .wire import ApiClient, error_context, ignore_body, parse, parse_list, path_of
 
 if TYPE_CHECKING:
     import os
@@ -41,20 +41,20 @@ if TYPE_CHECKING:
 __all__ = ["AREAS", "AreasClient"]
 
 AreaField: TypeAlias = Literal["geometry", "geojson"]
-"""What an API calls an area's polygon."""
+"""The API's field for an area's polygon."""
 
 AREAS = "/areas-of-interest"
 _INFO = f"{AREAS}/geometry-info"
 _CONVERT = f"{AREAS}/convert"
-_WITHOUT_API = "With the extra constellr-stac[geo], such files are read without the API."
+_READ_LOCALLY = "Install constellr-stac[geo] to read such files locally."
 
 
 class AreasClient(ApiClient):
-    """Areas of interest and products of an organization; arguments as :class:`ApiClient`."""
+    """Areas of interest and products of an organization."""
 
-    _only_read = (_INFO, _CONVERT)
+    _read_only_posts = (_INFO, _CONVERT)
     _area_field: AreaField | None = None
-    """What the API calls an area's polygon, once it has shown it."""
+    """The API's field for polygons; ``None`` until it is known."""
 
     def create_aoi(
         self,
@@ -67,111 +67,114 @@ class AreasClient(ApiClient):
         """Register an area of interest.
 
         Args:
-            name: Its name, which the organization has not used for another.
-            geometry: What :func:`.polygon_from` takes (GeoJSON, shapely, one row of geopandas in
-                any CRS), or a file: GeoJSON, GeoPackage, KML, KMZ, a zipped Shapefile.
-            description: A few words about it.
+            name: A name, unique in the organization.
+            geometry: Any input of :func:`.polygon_from` (GeoJSON, shapely, one row of geopandas in
+                any CRS), or the path of a GeoJSON, GeoPackage, KML, KMZ or zipped Shapefile.
+            description: A description.
 
         Keyword Args:
-            exist_ok: Return the area of this name if there is one with the same geometry.
+            exist_ok: Return an existing area of this name if its geometry is the same.
 
         Raises:
-            InvalidAreaError: No area can be made of the geometry; nothing was sent.
-            AreaOfInterestExistsError: The name is taken; ``existing`` is the area that bears it.
-            MissingExtraError: The extra ``geo`` is needed to read this file.
+            InvalidAreaError: The geometry cannot be an area; nothing was sent.
+            AreaOfInterestExistsError: The name is taken; ``existing`` is that area.
+            MissingExtraError: Reading this file needs the extra ``geo``.
             APIError: The API refused.
-            APIConnectionError: The API did not answer. Repeat it with ``exist_ok=True``.
+            APIConnectionError: The API did not answer. Retry with ``exist_ok=True``.
         """
         polygon = geojson_of(self._polygon(geometry))
         fields = {"name": name}
         if description is not None:
             fields["description"] = description
         try:
-            return self._created(fields, polygon)
+            return self._post_area(fields, polygon)
         except ConflictError as conflict:
-            existing = self._named(name)
+            existing = self._find_by_name(name)
             if exist_ok and existing is not None and same_area(existing.geometry, polygon):
                 return existing
-            raise _exists(conflict, existing, exist_ok=exist_ok) from conflict
+            raise _exists_error(conflict, existing, exist_ok=exist_ok) from conflict
 
     def get_aoi(self, id: str | AreaOfInterest) -> AreaOfInterest:  # noqa: A002 - the API's own word
-        """Return an area of interest, given its id, or as it was, as it is now.
+        """Fetch an area of interest.
+
+        Args:
+            id: Its id, or an :class:`AreaOfInterest` to fetch again.
 
         Raises:
-            NotFoundError: There is none of this id.
+            NotFoundError: There is no area with this id.
         """
-        return self._told(self._area, "GET", path_of(AREAS, id))
+        return self._call(self._parse_area, "GET", path_of(AREAS, id))
 
     def list_aois(
         self, limit: int | None = None, sort: str | None = "-created"
     ) -> Iterator[AreaOfInterest]:
-        """Return an iterator over the organization's areas of interest, each once.
+        """Iterate over the organization's areas of interest, each once.
 
         Args:
-            limit: How many at most; default all.
-            sort: ``-created``, the newest first, or ``+created``.
+            limit: Maximum number of areas; default all.
+            sort: ``-created`` (newest first) or ``+created``.
         """
-        return self._listed(self._area, AREAS, limit, sort)
+        return self._iterate(self._parse_area, AREAS, limit, sort)
 
     def delete_aoi(self, id: str | AreaOfInterest) -> None:  # noqa: A002 - the API's own word
         """Delete an area of interest (newer API).
 
         Raises:
-            ConflictError: Orders of it are active.
-            NotFoundError: There is none of this id.
-            APIError: 405, where the API is older than this.
+            ConflictError: It has active orders.
+            NotFoundError: There is no area with this id.
+            APIError: 405 from the older API.
         """
         hints = {
-            405: "The older API deletes no areas.",
-            409: "An area goes when all of its orders are closed or rejected.",
+            405: "The older API cannot delete areas.",
+            409: "Delete an area once all of its orders are closed or rejected.",
         }
-        self._told(nothing, "DELETE", path_of(AREAS, id), hints=hints)
+        self._call(ignore_body, "DELETE", path_of(AREAS, id), hints=hints)
 
     def geometry_info(self, geometry: Any) -> GeometryInfo:
-        """Return the size of an area as the API measures it; :func:`.measure` does so locally.
+        """Return the size of an area as measured by the API; :func:`.measure` does so locally.
 
         Args:
             geometry: As for :meth:`create_aoi`.
 
         Raises:
-            InvalidAreaError: No area can be made of the geometry; nothing was sent.
-            BadRequestError: The API takes it for no area.
+            InvalidAreaError: The geometry cannot be an area; nothing was sent.
+            BadRequestError: The API refused the geometry.
         """
         feature = {
             "type": "Feature",
             "properties": {},
             "geometry": geojson_of(self._polygon(geometry)),
         }
-        return self._told(partial(parsed, GeometryInfo), "POST", _INFO, json=feature)
+        return self._call(partial(parse, GeometryInfo), "POST", _INFO, json=feature)
 
     def convert_aoi(self, path: str | os.PathLike[str]) -> AreaOfInterest:
-        """Let the API read a KML, a KMZ or a zipped Shapefile (newer API).
+        """Convert a KML, KMZ or zipped Shapefile with the API (newer API).
 
         Args:
-            path: The file, of 10 MB at most.
+            path: The file, at most 10 MB.
 
         Returns:
-            What is in it; it has no id, for nothing is stored.
+            The area, without an id: it is not registered.
 
         Raises:
-            InvalidAreaError: It is no such file, or too large; nothing was sent.
+            InvalidAreaError: The file is of another kind or too large; nothing was sent.
             BadRequestError: The API could not read it.
-            NotFoundError: The API is older than this endpoint.
+            NotFoundError: The older API has no converter.
             ServerError: The API's converter is down (502).
         """
         upload = upload_of(path)
-        return self._told(
-            self._area,
+        return self._call(
+            self._parse_area,
             "POST",
             _CONVERT,
             data={"file_format": upload.file_format},
             files={"file": (upload.name, upload.content)},
-            hints=dict.fromkeys((404, 405, 502), _WITHOUT_API),
+            hints=dict.fromkeys((404, 405, 502), _READ_LOCALLY),
         )
 
     def products(self) -> list[Product]:
         """Return the products that the organization may order."""
-        return self._told(partial(each_of, Product), "GET", "/products")
+        return self._call(partial(parse_list, Product), "GET", "/products")
 
     def _polygon(self, geometry: Any) -> shapely.Polygon:
         """Return the polygon of a geometry or a file; without ``geo``, the API reads the file."""
@@ -184,81 +187,79 @@ class AreasClient(ApiClient):
                 raise
             return polygon_from(self.convert_aoi(geometry).geometry)
 
-    def _created(self, fields: Mapping[str, str], polygon: Mapping[str, Any]) -> AreaOfInterest:
-        """Send an area in the form that the API knows; where that is open, in one, then the other.
+    def _post_area(self, fields: Mapping[str, str], polygon: Mapping[str, Any]) -> AreaOfInterest:
+        """Post an area with the API's polygon field; if a 422 asks for the other one, with that.
 
-        A 422 says that the form was wrong, and that nothing was created. So does one that asks
-        for the other form after all: the API may have got newer meanwhile.
+        A 422 means that nothing was created. A known field may become wrong when the API is
+        upgraded.
         """
-        form = self._area_field or "geometry"
-        other: AreaField = "geojson" if form == "geometry" else "geometry"
-        is_open = self._area_field is None
+        known = self._area_field is not None
+        field = self._area_field or "geometry"
+        other: AreaField = "geojson" if field == "geometry" else "geometry"
         try:
-            return self._sent(fields, form, polygon)
+            return self._post_as(field, fields, polygon)
         except ValidationError as refusal:
-            if not is_open and not _asks_for(other, refusal):
+            if known and not re.search(rf"(^|; ){other}: ", refusal.detail):
                 raise
             try:
-                return self._sent(fields, other, polygon)
+                return self._post_as(other, fields, polygon)
             except ValidationError as second:
-                # Something else was wrong: the API says what in answer to the form it knows.
-                raise (second if is_open and _mentions(other, refusal) else refusal) from None
+                # Both were refused, so another field is wrong: report the one that names it.
+                other_was_right = not known and re.search(rf"\b{other}\b", refusal.detail)
+                raise (second if other_was_right else refusal) from None
 
-    def _sent(
-        self,
-        fields: Mapping[str, str],
-        form: AreaField,
-        polygon: Mapping[str, Any],
+    def _post_as(
+        self, field: AreaField, fields: Mapping[str, str], polygon: Mapping[str, Any]
     ) -> AreaOfInterest:
         try:
-            area = self._told(self._area, "POST", AREAS, json={**fields, form: polygon})
+            area = self._call(self._parse_area, "POST", AREAS, json={**fields, field: polygon})
         except ConflictError:
-            self._area_field = form  # it was understood
+            self._area_field = field  # the body was valid
             raise
-        self._area_field = form
+        self._area_field = field
         return area
 
-    def _area(self, content: Any) -> AreaOfInterest:
-        """Return an area that the API answered with, and learn the API's age from it."""
+    def _parse_area(self, content: Any) -> AreaOfInterest:
+        """Parse an area and learn the API's polygon field from it."""
         if isinstance(content, Mapping) and self._area_field is None:
             if "geojson" in content:
                 self._area_field = "geojson"
             elif "geometry" in content:
                 self._area_field = "geometry"
-        return parsed(AreaOfInterest, content)
+        return parse(AreaOfInterest, content)
 
-    def _named(self, name: str) -> AreaOfInterest | None:
+    def _find_by_name(self, name: str) -> AreaOfInterest | None:
         try:
             return next((area for area in self.list_aois() if area.name == name), None)
         except ForbiddenError:
-            return None  # to create and to list are two permissions
+            return None  # creating and listing are separate permissions
 
-    def _listed(
+    def _iterate(
         self, read: Callable[[Any], V], path: str, limit: int | None, sort: str | None
     ) -> Iterator[V]:
         if limit is not None and limit < 1:
             return
         size = min(PAGE_SIZE, limit or PAGE_SIZE)
-        items = listing(lambda o, n: self._page(path, o, n, sort), page_size=size)
+        items = listing(lambda o, n: self._fetch_page(path, o, n, sort), page_size=size)
         for item in islice(items, limit):
-            with about("GET", self.base_url + path, 200):
+            with error_context("GET", self.base_url + path, 200):
                 value = read(item)
             yield value
 
-    def _page(self, path: str, offset: int, limit: int, sort: str | None) -> Page:
+    def _fetch_page(self, path: str, offset: int, limit: int, sort: str | None) -> Page:
         params = {"limit": limit, "offset": offset, "sort": sort}
-        return self._told(page_from, "GET", path, params=params)
+        return self._call(parse_page, "GET", path, params=params)
 
 
-def _exists(
+def _exists_error(
     conflict: APIError, existing: AreaOfInterest | None, *, exist_ok: bool
 ) -> AreaOfInterestExistsError:
     if existing is None:
-        hint = "It is not among the areas that this account may list; choose another name."
+        hint = "This account cannot list that area; choose another name."
     elif exist_ok:
-        hint = f"Its geometry ({existing.id}) is another; choose another name."
+        hint = f"Its geometry differs ({existing.id}); choose another name."
     else:
-        hint = f"Use it ({existing.id}), say exist_ok=True, or choose another name."
+        hint = f"Use it ({existing.id}), pass exist_ok=True, or choose another name."
     error = AreaOfInterestExistsError(
         f"{conflict.method} {conflict.request_url} answered {conflict.status_code}: "
         f"{conflict.detail}. {hint}",
@@ -268,11 +269,3 @@ def _exists(
     error.method, error.detail = conflict.method, conflict.detail
     error.hint, error.existing = hint, existing
     return error
-
-
-def _asks_for(field: str, refusal: APIError) -> bool:
-    return re.search(rf"(^|; ){field}: ", refusal.detail) is not None
-
-
-def _mentions(field: str, refusal: APIError) -> bool:
-    return re.search(rf"\b{field}\b", refusal.detail) is not None

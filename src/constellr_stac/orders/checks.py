@@ -1,8 +1,4 @@
-"""The check of orders before they are sent: it finds everything that is wrong, not the first.
-
-The rules stand in :mod:`.rules`, as data; here is only how they are applied. Nothing here talks
-to the API.
-"""
+"""Check orders against the rules in :mod:`.rules`, reporting every violation at once."""
 
 from __future__ import annotations
 
@@ -29,8 +25,8 @@ __all__ = [
     "Violation",
     "check_order",
     "check_orders",
-    "orders_from",
-    "refuse",
+    "parse_orders",
+    "raise_violations",
     "tag_violations",
     "violations",
 ]
@@ -38,14 +34,14 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Violation:
-    """A rule that an order breaks."""
+    """A broken rule."""
 
     index: int | None
-    """Which order of the batch, from 0; ``None`` for the batch itself."""
+    """Position of the order in the batch; ``None`` for the batch itself."""
     field: str
-    """The field, such as ``start_date`` or ``tags[3]``; empty where it is no order at all."""
+    """The field, such as ``start_date`` or ``tags[3]``; empty if the value is not an order."""
     problem: str
-    """What is wrong, and what would be right."""
+    """What is wrong, and a valid value."""
 
     def __str__(self) -> str:
         order = [] if self.index is None else [f"orders[{self.index}]"]
@@ -60,21 +56,21 @@ def check_order(
     rules: OrderRules = CONTRACT_RULES,
     today: date | None = None,
 ) -> None:
-    """Check one order against the rules, without sending anything.
+    """Check one order against the rules, locally.
 
     Args:
         order: The order, or its fields.
 
     Keyword Args:
-        area: The order's area of interest, or its geometry; without it, its size is not checked.
+        area: The order's area of interest, or its geometry; by default its size is not checked.
         rules: The rules.
-        today: The date that counts as today; default today in UTC.
+        today: The current date; default in UTC.
 
     Raises:
-        OrderValidationError: It breaks rules; ``violations`` holds every one of them.
+        OrderValidationError: ``violations`` holds every broken rule.
     """
-    readable, _ = orders_from([order])
-    areas = {} if area is None else {each.area_of_interest_id: area for each in readable.values()}
+    valid, _ = parse_orders([order])
+    areas = {} if area is None else {each.area_of_interest_id: area for each in valid.values()}
     check_orders([order], areas=areas, rules=rules, today=today)
 
 
@@ -85,20 +81,20 @@ def check_orders(
     rules: OrderRules = CONTRACT_RULES,
     today: date | None = None,
 ) -> None:
-    """Check a batch of orders against the rules, without sending anything.
+    """Check a batch of orders against the rules, locally.
 
     Args:
         orders: The orders, or their fields.
 
     Keyword Args:
-        areas: Areas of interest, or their geometries, by id; the size of others is not checked.
+        areas: Areas of interest, or their geometries, by id; only their sizes are checked.
         rules: The rules.
-        today: The date that counts as today; default today in UTC.
+        today: The current date; default in UTC.
 
     Raises:
         OrderValidationError: ``violations`` holds every violation of every order.
     """
-    refuse(violations(orders, areas=areas, rules=rules, today=today))
+    raise_violations(violations(orders, areas=areas, rules=rules, today=today))
 
 
 def violations(
@@ -108,7 +104,7 @@ def violations(
     rules: OrderRules = CONTRACT_RULES,
     today: date | None = None,
 ) -> list[Violation]:
-    """Return everything that is wrong with a batch; the arguments are :func:`check_orders`'s.
+    """Return every violation of a batch; for the arguments see :func:`check_orders`.
 
     Example:
         >>> [found] = violations([{
@@ -118,33 +114,33 @@ def violations(
         >>> print(found)
         orders[0].frequency: monthly is not offered for LSTfusion; choose daily
     """
-    given = list(orders)
+    batch = list(orders)
     today = today or datetime.now(UTC).date()
-    readable, found = orders_from(given)
-    sizes = {key: _size(area) for key, area in (areas or {}).items()}
-    if not given:
-        found.append(Violation(None, "orders", "there is none"))
-    if len(given) > rules.max_orders:
+    valid, found = parse_orders(batch)
+    sizes = {key: _size_of(area) for key, area in (areas or {}).items()}
+    if not batch:
+        found.append(Violation(None, "orders", "the batch is empty"))
+    if len(batch) > rules.max_orders:
         found.append(
             Violation(
                 None,
                 "orders",
-                f"{len(given)} in one batch, {rules.max_orders} at most; place them in several",
+                f"{len(batch)} in one batch, {rules.max_orders} at most; split the batch",
             )
         )
-    for index, order in readable.items():
+    for index, order in valid.items():
         size = sizes.get(order.area_of_interest_id)
-        found += [Violation(index, *problem) for problem in _problems(order, size, rules, today)]
+        found += [Violation(index, *problem) for problem in _check_order(order, size, rules, today)]
     return sorted(found, key=lambda violation: -1 if violation.index is None else violation.index)
 
 
 def tag_violations(names: Sequence[str], rules: OrderRules) -> list[Violation]:
-    """Return what is wrong with the tags that an order is to have."""
-    return [Violation(None, *problem) for problem in _tags(names, rules)]
+    """Return the violations of an order's tags."""
+    return [Violation(None, *problem) for problem in _check_tags(names, rules)]
 
 
-def refuse(found: list[Violation]) -> None:
-    """Raise the one error for all violations, if there are any."""
+def raise_violations(found: list[Violation]) -> None:
+    """Raise one error with all violations, if there are any."""
     if not found:
         return
     lines = "\n".join(f"  - {violation}" for violation in found)
@@ -154,37 +150,37 @@ def refuse(found: list[Violation]) -> None:
     raise error
 
 
-def orders_from(
+def parse_orders(
     orders: Iterable[Order | Mapping[str, Any]],
 ) -> tuple[dict[int, Order], list[Violation]]:
-    """Return the orders that can be read as such, by index, and what keeps the others from it."""
-    readable: dict[int, Order] = {}
+    """Return the valid orders by index, and the violations of the others."""
+    valid: dict[int, Order] = {}
     found: list[Violation] = []
     for index, order in enumerate(orders):
         try:
-            readable[index] = order if isinstance(order, Order) else Order.model_validate(order)
+            valid[index] = order if isinstance(order, Order) else Order.model_validate(order)
         except ValidationError as error:
             found += [
-                Violation(index, _path(problem["loc"]), _said(problem["msg"]))
+                Violation(index, _path(problem["loc"]), _as_problem(problem["msg"]))
                 for problem in error.errors(include_url=False, include_input=False)
             ]
-    return readable, found
+    return valid, found
 
 
 Problem = tuple[str, str]
 """A field, and what is wrong with it."""
 
 
-def _problems(
+def _check_order(
     order: Order, size: GeometryInfo | None, rules: OrderRules, today: date
 ) -> Iterator[Problem]:
-    """Yield what is wrong with one order."""
+    """Yield the problems of one order."""
     if order.id is not None:
-        yield "id", f"this order is placed already ({order.id}); take a .draft() of it"
+        yield "id", f"already placed ({order.id}); pass order.draft() to order it again"
     if not order.area_of_interest_id:
-        yield "area_of_interest_id", "it is empty"
-    yield from _misspelt(order, rules)
-    yield from _tags(order.tag_names, rules)
+        yield "area_of_interest_id", "is empty"
+    yield from _check_fields(order, rules)
+    yield from _check_tags(order.tag_names, rules)
     if order.illumination_constraint not in (None, *rules.illuminations):
         options = ", ".join(rules.illuminations)
         yield (
@@ -195,74 +191,74 @@ def _problems(
         yield "end_date", f"{_day(order.end_date)} is not after the start, {_day(order.start_date)}"
     product = rules.products.get(order.product_name)
     if product is None:
-        yield from _almost(order.product_name, rules)
+        name = order.product_name
+        for known in rules.products:
+            if known.casefold() == name.casefold():
+                yield "product_name", f"unknown product {name}; did you mean {known}?"
         return
-    yield from _images(order, product)
+    yield from _check_images(order, product)
     if product.frequencies is not None and order.frequency not in product.frequencies:
         yield (
             "frequency",
             f"{order.frequency} is not offered for {order.product_name}; choose "
             + ", ".join(product.frequencies),
         )
-    yield from _period(order, product, today)
+    yield from _check_period(order, product, today)
     if size is not None:
-        yield from _extent(order, product, size)
+        yield from _check_extent(order, product, size)
 
 
-def _misspelt(order: Order, rules: OrderRules) -> Iterator[Problem]:
+def _check_fields(order: Order, rules: OrderRules) -> Iterator[Problem]:
     for field in sorted(order.payload().keys() - rules.fields):
-        close = difflib.get_close_matches(field, rules.fields - order.model_fields_set, n=1)
-        meant = f"; is {close[0]} meant?" if close else ""
-        yield field, f"these rules know no such field{meant}"
+        similar = difflib.get_close_matches(field, rules.fields - order.model_fields_set, n=1)
+        hint = f"; did you mean {similar[0]}?" if similar else ""
+        yield field, f"unknown field{hint}"
 
 
-def _tags(names: Sequence[str], rules: OrderRules) -> Iterator[Problem]:
+def _check_tags(names: Sequence[str], rules: OrderRules) -> Iterator[Problem]:
     if len(names) > rules.max_tags:
-        yield "tags", f"{len(names)} of them, {rules.max_tags} at most"
+        yield "tags", f"{len(names)} tags, {rules.max_tags} at most"
     for number, name in enumerate(names):
         if len(name) > rules.max_tag_length:
             yield f"tags[{number}]", f"{len(name)} characters, {rules.max_tag_length} at most"
     for name, times in Counter(names).items():
         if times > 1:
-            yield "tags", f"{name} is there {times} times"
+            yield "tags", f"{name} is listed {times} times"
 
 
-def _almost(product_name: str, rules: OrderRules) -> Iterator[Problem]:
-    for known in rules.products:
-        if known.casefold() == product_name.casefold():
-            yield "product_name", f"{product_name} is written {known}"
-
-
-def _images(order: Order, product: ProductRules) -> Iterator[Problem]:
+def _check_images(order: Order, product: ProductRules) -> Iterator[Problem]:
     most = order.maximum_number_of_images
     if most is None:
         return
     field = "maximum_number_of_images"
     if not product.image_limit:
-        yield field, f"it cannot be given for {order.product_name}"
+        yield field, f"not allowed for {order.product_name}"
     elif order.frequency == "single_image" and most != 1:
-        yield field, f"{most} of a single_image; leave it out or say 1"
+        yield field, f"{most} for single_image; omit it or pass 1"
     elif most < 1:
-        yield field, f"{most}; at least 1"
+        yield field, f"{most}; the minimum is 1"
 
 
-def _period(order: Order, product: ProductRules, today: date) -> Iterator[Problem]:
+def _check_period(order: Order, product: ProductRules, today: date) -> Iterator[Problem]:
     if product.lead_days is not None:
         earliest = today + timedelta(days=product.lead_days)
         if order.start_date.date() < earliest:
             lead = f"{product.lead_days} days from today" if product.lead_days else "today"
-            yield "start_date", f"{_day(order.start_date)} is too early; from {earliest} ({lead})"
-    lasts = order.end_date - order.start_date
-    if product.min_days is not None and timedelta(0) < lasts < timedelta(days=product.min_days):
-        yield "end_date", f"the period lasts {lasts}; it has to be {product.min_days} days or more"
+            yield (
+                "start_date",
+                f"{_day(order.start_date)} is too early; the earliest is {earliest} ({lead})",
+            )
+    duration = order.end_date - order.start_date
+    if product.min_days is not None and timedelta(0) < duration < timedelta(days=product.min_days):
+        yield "end_date", f"the period is {duration}; the minimum is {product.min_days} days"
     if product.max_years is not None:
         latest = _years_later(order.start_date, product.max_years)
         if order.end_date > latest:
             yield "end_date", f"{_day(order.end_date)} is too late; the latest is {_day(latest)}"
 
 
-def _extent(order: Order, product: ProductRules, size: GeometryInfo) -> Iterator[Problem]:
-    box = f"the area's box is {size.bbox_width:,.1f} m x {size.bbox_height:,.1f} m"
+def _check_extent(order: Order, product: ProductRules, size: GeometryInfo) -> Iterator[Problem]:
+    box = f"the area's bounding box is {size.bbox_width:,.1f} m x {size.bbox_height:,.1f} m"
     shortest, longest = sorted((size.bbox_width, size.bbox_height))
     if product.max_bbox is not None and longest > product.max_bbox:
         limit = f"{product.max_bbox:,.0f} m x {product.max_bbox:,.0f} m"
@@ -272,8 +268,8 @@ def _extent(order: Order, product: ProductRules, size: GeometryInfo) -> Iterator
         yield "area_of_interest_id", f"{box}; {limit} at least for {order.product_name}"
 
 
-def _size(area: Any) -> GeometryInfo | None:
-    """Measure an area; where that fails, take what the server said, or nothing."""
+def _size_of(area: Any) -> GeometryInfo | None:
+    """Measure an area; if that fails, use the server's values if there are any."""
     if isinstance(area, GeometryInfo):
         return area
     try:
@@ -289,7 +285,7 @@ def _size(area: Any) -> GeometryInfo | None:
 
 
 def _years_later(start: datetime, years: int) -> datetime:
-    """Return the same moment ``years`` later; from 29 February, where there is none, 1 March."""
+    """Return the moment ``years`` later; 29 February becomes 1 March if needed."""
     if start.year + years > MAXYEAR:
         return datetime.max.replace(tzinfo=UTC)
     try:
@@ -306,6 +302,6 @@ def _path(steps: Iterable[int | str]) -> str:
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)[1:]
 
 
-def _said(message: str) -> str:
+def _as_problem(message: str) -> str:
     message = message.removeprefix("Value error, ")
     return message[:1].lower() + message[1:]

@@ -1,9 +1,4 @@
-"""``OrdersClient``: orders, and with :class:`.AreasClient`, areas of interest and products.
-
-Thin over the API: each method is one request and its meaning. What is checked before stands in
-:mod:`.checks`, how an order is placed once in :mod:`.placement`, how listings are read in
-:mod:`.paging`.
-"""
+"""``OrdersClient``: orders, areas of interest and products."""
 
 from __future__ import annotations
 
@@ -13,7 +8,7 @@ from datetime import UTC, date, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from constellr_stac.auth.session import TIMEOUT
+from constellr_stac.auth.transport import TIMEOUT
 from constellr_stac.errors import (
     APIError,
     BadRequestError,
@@ -23,12 +18,12 @@ from constellr_stac.errors import (
 )
 
 from .areas import AREAS, AreasClient
-from .checks import orders_from, refuse, tag_violations, violations
+from .checks import parse_orders, raise_violations, tag_violations, violations
 from .payloads import AreaOfInterest, Order
-from .placement import BATCH, ORDERS, Placing
+from .placement import BATCH, ORDERS, OrderPlacer
 from .rules import CONTRACT_RULES, NEWER_RULES
 from .waiting import wait_for
-from .wire import concerns, nothing, parsed, path_of
+from .wire import concerns, ignore_body, parse, path_of
 
 if TYPE_CHECKING:
     import builtins
@@ -49,22 +44,21 @@ class OrdersClient(AreasClient):
     """Orders, areas of interest and products of an organization.
 
     Args:
-        auth: Adds the credential; a credential will do. Default what
-            :func:`constellr_stac.default_credential` finds.
+        auth: An auth or a credential; default :func:`constellr_stac.default_credential`.
 
     Keyword Args:
-        base_url: The API; default ``auth``'s, else ``CONSTELLR_API_URL``.
-        rules: What orders have to fulfil; default those of the API's age, which shows in how it
-            answers about areas: :data:`CONTRACT_RULES`, or :data:`NEWER_RULES`.
-        today: Returns the date that counts as today; default today in UTC.
-        session: A session of your own, which stays open; it must not retry POSTs.
-        timeout: Seconds to wait for a connection, and between two bytes of an answer.
-        sleep: Waits for some seconds.
-        clock: Returns seconds that only grow, to measure waiting.
+        base_url: The API's URL; default that of ``auth``, else ``CONSTELLR_API_URL``.
+        rules: The rules for orders; default :data:`NEWER_RULES` or :data:`CONTRACT_RULES`,
+            depending on the API's responses about areas.
+        today: Returns the current date; default in UTC.
+        session: A session to use; it is not closed and must not retry POSTs.
+        timeout: Connect and read timeout, in seconds.
+        sleep: Waits for a number of seconds.
+        clock: Returns monotonic seconds.
 
     Raises:
-        InsecureURLError: ``base_url`` is plain http and not on this machine.
-        ValueError: ``session`` might send a POST again, or ``auth`` is for another API.
+        InsecureURLError: ``base_url`` is plain http and not loopback.
+        ValueError: ``session`` may retry a POST, or ``auth`` is for another API.
 
     Example:
         >>> import constellr_stac
@@ -84,7 +78,7 @@ class OrdersClient(AreasClient):
         '2026-06-01T00:00:00Z'
     """
 
-    _never_resent = (BATCH,)
+    _no_retry_paths = (BATCH,)
 
     def __init__(
         self,
@@ -103,13 +97,13 @@ class OrdersClient(AreasClient):
         self._today = today
         self._sleep = sleep
         self._clock = clock
-        self._placing = Placing(
-            self._ask, partial(self._page, ORDERS, sort="-created"), self.list, sleep=sleep
+        self._placer = OrderPlacer(
+            self._send, partial(self._fetch_page, ORDERS, sort="-created"), self.list, sleep=sleep
         )
 
     @property
     def rules(self) -> OrderRules:
-        """What orders are checked against now."""
+        """The rules that orders are checked against."""
         if self._rules is not None:
             return self._rules
         return NEWER_RULES if self._area_field == "geojson" else CONTRACT_RULES
@@ -145,16 +139,16 @@ class OrdersClient(AreasClient):
         check: bool = True,
         dry_run: bool = False,
     ) -> builtins.list[Order] | dict[str, Any]:
-        """Place a batch of orders, once; all of them or none. This costs money.
+        """Place a batch of orders, all or none. This costs money.
 
         Args:
-            orders: Orders, or their fields; a single one will do.
+            orders: One or more orders, or their fields.
 
         Keyword Args:
             use_case: One of :meth:`use_cases` (older API).
             comment: A comment on the batch.
-            check: Whether to check the orders against :attr:`rules` first.
-            dry_run: Whether to return the payload instead of sending it.
+            check: Check the orders against :attr:`rules` first.
+            dry_run: Return the payload instead of sending it.
 
         Returns:
             The orders as placed, with ``id`` and ``state``; the payload with ``dry_run``.
@@ -165,37 +159,37 @@ class OrdersClient(AreasClient):
             NotFoundError: The area or the product does not exist; nothing was placed.
             APIError: The API refused for another reason; nothing was placed.
             APIConnectionError: The API could not be reached; nothing was placed.
-            OrderOutcomeUnknown: The orders were sent, nobody can say whether they were placed,
-                and they were not sent again. See :meth:`look_again`.
+            OrderOutcomeUnknown: The orders were sent once, and whether they were placed is
+                unknown. See :meth:`look_again`.
         """
         batch = [orders] if isinstance(orders, (Order, Mapping)) else list(orders)
         if check:
             self.check_orders(batch)
-        readable, malformed = orders_from(batch)
-        refuse(malformed)
-        payload: dict[str, Any] = {"orders": [order.payload() for order in readable.values()]}
+        valid, malformed = parse_orders(batch)
+        raise_violations(malformed)
+        payload: dict[str, Any] = {"orders": [order.payload() for order in valid.values()]}
         if comment is not None:
             payload["comment"] = comment
         if use_case is not None:
             payload["use_case"] = use_case
-        return payload if dry_run else self._placing.place(payload)
+        return payload if dry_run else self._placer.place(payload)
 
     def look_again(self, unknown: OrderOutcomeUnknown) -> builtins.list[Order]:
-        """Look for orders whose outcome was unknown; nothing is sent but a GET.
+        """Look up orders whose outcome was unknown; only sends GET requests.
 
         Args:
-            unknown: What :meth:`create` raised.
+            unknown: The error from :meth:`create`.
 
         Returns:
-            The orders as placed: they had arrived.
+            The orders as placed.
 
         Raises:
-            OrderOutcomeUnknown: They are not there, or not all of them, or more than were sent.
+            OrderOutcomeUnknown: Fewer or more matching orders exist than were sent.
         """
-        return self._placing.look_again(unknown)
+        return self._placer.look_again(unknown)
 
     def check_order(self, order: Order | Mapping[str, Any]) -> None:
-        """Check an order as :meth:`create` does, its area's size included; nothing is placed.
+        """Check an order as :meth:`create` does, including its area's size; places nothing.
 
         Raises:
             OrderValidationError: ``violations`` holds every broken rule.
@@ -203,42 +197,44 @@ class OrdersClient(AreasClient):
         self.check_orders([order])
 
     def check_orders(self, orders: Iterable[Order | Mapping[str, Any]]) -> None:
-        """Check a batch of orders as :meth:`create` does; nothing is placed.
+        """Check a batch of orders as :meth:`create` does; places nothing.
 
         Raises:
             OrderValidationError: ``violations`` holds every broken rule of every order.
         """
         orders = list(orders)
-        readable, _ = orders_from(orders)
+        valid, _ = parse_orders(orders)
         areas: dict[str, AreaOfInterest] = {}
-        for id_ in {order.area_of_interest_id for order in readable.values()} - {""}:
-            # Whether an area that cannot be seen can be ordered is for the server to say.
+        for id_ in {order.area_of_interest_id for order in valid.values()} - {""}:
+            # An area that this account cannot see may still be orderable: the server decides.
             try:
                 areas[id_] = self.get_aoi(id_)
             except (BadRequestError, ForbiddenError, NotFoundError, ValidationError) as refusal:
                 if not concerns(refusal, path_of(AREAS, id_)):
                     raise
-        refuse(violations(orders, areas=areas, rules=self.rules, today=self._today()))
+        raise_violations(violations(orders, areas=areas, rules=self.rules, today=self._today()))
 
     def list(self, limit: int | None = None, sort: str | None = "-created") -> Iterator[Order]:
-        """Return an iterator over the organization's orders, each once.
+        """Iterate over the organization's orders, each once.
 
-        Orders that are placed while it runs are not left out: where the list takes several
-        pages, they come last.
+        Orders placed meanwhile are included; if there are several pages, they come last.
 
         Args:
-            limit: How many at most; default all.
-            sort: ``-created``, the newest first; ``None`` leaves it to the server.
+            limit: Maximum number of orders; default all.
+            sort: ``-created`` (newest first), or ``None`` for the server's default.
         """
-        return self._listed(_order, ORDERS, limit, sort)
+        return self._iterate(_parse_order, ORDERS, limit, sort)
 
     def get(self, id: str | Order) -> Order:  # noqa: A002 - the API's own word
-        """Return an order, given its id, or as it was, as it is now.
+        """Fetch an order.
+
+        Args:
+            id: Its id, or an :class:`Order` to fetch again.
 
         Raises:
-            NotFoundError: There is none of this id.
+            NotFoundError: There is no order with this id.
         """
-        return self._told(_order, "GET", path_of(ORDERS, id))
+        return self._call(_parse_order, "GET", path_of(ORDERS, id))
 
     def update(
         self,
@@ -246,39 +242,39 @@ class OrdersClient(AreasClient):
         *,
         tags: Iterable[str],
     ) -> Order:
-        """Give an order other tags, in place of those it has; returns it.
+        """Replace an order's tags and return the order.
 
         Raises:
             OrderValidationError: The tags break a rule; nothing was sent.
-            NotFoundError: There is no order of this id.
-            APIConnectionError: The API did not answer. Repeating the update does no harm.
+            NotFoundError: There is no order with this id.
+            APIConnectionError: The API did not answer. It is safe to retry.
         """
         names = [tags] if isinstance(tags, str) else [str(tag) for tag in tags]
-        refuse(tag_violations(names, self.rules))
-        return self._told(_order, "PATCH", path_of(ORDERS, id), json={"tags": names})
+        raise_violations(tag_violations(names, self.rules))
+        return self._call(_parse_order, "PATCH", path_of(ORDERS, id), json={"tags": names})
 
     def delete(self, id: str | Order) -> None:  # noqa: A002 - the API's own word
-        """Delete an order that has not been begun, or was rejected (newer API).
+        """Delete an order that is pending validation or rejected (newer API).
 
         Raises:
-            ConflictError: It is in progress, or closed.
-            NotFoundError: There is none of this id.
-            APIError: 405, where the API is older than this.
+            ConflictError: It is in progress or closed.
+            NotFoundError: There is no order with this id.
+            APIError: 405 from the older API.
         """
         hints = {
-            405: "The older API deletes no orders.",
+            405: "The older API cannot delete orders.",
             409: "Only an order that is pending_validation or rejected can be deleted.",
         }
-        self._told(nothing, "DELETE", path_of(ORDERS, id), hints=hints)
+        self._call(ignore_body, "DELETE", path_of(ORDERS, id), hints=hints)
 
     def use_cases(self) -> builtins.list[str]:
-        """Return what may be given as ``use_case`` (older API).
+        """Return the valid values of ``use_case`` (older API).
 
         Raises:
-            NotFoundError: The API is newer than use cases.
+            NotFoundError: The newer API has no use cases.
         """
-        hints = {404: "The newer API has no use cases: leave use_case out."}
-        return self._told(_use_cases, "GET", f"{ORDERS}/meta/use-cases", hints=hints)
+        hints = {404: "The newer API has no use cases: omit use_case."}
+        return self._call(_parse_use_cases, "GET", f"{ORDERS}/meta/use-cases", hints=hints)
 
     def wait(
         self,
@@ -288,20 +284,20 @@ class OrdersClient(AreasClient):
         interval: float = 60.0,
         on_change: Callable[[Order], object] | None = None,
     ) -> Order:
-        """Wait until an order comes to one of some states, and return it.
+        """Poll an order until it is in one of some states, and return it.
 
         Args:
             id: The order or its id.
-            until: A state, or several.
-            timeout: Seconds to wait at most; default without end.
-            interval: Seconds between two looks; they grow to ten times that as long as nothing
-                happens, and shrink again when something does.
-            on_change: Called with the order when it is first seen, and on every new state.
+            until: One or more states.
+            timeout: Maximum seconds to wait; default no limit.
+            interval: Seconds between polls; grows up to tenfold while the state stays the same,
+                and is reset when it changes.
+            on_change: Called with the order when it is first fetched and on every new state.
 
         Raises:
-            OrderWaitTimeout: The time is over; ``order`` is as it was last seen.
-            OrderEndedError: The order is closed or rejected, which was not waited for.
-            APIError, APIConnectionError: The API has failed five times in a row.
+            OrderWaitTimeout: The timeout is over; ``order`` is the last one fetched.
+            OrderEndedError: The order is closed or rejected, and that is not in ``until``.
+            APIError, APIConnectionError: Five polls in a row failed.
         """
         return wait_for(
             partial(self.get, id),
@@ -314,12 +310,12 @@ class OrdersClient(AreasClient):
         )
 
 
-_order = partial(parsed, Order)
+_parse_order = partial(parse, Order)
 
 
-def _use_cases(content: Any) -> list[str]:
+def _parse_use_cases(content: Any) -> list[str]:
     match content:
         case [*names] if all(isinstance(name, str) for name in names):
             return names
         case _:
-            raise APIError("The API answered with no list of use cases.")
+            raise APIError("The API did not answer with a list of use cases.")

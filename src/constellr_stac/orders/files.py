@@ -1,7 +1,7 @@
-"""Files that hold an area: GeoJSON, GeoPackage, KML, KMZ, zipped Shapefile.
+"""Read areas from files: GeoJSON, GeoPackage, KML, KMZ, zipped Shapefile.
 
-GeoJSON is read as it is; the others through the extra ``geo``. Without it, :class:`Upload` is
-what the API's own converter takes of them. Nothing here talks to the API or checks a polygon.
+GeoJSON needs nothing else, the other formats need the extra ``geo``. :class:`Upload` is the input
+of the API's own converter.
 """
 
 from __future__ import annotations
@@ -22,41 +22,41 @@ if TYPE_CHECKING:
 __all__ = ["Upload", "is_path", "read_area", "upload_of"]
 
 MAX_UPLOAD = 10_000_000
-"""Bytes that the API's converter takes."""
+"""Maximum size in bytes that the API's converter accepts."""
 
-_GEOJSON = frozenset({".geojson", ".json"})
-_READ_BY_GDAL = frozenset({".gpkg", ".kml", ".kmz", ".zip"})
+_GEOJSON_SUFFIXES = frozenset({".geojson", ".json"})
+_GDAL_SUFFIXES = frozenset({".gpkg", ".kml", ".kmz", ".zip"})
 
 
 def is_path(area: Any) -> bool:
-    """Say whether ``area`` names a file, rather than being a geometry."""
+    """Return whether ``area`` is a path rather than a geometry."""
     return isinstance(area, (str, os.PathLike))
 
 
 def read_area(path: str | os.PathLike[str]) -> Any:
-    """Return the area in a file as :func:`.geometry.polygon_from` takes it.
+    """Return the area in a file, as input of :func:`.geometry.polygon_from`.
 
     Args:
-        path: A ``.geojson``, ``.json``, ``.gpkg``, ``.kml``, ``.kmz`` or ``.zip`` (a zipped
-            Shapefile) that holds one polygon, in any CRS that the file names.
+        path: A ``.geojson``, ``.json``, ``.gpkg``, ``.kml``, ``.kmz`` or ``.zip`` (Shapefile) with
+            one polygon, in any CRS.
 
     Raises:
-        InvalidAreaError: It cannot be read, or holds none or more than one.
-        MissingExtraError: The extra ``geo`` is needed for this kind.
-        OSError: There is no such file, or it may not be read.
+        InvalidAreaError: It cannot be read, or does not contain exactly one geometry.
+        MissingExtraError: The format needs the extra ``geo``.
+        OSError: The file is missing or unreadable.
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    if suffix in _GEOJSON:
-        return _geojson(path)
-    if suffix not in _READ_BY_GDAL:
+    if suffix in _GEOJSON_SUFFIXES:
+        return _read_geojson(path)
+    if suffix not in _GDAL_SUFFIXES:
         raise InvalidAreaError(
-            f"{path.name}: what is in a {suffix or 'file without a suffix'} is unknown. Give "
-            ".geojson, .gpkg, .kml, .kmz, or a Shapefile as one .zip. A string is taken for the "
-            "name of a file: give a geometry as a dict or a shape, not as text."
+            f"{path.name}: cannot read a {suffix or 'file without a suffix'}. Pass .geojson, "
+            ".gpkg, .kml, .kmz, or a Shapefile as one .zip. A string is a path: pass a geometry as "
+            "a dict or a shapely object, not as text."
         )
     path.stat()
-    return _table(path)
+    return _read_with_gdal(path)
 
 
 @dataclass(frozen=True)
@@ -72,20 +72,20 @@ class Upload:
 
 
 def upload_of(path: str | os.PathLike[str]) -> Upload:
-    """Return what the API's converter takes of a KML, a KMZ or a zipped Shapefile.
+    """Return a KML, KMZ or zipped Shapefile as input of the API's converter.
 
     Raises:
-        InvalidAreaError: It is none of these, broken, or larger than 10 MB.
-        OSError: There is no such file, or it may not be read.
+        InvalidAreaError: The file is of another kind, broken, or larger than 10 MB.
+        OSError: The file is missing or unreadable.
     """
     path = Path(path)
     match path.suffix.lower():
         case ".kml":
-            upload = Upload(path.name, "kml", _content(path))
+            upload = Upload(path.name, "kml", _read_bytes(path))
         case ".kmz":
-            upload = Upload(path.with_suffix(".kml").name, "kml", _kml_in(path))
+            upload = Upload(path.with_suffix(".kml").name, "kml", _kml_of(path))
         case ".zip":
-            upload = Upload(path.name, "shapefile", _content(path))
+            upload = Upload(path.name, "shapefile", _read_bytes(path))
         case suffix:
             raise InvalidAreaError(
                 f"{path.name}: the API converts .kml, .kmz and .zip (a Shapefile), not "
@@ -94,30 +94,30 @@ def upload_of(path: str | os.PathLike[str]) -> Upload:
     return upload
 
 
-def _content(path: Path) -> bytes:
-    _refuse_large(path.name, path.stat().st_size)
+def _read_bytes(path: Path) -> bytes:
+    _check_size(path.name, path.stat().st_size)
     return path.read_bytes()
 
 
-def _geojson(path: Path) -> Mapping[str, Any]:
+def _read_geojson(path: Path) -> Mapping[str, Any]:
     try:
         content = json.loads(path.read_bytes())
     except ValueError as error:
         raise InvalidAreaError(f"{path.name} is not JSON: {error}.") from error
     if not isinstance(content, dict):
-        raise InvalidAreaError(f"{path.name} is JSON, but no GeoJSON.")
+        raise InvalidAreaError(f"{path.name} is JSON, but not GeoJSON.")
     return content
 
 
-def _table(path: Path) -> Any:
-    """Return the one geometry of all layers of a file, as a GeoSeries of one row."""
+def _read_with_gdal(path: Path) -> Any:
+    """Return the only geometry in all layers of a file, as a GeoSeries of one row."""
     try:
         import geopandas as gpd
         import pyogrio
         from pyogrio.errors import DataLayerError, DataSourceError
     except ImportError as error:
         raise MissingExtraError(f"Reading {path.suffix} files", "geo") from error
-    source = _kml_in(path) if path.suffix.lower() == ".kmz" else _gdal_name(path)
+    source = _kml_of(path) if path.suffix.lower() == ".kmz" else _gdal_path(path)
     try:
         layers = [
             gpd.read_file(source, layer=name).geometry.dropna()
@@ -129,48 +129,48 @@ def _table(path: Path) -> Any:
     rows = [layer for layer in layers if len(layer)]
     if sum(map(len, rows)) != 1:
         raise InvalidAreaError(
-            f"{path.name} holds {sum(map(len, rows))} geometries; an area is one. Read it with "
-            "geopandas and choose a row."
+            f"{path.name} contains {sum(map(len, rows))} geometries, not one. Read it with "
+            "geopandas and select a row."
         )
     return rows[0]
 
 
-def _gdal_name(path: Path) -> str:
-    """Return how GDAL names what is to be decoded; a Shapefile may stand in a folder of its zip."""
+def _gdal_path(path: Path) -> str:
+    """Return the path for GDAL; the Shapefile may be in a folder of its zip."""
     if path.suffix.lower() != ".zip":
         return str(path)
-    shapefiles = [name for name in _members(path) if name.lower().endswith(".shp")]
+    shapefiles = [name for name in _file_names(path) if name.lower().endswith(".shp")]
     if len(shapefiles) != 1:
         raise InvalidAreaError(
-            f"{path.name} holds {len(shapefiles)} Shapefiles (.shp); one is needed."
+            f"{path.name} contains {len(shapefiles)} Shapefiles (.shp), not one."
         )
     return f"/vsizip/{{{path.resolve()}}}/{shapefiles[0]}"
 
 
-def _kml_in(path: Path) -> bytes:
-    """Return the KML in a KMZ: its first one, as the KMZ's rules say."""
-    documents = [name for name in _members(path) if name.lower().endswith(".kml")]
+def _kml_of(path: Path) -> bytes:
+    """Return the first KML in a KMZ, as the KMZ specification says."""
+    documents = [name for name in _file_names(path) if name.lower().endswith(".kml")]
     if not documents:
-        raise InvalidAreaError(f"{path.name} holds no KML.")
+        raise InvalidAreaError(f"{path.name} contains no KML.")
     with zipfile.ZipFile(path) as archive:
-        _refuse_large(path.name, archive.getinfo(documents[0]).file_size)
+        _check_size(path.name, archive.getinfo(documents[0]).file_size)
         try:
             return archive.read(documents[0])
-        # Damaged, cut off, encrypted, packed in a way that is not known.
+        # Damaged, truncated, encrypted, or an unknown compression.
         except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
             raise InvalidAreaError(f"{path.name} cannot be unpacked: {error}.") from error
 
 
-def _members(path: Path) -> list[str]:
+def _file_names(path: Path) -> list[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             return [name for name in archive.namelist() if not name.startswith("__MACOSX/")]
     except zipfile.BadZipFile as error:
-        raise InvalidAreaError(f"{path.name} is no zip file: {error}.") from error
+        raise InvalidAreaError(f"{path.name} is not a zip file: {error}.") from error
 
 
-def _refuse_large(name: str, size: int) -> None:
+def _check_size(name: str, size: int) -> None:
     if size > MAX_UPLOAD:
         raise InvalidAreaError(
-            f"{name} has {size / 1e6:.1f} MB; an area of at most {MAX_UPLOAD / 1e6:.1f} MB is read."
+            f"{name} is {size / 1e6:.1f} MB; the maximum is {MAX_UPLOAD / 1e6:.1f} MB."
         )

@@ -1,16 +1,13 @@
-"""Listings that change while they are read: every thing comes once, and none is left out.
+"""Read a paged list that changes meanwhile: each item once, none skipped.
 
-A page is asked for by offset, so a thing that is created in between moves the others by one to
-the right, and one that is deleted, to the left. Why nothing is lost:
+Pages are requested by offset, so a created item shifts the others right and a deleted one left.
 
-*   Pages overlap. The list is sorted, so what lies between two things of one page lies in that
-    page; a page that holds things of the page before leaves no gap to it. One that does not
-    (things were deleted) is asked for again from further left, at the last from the very start,
-    to the left of which there is nothing.
-*   The overlap is as long as the longest batch: orders placed together have the same time of
-    creation, and a database may sort equals differently for each page.
-*   What was created since the first page stands at the list's head. It is read at the end, up to
-    what is known, again and again until one page holds all of it.
+*   Pages overlap. A page that shares items with the previous one leaves no gap to it. One that
+    does not (items were deleted) is requested again further left, down to offset 0.
+*   The overlap is as long as the largest batch: orders of one batch have the same creation time,
+    and a database may sort equal keys differently for each page.
+*   Items created since the first page are at the head of the list. It is read again at the end,
+    up to the known items, until one page holds all new ones.
 """
 
 from __future__ import annotations
@@ -23,87 +20,77 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from collections.abc import Set as AbstractSet
 
-__all__ = ["Page", "listing", "page_from"]
+__all__ = ["Page", "listing", "parse_page"]
 
 PAGE_SIZE = 100
 OVERLAP = 25
 
 
 class Page(NamedTuple):
-    """A stretch of a list."""
+    """One page of a list."""
 
     items: list[Mapping[str, Any]]
     """Each with an ``id``."""
     total: int
-    """How many there are in the whole list."""
+    """Number of items in the whole list."""
 
 
-def page_from(content: Any) -> Page:
-    """Return a page as the API answers it: ``{"count": ..., "items": [...]}``.
+def parse_page(content: Any) -> Page:
+    """Parse a page of the API: ``{"count": ..., "items": [...]}``.
 
     Raises:
-        APIError: It is none.
+        APIError: It has another form.
     """
     match content:
-        case {"count": int(total), "items": [*items]} if all(_has_id(item) for item in items):
+        case {"count": int(total), "items": [*items]} if all(
+            isinstance(item, dict) and isinstance(item.get("id"), str) for item in items
+        ):
             return Page(items, total)
         case _:
-            raise APIError("The API answered with no page of a list: count and items are missing.")
+            raise APIError("The API did not answer with a page: count and items are missing.")
 
 
 def listing(
     fetch: Callable[[int, int], Page], *, page_size: int = PAGE_SIZE
 ) -> Iterator[Mapping[str, Any]]:
-    """Yield every item of a list once, page by page, while the list changes.
+    """Yield every item of a list once.
 
     Args:
-        fetch: Returns the page at an offset and of a length.
+        fetch: Returns the page at an offset, with a limit.
 
     Keyword Args:
-        page_size: How many items to ask for at a time; the server may send fewer.
+        page_size: The limit; the server may send fewer.
     """
     seen: set[str] = set()
     known: frozenset[str] = frozenset()
     pages = 0
-    while pages != 1:  # what was one answer, nothing could change within
+    while pages != 1:  # a list that fits one page could not change while it was read
         for pages, page in enumerate(_walk(fetch, page_size), start=1):  # noqa: B007 - used above
-            yield from _unseen(page, seen)
-            if _known(page, known):
+            for item in page.items:
+                if item["id"] not in seen:
+                    seen.add(item["id"])
+                    yield item
+            if _shared(page, known):
                 break
         known = frozenset(seen)
 
 
 def _walk(fetch: Callable[[int, int], Page], page_size: int) -> Iterator[Page]:
-    """Yield pages from the start to the end, each overlapping the one before."""
+    """Yield pages from start to end, each overlapping the previous one."""
     offset = 0
     page = fetch(offset, page_size)
     yield page
     while page.items and offset + len(page.items) < page.total:
-        last = {item["id"] for item in page.items}
+        previous = {item["id"] for item in page.items}
         overlap = min(OVERLAP, len(page.items) // 2)
         step = len(page.items) - overlap
         offset += step
         page = fetch(offset, page_size)
-        while offset and _known(page, last) < overlap:
+        while offset and _shared(page, previous) < overlap:
             offset = max(0, offset - step)
             page = fetch(offset, page_size)
         yield page
 
 
-def _unseen(page: Page, seen: set[str]) -> Iterator[Mapping[str, Any]]:
-    for item in page.items:
-        if item["id"] not in seen:
-            seen.add(item["id"])
-            yield item
-
-
-def _known(page: Page, seen: AbstractSet[str]) -> int:
-    return sum(item["id"] in seen for item in page.items)
-
-
-def _has_id(item: Any) -> bool:
-    match item:
-        case {"id": str()}:
-            return True
-        case _:
-            return False
+def _shared(page: Page, ids: AbstractSet[str]) -> int:
+    return sum(item["id"] in ids for item in page.items)

@@ -1,9 +1,7 @@
-"""What goes to the API and comes back: orders, areas of interest, products, as values.
+"""Orders, areas of interest and products as immutable values.
 
-The fields bear the API's own names. A field that the API adds tomorrow is kept; times are aware
-and in UTC; both spellings of ``single_image`` and both forms of an area (``geometry`` and
-``geojson``) parse to the same value. Nothing here talks to the API or judges an order: the rules
-are in :mod:`.rules`, the geometry's checks in :mod:`.geometry`.
+Fields are named as in the API. Unknown fields are kept. Times are aware and in UTC. Both
+spellings of ``single_image`` and both forms of an area (``geometry``, ``geojson``) are parsed.
 """
 
 from __future__ import annotations
@@ -34,25 +32,25 @@ __all__ = [
     "Product",
     "Record",
     "Tag",
+    "parse_time",
     "polygon_of",
-    "utc_of",
 ]
 
 FINAL_STATES = frozenset({"closed", "rejected"})
-"""The states that an order does not leave."""
+"""States that an order does not leave."""
 
 _NUMBER = re.compile(r"\s*[-+]?\d+(\.\d*)?\s*")
 
 
-def _dated(value: Any) -> Any:
-    """Refuse what pydantic would take for seconds since 1970: ``start_date=2026``, say."""
+def _reject_numbers(value: Any) -> Any:
+    """Reject numbers such as ``start_date=2026``: pydantic reads them as seconds since 1970."""
     if isinstance(value, (int, float)) or (isinstance(value, str) and _NUMBER.fullmatch(value)):
-        msg = "a date or a time is needed, such as 2026-09-27 or 2026-09-27T10:30:00Z"
+        msg = "expected a date or time such as 2026-09-27 or 2026-09-27T10:30:00Z"
         raise ValueError(msg)
     return value
 
 
-def _in_utc(value: datetime) -> datetime:
+def _to_utc(value: datetime) -> datetime:
     if value.tzinfo is None:
         return value.replace(tzinfo=UTC)
     try:
@@ -62,59 +60,57 @@ def _in_utc(value: datetime) -> datetime:
         raise ValueError(msg) from error
 
 
-def _spelled(value: Any) -> Any:
-    return "single_image" if value == "single-image" else value
-
-
 def _id_of(value: Any) -> Any:
-    """Take an area for its id."""
+    """Replace an area by its id."""
     if isinstance(value, AreaOfInterest):
         return value.id
     return str(value) if isinstance(value, UUID) else value
 
 
-def _as_tags(value: Any) -> Any:
+def _check_tags(value: Any) -> Any:
     if isinstance(value, str):
-        msg = "a list of tags is needed, not one string"
+        msg = "expected a list of tags, not a string"
         raise ValueError(msg)  # noqa: TRY004 - pydantic collects ValueErrors
     return () if value is None else value
 
 
-UtcTime = Annotated[datetime, BeforeValidator(_dated), AfterValidator(_in_utc)]
-Frequency = Annotated[str, BeforeValidator(_spelled)]
+UtcTime = Annotated[datetime, BeforeValidator(_reject_numbers), AfterValidator(_to_utc)]
+Frequency = Annotated[
+    str, BeforeValidator(lambda value: "single_image" if value == "single-image" else value)
+]
 AreaId = Annotated[str, BeforeValidator(_id_of)]
 
 _UTC_TIME: TypeAdapter[datetime] = TypeAdapter(UtcTime)
 
 
-def utc_of(value: datetime | date | str) -> datetime:
-    """Return a time as an order would hold it: aware, in UTC.
+def parse_time(value: datetime | date | str) -> datetime:
+    """Return a time as an order holds it: aware, in UTC.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is not a time.
 
     Example:
-        >>> utc_of("2026-09-01").isoformat()
+        >>> parse_time("2026-09-01").isoformat()
         '2026-09-01T00:00:00+00:00'
     """
     return _UTC_TIME.validate_python(value)
 
 
 class Record(BaseModel):
-    """What all values of the API have in common: immutable, unknown fields kept, readable."""
+    """Base of the API's values: immutable, with unknown fields kept and a short repr."""
 
     model_config = ConfigDict(extra="allow", frozen=True, ser_json_inf_nan="constants")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what was given or received as JSON-able values, unknown fields included.
+        """Return the fields that were set as JSON-serializable values, including unknown fields.
 
-        ``type(record).model_validate(record.to_dict())`` gives an equal value.
+        ``type(record).model_validate(record.to_dict())`` is an equal value.
         """
         return self.model_dump(mode="json", exclude_unset=True)
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
         given = {**self.__dict__, **(self.model_extra or {})}
-        return [(name, _shown(value)) for name, value in given.items() if not _is_empty(value)]
+        return [(name, _display(value)) for name, value in given.items() if not _is_empty(value)]
 
     def _repr_html_(self) -> str:
         rows = "".join(
@@ -126,7 +122,7 @@ class Record(BaseModel):
 
 
 class Tag(Record):
-    """A label of an order. A plain string will do where one is asked for."""
+    """A label of an order; a string is accepted in its place."""
 
     name: str
     id: str | None = None
@@ -142,9 +138,9 @@ class Tag(Record):
 
 
 class Order(Record):
-    """An order: what is asked for and, once it is placed, what became of it.
+    """An order: the request and, once placed, its status.
 
-    Times without a zone are UTC; a plain date is its first moment in UTC.
+    Times without a zone are UTC; a date is its first moment in UTC.
 
     Example:
         >>> order = Order(
@@ -160,34 +156,34 @@ class Order(Record):
     """
 
     area_of_interest_id: AreaId
-    """The id of the area; an :class:`AreaOfInterest` will do."""
+    """The id of the area; an :class:`AreaOfInterest` is accepted."""
     start_date: UtcTime
-    """The first moment of interest, UTC."""
+    """Start of the period, UTC."""
     end_date: UtcTime
-    """The last moment of interest, UTC."""
+    """End of the period, UTC."""
     frequency: Frequency
-    """How often: ``single_image``, ``max_frequency``, ``once_every_two_weeks``, ``monthly``,
-    ``daily``, or what else the product offers."""
+    """``single_image``, ``max_frequency``, ``once_every_two_weeks``, ``monthly``, ``daily``, or
+    another frequency that the product offers."""
     product_name: str
-    """The product, as :meth:`OrdersClient.products` names it."""
+    """A name from :meth:`OrdersClient.products`."""
     comment: str | None = None
-    tags: Annotated[tuple[Tag, ...], BeforeValidator(_as_tags)] = ()
+    tags: Annotated[tuple[Tag, ...], BeforeValidator(_check_tags)] = ()
     illumination_constraint: str | None = None
     """``day``, ``night``, or ``None`` for either."""
     maximum_number_of_images: int | None = Field(default=None, strict=True)
     product_options: dict[str, Any] | None = None
-    """Such as ``{"sharpened_10m": True}``."""
+    """For example ``{"sharpened_10m": True}``."""
 
     id: str | None = None
-    """Given by the server; ``None`` as long as the order is not placed."""
+    """Set by the server; ``None`` until the order is placed."""
     created: UtcTime | None = None
-    """When it was placed, UTC, by the server's clock."""
+    """When the order was placed, UTC, by the server's clock."""
     state: str | None = None
     """``pending_validation``, ``in_progress``, ``closing``, ``closed`` or ``rejected``."""
     rejection_reason: str | None = None
 
     if TYPE_CHECKING:
-        # What may be given is wider than what is held.
+        # Accepts more types than the fields hold.
         def __init__(
             self,
             *,
@@ -206,16 +202,16 @@ class Order(Record):
 
     @property
     def tag_names(self) -> tuple[str, ...]:
-        """The tags as plain strings."""
+        """The tags as strings."""
         return tuple(tag.name for tag in self.tags)
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing more will happen to it: it is closed or rejected."""
+        """Whether the order is closed or rejected."""
         return self.state in FINAL_STATES
 
     def payload(self) -> dict[str, Any]:
-        """Return what is sent to place this order: the given fields, without the server's.
+        """Return the request body for this order: the fields that were set, without the server's.
 
         Example:
             >>> Order(
@@ -231,35 +227,35 @@ class Order(Record):
         return sent
 
     def draft(self, **changes: Any) -> Self:
-        """Return this order as one that is not placed yet, to place the like of it again.
+        """Return a copy of this order that is not placed yet.
 
         Args:
-            changes: Fields that are to differ, such as ``start_date`` and ``end_date``.
+            changes: Fields to change, such as ``start_date`` and ``end_date``.
         """
         return type(self).model_validate({**self.payload(), **changes})
 
     @field_serializer("tags")
-    def _tags_out(self, tags: tuple[Tag, ...]) -> list[Any]:
+    def _serialize_tags(self, tags: tuple[Tag, ...]) -> list[Any]:
         return [tag.name if tag.id is None else tag.to_dict() for tag in tags]
 
 
 class AreaOfInterest(Record):
-    """A named area of an organization: one polygon, WGS 84, longitude first."""
+    """A named area of an organization: one WGS 84 polygon, longitude first."""
 
     name: str
     geometry: dict[str, Any]
     """A GeoJSON ``Polygon``."""
     description: str | None = None
     bbox_width: float | None = None
-    """Metres from west to east, as the API measures it."""
+    """Width in metres, as measured by the API."""
     bbox_height: float | None = None
-    """Metres from south to north, as the API measures it."""
+    """Height in metres, as measured by the API."""
     id: str | None = None
     created: UtcTime | None = None
 
     @model_validator(mode="before")
     @classmethod
-    def _one_form(cls, value: Any) -> Any:
+    def _normalize_geometry(cls, value: Any) -> Any:
         if not isinstance(value, Mapping):
             return value
         fields = dict(value)
@@ -271,27 +267,27 @@ class AreaOfInterest(Record):
 
     @property
     def __geo_interface__(self) -> dict[str, Any]:
-        """A GeoJSON Feature, for shapely, geopandas and everything else that maps."""
+        """A GeoJSON Feature, for shapely and geopandas."""
         properties = self.to_dict()
         geometry = properties.pop("geometry")
         return {"type": "Feature", "id": self.id, "properties": properties, "geometry": geometry}
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
         return [
-            (name, _outline(value) if name == "geometry" else value)
+            (name, _summary(value) if name == "geometry" else value)
             for name, value in super().__repr_args__()
         ]
 
 
 class GeometryInfo(Record):
-    """The size of an area, as the API measures it."""
+    """The size of an area, as measured by the API."""
 
     bbox_width: float
-    """Metres from west to east of the bounding box."""
+    """Width of the bounding box, in metres."""
     bbox_height: float
-    """Metres from south to north of the bounding box."""
+    """Height of the bounding box, in metres."""
     area: float
-    """Square metres of the polygon."""
+    """Area of the polygon, in square metres."""
 
 
 class Product(Record):
@@ -301,13 +297,13 @@ class Product(Record):
 
 
 SERVER_FIELDS = ("id", "created", "state", "rejection_reason")
-"""The fields of an order that the server gives, and nobody sends."""
+"""Fields that the server sets; they are never sent."""
 
 
 def polygon_of(geojson: Any) -> Any:
     """Return the polygon of a Feature, a FeatureCollection of one, or a MultiPolygon of one.
 
-    Anything else is returned as it is.
+    Anything else is returned unchanged.
     """
     if not isinstance(geojson, Mapping):
         return geojson
@@ -326,16 +322,16 @@ def _is_empty(value: Any) -> bool:
     return value is None or value in ((), [], {})
 
 
-def _shown(value: Any) -> Any:
+def _display(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat().replace("+00:00", "Z")
     if isinstance(value, tuple):
-        return [value.name if isinstance(value, Tag) else _shown(value) for value in value]
+        return [value.name if isinstance(value, Tag) else _display(value) for value in value]
     return value
 
 
-def _outline(geometry: Mapping[str, Any]) -> str:
-    """Say what a polygon is in a few words: a repr with a thousand positions helps nobody."""
+def _summary(geometry: Mapping[str, Any]) -> str:
+    """Return a polygon's type, bounds and size for a repr."""
     try:
         positions = [position for ring in geometry["coordinates"] for position in ring]
         east, north = [p[0] for p in positions], [p[1] for p in positions]

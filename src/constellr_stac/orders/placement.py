@@ -1,10 +1,9 @@
-"""An order is placed once: it is sent once, and where the outcome is unknown, looked for.
+"""Place orders exactly once: a batch whose outcome is unknown is looked up, never sent again.
 
-What is there is noted before an order is sent. A refusal (4xx) is certain, and so is a
-connection that never came to be; after 429 the server says that it did nothing, so it is waited
-and sent then. Everything else (a timeout, a connection that broke off, 5xx, an answer that
-cannot be read) leaves open whether the order was placed: those that have appeared since are
-compared with it field by field. It is never sent again from here.
+The newest orders are noted before sending. A 4xx response and a connection that was never
+established are certain: nothing was placed. After 429 the batch is sent again, since the server did
+nothing. Anything else (a timeout, a broken connection, 5xx, an unreadable response) leaves the
+outcome open: the orders created since are compared with those sent.
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ from constellr_stac.errors import (
     OrderOutcomeUnknown,
 )
 
-from .matching import paired
+from .matching import match_orders
 from .payloads import Order
-from .wire import about, concerns, content_of, each_of, parsed
+from .wire import concerns, error_context, json_of, parse, parse_list
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -37,72 +36,71 @@ if TYPE_CHECKING:
 
     from .paging import Page
 
-__all__ = ["BATCH", "ORDERS", "Before", "Placing", "never_sent"]
+__all__ = ["BATCH", "ORDERS", "OrderPlacer", "Snapshot", "never_sent"]
 
 ORDERS = "/orders"
 BATCH = "/orders/batch"
-"""Where orders are placed; what is sent there costs money."""
+"""The endpoint that places orders."""
 
-_LOOKS = (0.0, 1.0, 2.0, 4.0, 8.0)
-"""Seconds before each look for orders whose outcome is unknown: the server may still be at it."""
-_SNAPSHOT = 50
+_LOOKUP_DELAYS = (0.0, 1.0, 2.0, 4.0, 8.0)
+"""Seconds before each lookup: the server may still be processing the batch."""
+_SNAPSHOT_SIZE = 50
 _RETRIES = 5
-_LONGEST_PAUSE = 120.0
+_MAX_PAUSE = 120.0
 _TOO_MANY = 429
 _REFUSED = range(400, 500)
-_GATEWAY_GAVE_UP = 408
+_REQUEST_TIMEOUT = 408
 _PLACED = (200, 201)
 _HEADERS = {
     "Content-Type": "application/json",
     "Accept": "application/json",
-    # A connection that lay idle since the last order may be dead without anybody's knowing.
+    # A connection that was idle since the last order may be dead without notice.
     "Connection": "close",
 }
 
 
 @dataclass(frozen=True)
-class Before:
-    """What was there before an order was sent, by the server's own ids and clock."""
+class Snapshot:
+    """The newest orders before a batch is sent, by the server's ids and clock."""
 
     ids: frozenset[str]
-    """The newest orders."""
     oldest: datetime | None
-    """When the oldest of them was created; ``None`` if they were all there are."""
+    """Creation time of the oldest; ``None`` if these are all orders."""
 
     def is_new(self, order: Order) -> bool:
-        """Say whether an order has appeared since."""
+        """Return whether an order was created since."""
         if order.id in self.ids:
             return False
         return self.oldest is None or order.created is None or order.created > self.oldest
 
 
-class Placing:
-    """Sends batches of orders, and finds out what became of them.
+class OrderPlacer:
+    """Sends batches of orders and determines their outcome.
 
     Args:
-        ask: Sends one request to the API, once, and returns the answer.
-        page: Returns a page of orders, the newest first.
-        newest: Yields all orders, the newest first.
+        send: Sends one request to the API, without retries, and returns the response.
+        fetch_page: Returns a page of orders, newest first.
+        list_orders: Yields all orders, newest first.
 
     Keyword Args:
-        sleep: Waits for some seconds.
+        sleep: Waits for a number of seconds.
     """
 
     def __init__(
         self,
-        ask: Callable[..., requests.Response],
-        page: Callable[[int, int], Page],
-        newest: Callable[[], Iterator[Order]],
+        send: Callable[..., requests.Response],
+        fetch_page: Callable[[int, int], Page],
+        list_orders: Callable[[], Iterator[Order]],
         *,
         sleep: Callable[[float], None],
     ) -> None:
-        self._ask = ask
-        self._page = page
-        self._newest = newest
+        self._send = send
+        self._fetch_page = fetch_page
+        self._list_orders = list_orders
         self._sleep = sleep
 
     def place(self, payload: Mapping[str, Any]) -> list[Order]:
-        """Place a batch of orders and return them as the server has them.
+        """Place a batch of orders and return them with the server's fields.
 
         Args:
             payload: The body of the request.
@@ -110,108 +108,107 @@ class Placing:
         Raises:
             APIError: The server refused; nothing was placed.
             APIConnectionError: The server could not be reached; nothing was placed.
-            OrderOutcomeUnknown: It was sent, and not found.
+            OrderOutcomeUnknown: The batch was sent, and its orders were not found.
         """
         body = json.dumps(payload, allow_nan=False).encode()
         for attempt in itertools.count():
             before = self._snapshot()
-            with _interruptions_marked():
+            with _note_on_interrupt():
                 try:
-                    response = self._sent(body)
+                    response = self._send(
+                        "POST", BATCH, data=body, headers=_HEADERS, allow_redirects=False
+                    )
                 except APIConnectionError as error:
                     if never_sent(error):
                         raise
-                    return self._found(payload, before, error)
+                    return self._look_up(payload, before, error)
                 status = response.status_code
-                if status not in _REFUSED or status == _GATEWAY_GAVE_UP:
-                    return self._answered(payload, before, response)
-            pause = _pause(response, attempt)
-            if status != _TOO_MANY or pause > _LONGEST_PAUSE or attempt == _RETRIES:
+                if status not in _REFUSED or status == _REQUEST_TIMEOUT:
+                    return self._read_response(payload, before, response)
+            pause = _retry_after(response, attempt)
+            if status != _TOO_MANY or pause > _MAX_PAUSE or attempt == _RETRIES:
                 break
             self._sleep(pause)
         raise APIError.from_response(response)
 
     def look_again(self, unknown: OrderOutcomeUnknown) -> list[Order]:
-        """Look once more for orders whose outcome was unknown.
+        """Look up orders whose outcome was unknown.
 
         Raises:
-            OrderOutcomeUnknown: They are still not there.
+            OrderOutcomeUnknown: They are still not found.
         """
-        if unknown.payload is None or not isinstance(unknown.before, Before):
+        if unknown.payload is None or not isinstance(unknown.before, Snapshot):
             raise unknown
-        return self._found(unknown.payload, unknown.before, unknown, looks=(0.0,))
+        return self._look_up(unknown.payload, unknown.before, unknown, delays=(0.0,))
 
-    def _sent(self, body: bytes) -> requests.Response:
-        return self._ask("POST", BATCH, data=body, headers=_HEADERS, allow_redirects=False)
-
-    def _snapshot(self) -> Before | None:
-        """Note what is there; ``None`` where the account may order, but not list."""
+    def _snapshot(self) -> Snapshot | None:
+        """Note the newest orders; ``None`` if the account may not list orders."""
         try:
-            page = self._page(0, _SNAPSHOT)
+            page = self._fetch_page(0, _SNAPSHOT_SIZE)
         except ForbiddenError as refusal:
             if concerns(refusal, ORDERS):
                 return None
             raise
-        orders = [parsed(Order, item) for item in page.items]
+        orders = [parse(Order, item) for item in page.items]
         created = [order.created for order in orders if order.created is not None]
         is_all = page.total <= len(orders)
-        return Before(
+        return Snapshot(
             frozenset(order.id for order in orders if order.id is not None),
             None if is_all or not created else min(created),
         )
 
-    def _answered(
-        self, payload: Mapping[str, Any], before: Before | None, response: requests.Response
+    def _read_response(
+        self, payload: Mapping[str, Any], before: Snapshot | None, response: requests.Response
     ) -> list[Order]:
-        """Return the orders of an answer, if that is what it holds."""
+        """Return the orders in a response; if there are none, look them up."""
         if response.status_code not in _PLACED:
-            return self._found(payload, before, APIError.from_response(response))
+            return self._look_up(payload, before, APIError.from_response(response))
         try:
-            return _placed(response, len(payload["orders"]))
+            return _parse_placed(response, len(payload["orders"]))
         except APIError as error:
-            return self._found(payload, before, error)
+            return self._look_up(payload, before, error)
 
-    def _found(
+    def _look_up(
         self,
         payload: Mapping[str, Any],
-        before: Before | None,
+        before: Snapshot | None,
         cause: ConstellrError,
-        looks: Iterable[float] = _LOOKS,
+        delays: Iterable[float] = _LOOKUP_DELAYS,
     ) -> list[Order]:
-        """Return the orders that were sent, if all of them, and only they, have appeared."""
-        sent = [parsed(Order, order) for order in payload["orders"]]
-        candidates: list[Order] = []
-        obstacle: ConstellrError | None = None
-        for pause in looks:
+        """Return the orders that were sent, if exactly these were created since."""
+        sent = [parse(Order, order) for order in payload["orders"]]
+        matching: list[Order] = []
+        failure: ConstellrError | None = None
+        for delay in delays:
             if before is None:
                 break
-            self._sleep(pause)
+            self._sleep(delay)
             try:
-                appeared = self._appeared(before)
-                obstacle = None
+                created = self._created_since(before)
+                failure = None
             except ConstellrError as error:
-                obstacle = error
+                failure = error
                 continue
-            candidates, own = paired(sent, appeared, batch_comment=payload.get("comment"))
-            placed = [order for order in own if order is not None]
-            if len(candidates) == len(sent) == len(placed):
+            matching, assigned = match_orders(sent, created, batch_comment=payload.get("comment"))
+            placed = [order for order in assigned if order is not None]
+            if len(matching) == len(sent) == len(placed):
                 return placed
-            if len(candidates) > len(sent):
-                break  # somebody placed the same: which are these, nobody can say
-        raise _unknown(payload, before, candidates, cause, obstacle) from cause
+            if len(matching) > len(sent):
+                break  # someone else placed the same orders: ours cannot be told apart
+        raise _unknown_error(payload, before, matching, cause, failure) from cause
 
-    def _appeared(self, before: Before) -> list[Order]:
-        """Return the orders that were not there before, reading no further than needed."""
+    def _created_since(self, before: Snapshot) -> list[Order]:
+        """Return the orders created since the snapshot, reading no more pages than needed."""
         recent = itertools.takewhile(
-            lambda order: order.id in before.ids or before.is_new(order), self._newest()
+            lambda order: order.id in before.ids or before.is_new(order), self._list_orders()
         )
         return [order for order in recent if before.is_new(order)]
 
 
 def never_sent(error: APIConnectionError) -> bool:
-    """Say whether it is certain that no order left this machine."""
+    """Return whether it is certain that no order was sent."""
     if not concerns(error, BATCH):
-        return True  # the token was asked for, and did not come
+        return True  # the token request failed
     cause: Any = error.__cause__
     if isinstance(cause, requests.ConnectTimeout):
         return True
@@ -223,64 +220,68 @@ def never_sent(error: APIConnectionError) -> bool:
     return isinstance(reason, urllib3_errors.NewConnectionError)
 
 
-def _pause(response: requests.Response, attempt: int) -> float:
-    """Return the seconds that the server asks for, by its own clock; else more each time."""
-    asked = response.headers.get("Retry-After", "")
-    if asked.isdecimal():
-        return float(asked)
+def _retry_after(response: requests.Response, attempt: int) -> float:
+    """Return the seconds of ``Retry-After`` (a date by the server's clock), else 2**attempt."""
+    value = response.headers.get("Retry-After", "")
+    if value.isdecimal():
+        return float(value)
     try:
-        until = parsedate_to_datetime(asked)
+        until = parsedate_to_datetime(value)
         return max(0.0, (until - parsedate_to_datetime(response.headers["Date"])).total_seconds())
     except (KeyError, TypeError, ValueError):
         return 2.0**attempt
 
 
-def _placed(response: requests.Response, count: int) -> list[Order]:
-    """Return the orders of an answer that says yes; an error where they are not all there."""
+def _parse_placed(response: requests.Response, count: int) -> list[Order]:
+    """Return the placed orders of a response.
+
+    Raises:
+        APIError: They are not ``count`` orders with ids.
+    """
     status = response.status_code
-    with about("POST", response.url, status):
-        orders = each_of(Order, content_of(response))
+    with error_context("POST", response.url, status):
+        orders = parse_list(Order, json_of(response))
         placed = [order for order in orders if order.id is not None]
         if len(orders) != count or len(placed) != count:
             raise APIError(
-                f"POST {response.url} answered {status}, but with {len(placed)} placed orders, "
-                f"not {count}."
+                f"POST {response.url} answered {status} with {len(placed)} placed orders instead "
+                f"of {count}."
             )
         return placed
 
 
 @contextmanager
-def _interruptions_marked() -> Iterator[None]:
-    """Let Ctrl-C say, on its way out, that an order is on its way."""
+def _note_on_interrupt() -> Iterator[None]:
+    """Add a note to Ctrl-C while orders are being placed."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit) as interruption:
-        interruption.add_note("Orders were just being placed: look at the newest ones.")
+        interruption.add_note("Orders were being placed: check the newest orders.")
         raise
 
 
-def _unknown(
+def _unknown_error(
     payload: Mapping[str, Any],
-    before: Before | None,
-    found: Sequence[Order],
+    before: Snapshot | None,
+    matching: Sequence[Order],
     cause: ConstellrError,
-    obstacle: ConstellrError | None,
+    failure: ConstellrError | None,
 ) -> OrderOutcomeUnknown:
     sent = len(payload["orders"])
     if before is None:
-        seen = "This account may not list orders, so they could not be looked for"
-    elif obstacle is not None:
-        seen = f"They could not be looked for ({obstacle})"
+        seen = "They could not be looked up: this account may not list orders"
+    elif failure is not None:
+        seen = f"They could not be looked up ({failure})"
     else:
-        seen = f"{len(found)} orders like these have appeared on the server since"
-    # What was found out before is in the cause's own message.
+        seen = f"{len(matching)} matching orders were created on the server since"
+    # The previous lookup's result is in the cause's own message.
     so_far = "still unknown." if isinstance(cause, OrderOutcomeUnknown) else f"unknown. {cause}"
     error = OrderOutcomeUnknown(
         f"Whether the {sent} order{'s were' if sent > 1 else ' was'} placed is {so_far} "
-        f"{seen}. Nothing was sent again. Before you place them again, look at the newest orders, "
-        "or let look_again(error) do it: an order costs money.",
+        f"{seen}. Nothing was sent again. Before you order again, check the newest orders or call "
+        "look_again(error): an order costs money.",
         status_code=cause.status_code,
         request_url=cause.request_url,
     )
-    error.payload, error.found, error.before = payload, tuple(found), before
+    error.payload, error.found, error.before = payload, tuple(matching), before
     return error

@@ -1,12 +1,11 @@
-"""What an order has to fulfil, as data.
+"""The rules for orders, as data.
 
-Two tables are known: :data:`CONTRACT_RULES`, the documented contract, and :data:`NEWER_RULES`,
-what the API has said since. Either is a frozen value to take a changed copy of::
+:data:`CONTRACT_RULES` is the documented contract, :data:`NEWER_RULES` the newer API. Both are
+frozen; change a copy::
 
     rules = dataclasses.replace(CONTRACT_RULES, max_tags=20)
 
-The check itself is in :mod:`.checks`. What only the server can know (whether the area and the
-product exist, the use cases) is in no table: it has the last word.
+Whether an area or product exists, and the use cases, are left to the server.
 """
 
 from __future__ import annotations
@@ -22,39 +21,38 @@ __all__ = ["CONTRACT_RULES", "NEWER_RULES", "OrderRules", "ProductRules"]
 
 @dataclass(frozen=True, kw_only=True)
 class ProductRules:
-    """The limits of one product; ``None`` is no limit."""
+    """The limits of one product; ``None`` means no limit."""
 
     frequencies: tuple[str, ...] | None = None
-    """The values that ``frequency`` may have."""
+    """Valid values of ``frequency``."""
     min_bbox: float | None = None
-    """Metres that the area's box is at least wide and high."""
+    """Minimum width and height of the area's bounding box, in metres."""
     max_bbox: float | None = None
-    """Metres that the area's box is at most wide and high."""
+    """Maximum width and height of the area's bounding box, in metres."""
     lead_days: int | None = None
     """Days from today (UTC) to the earliest start date."""
     min_days: int | None = None
-    """Days that the period lasts at least."""
+    """Minimum length of the period, in days."""
     max_years: int | None = None
-    """Calendar years that the period lasts at most."""
+    """Maximum length of the period, in calendar years."""
     image_limit: bool = True
-    """Whether ``maximum_number_of_images`` may be given."""
+    """Whether ``maximum_number_of_images`` is allowed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OrderRules:
-    """The limits of all products, and those that hold for every order."""
+    """The limits of all products, and those common to every order."""
 
     products: Mapping[str, ProductRules]
-    """By product name; a product that is not here has no limits but the general ones."""
+    """By product name; other products only have the common limits."""
     fields: frozenset[str]
-    """What an order may carry. Anything else is likely a misspelling, and a misspelt limit is
-    one that the server does not see."""
+    """Valid fields. Others are refused: the server would ignore a misspelt limit."""
     max_orders: int = 25
-    """Orders in a batch."""
+    """Maximum orders per batch."""
     max_tags: int = 10
     max_tag_length: int = 50
     illuminations: tuple[str, ...] = ("day", "night")
-    """The values of ``illumination_constraint`` beside ``None``."""
+    """Valid values of ``illumination_constraint`` besides ``None``."""
 
 
 _FIELDS = frozenset(
@@ -104,4 +102,4 @@ NEWER_RULES = OrderRules(
     },
     fields=_FIELDS | {"maximum_number_of_images", "product_options"},
 )
-"""What the provider's documentation says since (August 2026)."""
+"""The provider's newer documentation (August 2026)."""

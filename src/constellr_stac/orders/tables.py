@@ -17,10 +17,10 @@ __all__ = ["aois_to_geodataframe", "orders_to_geodataframe"]
 
 
 def aois_to_geodataframe(areas: Iterable[AreaOfInterest]) -> gpd.GeoDataFrame:
-    """Return areas of interest as a GeoDataFrame in EPSG:4326, one row an area.
+    """Return areas of interest as a GeoDataFrame in EPSG:4326, one row per area.
 
     Args:
-        areas: Such as ``client.list_aois()``.
+        areas: For example ``client.list_aois()``.
 
     Raises:
         MissingExtraError: The extra ``geo`` is not installed.
@@ -34,13 +34,13 @@ def aois_to_geodataframe(areas: Iterable[AreaOfInterest]) -> gpd.GeoDataFrame:
 def orders_to_geodataframe(
     orders: Iterable[Order], areas: Iterable[AreaOfInterest] = ()
 ) -> gpd.GeoDataFrame:
-    """Return orders as a GeoDataFrame in EPSG:4326, one row an order, on its area's geometry.
+    """Return orders as a GeoDataFrame in EPSG:4326, one row per order, with its area's geometry.
 
-    Tags stand in one column, separated by commas.
+    Tags are one column, separated by commas.
 
     Args:
-        orders: Such as ``client.list()``.
-        areas: Such as ``client.list_aois()``; an order whose area is not there has no geometry.
+        orders: For example ``client.list()``.
+        areas: For example ``client.list_aois()``; an order without its area has no geometry.
 
     Raises:
         MissingExtraError: The extra ``geo`` is not installed.

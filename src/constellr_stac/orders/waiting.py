@@ -1,7 +1,4 @@
-"""Waiting for what becomes of an order, through outages that pass.
-
-The API sends no messages: it is asked, less and less often as long as nothing happens.
-"""
+"""Poll an order until it reaches a state, through temporary outages."""
 
 from __future__ import annotations
 
@@ -23,12 +20,12 @@ if TYPE_CHECKING:
 __all__ = ["wait_for"]
 
 _GROWTH = 1.5
-_SLOWEST = 10.0
-_PATIENCE = 5
+_MAX_FACTOR = 10.0
+_MAX_FAILURES = 5
 
 
 def wait_for(
-    look: Callable[[], Order],
+    fetch: Callable[[], Order],
     states: Collection[str],
     *,
     timeout: float | None,
@@ -37,64 +34,55 @@ def wait_for(
     sleep: Callable[[float], None],
     clock: Callable[[], float],
 ) -> Order:
-    """Look at an order again and again until it is in one of ``states``.
-
-    Args:
-        look: Returns the order as it is now.
-        states: Those that are waited for.
-
-    Keyword Args:
-        timeout: Seconds to wait at most, or ``None``.
-        interval: Seconds between two looks at first.
-        on_change: Called with the order when it is first seen, and on every new state.
-        sleep: Waits for some seconds.
-        clock: Returns seconds that only grow.
+    """Poll an order until it is in one of ``states``; see :meth:`.OrdersClient.wait`.
 
     Raises:
-        OrderWaitTimeout: The time is over.
-        OrderEndedError: The order is in a state that it does not leave.
-        ConstellrError: Five looks in a row have failed.
+        OrderWaitTimeout: The timeout is over.
+        OrderEndedError: The order is in another final state.
+        ConstellrError: Five polls in a row failed.
     """
     deadline = None if timeout is None else clock() + timeout
     order: Order | None = None
-    seen: Order | None
+    latest: Order | None
     failures, pause = 0, interval
     while True:
         try:
-            seen = look()
+            latest = fetch()
             failures = 0
         except (APIConnectionError, RateLimitError, ServerError):
             failures += 1
-            if failures == _PATIENCE:
+            if failures == _MAX_FAILURES:
                 raise
-            seen = order
-        if seen is not None and (order is None or seen.state != order.state):
-            order, pause = seen, interval
+            latest = order
+        if latest is not None and (order is None or latest.state != order.state):
+            order, pause = latest, interval
             on_change(order)
             if order.state in states:
                 return order
             if order.is_final:
-                raise _ended(order, states)
+                raise _ended_error(order, states)
         if deadline is not None and clock() >= deadline:
-            raise _late(order, states, timeout)
+            raise _timeout_error(order, states, timeout)
         sleep(pause if deadline is None else min(pause, max(0.0, deadline - clock())))
-        pause = min(pause * _GROWTH, interval * _SLOWEST)
+        pause = min(pause * _GROWTH, interval * _MAX_FACTOR)
 
 
-def _ended(order: Order, states: Collection[str]) -> OrderEndedError:
+def _ended_error(order: Order, states: Collection[str]) -> OrderEndedError:
     reason = f": {order.rejection_reason}" if order.rejection_reason else ""
     error = OrderEndedError(
-        f"The order {order.id} is {order.state}{reason}. It will not be {_either(states)}."
+        f"The order {order.id} is {order.state}{reason}. It will not become {_either(states)}."
     )
     error.order = order
     return error
 
 
-def _late(order: Order | None, states: Collection[str], timeout: float | None) -> OrderWaitTimeout:
-    now = "was not seen" if order is None else f"is {order.state}"
+def _timeout_error(
+    order: Order | None, states: Collection[str], timeout: float | None
+) -> OrderWaitTimeout:
+    state = "in an unknown state" if order is None else order.state
     error = OrderWaitTimeout(
-        f"After {timeout:g} seconds the order {now}, not {_either(states)}. It goes on by itself: "
-        "wait again, or look later."
+        f"After {timeout:g} seconds the order is {state}, not {_either(states)}. The server keeps "
+        "processing it: wait again, or check later."
     )
     error.order = order
     return error

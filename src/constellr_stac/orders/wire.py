@@ -1,8 +1,4 @@
-"""One request to the API and its answer: a value, or the error that fits.
-
-What the answers mean is said in :mod:`.areas` and :mod:`.client`; that an order is not sent
-twice, in :mod:`.placement`.
-"""
+"""HTTP requests to the orders API, and parsing of their responses."""
 
 from __future__ import annotations
 
@@ -16,7 +12,8 @@ from requests.adapters import HTTPAdapter
 
 from constellr_stac._text import redact_url
 from constellr_stac.auth.requests_auth import as_auth
-from constellr_stac.auth.session import TIMEOUT, api_session, checked, connection_errors
+from constellr_stac.auth.session import api_session
+from constellr_stac.auth.transport import TIMEOUT, checked, connection_errors
 from constellr_stac.errors import APIError
 
 from .payloads import AreaOfInterest, Order, Record
@@ -35,12 +32,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ApiClient",
-    "about",
     "concerns",
-    "content_of",
-    "each_of",
-    "nothing",
-    "parsed",
+    "error_context",
+    "ignore_body",
+    "json_of",
+    "parse",
+    "parse_list",
     "path_of",
 ]
 
@@ -48,27 +45,12 @@ _NO_HINTS: Mapping[int, str] = MappingProxyType({})
 
 
 class ApiClient:
-    """A session with the API: what all its clients have in common.
+    """A session with the API; for the arguments see :class:`.OrdersClient`."""
 
-    Args:
-        auth: Adds the credential; a credential will do. Default what
-            :func:`constellr_stac.default_credential` finds.
-
-    Keyword Args:
-        base_url: The API; default ``auth``'s, else ``CONSTELLR_API_URL``.
-        session: A session of your own, which stays open. It must not send a POST again by
-            itself: an order would be placed twice.
-        timeout: Seconds to wait for a connection, and between two bytes of an answer.
-
-    Raises:
-        InsecureURLError: ``base_url`` is plain http and not on this machine.
-        ValueError: ``session`` might send a POST again, or ``auth`` is for another API.
-    """
-
-    _never_resent: tuple[str, ...] = ()
-    """Paths that are sent once, whatever happens to the connection."""
-    _only_read: tuple[str, ...] = ()
-    """Paths to which a POST changes nothing, and may be sent again."""
+    _no_retry_paths: tuple[str, ...] = ()
+    """Paths that are never sent twice."""
+    _read_only_posts: tuple[str, ...] = ()
+    """Paths whose POST changes nothing and may be retried."""
 
     def __init__(
         self,
@@ -81,12 +63,16 @@ class ApiClient:
         self.auth = as_auth(auth, base_url=base_url)
         self.base_url = self.auth.base_url
         self._timeout = timeout
-        self._owned = session is None
-        self.session = self._opened() if session is None else self._accepted(session)
+        self._owns_session = session is None
+        if session is None:
+            self.session = self._new_session()
+        else:
+            self._check_session(session)
+            self.session = session
 
     def close(self) -> None:
-        """Close the connections, if they are this client's own."""
-        if self._owned:
+        """Close the session, unless it was passed in."""
+        if self._owns_session:
             self.session.close()
 
     def __enter__(self) -> Self:
@@ -98,39 +84,38 @@ class ApiClient:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.auth!r})"
 
-    def _opened(self) -> requests.Session:
-        reading = [self.base_url + path for path in self._only_read]
-        session = api_session(self.auth, retry_posts_to=reading)
-        for path in self._never_resent:
-            # urllib3 tries other failures than reading again whatever the method: a TLS record
-            # that broke after the server had done its work, for one.
+    def _new_session(self) -> requests.Session:
+        retried = [self.base_url + path for path in self._read_only_posts]
+        session = api_session(self.auth, retry_posts_to=retried)
+        for path in self._no_retry_paths:
+            # urllib3 retries some failures whatever the method, such as a TLS record that breaks
+            # after the server has acted.
             session.mount(self.base_url + path, HTTPAdapter(max_retries=0))
         return session
 
-    def _accepted(self, session: requests.Session) -> requests.Session:
-        for path in self._never_resent:
+    def _check_session(self, session: requests.Session) -> None:
+        for path in self._no_retry_paths:
             retries = getattr(session.get_adapter(self.base_url + path), "max_retries", None)
-            # A total of None leaves it to the other counts, which may be any.
+            # With a total of None, the other counts decide.
             if retries is not None and (retries.total or retries.total is None):
                 msg = (
-                    "This session retries, so it might place an order twice. Mount an adapter "
-                    f"that does not: session.mount({self.base_url + path!r}, HTTPAdapter())."
+                    "This session retries and might place an order twice. Mount an adapter "
+                    f"without retries: session.mount({self.base_url + path!r}, HTTPAdapter())."
                 )
                 raise ValueError(msg)
-        return session
 
-    def _ask(self, method: str, path: str, **kwargs: Any) -> requests.Response:
-        """Send one request and return the answer, whatever its status.
+    def _send(self, method: str, path: str, **kwargs: Any) -> requests.Response:
+        """Send one request and return the response, whatever its status.
 
         Raises:
-            APIConnectionError: There was none.
+            APIConnectionError: There was no response.
         """
         url = self.base_url + path
         kwargs = {"auth": self.auth, "timeout": self._timeout, **kwargs}
         with connection_errors(method, url):
             return self.session.request(method, url, **kwargs)
 
-    def _told(
+    def _call(
         self,
         read: Callable[[Any], V],
         method: str,
@@ -139,30 +124,30 @@ class ApiClient:
         hints: Mapping[int, str] = _NO_HINTS,
         **kwargs: Any,
     ) -> V:
-        """Send one request and return what its answer says.
+        """Send one request and return its parsed response.
 
         Args:
-            read: Makes a value of the answer's JSON, which is ``None`` where it is empty.
-            method: Such as ``GET``.
-            path: From the API's root.
+            read: Parses the response's JSON; gets ``None`` if the body is empty.
+            method: The HTTP method.
+            path: Relative to the API's root.
 
         Keyword Args:
-            hints: What to do about a status, where more is known than the status itself says.
-            kwargs: As for ``requests.Session.request``.
+            hints: What to do, by status code; replaces the error class's hint.
+            kwargs: Passed to ``requests.Session.request``.
 
         Raises:
-            APIError: The answer was no, or nothing that can be read.
-            APIConnectionError: There was none.
+            APIError: An error status, or a response that cannot be parsed.
+            APIConnectionError: There was no response.
         """
-        response = self._ask(method, path, **kwargs)
+        response = self._send(method, path, **kwargs)
         checked(response, hint=hints.get(response.status_code))
-        with about(method, response.url, response.status_code):
-            return read(content_of(response) if response.content else None)
+        with error_context(method, response.url, response.status_code):
+            return read(json_of(response) if response.content else None)
 
 
 @contextmanager
-def about(method: str, url: str, status: int) -> Iterator[None]:
-    """Note on the errors raised within to which answer they are due."""
+def error_context(method: str, url: str, status: int) -> Iterator[None]:
+    """Add method, URL and status to any :class:`.APIError` raised within."""
     try:
         yield
     except APIError as error:
@@ -170,31 +155,31 @@ def about(method: str, url: str, status: int) -> Iterator[None]:
         raise
 
 
-def content_of(response: requests.Response) -> Any:
-    """Return the JSON of an answer.
+def json_of(response: requests.Response) -> Any:
+    """Return a response's JSON.
 
     Raises:
-        APIError: It is none that can be read.
+        APIError: The body is not valid JSON.
     """
     try:
         return response.json()
-    # Beside what is no JSON: numbers of thousands of digits, brackets of thousands of levels.
+    # Also raised for numbers with thousands of digits and thousands of nested brackets.
     except (ValueError, RecursionError) as error:
         raise APIError(
-            f"{response.request.method} {response.url} answered {response.status_code}, but not "
-            "with JSON. Is this the API's URL?"
+            f"{response.request.method} {response.url} answered {response.status_code} without "
+            "valid JSON. Check the API's URL."
         ) from error
 
 
-def nothing(_content: Any) -> None:
-    """Read nothing: all that counts is that the answer was yes."""
+def ignore_body(_content: Any) -> None:
+    """Accept any body: only the status matters."""
 
 
-def parsed(kind: type[R], content: Any) -> R:
-    """Return what the server said as a value.
+def parse(kind: type[R], content: Any) -> R:
+    """Return JSON from the server as a ``kind``.
 
     Raises:
-        APIError: It is none; the message says what is missing.
+        APIError: It does not validate; the message names the fields.
     """
     try:
         return kind.model_validate(content)
@@ -204,13 +189,24 @@ def parsed(kind: type[R], content: Any) -> R:
             for each in error.errors(include_url=False, include_input=False)
         )
         raise APIError(
-            f"The API answered with something that is no {kind.__name__} ({problems}). "
-            "It may have changed; is there a newer version of constellr-stac?"
+            f"The API answered with an invalid {kind.__name__} ({problems}). "
+            "Check for a newer version of constellr-stac."
         ) from error
 
 
+def parse_list(kind: type[R], content: Any) -> list[R]:
+    """Return JSON from the server as a list of ``kind``.
+
+    Raises:
+        APIError: It is not such a list.
+    """
+    if not isinstance(content, list):
+        raise APIError(f"The API did not answer with a list of {kind.__name__}s.")
+    return [parse(kind, each) for each in content]
+
+
 def path_of(collection: str, key: Any) -> str:
-    """Return the path of one thing, given its id or the thing itself.
+    """Return the path of a resource, given its id or the resource itself.
 
     Example:
         >>> path_of("/orders", "123e4567")
@@ -218,22 +214,11 @@ def path_of(collection: str, key: Any) -> str:
     """
     key = key.id if isinstance(key, (AreaOfInterest, Order)) else key
     if key is None or str(key) in ("", ".", ".."):
-        msg = f"{key!r} is no id."
+        msg = f"{key!r} is not an id."
         raise ValueError(msg)
     return f"{collection}/{quote(str(key), safe='')}"
 
 
 def concerns(error: ConstellrError, path: str) -> bool:
-    """Say whether an error is about a request to ``path``, not about getting a token for it."""
+    """Return whether an error is about a request to ``path``, not to the token endpoint."""
     return (error.request_url or "").endswith(path)
-
-
-def each_of(kind: type[R], content: Any) -> list[R]:
-    """Return a list that the server said as values.
-
-    Raises:
-        APIError: It is no such list.
-    """
-    if not isinstance(content, list):
-        raise APIError(f"The API answered with no list of {kind.__name__}s.")
-    return [parsed(kind, each) for each in content]

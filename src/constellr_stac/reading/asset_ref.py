@@ -1,8 +1,8 @@
-"""Stable names of assets, which a graph holds instead of signed URLs.
+"""Stable references to assets, which a dask graph holds instead of signed URLs.
 
-A reference is an href without its signature, followed by the ids of the collection and the item
-and the key of the asset. As a string it passes through odc-stac, stackstac and dask like an href.
-:mod:`.resolver` turns it into a URL that can be read.
+A reference is an href without signature, followed by the ids of collection and item and the asset
+key. As a str it passes through odc-stac, stackstac and dask like an href. :mod:`.resolver`
+resolves it to a readable URL.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SIGNATURES = {"x-amz-signature", "signature", "sig"}
 
 
 def is_signed(href: str) -> bool:
-    """Say whether ``href`` is an http(s) URL with a signature in its query.
+    """Return whether ``href`` is an http(s) URL with a signature in its query.
 
     Example:
         >>> is_signed("https://b.s3.amazonaws.com/lst.tiff?X-Amz-Signature=1f")
@@ -37,7 +37,7 @@ def is_signed(href: str) -> bool:
 
 @dataclass(frozen=True)
 class AssetRef:
-    """An asset, named so that the name is still good tomorrow.
+    """A reference to an asset that does not expire.
 
     Example:
         >>> ref = AssetRef("s3://b/lst.tiff", "lstprecision", "scene 1", "lst")
@@ -48,9 +48,9 @@ class AssetRef:
     """
 
     href: str
-    """Where the bytes are; without its signature if the item can be asked for a new one."""
+    """The href; without its signature if the API can renew it."""
     collection: str = ""
-    """The id of the item's collection; empty when the item is not known."""
+    """The id of the item's collection; empty if unknown."""
     item: str = ""
     """The item's id."""
     asset: str = ""
@@ -58,7 +58,7 @@ class AssetRef:
 
     @classmethod
     def parse(cls, uri: str) -> Self:
-        """Read a reference back; any other href is a reference without an item."""
+        """Parse a reference; any other href becomes a reference without an item."""
         href, mark, names = uri.rpartition(_MARK)
         parts = names.split("/")
         if not mark or len(parts) != 3:  # noqa: PLR2004 - collection, item, asset
@@ -67,12 +67,12 @@ class AssetRef:
 
     @property
     def renewable(self) -> bool:
-        """Whether a URL for it comes from asking the API for the item."""
+        """Whether its URL is renewed by fetching the item from the API."""
         return bool(self.collection and self.item) and self.href.startswith(("http:", "https:"))
 
     @property
     def label(self) -> str:
-        """What to call it in a message; without a signature."""
+        """A name for messages, without a signature."""
         href = redact_url(self.href) if "://" in self.href else self.href
         return f"asset {self.asset!r} of item {self.item!r} ({href})" if self.item else href
 
@@ -84,15 +84,14 @@ class AssetRef:
 
 
 def asset_ref(item: pystac.Item, key: str) -> AssetRef:
-    """Return the reference of one asset of an item.
+    """Return the reference to one asset of an item.
 
-    The signature of a pre-signed https URL is left out, since the API gives a new one for the
-    asking. A URL that was never signed, an ``s3://`` href, a path and what is a reference already
-    stay as they are.
+    The signature of a pre-signed https URL is removed, since the API renews it. Unsigned URLs,
+    ``s3://`` hrefs, paths and references are unchanged.
 
     Args:
         item: An item of the API, or of a catalogue on disk.
-        key: The key of one of its assets.
+        key: The asset's key.
     """
     href = item.assets[key].get_absolute_href() or item.assets[key].href
     if _MARK in href:
@@ -101,5 +100,5 @@ def asset_ref(item: pystac.Item, key: str) -> AssetRef:
     if is_signed(href) and collection:
         return AssetRef(redact_url(href), collection, item.id, key)
     if urlsplit(href).scheme in ("http", "https"):
-        collection = ""  # nobody signed it, so nobody is asked to sign it again
+        collection = ""  # unsigned, so not renewed
     return AssetRef(href, collection, item.id, key)

@@ -1,22 +1,26 @@
-"""One band of one asset, from the moment its fetch begins until its pixels are read.
-
-Both engines read through this, so that what is damaged, missing or left empty is the same.
-"""
+"""Reads one band of one asset; the common code of both engines."""
 
 from __future__ import annotations
 
 import threading
-import warnings
 import weakref
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from rasterio.errors import RasterioError
 
 from constellr_stac._process import STATE
-from constellr_stac.errors import AssetReadError, ResamplingWarning
+from constellr_stac.errors import (
+    AssetReadError,
+    ContradictionWarning,
+    ResamplingWarning,
+    SceneLeftEmptyWarning,
+)
+from constellr_stac.layers.settle import Contradiction
 
-from .raster import Pixels, name_of, read_pixels
+from .asset_ref import AssetRef
+from .notices import warn_once
+from .raster import Pixels, name_of, read_pixels, same_grid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,101 +30,146 @@ if TYPE_CHECKING:
 
     from constellr_stac.layers.band import Band
 
-    from .asset_ref import AssetRef
     from .prefetch import Fetch, Fetcher
 
-__all__ = ["BandSource", "Errors"]
+__all__ = ["BandRead", "BandSource", "Errors"]
 
 Errors = Literal["raise", "nan"]
-"""What to do about a scene that cannot be read: raise, or leave it empty and warn."""
+"""How to handle a scene that cannot be read: raise, or leave it empty and warn."""
+
+
+class BandRead(NamedTuple):
+    """What is read of one asset, and what is expected of it."""
+
+    uri: str
+    """The asset's reference."""
+    band: Band
+    """The band as item and documents state it."""
+    target: Band | None = None
+    """The cube's variable, whose unit and classes the result has."""
+    stated: GeoBox | None = None
+    """The grid that the item states."""
+    presumed: GeoBox | None = None
+    """The grid of a similar file, if its own header was not read before."""
 
 
 class BandSource:
-    """A band to read: making one begins to fetch, and does not wait.
+    """One band of one asset. The constructor starts the fetch and does not block.
 
-    It pickles as what to read. Where it is unpickled it begins to fetch when something is read
-    there: some processes only pass it on.
+    Pickles without the fetch. An unpickled source starts its fetch at the first read in that
+    process, since some processes only pass it on.
 
     Args:
-        fetcher: Brings the bytes.
-        reference: The asset.
-        band: Which band of it, and what its numbers mean.
-        errors: What to do when it cannot be read.
-        presumed: The grid it was assumed to have, if its own header was not read.
-        cube: The cube's name; a read starts the fetches of its own cube only.
+        fetcher: Fetches the bytes.
+        read: What is read.
+        errors: How to handle a scene that cannot be read.
+        raw: Whether to return stored values.
+        cube: The cube's name; a read starts the fetches of this cube only.
     """
 
     def __init__(
         self,
         fetcher: Fetcher,
-        reference: AssetRef,
-        band: Band,
+        read: BandRead,
         *,
         errors: Errors = "raise",
-        presumed: GeoBox | None = None,
+        raw: bool = False,
         cube: str = "",
     ) -> None:
         self._fetcher = fetcher.here()
-        self._reference = reference
-        self._band = band
+        self._reference = AssetRef.parse(read.uri)
+        self._read = read
         self._errors = errors
-        self._presumed = presumed
+        self._raw = raw
         self._cube = cube
-        self._fetch: Fetch | None = self._fetcher.start(reference)
+        self._fetch: Fetch | None = self._fetcher.start(self._reference)
 
     def begin(self) -> Fetch:
-        """Begin to fetch, if that has not begun; does not wait."""
+        """Start the fetch, unless started; does not block."""
         if self._fetch is None:
             self._fetch = self._fetcher.start(self._reference)
         return self._fetch
 
     def read(self, geobox: GeoBox, params: RasterLoadParams) -> Pixels:
-        """Return what the band has of a grid; nothing where it is left empty.
+        """Read the part of the band that lies on a grid; empty if left out by ``errors``.
 
         Raises:
-            AssetReadError: It cannot be read.
+            AssetReadError: The band cannot be read.
 
         Warns:
-            ResamplingWarning: It is on another grid than it was taken to be on.
+            ContradictionWarning: The file contradicts its item or the documents.
+            ResamplingWarning: The file's grid differs from the presumed one.
+            SceneLeftEmptyWarning: It cannot be read, and ``errors`` is ``"nan"``.
         """
         try:
-            pixels = self._read(geobox, params)
+            pixels = self._pixels(geobox, params)
         except AssetReadError as error:
             if self._errors == "raise" and params.fail_on_error:
                 raise
-            self._fetcher.report(self._reference, error)
+            scene = self._reference.item or self._reference.label
+            warn_once(self._cube, f"empty {scene}", f"Left empty: {error}", SceneLeftEmptyWarning)
             return Pixels(np.s_[0:0, 0:0], np.empty((0, 0), params.dtype))
-        if self._presumed is not None and pixels.grid not in (None, self._presumed):
-            _warn_of_another_grid(pixels.grid, self._presumed)
+        self._report(pixels)
         return pixels
 
-    def _read(self, geobox: GeoBox, params: RasterLoadParams) -> Pixels:
-        for other in _arrived(self._cube):
-            other.begin()  # so that the scenes of a chunk come together
+    def _pixels(self, geobox: GeoBox, params: RasterLoadParams) -> Pixels:
+        for other in _unstarted(self._cube):
+            other.begin()  # fetches the scenes of a chunk in parallel
         fetch = self.begin()
         try:
-            return read_pixels(self._fetcher.file(fetch), self._band, geobox, params)
+            return self._decoded(fetch, geobox, params)
         except RasterioError:
-            self._fetch = fetch = self._fetcher.again(fetch)  # damaged on the way, perhaps
+            self._fetch = fetch = self._fetcher.again(fetch)  # perhaps damaged in transfer
         try:
-            return read_pixels(self._fetcher.file(fetch), self._band, geobox, params)
+            return self._decoded(fetch, geobox, params)
         except RasterioError as error:
             raise AssetReadError(
                 f"{self._reference.label} cannot be read: it is not a readable GeoTIFF "
-                f"({error}). Download it and look, or leave the scene out.",
+                f"({error}). Download the file to inspect it, or exclude the scene.",
                 request_url=self._reference.href,
             ) from error
+
+    def _decoded(self, fetch: Fetch, geobox: GeoBox, params: RasterLoadParams) -> Pixels:
+        return read_pixels(
+            self._fetcher.file(fetch),
+            self._read.band,
+            geobox,
+            params,
+            target=self._read.target,
+            stated=self._read.stated,
+            raw=self._raw,
+        )
+
+    def _report(self, pixels: Pixels) -> None:
+        """Warn about what contradicts the item, the documents or a similar file."""
+        label, own = self._reference.label, pixels.grid
+        found = list(pixels.contradictions)
+        stated, presumed = self._read.stated, self._read.presumed
+        if own is not None and stated is not None and not same_grid(own, stated):
+            text = f"the item states {_name(stated)}, the file {_name(own)}, which is used"
+            found.append(Contradiction("grid", f"{text}. Pixels outside the cube's grid are lost"))
+        for kind, text in found:
+            message = f"{label}: {text}. Other scenes of this cube may be alike."
+            warn_once(self._cube, kind, message, ContradictionWarning)
+        if own is not None and presumed is not None and not same_grid(own, presumed):
+            message = (
+                f"Not all files share a grid, though their items share a footprint: some are on "
+                f"{_name(own)}, not on {_name(presumed)} as the file whose header was read. They "
+                "are resampled, and pixels outside the cube are cut off. describe() reads the "
+                "header of every scene: load the items that it returns."
+            )
+            warn_once(self._cube, "resampling", message, ResamplingWarning)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_fetch": None}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         vars(self).update(state)
-        STATE.shared("arrived", self._cube, _Arrived).add(self)
+        STATE.shared("unstarted", self._cube, _Unstarted).add(self)
 
 
-class _Arrived:
-    """The sources of a cube that came from another process and have not begun to fetch."""
+class _Unstarted:
+    """The unpickled sources of a cube whose fetches have not started."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -131,7 +180,7 @@ class _Arrived:
             self._sources.add(source)
 
     def take(self) -> list[BandSource]:
-        """Return all of them, once."""
+        """Return and remove all of them."""
         if not self._sources:
             return []
         with self._lock:
@@ -140,20 +189,8 @@ class _Arrived:
         return sources
 
 
-def _arrived(cube: str) -> list[BandSource]:
-    return STATE.shared("arrived", cube, _Arrived).take()
-
-
-def _warn_of_another_grid(own: GeoBox, presumed: GeoBox) -> None:
-    # Names no scene, so that Python shows it once and not for a thousand of them.
-    warnings.warn(
-        f"Not all files share a grid, though their items share an area: some are on {_name(own)} "
-        f"and not on {_name(presumed)}, as the header of one said of all. They are resampled, and "
-        "what lies outside is cut off. describe() reads the header of every scene: load what it "
-        "returns.",
-        ResamplingWarning,
-        stacklevel=2,
-    )
+def _unstarted(cube: str) -> list[BandSource]:
+    return STATE.shared("unstarted", cube, _Unstarted).take()
 
 
 def _name(grid: GeoBox) -> str:

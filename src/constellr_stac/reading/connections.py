@@ -1,8 +1,7 @@
-"""GET requests over connections that are kept open, without a signature in urllib3's log.
+"""GET requests over pooled connections, without signatures in urllib3's log.
 
-Proxies and certificates are found out as requests does it, but once for each origin: to do so for
-each request takes more time than everything else here. What is asked for, and what to do when it
-fails, is decided by the callers.
+Proxies and certificates are resolved as in requests, but once per origin: per request it would
+take longer than everything else here. Callers decide about retries.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from urllib3 import Timeout
 from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
-from constellr_stac.auth.session import TIMEOUT
+from constellr_stac.auth.transport import TIMEOUT
 from constellr_stac.config import origin
 
 if TYPE_CHECKING:
@@ -31,15 +30,15 @@ __all__ = ["Connections"]
 
 _ORIGINS = 256
 _REDIRECTS = 5
-_ONCE = Retry(total=False, redirect=0)  # who asks knows better what to try again
-_QUERY = "X-Query-Of-This-Request"  # between a pool and its connections; never sent
+_NO_RETRY = Retry(total=False, redirect=0)  # callers retry
+_QUERY = "X-Query-Of-This-Request"  # from a pool to its connections; never sent
 
 
 class Connections:
-    """Connections to any number of origins. Shared by all threads.
+    """Pooled connections to any number of origins; thread-safe.
 
     Args:
-        kept: How many connections to an origin are kept.
+        kept: The maximum number of pooled connections per origin.
     """
 
     def __init__(self, kept: int) -> None:
@@ -48,11 +47,11 @@ class Connections:
         self._routes: dict[tuple[str, str, int], _Route] = {}
 
     def get(self, url: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
-        """GET ``url``; the body is still to be read. Redirects are followed.
+        """GET ``url`` with an unread body. Follows redirects.
 
         Raises:
-            HTTPError: The connection failed (urllib3's).
-            RequestException: The URL, or a proxy's, makes no sense (requests').
+            HTTPError: The connection failed (urllib3).
+            RequestException: The URL, or a proxy's, is invalid (requests).
         """
         for _ in range(_REDIRECTS):
             answer = self._route(url).get(url, headers)
@@ -61,12 +60,12 @@ class Connections:
                 return answer
             answer.drain_conn()
             url = urljoin(url, target)
-        raise HTTPError("redirected too often")
+        raise HTTPError("too many redirects")
 
     def _route(self, url: str) -> _Route:
         try:
             where = origin(url)
-        except ValueError as error:  # a port that is none
+        except ValueError as error:  # an invalid port
             raise requests.exceptions.InvalidURL(str(error)) from error
         with self._lock:
             if where not in self._routes:
@@ -77,11 +76,11 @@ class Connections:
 
 
 class _Route(NamedTuple):
-    """How an origin is reached."""
+    """The connection pool of an origin."""
 
     pool: HTTPConnectionPool
     prefix: str
-    """What stands before the path on the wire: the origin, where a proxy has to know it."""
+    """The prefix of the request target: the origin for an http proxy, else empty."""
 
     def get(self, url: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
         parts = urlsplit(url)
@@ -93,45 +92,45 @@ class _Route(NamedTuple):
             self.prefix + (parts.path or "/"),
             headers={**headers, _QUERY: query},
             redirect=False,
-            assert_same_host=False,  # a proxy is another
-            retries=_ONCE,
+            assert_same_host=False,  # a proxy is another host
+            retries=_NO_RETRY,
             timeout=Timeout(*TIMEOUT),
             preload_content=False,
         )
 
 
 class _Adapter(HTTPAdapter):
-    """Finds out how requests would reach an origin."""
+    """Resolves the route to an origin as requests does."""
 
     def route(self, url: str) -> _Route:
         request = requests.Request("GET", url).prepare()
         with requests.Session() as session:
             found = session.merge_environment_settings(request.url, {}, True, None, None)  # noqa: FBT003
-        # requests adds its own authorities to a connection later, when it sends.
+        # requests adds its default CA bundle only when it sends.
         verify = DEFAULT_CA_BUNDLE_PATH if found["verify"] is True else found["verify"]
         found_pool = self.get_connection_with_tls_context(
             request, verify, found["proxies"], found["cert"]
         )
         pool = cast("HTTPConnectionPool", found_pool)
-        pool.ConnectionCls = _discreet(pool.ConnectionCls)
-        on_the_wire = self.request_url(request, found["proxies"])
+        pool.ConnectionCls = _hiding_query(pool.ConnectionCls)
+        target = self.request_url(request, found["proxies"])
         parts = urlsplit(url)
-        proxied = not on_the_wire.startswith("/")
+        proxied = not target.startswith("/")
         return _Route(pool, f"{parts.scheme}://{parts.netloc}" if proxied else "")
 
 
 @functools.lru_cache(maxsize=8)
-def _discreet(kind: Any) -> Any:
-    """Return the kind of connection that adds the query when urllib3 has logged the path.
+def _hiding_query(kind: Any) -> Any:
+    """Return a subclass of a connection class that appends the query after urllib3 has logged.
 
-    A signature is a secret as long as it lasts, and urllib3 logs what it is asked for.
+    urllib3 logs the URL, and the query holds the signature.
     """
 
-    class Discreet(kind):  # type: ignore[misc] # urllib3 tells at run time which it is
+    class HidingQuery(kind):  # type: ignore[misc] # the base class is known at run time only
         def request(
-            self, method: str, url: str, body: Any, headers: Mapping[str, str], **how: Any
+            self, method: str, url: str, body: Any, headers: Mapping[str, str], **kwargs: Any
         ) -> None:
             sent = dict(headers)
-            super().request(method, url + sent.pop(_QUERY), body, sent, **how)
+            super().request(method, url + sent.pop(_QUERY), body, sent, **kwargs)
 
-    return Discreet
+    return HidingQuery

@@ -1,13 +1,12 @@
-"""Items made whole with what only their files can tell: ``describe``.
+"""``describe``: complete items, also from their metadata documents and file headers.
 
-What the items and the provider's documents tell is :mod:`constellr_stac.layers`' business;
-here the metadata documents and file headers are fetched that it asks for, all at once.
+:mod:`constellr_stac.layers` adds the fields; this module fetches the documents and headers that
+it needs, in parallel.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -16,7 +15,7 @@ from pystac_client import ItemSearch
 from constellr_stac.errors import AssetReadError
 from constellr_stac.layers.describe import complete_items, headers_needed
 from constellr_stac.layers.metadata import metadata_asset
-from constellr_stac.stac.items import items_of
+from constellr_stac.stac.items import items_of, materialized
 
 from .asset_ref import asset_ref
 from .prefetch import MAX_REQUESTS, shared_fetcher
@@ -75,40 +74,38 @@ def describe(
     auth: ConstellrAuth | Credential | None = None,
     signer: Signer | None = None,
 ) -> Description[Any]:
-    """Complete items, so that any STAC tool reads them right; report what was added.
+    """Complete items, so that any STAC tool reads them correctly.
 
     Types, scales, units and mask classes come from the item, else from the provider's
-    documents; grids from the item, its metadata document, or one header for each scene and
-    pixel size; cloud cover and angles from the metadata document. What an item states itself is
-    not changed. Requests are made only for what items lack, all of them at once.
+    documents; grids from the item, its metadata document, or one header per scene and pixel
+    size; cloud cover and angles from the metadata document. Stated fields are not changed.
+    Only missing fields cause requests, which run in parallel.
 
     Args:
         items: A pystac Item or ItemCollection, a STAC dict of either, or a list of items. A search
-            is carried out, and counts as the ItemCollection that it finds.
+            is run and treated as its ItemCollection.
 
     Keyword Args:
-        copy: Whether to leave ``items`` as they are and return completed copies.
-        headers: Whether to read the beginnings of files whose grid nothing else tells.
-        metadata: Whether to read the metadata documents of items that state no cloud cover.
-        auth: Asks the API for items whose signed URLs have ended; a credential will do.
+        copy: Whether to return completed copies and leave ``items`` unchanged.
+        headers: Whether to read file headers if the grid is not known otherwise.
+        metadata: Whether to read the metadata documents of items without cloud cover.
+        auth: Renews expired signed URLs; an auth object or a credential.
         signer: Signs ``s3://`` hrefs.
 
     Returns:
-        The items in the form in which they came (``.items``), and the report (``print`` it).
+        The items in the same form (``.items``), and a report of the added fields (``print`` it).
 
     Raises:
         AssetReadError: A header or document cannot be read.
-        SigningError: There are ``s3://`` hrefs, and no credentials for them.
+        SigningError: There are ``s3://`` hrefs but no credentials for them.
         TypeError: ``items`` is none of these.
 
     Example:
         >>> whole = constellr_stac.describe(search.item_collection())  # doctest: +SKIP
         >>> odc.stac.load(whole.items, bands=["lst"])  # doctest: +SKIP
     """
-    if isinstance(items, ItemSearch):
-        items, copy = items.item_collection(), False  # nobody else holds them
-    elif isinstance(items, Iterator):
-        items = list(items)  # they are gone through more than once
+    copy = copy and not isinstance(items, ItemSearch)  # nobody else holds the items of a search
+    items = materialized(items)
     fetcher = shared_fetcher(AssetResolver(auth, signer))
     documents = _documents(items_of(items), fetcher) if metadata else {}
 
@@ -116,11 +113,11 @@ def describe(
         return documents.get(_name(item))
 
     if headers:
-        # What the documents tell need not be read from the files.
-        told = complete_items(items, metadata=document_of).items if documents else items
-        found = _together(
-            {(*_name(item), key): (item, key) for item, key in headers_needed(told)},
-            lambda place: _header(*place, fetcher),
+        # Grids of metadata documents are not read from the files.
+        completed = complete_items(items, metadata=document_of).items if documents else items
+        found = _in_parallel(
+            {(*_name(item), key): (item, key) for item, key in headers_needed(completed)},
+            lambda asset: _header(*asset, fetcher),
         )
     else:
         found = {}
@@ -132,20 +129,20 @@ def describe(
 
 
 def _name(item: pystac.Item) -> tuple[str | None, str]:
-    """Return what tells an item from others; an id does so within its collection."""
+    """Return an item's key: ids are unique within a collection only."""
     return item.collection_id, item.id
 
 
 def _documents(
     items: Iterable[pystac.Item], fetcher: Fetcher
 ) -> dict[tuple[str | None, str], dict[str, Any]]:
-    wanted = {
+    assets = {
         _name(item): (item, key)
         for item in items
         if item.properties.get("eo:cloud_cover") is None
         and (key := metadata_asset(item)) is not None
     }
-    return _together(wanted, lambda place: _document(*place, fetcher))
+    return _in_parallel(assets, lambda asset: _document(*asset, fetcher))
 
 
 def _document(item: pystac.Item, key: str, fetcher: Fetcher) -> dict[str, Any]:
@@ -154,7 +151,7 @@ def _document(item: pystac.Item, key: str, fetcher: Fetcher) -> dict[str, Any]:
     try:
         document = json.loads(fetcher.header(named, _DOCUMENT_BYTES).head)
     except ValueError as error:
-        raise AssetReadError(f"{named.label} is no JSON document ({error}).") from error
+        raise AssetReadError(f"{named.label} is not a JSON document ({error}).") from error
     return document if isinstance(document, dict) else {}
 
 
@@ -163,12 +160,11 @@ def _header(item: pystac.Item, key: str, fetcher: Fetcher) -> Header:
     return header_of(fetcher.header(asset_ref(item, key), _HEADER_BYTES))
 
 
-def _together(
-    wanted: dict[Key, tuple[pystac.Item, str]],
+def _in_parallel(
+    assets: dict[Key, tuple[pystac.Item, str]],
     fetch: Callable[[tuple[pystac.Item, str]], Answer],
 ) -> dict[Key, Answer]:
-    """Fetch everything at once."""
-    if not wanted:
+    if not assets:
         return {}
-    with ThreadPoolExecutor(min(MAX_REQUESTS, len(wanted))) as pool:
-        return dict(zip(wanted, pool.map(fetch, wanted.values()), strict=True))
+    with ThreadPoolExecutor(min(MAX_REQUESTS, len(assets))) as pool:
+        return dict(zip(assets, pool.map(fetch, assets.values()), strict=True))

@@ -1,7 +1,7 @@
-"""One GET of some bytes, or of a file from where it stopped, tried again where that can help.
+"""GETs of byte ranges and resumable GETs of files, with retries.
 
-A 403 asks for a new URL, once; a dropped connection, a short body, 429 and 5xx wait and try
-again; a 404 is final. What is raised names item, asset and cause, and shows no signature.
+A 403 renews the URL, once; a dropped connection, a short body, 429 and 5xx are retried with
+backoff; a 404 is final. Errors name item, asset and cause, without signatures.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ T = TypeVar("T")
 _ATTEMPTS = 4
 _PIECE = 256 << 10
 _FIRST_PAUSE = 0.25
-_LONGEST_PAUSE = 20.0
-_WHOLE, _PART, _BEYOND = _SENT = 200, 206, 416
+_MAX_PAUSE = 20.0
+_WHOLE, _PART, _BEYOND_END = _USABLE = 200, 206, 416
 _TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
-_REFUSALS = {400, 401, 403}  # S3 says 400 for an ended session token
+_REFUSALS = {400, 401, 403}  # S3 answers 400 for an expired session token
 _START = re.compile(r"bytes (\d+)-")
 _TOTAL = re.compile(r"bytes (?:\d+-\d+|\*)/(\d+)")
 _CODE = re.compile(rb"<Code>(\w+)</Code>")
@@ -51,16 +51,16 @@ _CODE = re.compile(rb"<Code>(\w+)</Code>")
 
 @dataclass(frozen=True)
 class Source:
-    """What a server says of a file whose bytes it sends."""
+    """The size and headers of a file."""
 
     size: int | None = None
-    """Bytes in all; ``None`` where it does not say."""
+    """Size in bytes; ``None`` if unknown."""
     headers: Mapping[str, str] = field(default_factory=dict)
-    """The answer's headers, whatever the case of their names."""
+    """The response headers; case-insensitive."""
 
     @property
     def version(self) -> str | None:
-        """What tells these bytes from later ones: a strong ETag, else the date of change."""
+        """The version of the file: a strong ETag, else ``Last-Modified``."""
         etag = self.headers.get("ETag", "")
         if etag and not etag.startswith("W/"):
             return etag
@@ -68,36 +68,36 @@ class Source:
 
 
 class Receiver(Protocol):
-    """Takes the bytes of one file in order; it may hold the first of them from before.
+    """Receives the bytes of one file in order; it may already hold some from an earlier transfer.
 
-    It is called by one thread. What a method raises ends the transfer and is passed on.
+    Called by one thread. Exceptions of its methods abort the transfer and propagate.
     """
 
     @property
     def held(self) -> int:
-        """How many bytes it holds."""
+        """The number of bytes held."""
 
     @property
     def version(self) -> str | None:
-        """The :attr:`Source.version` they are of; ``None``: they cannot be gone on with."""
+        """The :attr:`Source.version` of the bytes held; ``None`` if not resumable."""
 
     def begin(self, source: Source) -> None:
-        """Let go of what is held: the file comes from its first byte."""
+        """Discard the bytes held and restart at offset 0."""
 
     def take(self, piece: bytes) -> None:
-        """Hold the next bytes, too."""
+        """Append the next bytes."""
 
 
 class Transfer:
-    """Brings bytes of assets, over http(s) or from disk. Shared by all threads.
+    """Fetches bytes of assets over http(s) or from disk; thread-safe.
 
     Args:
-        resolver: Turns references into URLs, and gets new ones.
-        connections: How many connections to a host are kept.
+        resolver: Resolves references to URLs and renews them.
+        connections: The maximum number of pooled connections per host.
     """
 
     def __init__(self, resolver: AssetResolver, connections: int) -> None:
-        self._locations = resolver
+        self._resolver = resolver
         self._most = connections
         self._connections = Connections(connections)
 
@@ -106,32 +106,32 @@ class Transfer:
         return ThreadPoolExecutor(self._most, thread_name_prefix="constellr-parts")
 
     def get(self, reference: AssetRef, start: int, stop: int) -> tuple[bytes, int]:
-        """Return the bytes from ``start`` up to ``stop``, fewer at the end, and the file's size.
+        """Return the bytes in ``[start, stop)``, fewer at the end, and the file's size.
 
         Raises:
-            AssetReadError: They cannot be had; the message says which and why.
+            AssetReadError: They cannot be read.
         """
         path = _local_path(reference.href)
         if path is not None:
             return _from_disk(reference, path, start, stop)
-        wanted = {"Range": f"bytes={start}-{stop - 1}"}
-        return self._ask(reference, lambda: wanted, lambda answer: _body(answer, start, stop))
+        headers = {"Range": f"bytes={start}-{stop - 1}"}
+        return self._get(reference, lambda: headers, lambda answer: _body(answer, start, stop))
 
     def parts(self, reference: AssetRef, spans: Sequence[tuple[int, int]]) -> list[bytes]:
-        """Return several parts of a file, fetched side by side.
+        """Return several parts of a file, fetched in parallel.
 
         Args:
             reference: The asset.
-            spans: Offsets of the first byte and of the one after the last of each.
+            spans: The half-open byte range of each part.
 
         Raises:
-            AssetReadError: One of them cannot be had.
+            AssetReadError: One of them cannot be read.
         """
         begun = [self._pool.submit(self.get, reference, *span) for span in spans]
         parts = []
         try:
             for span, part in zip(spans, begun, strict=True):
-                # What nobody has begun, since all are busy, is fetched here.
+                # Parts that have not started, since all threads are busy, are fetched here.
                 mine = part.cancel()
                 parts.append(self.get(reference, *span)[0] if mine else part.result()[0])
         finally:
@@ -140,13 +140,13 @@ class Transfer:
         return parts
 
     def stream(self, reference: AssetRef, receiver: Receiver) -> None:
-        """Hand a whole file to ``receiver``, from the first byte that it does not hold.
+        """Stream a file to ``receiver``, starting after the bytes it holds.
 
-        Where the bytes break off they are gone on with, if the file is still the same; else it
-        begins anew. However often they break off, as long as some come in between.
+        After a dropped connection, the transfer resumes if the file is unchanged, else it
+        restarts. Retries are unlimited as long as each makes progress.
 
         Raises:
-            AssetReadError: The file cannot be had; the message says which and why.
+            AssetReadError: The file cannot be read.
         """
         path = _local_path(reference.href)
         if path is not None:
@@ -155,39 +155,39 @@ class Transfer:
                 receiver.take(piece)
             return
 
-        def wanted() -> Mapping[str, str]:
+        def range_headers() -> Mapping[str, str]:
             version = receiver.version
             if not receiver.held or version is None:
                 return {}
             return {"Range": f"bytes={receiver.held}-", "If-Range": version}
 
-        self._ask(
+        self._get(
             reference,
-            wanted,
-            lambda answer: _pour(answer, receiver),
+            range_headers,
+            lambda answer: _receive(answer, receiver),
             progress=lambda: receiver.held,
         )
 
     def source(self, reference: AssetRef) -> Source:
-        """Return what is known of a file before its bytes.
+        """Return the size and headers of a file.
 
         Raises:
-            AssetReadError: Nothing is; the message says why.
+            AssetReadError: The file cannot be read.
         """
         path = _local_path(reference.href)
         if path is not None:
             return Source(_from_disk(reference, path, 0, 0)[1])
-        # A URL signed for GET is not good for HEAD; the body is left unread.
-        return self._ask(reference, dict, _source)
+        # A URL signed for GET is not valid for HEAD; the body is not read.
+        return self._get(reference, dict, _source)
 
-    def _ask(
+    def _get(
         self,
         reference: AssetRef,
         headers: Callable[[], Mapping[str, str]],
         use: Callable[[BaseHTTPResponse], T | None],
         progress: Callable[[], int] = lambda: 0,
     ) -> T:
-        """GET, and try again as long as ``use`` makes nothing of the answers."""
+        """GET with retries, until ``use`` returns something other than ``None``."""
         cause, status, renewed = "", None, False
         attempt, pause, reached = 0, 0.0, progress()
         while attempt < _ATTEMPTS:
@@ -197,26 +197,26 @@ class Transfer:
             attempt += 1
             url = self._url(reference)
             try:
-                wanted = {"Accept-Encoding": "identity", **headers()}
-                with self._connections.get(url, wanted) as answer:
+                sent = {"Accept-Encoding": "identity", **headers()}
+                with self._connections.get(url, sent) as answer:
                     status = answer.status
-                    if status in _SENT:
-                        self._locations.accepted(reference)
+                    if status in _USABLE:
+                        self._resolver.accepted(reference)
                         used = use(answer)
                         if used is not None:
                             return used
-                        cause = "the server sends other bytes than it was asked for"
+                        cause = "the server sent bytes other than those requested"
                         continue
-                    cause = _said(answer)
+                    cause = _status_text(answer)
             except (RequestException, HTTPError) as error:
                 cause, status = f"{type(error).__name__}: the connection failed", None
                 if progress() > reached:
                     attempt, reached, renewed = 0, progress(), False
                 continue
-            if status in _REFUSALS and not renewed and self._locations.refused(reference, url):
+            if status in _REFUSALS and not renewed and self._resolver.refused(reference, url):
                 renewed, attempt, pause = True, attempt - 1, 0.0
             elif status in _TRANSIENT:
-                pause = _asked_pause(answer, pause)
+                pause = _retry_after(answer, pause)
             else:
                 break
         raise AssetReadError(
@@ -227,19 +227,19 @@ class Transfer:
 
     def _url(self, reference: AssetRef) -> str:
         try:
-            return self._locations.url(reference)
+            return self._resolver.url(reference)
         except ConstellrError as error:
             raise AssetReadError(
-                f"{reference.label} cannot be read: there is no URL for it. {error}",
+                f"{reference.label} cannot be read: no URL was obtained. {error}",
                 status_code=error.status_code,
                 request_url=error.request_url,
             ) from error
 
 
 def _body(answer: BaseHTTPResponse, start: int, stop: int) -> tuple[bytes, int] | None:
-    """Return the bytes asked for and the file's size; nothing if they are others, or too few."""
+    """Return the requested bytes and the file's size; ``None`` if wrong or incomplete."""
     total = _TOTAL.match(answer.headers.get("Content-Range", ""))
-    if answer.status == _BEYOND:
+    if answer.status == _BEYOND_END:
         return b"", int(total[1]) if total else start
     if answer.status == _PART:
         first = _START.match(answer.headers.get("Content-Range", ""))
@@ -247,7 +247,7 @@ def _body(answer: BaseHTTPResponse, start: int, stop: int) -> tuple[bytes, int] 
             return None
         content, size = answer.data, int(total[1])
         return (content, size) if len(content) == min(stop, size) - start else None
-    return answer.data[start:stop], len(answer.data)  # a server that knows no ranges
+    return answer.data[start:stop], len(answer.data)  # the server does not support ranges
 
 
 def _source(answer: BaseHTTPResponse) -> Source:
@@ -256,12 +256,12 @@ def _source(answer: BaseHTTPResponse) -> Source:
     return Source(int(length) if whole else None, answer.headers)
 
 
-def _pour(answer: BaseHTTPResponse, receiver: Receiver) -> bool | None:
-    """Hand the body on; say nothing if it does not go on where the receiver stopped."""
+def _receive(answer: BaseHTTPResponse, receiver: Receiver) -> bool | None:
+    """Stream the body to ``receiver``; ``None`` if it does not continue at the right offset."""
     source = _source(answer)
     if answer.status == _WHOLE:
         receiver.begin(source)
-    elif not _goes_on(answer, source, receiver):
+    elif not _continues(answer, source, receiver):
         receiver.begin(Source())
         return None
     while piece := answer.read1(_PIECE, decode_content=False):
@@ -269,8 +269,8 @@ def _pour(answer: BaseHTTPResponse, receiver: Receiver) -> bool | None:
     return True
 
 
-def _goes_on(answer: BaseHTTPResponse, source: Source, receiver: Receiver) -> bool:
-    """Say whether a part is what was asked for; not every server heeds If-Range."""
+def _continues(answer: BaseHTTPResponse, source: Source, receiver: Receiver) -> bool:
+    """Return whether a partial response is the requested one; some servers ignore If-Range."""
     start = _START.match(answer.headers.get("Content-Range", ""))
     return (
         answer.status == _PART
@@ -282,7 +282,7 @@ def _goes_on(answer: BaseHTTPResponse, source: Source, receiver: Receiver) -> bo
 
 
 def _pieces(reference: AssetRef, path: Path) -> Iterator[bytes]:
-    """Read a file on disk; what goes wrong where the bytes end up is none of its business."""
+    """Yield the pieces of a file on disk; errors of the consumer are not mapped."""
     try:
         with path.open("rb") as file:
             while piece := file.read(_PIECE):
@@ -303,9 +303,9 @@ def _from_disk(reference: AssetRef, path: Path, start: int, stop: int) -> tuple[
 def _unreadable(reference: AssetRef, error: OSError) -> AssetReadError:
     scheme, is_url, _ = reference.href.partition("://")
     if is_url and scheme != "file":
-        why = f"{scheme}:// is not read here. There are s3://, https:// and files"
+        why = f"{scheme}:// is not supported. Use s3://, https:// or a file"
     else:
-        why = f"{error.strerror or error}. Check that the file is there and readable"
+        why = f"{error.strerror or error}. Check that the file exists and is readable"
     return AssetReadError(f"{reference.label} cannot be read: {why}.")
 
 
@@ -316,16 +316,16 @@ def _local_path(href: str) -> Path | None:
     return None if scheme in ("http", "https", "s3") else Path(href)
 
 
-def _asked_pause(answer: BaseHTTPResponse, pause: float) -> float:
-    """Honour Retry-After, in seconds or as a date, within reason."""
+def _retry_after(answer: BaseHTTPResponse, pause: float) -> float:
+    """Honour Retry-After, in seconds or as a date, up to a limit."""
     try:
-        asked = Retry().get_retry_after(answer) or 0.0
+        requested = Retry().get_retry_after(answer) or 0.0
     except HTTPError:
-        asked = 0.0  # it is neither
-    return min(max(pause, asked), _LONGEST_PAUSE)
+        requested = 0.0  # an invalid header
+    return min(max(pause, requested), _MAX_PAUSE)
 
 
-def _said(answer: BaseHTTPResponse) -> str:
+def _status_text(answer: BaseHTTPResponse) -> str:
     code = _CODE.search(answer.data[:1000])
     reason = code[1].decode() if code else answer.reason or ""
     return f"{answer.status} {reason}".rstrip()
@@ -334,9 +334,9 @@ def _said(answer: BaseHTTPResponse) -> str:
 def _hint(status: int | None) -> str:
     if status in _REFUSALS:
         return (
-            "Check that your credentials for the bucket are right and have not ended, and that "
-            "they may read it."
+            "Check that your credentials for the bucket are correct, have not expired and allow "
+            "reading it."
         )
-    if status is None or status in _TRANSIENT or status in _SENT:
+    if status is None or status in _TRANSIENT or status in _USABLE:
         return f"Tried {_ATTEMPTS} times; try again later."
     return "The object may have been moved or deleted; search again."

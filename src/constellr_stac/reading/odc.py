@@ -1,8 +1,8 @@
-"""The read path for odc-stac: ``odc.stac.load(items, driver="constellr_stac.OdcDriver")``.
+"""The driver for odc-stac: ``odc.stac.load(items, driver="constellr_stac.OdcDriver")``.
 
-odc-loader opens all sources of a chunk before it reads any. Opening begins to fetch and
-reading waits, so the scenes of a chunk arrive together. What is decoded is a reference: URLs
-are signed when they are read, wherever that is.
+odc-loader opens all sources of a chunk before it reads any. Opening starts a fetch and reading
+waits for it, so the scenes of a chunk are fetched in parallel. Sources are references: URLs are
+signed by the process that reads them.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from odc.loader import RasterBandMetadata, RasterGroupMetadata
 from constellr_stac.layers.band import Band
 from constellr_stac.layers.item_bands import asset_bands
 
-from .asset_ref import AssetRef, asset_ref
-from .band_source import BandSource, Errors
+from .asset_ref import asset_ref
+from .band_source import BandRead, BandSource, Errors
+from .item_geobox import stated_geobox
+from .notices import reset
 from .prefetch import shared_fetcher
 from .raster import fill_of, output_dtype
 from .resolver import AssetResolver
@@ -37,23 +39,23 @@ __all__ = ["OdcDriver", "band_metadata", "coding_of"]
 
 
 class OdcDriver:
-    """Reads scenes for odc-stac: signed when read, fetched ahead, in physical values.
+    """Reads scenes for odc-stac: signs when reading, prefetches, decodes to physical values.
 
-    It knows what the provider's layers mean, so bands can be named by meaning
-    (``bands=["lst", "cloud_mask"]``); what the items state themselves goes before. Values are
-    float32 with NaN, masks stay integers with 255 where there is no scene.
+    Bands can be requested by the names of the provider's layers (``bands=["lst",
+    "cloud_mask"]``). Fields stated by the items take precedence over the documents. Values are
+    float32 with NaN, masks are integers with 255 where there is no scene.
 
-    It pickles without credentials: where it is unpickled, they are looked for again.
+    It pickles without credentials; the unpickling process searches for its own.
 
     Keyword Args:
-        auth: Asks the API for items whose signed URLs have ended; a credential will do.
+        auth: Renews expired signed URLs; an auth object or a credential.
         signer: Signs ``s3://`` hrefs.
-        errors: ``"raise"``, or ``"nan"``: leave a scene that cannot be read empty, and warn.
-        raw: Give stored integers instead of physical values.
+        errors: ``"raise"``, or ``"nan"``: leave a scene that cannot be read empty and warn.
+        raw: Return stored integers instead of physical values.
 
     Raises:
         TypeError: ``auth`` is neither an auth object nor a credential.
-        ValueError: ``errors`` is neither of these.
+        ValueError: ``errors`` is invalid.
 
     Example:
         >>> import odc.stac
@@ -70,57 +72,55 @@ class OdcDriver:
         raw: bool = False,
     ) -> None:
         if errors not in ("raise", "nan"):
-            raise ValueError(f'errors= is "raise" or "nan", not {errors!r}.')
+            raise ValueError(f'errors= must be "raise" or "nan", not {errors!r}.')
         self.fetcher = shared_fetcher(AssetResolver(auth, signer))
-        self.fetcher.reset_warnings()
         self.errors = errors
         self.raw = raw
         self.cube = ""
-        """The name of the cube that is read; a read starts the fetches of its own cube only."""
+        """The cube's name; a read starts the fetches of this cube only."""
+        reset(self.cube)
 
     @property
     def md_parser(self) -> MDParser:
-        """Tells odc-stac what the assets of items are."""
+        """The parser of item metadata for odc-stac."""
         return _LayerParser(self.fetcher.resolver, raw=self.raw)
 
     @property
     def dask_reader(self) -> None:
-        """Sources are decoded and read by odc-loader's own tasks."""
+        """``None``: odc-loader's own tasks read the sources."""
 
     @property
     def aux_reader(self) -> None:
-        """There are no other sources than files."""
+        """``None``: all sources are files."""
 
     def new_load(self, geobox: GeoBox, *, chunks: dict[str, int] | None = None) -> None:
-        """Begin a load; there is nothing to share between its tasks."""
+        """Begin a load; its tasks share no state."""
 
     def finalise_load(self, load_state: None) -> None:
         """End a load."""
 
     def capture_env(self) -> dict[str, Any]:
-        """Return what belongs in the tasks' keys (not GDAL's settings: it reads from memory)."""
+        """Return the settings for the tasks' keys (without GDAL's: it reads from memory)."""
         return {"errors": self.errors}
 
     def restore_env(
         self,
-        env: dict[str, Any],  # noqa: ARG002 - the protocol's names
+        env: dict[str, Any],  # noqa: ARG002 - names of the protocol
         load_state: None,  # noqa: ARG002
     ) -> AbstractContextManager[None]:
         """Set up a task."""
         return nullcontext()
 
     def open(self, src: RasterSource, ctx: None) -> RasterReader:  # noqa: ARG002 - likewise
-        """Begin to fetch a source; does not wait for it."""
-        uri, band, *presumed = src.driver_data or (src.uri, Band(src.band, "", "float32"))
-        grid = presumed[0] if presumed else None
-        ref = AssetRef.parse(uri)
+        """Start to fetch a source; does not block."""
+        read = src.driver_data or BandRead(src.uri, Band(src.band, ""))
         return _Reader(
-            BandSource(self.fetcher, ref, band, errors=self.errors, presumed=grid, cube=self.cube)
+            BandSource(self.fetcher, read, errors=self.errors, raw=self.raw, cube=self.cube)
         )
 
 
 class _Reader:
-    """What odc-loader reads from; its fetch is under way from the beginning."""
+    """A reader for odc-loader, whose fetch has been started."""
 
     def __init__(self, source: BandSource) -> None:
         self._source = source
@@ -138,8 +138,9 @@ class _Reader:
         Raises:
             AssetReadError: The source cannot be read.
         """
-        del selection  # bands are variables here, not a dimension
-        roi, values, _ = self._source.read(dst_geobox, cfg)
+        del selection  # bands are variables, not a dimension
+        pixels = self._source.read(dst_geobox, cfg)
+        roi, values = pixels.roi, pixels.values
         if dst is not None:
             dst[roi] = values
             values = dst[roi]
@@ -155,7 +156,7 @@ def band_metadata(band: Band, *, raw: bool = False) -> RasterBandMetadata:
         attributes["flag_values"] = list(band.flag_values)  # odc-stac compares attributes
     if coded:
         attributes |= {"scale_factor": band.scale, "add_offset": band.offset}
-        if band.nodata is not None:  # xarray.decode_cf and files know no other name for it
+        if band.nodata is not None:  # the name for xarray.decode_cf and in files
             attributes["_FillValue"] = np.dtype(dtype).type(band.nodata)
     return RasterBandMetadata(
         data_type=dtype,
@@ -166,25 +167,25 @@ def band_metadata(band: Band, *, raw: bool = False) -> RasterBandMetadata:
 
 
 def coding_of(band: Band) -> str:
-    """Return what tells two readings of one file apart, for dask's keys.
+    """Return a band's encoding as part of dask's keys.
 
-    odc-loader makes a task's key of a file's URI and the band's number, among others, but not of
-    what the driver knows of it: of the same file with another scale it would make the same key.
+    odc-loader's task keys depend on the file's URI and the band number, but not on the encoding:
+    the same file with another scale would get the same key.
     """
     return repr((band.dtype, band.scale, band.offset, band.nodata, band.flag_values))
 
 
 class _LayerParser:
-    """Tells odc-stac what the assets of an item are."""
+    """Parses item metadata for odc-stac."""
 
     def __init__(self, resolver: AssetResolver, *, raw: bool) -> None:
-        self._locations = resolver
+        self._resolver = resolver
         self._raw = raw
 
     def extract(self, md: pystac.Item) -> RasterGroupMetadata:
-        """Return the bands of an item, and the names they go by.
+        """Return the bands of an item and their aliases.
 
-        How their numbers are coded is part of the tasks' keys, by way of what is said of bands.
+        The band metadata includes the encoding, to make it part of the tasks' keys.
         """
         bands: dict[BandKey, RasterBandMetadata] = {}
         aliases: dict[str, list[BandKey]] = {}
@@ -197,11 +198,12 @@ class _LayerParser:
                         aliases.setdefault(name, []).append((key, band.index))
         return RasterGroupMetadata(bands, aliases)
 
-    def driver_data(self, md: pystac.Item, band_key: BandKey) -> tuple[str, Band]:
-        """Return what travels with a source: its reference, and what its numbers mean."""
+    def driver_data(self, md: pystac.Item, band_key: BandKey) -> BandRead:
+        """Return what is read of a source."""
         key, index = band_key
-        self._locations.remember(md)
-        return str(asset_ref(md, key)), asset_bands(md, key)[index - 1]
+        self._resolver.remember(md)
+        band = asset_bands(md, key)[index - 1]
+        return BandRead(str(asset_ref(md, key)), band, stated=stated_geobox(md, key))
 
 
 _: type[ReaderDriver] = OdcDriver

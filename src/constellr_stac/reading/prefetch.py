@@ -1,10 +1,8 @@
-"""An href becomes bytes, whenever it is read.
+"""Prefetching of assets' bytes.
 
-Starting to fetch is apart from waiting for the bytes: all scenes of a chunk are under way
-together, on one thread or on many. What is fetched ahead is bounded in requests and in bytes;
-a reader that needs its bytes now never waits for a place in that line.
-
-Nothing here knows what a pixel is.
+Starting a fetch does not block, so all scenes of a chunk are fetched in parallel, also for a
+single reading thread. Prefetching is bounded in requests and bytes; a reader that needs its bytes
+now does not wait for the queue.
 """
 
 from __future__ import annotations
@@ -12,7 +10,6 @@ from __future__ import annotations
 import functools
 import os
 import threading
-import warnings
 import weakref
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,15 +17,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from constellr_stac._process import STATE
-from constellr_stac.errors import SceneLeftEmptyWarning
 
 from .http import Transfer
 from .resolver import AssetResolver
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from constellr_stac.errors import AssetReadError
 
     from .asset_ref import AssetRef
 
@@ -41,50 +35,49 @@ __all__ = [
 ]
 
 HEAD_BYTES = 1 << 20
-"""Bytes of the first request: a classic scene comes whole with it, a long file's header does."""
+"""Bytes of the first request: enough for a whole scene of usual size, or a long file's header."""
 
 MAX_REQUESTS = 32
-"""Requests under way ahead of the readers, per process."""
+"""Maximum parallel prefetch requests per process."""
 
 MAX_BYTES = 256 << 20
-"""Bytes held for readers that have not come yet, per process."""
+"""Maximum prefetched bytes per process."""
 
-_MOST_FETCHERS = 8
-_WORTH_BRIDGING = 64 << 10  # a gap shorter than this costs less than another round trip
+_MAX_FETCHERS = 8
+_MAX_GAP = 64 << 10  # fetching a shorter gap costs less than another round trip
 
 
 @dataclass(frozen=True)
 class AssetFile:
-    """One asset's bytes: all of them, or the beginning and a way to get the rest."""
+    """The bytes of an asset: all of them, or the head and access to the rest."""
 
     reference: AssetRef
     head: bytes
-    """The first :data:`HEAD_BYTES` bytes, or all if there are no more."""
+    """The first :data:`HEAD_BYTES` bytes, or the whole file if shorter."""
     size: int
-    """Length of the whole in bytes."""
+    """Size of the file in bytes."""
     transfer: Transfer
 
     @property
     def whole(self) -> bool:
-        """Whether :attr:`head` is all there is."""
+        """Whether :attr:`head` is the whole file."""
         return len(self.head) == self.size
 
     def patched(self, spans: Sequence[tuple[int, int]]) -> bytes:
-        """Return the file with ``spans`` filled in, and zeros where nothing was asked for.
+        """Return the file with ``spans`` fetched and zeros elsewhere.
 
         Args:
-            spans: Offsets of the first byte and of the one after the last; in any order, they
-                may overlap. Neighbours closer than 64 KiB come with one request, all requests
-                side by side.
+            spans: Half-open byte ranges in any order; may overlap. Ranges closer than 64 KiB
+                share a request; requests run in parallel.
 
         Raises:
             AssetReadError: They cannot be read.
         """
         pieces = [self.head]
         at = len(self.head)
-        wanted = _joined(spans, at, self.size)
+        missing = _joined(spans, at, self.size)
         for (start, stop), part in zip(
-            wanted, self.transfer.parts(self.reference, wanted), strict=True
+            missing, self.transfer.parts(self.reference, missing), strict=True
         ):
             pieces += [bytes(start - at), part]
             at = stop
@@ -93,25 +86,25 @@ class AssetFile:
 
 
 class Fetch:
-    """An asset on its way. The bytes are let go when the last reader lets go of this."""
+    """A fetch in progress. The bytes are freed when the last reader drops it."""
 
     def __init__(self, reference: AssetRef) -> None:
         self.reference = reference
-        self.taken = False
+        self.started = False
         self.result: Future[AssetFile] = Future()
 
 
 class Fetcher:
-    """Fetches assets ahead of their readers, once for all readers of an asset.
+    """Prefetches assets, once for all readers of an asset.
 
-    It pickles to the fetcher that the other process shares among its tasks.
+    It unpickles to the shared fetcher of the other process.
 
     Args:
-        resolver: Turns references into URLs that can be read.
+        resolver: Resolves references to URLs.
 
     Keyword Args:
-        max_requests: Requests under way at once.
-        max_bytes: Bytes held for readers; one that waits is served all the same.
+        max_requests: Maximum parallel requests.
+        max_bytes: Maximum prefetched bytes; does not apply to a waiting reader.
     """
 
     def __init__(
@@ -126,50 +119,49 @@ class Fetcher:
         self._max_requests = max_requests
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._waiting: deque[weakref.ref[Fetch]] = deque()
+        self._queue: deque[weakref.ref[Fetch]] = deque()
         self._live: weakref.WeakValueDictionary[AssetRef, Fetch] = weakref.WeakValueDictionary()
         self._requests = 0
         self._bytes = 0
-        self._reported: set[str] = set()
-        self._let_go: deque[int] = deque()  # a finalizer runs anywhere: it may not take a lock
+        self._freed: deque[int] = deque()  # filled by finalizers, which must not take a lock
         self._process = os.getpid()
 
     def here(self) -> Fetcher:
-        """Return this, or in a process that was forked since, the one that its tasks share.
+        """Return this fetcher, or in a forked process the shared fetcher of that process.
 
-        The threads that read ahead have not come along, and connections have one reader.
+        Threads are not forked, and connections must not be shared.
         """
         if self._process == os.getpid():
             return self
         return shared_fetcher(AssetResolver(self.resolver.auth, self.resolver.signer))
 
     def start(self, reference: AssetRef) -> Fetch:
-        """Begin to fetch an asset, now or when there is room; never blocks."""
+        """Start to fetch an asset, or queue it; does not block."""
         with self._lock:
             fetch = self._live.get(reference)
             if fetch is None:
                 fetch = self._live[reference] = Fetch(reference)
-                self._waiting.append(weakref.ref(fetch))
+                self._queue.append(weakref.ref(fetch))
         self._proceed()
         return fetch
 
     def file(self, fetch: Fetch) -> AssetFile:
-        """Wait for an asset's bytes; fetch them here if nobody has begun.
+        """Wait for an asset's bytes; fetch them in this thread if still queued.
 
         Raises:
             AssetReadError: They cannot be read.
         """
         with self._lock:
-            mine = not fetch.taken
-            if mine:
-                self._take(fetch)
-        if mine:
+            queued = not fetch.started
+            if queued:
+                self._mark_started(fetch)
+        if queued:
             self._run(fetch)
         self._proceed()
         return fetch.result.result()
 
     def header(self, reference: AssetRef, length: int) -> AssetFile:
-        """Return the first ``length`` bytes of an asset, without counting it as read ahead.
+        """Return the first ``length`` bytes of an asset, without prefetching.
 
         Raises:
             AssetReadError: They cannot be read.
@@ -178,70 +170,56 @@ class Fetcher:
         return AssetFile(reference, head, size, self._transfer)
 
     def again(self, fetch: Fetch) -> Fetch:
-        """Fetch anew what turned out to be damaged; whoever comes later gets the new one."""
+        """Fetch damaged bytes again; later readers get the new fetch."""
         with self._lock:
             if self._live.get(fetch.reference) is fetch:
                 del self._live[fetch.reference]
         return self.start(fetch.reference)
 
-    def reset_warnings(self) -> None:
-        """Warn again about scenes that stay empty: another cube is being built."""
-        with self._lock:
-            self._reported.clear()
-
-    def report(self, reference: AssetRef, error: AssetReadError) -> None:
-        """Warn about a scene that stays empty; once for each scene of a cube."""
-        scene = reference.item or reference.label
-        with self._lock:
-            if scene in self._reported:
-                return
-            self._reported.add(scene)
-        warnings.warn(f"Left empty: {error}", SceneLeftEmptyWarning, stacklevel=2)
-
     def __reduce__(self) -> tuple[Any, ...]:
         return shared_fetcher, (self.resolver,)
 
     def __dask_tokenize__(self) -> str:
-        return type(self).__qualname__  # it says how to read, not what
+        return type(self).__qualname__  # all fetchers read the same bytes
 
     @functools.cached_property
     def _pool(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(self._max_requests, thread_name_prefix="constellr-fetch")
 
     def _proceed(self) -> None:
-        """Begin what may begin."""
+        """Start queued fetches, within the limits."""
         while True:
             with self._lock:
-                while self._let_go:
-                    self._bytes -= self._let_go.popleft()
+                while self._freed:
+                    self._bytes -= self._freed.popleft()
                 if (
-                    not self._waiting
+                    not self._queue
                     or self._requests >= self._max_requests
                     or self._bytes + HEAD_BYTES > self._max_bytes
                 ):
                     return
-                fetch = self._waiting.popleft()()
-                if fetch is None or fetch.taken:
+                fetch = self._queue.popleft()()
+                if fetch is None or fetch.started:
                     continue
-                self._take(fetch)
+                self._mark_started(fetch)
                 self._pool.submit(self._run, fetch)
 
-    def _take(self, fetch: Fetch) -> None:
-        fetch.taken = True
+    def _mark_started(self, fetch: Fetch) -> None:
+        fetch.started = True
         self._requests += 1
-        self._bytes += HEAD_BYTES  # a guess, put right when the bytes are there
+        self._bytes += HEAD_BYTES  # an estimate, corrected when fetched
 
     def _run(self, fetch: Fetch) -> None:
         held = 0
         try:
             head, size = self._transfer.get(fetch.reference, 0, HEAD_BYTES)
             held = len(head)
-            weakref.finalize(fetch, self._let_go.append, held).atexit = False
+            weakref.finalize(fetch, self._freed.append, held).atexit = False
             fetch.result.set_result(AssetFile(fetch.reference, head, size, self._transfer))
         except BaseException as error:
             with self._lock:
                 if self._live.get(fetch.reference) is fetch:
-                    del self._live[fetch.reference]  # the next reader may be luckier
+                    del self._live[fetch.reference]  # the next reader tries again
             fetch.result.set_exception(error)
             if not isinstance(error, Exception):
                 raise
@@ -253,24 +231,24 @@ class Fetcher:
 
 
 def shared_fetcher(resolver: AssetResolver) -> Fetcher:
-    """Return the fetcher that all tasks of this process share.
+    """Return the process-wide fetcher.
 
     Args:
-        resolver: Resolvers with equal settings share a fetcher, and so its connections, bounds,
-            credentials and the items it has asked for again.
+        resolver: Equal resolvers share a fetcher, with its connections, limits, credentials and
+            renewed items.
     """
     key = (resolver, os.getpid())
-    return STATE.shared("fetcher", key, lambda: Fetcher(resolver), most=_MOST_FETCHERS)
+    return STATE.shared("fetcher", key, lambda: Fetcher(resolver), most=_MAX_FETCHERS)
 
 
 def _joined(spans: Sequence[tuple[int, int]], at: int, size: int) -> list[tuple[int, int]]:
-    """Sort ``spans``, clip them to what is missing, and join those that are close."""
+    """Sort ``spans``, clip them to ``[at, size)``, and join close ones."""
     joined: list[tuple[int, int]] = []
     for start, stop in sorted(spans):
-        start, stop = max(start, at), min(stop, size)  # noqa: PLW2901 - the clipped ones
+        start, stop = max(start, at), min(stop, size)  # noqa: PLW2901 - clipped
         if start >= stop:
             continue
-        if joined and start - joined[-1][1] <= _WORTH_BRIDGING:
+        if joined and start - joined[-1][1] <= _MAX_GAP:
             joined[-1] = (joined[-1][0], max(stop, joined[-1][1]))
         else:
             joined.append((start, stop))

@@ -1,37 +1,40 @@
-"""Bytes become pixels: one way for both engines, so that their arrays are equal.
+"""Decoding of GeoTIFFs; the common code of both engines, so that their arrays are equal.
 
-Decoding, overviews and resampling are rasterio's through odc-loader's own reader; which blocks
-of a long file are needed, and what the stored numbers mean, is decided here.
+A file's header is compared with what its item and the documents state whenever the file is read
+(:mod:`constellr_stac.layers.settle`). What is invalid by fill value, mask or alpha band is invalid
+before anything is resampled.
 """
 
 from __future__ import annotations
 
-import functools
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import rasterio
 from odc.geo.converters import rio_geobox
-from odc.geo.overlap import ReprojectInfo, compute_reproject_roi
-from odc.geo.roi import roi_is_empty
-from odc.loader import RasterLoadParams, RasterSource, RioReader
+from odc.geo.geobox import GeoBox
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioIOError
 from rasterio.io import MemoryFile
 from rasterio.session import DummySession
 
 from constellr_stac.errors import AssetReadError
 from constellr_stac.layers.header import FileBand, Header
+from constellr_stac.layers.settle import Contradiction, UnsettledError, class_table, settle
+
+from .blocks import block_spans, has_all_directories, window_of
+from .resample import pixel_ratio, resampled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
-    from odc.geo.geobox import GeoBox
-    from odc.loader.types import RasterReader
+    from odc.loader import RasterLoadParams
 
     from constellr_stac.layers.band import Band
 
+    from .blocks import Window
     from .prefetch import AssetFile
 
 __all__ = [
@@ -42,43 +45,59 @@ __all__ = [
     "name_of",
     "output_dtype",
     "read_pixels",
+    "same_grid",
 ]
 
 MASK_FILL = 255
-"""What stands in a mask where there is no scene: a class of its own, not class 0 (clear)."""
+"""The fill value of masks where there is no scene; not 0, which is a class (clear)."""
 
-_NO_CONTEXT: Any = None  # odc-loader plans one, and has no use for it yet
-_MARGIN = 16  # pixels of the cube around a window, for resampling kernels
-_LEADER = 4  # a COG block is preceded by its length and followed by its last bytes
+_SAME_PLACE = 1e-3  # pixels
 
 
 class Pixels(NamedTuple):
-    """A part of a grid, and its values."""
+    """A window of a grid, and its values."""
 
     roi: tuple[slice, slice]
     """Rows and columns of the grid."""
     values: NDArray[Any]
     """Dims (y, x)."""
     grid: GeoBox | None = None
-    """The file's own grid; ``None`` where no file was read."""
+    """The file's grid; ``None`` if no file was read."""
+    contradictions: tuple[Contradiction, ...] = ()
+    """What the file's header and the item or documents state differently."""
 
 
 def name_of(grid: GeoBox) -> str:
-    """Return what to call a grid: ``EPSG:32611 at 30 x 30``."""
+    """Return a name for a grid: ``EPSG:32611 at 30 x 30``."""
     crs = grid.crs
     name = "no CRS" if crs is None else f"EPSG:{crs.epsg}" if crs.epsg else str(crs)
     return f"{name} at {abs(grid.resolution.x):g} x {abs(grid.resolution.y):g}"
 
 
+def same_grid(one: GeoBox, other: GeoBox) -> bool:
+    """Return whether two grids are the same to a thousandth of a pixel."""
+    if one == other:
+        return True
+    if one.shape != other.shape or one.crs != other.crs:
+        return False
+    limit = _SAME_PLACE * abs(one.resolution.x)
+    corners = ((0, 0), (one.shape[1], 0), (0, one.shape[0]), (one.shape[1], one.shape[0]))
+    return all(
+        abs(a - b) <= limit
+        for corner in corners
+        for a, b in zip(one.affine * corner, other.affine * corner, strict=True)
+    )
+
+
 def output_dtype(band: Band, *, raw: bool = False) -> str:
-    """Return the dtype of a band's variable: float32 for values, the stored one for classes."""
+    """Return the dtype of a band's variable: float32 for values, the stored dtype for classes."""
     if band.is_mask:
         return band.dtype or "uint8"
     return (band.dtype or "float32") if raw else "float32"
 
 
 def fill_of(band: Band, *, raw: bool = False) -> float:
-    """Return what stands where there are no data: NaN, or a number no class has."""
+    """Return the fill value of a band's variable: NaN, or for masks a value that is no class."""
     if band.is_mask:
         return MASK_FILL
     if raw and not np.issubdtype(output_dtype(band, raw=True), np.floating):
@@ -86,87 +105,97 @@ def fill_of(band: Band, *, raw: bool = False) -> float:
     return np.nan
 
 
-def read_pixels(file: AssetFile, band: Band, geobox: GeoBox, params: RasterLoadParams) -> Pixels:
-    """Read what a file has of a grid, in physical values.
+def read_pixels(
+    file: AssetFile,
+    band: Band,
+    geobox: GeoBox,
+    params: RasterLoadParams,
+    *,
+    target: Band | None = None,
+    stated: GeoBox | None = None,
+    raw: bool = False,
+) -> Pixels:
+    """Read the part of a file that lies on a grid, in physical values.
 
     Args:
         file: The GeoTIFF.
-        band: Which band, and what its numbers mean; what the file itself says goes before what
-            the documents say.
+        band: The band as item and documents state it.
         geobox: The grid.
         params: The dtype and fill of the result, and the resampling; an integer dtype for a
-            band of values asks for stored numbers.
+            band of values returns stored values.
+
+    Keyword Args:
+        target: The cube's variable, whose unit and classes the result has; default the band's.
+        stated: The grid that the item states, used for a file without a CRS.
+        raw: Whether to return stored values, whatever their dtype.
 
     Raises:
-        AssetReadError: A part of a long file cannot be had; or the file lacks the band, or does
-            not say where its pixels are.
+        AssetReadError: A part of a long file cannot be read, the file lacks the band or a CRS, or
+            what its values mean is unclear.
         RasterioIOError: The bytes are not a readable GeoTIFF.
     """
     dtype = np.dtype(params.dtype or "float32")
-    with _opened(file, band, geobox, params) as (name, dataset):
-        if lack := _lack(dataset, band.index):
-            raise AssetReadError(
-                f"{file.reference.label} cannot be read: it has {lack}. Download it and look, or "
-                "leave the scene out.",
-                request_url=file.reference.href,
-            )
-        stored_as = FileBand.of(dataset, band.index)
-        own: Any = rio_geobox(dataset)
-        as_values = not band.is_mask and dtype.kind == "f"
-        if not band.is_mask:
-            band = stored_as.applied_to(band)
-        if as_values and (pixels := _pasted(dataset, band, own, geobox)) is not None:
-            return pixels._replace(values=pixels.values.astype(dtype, copy=False))
-        working = _working_dtype(stored_as.dtype) if as_values else dtype
-        reader: RasterReader = RioReader(RasterSource(name, band.index), _NO_CONTEXT)
-        roi, stored = reader.read(
-            params.patch(
-                dtype=str(working),
-                fill_value=np.nan if as_values else params.fill_value,
-                src_nodata_override=_sanctioned(band, params),
-                resampling="nearest" if band.is_mask else params.resampling,
-                fail_on_error=True,
-            ),
-            geobox,
+    method = None if band.is_mask else str(params.resampling)
+    with _opened(file, band.index, geobox, method, stated) as (dataset, own):
+        try:
+            settled = settle(band, FileBand.of(dataset, band.index), target)
+            classes = class_table(band, target) if band.is_mask and target is not None else None
+        except UnsettledError as error:
+            raise _unreadable(file, str(error)) from error
+        window = window_of(dataset, band.index, own, geobox, method)
+        if window is None:
+            empty = np.empty((0, 0), dtype)
+            return Pixels(np.s_[0:0, 0:0], empty, own, settled.contradictions)
+        stored, valid = _stored(dataset, settled.band, window)
+        own_shape = dataset.shape
+    is_stored = raw or (dtype.kind != "f" and not band.is_mask)
+    if band.is_mask:
+        values = _classes(stored, valid, classes)
+    elif is_stored:
+        values = stored
+        if not window.exact:
+            values = stored.astype(np.result_type(stored, np.float32))
+            if valid is not None:
+                values[~valid] = np.nan
+    else:
+        values = settled.band.decode(stored)
+        if valid is not None and values.dtype.kind == "f":
+            values[~valid] = np.nan
+    fill = MASK_FILL if band.is_mask else np.nan
+    if not window.exact:
+        grid = own if window.level is None else own.zoom_to(own_shape)
+        values = resampled(
+            values,
+            grid[window.rows, window.columns],
+            geobox[window.roi],
+            method=method or "nearest",
+            fill=fill,
+            ratio=pixel_ratio(grid, geobox),
         )
-    values = band.decode(stored) if as_values else stored
-    return Pixels(roi, values.astype(dtype, copy=False), own)
-
-
-def _pasted(
-    dataset: rasterio.DatasetReader, band: Band, own: GeoBox, geobox: GeoBox
-) -> Pixels | None:
-    """Read values that need no resampling, the usual case, in one go; else return nothing."""
-    overlap = _overlap(own, geobox)
-    nodata = dataset.nodatavals[band.index - 1]
-    if not overlap.paste_ok or overlap.read_shrink != 1 or nodata not in (None, band.nodata):
-        return None
-    rows, columns = overlap.roi_src
-    stored = dataset.read(
-        band.index, window=((rows.start, rows.stop), (columns.start, columns.stop))
-    )
-    roi: Any = overlap.roi_dst
-    return Pixels(roi, band.decode(stored), own)
+    if is_stored and not band.is_mask:
+        values = _refilled(values, valid if window.exact else None, params.fill_value, dtype)
+    return Pixels(window.roi, values.astype(dtype, copy=False), own, settled.contradictions)
 
 
 def header_of(file: AssetFile) -> Header:
-    """Return what a file's header says: its grid, and how its bands are stored.
+    """Read a file's header.
 
     Raises:
-        AssetReadError: It is not a GeoTIFF with a place, or its rest cannot be had (where the
-            header is not at its beginning).
+        AssetReadError: Not a georeferenced GeoTIFF, or the rest of the file cannot be read (if
+            the header is not in the head).
     """
     try:
         try:
             return _header(file.head)
-        except (RasterioIOError, ValueError):  # cut off, perhaps: a long table comes before the CRS
+        except (RasterioIOError, ValueError):  # may be truncated: long tables precede the CRS
             if file.whole:
                 raise
             return _header(file.patched([(0, file.size)]))
     except (RasterioIOError, ValueError) as error:
         raise AssetReadError(
-            f"{file.reference.label} cannot be read: it is not a readable GeoTIFF ({error}). "
-            "Give the grid (geobox=, or crs= and resolution=), or leave the scene out."
+            f"{file.reference.label} cannot be read: it is not a georeferenced GeoTIFF ({error}). "
+            "Set proj:code, proj:shape and proj:transform on the item's asset, or leave the scene "
+            'empty with errors="nan".'
         ) from error
 
 
@@ -174,112 +203,138 @@ def _header(data: bytes) -> Header:
     with (
         _gdal(),
         MemoryFile(data, ext=".tif") as memory,
-        rasterio.open(memory.name, sharing=False) as dataset,
+        rasterio.open(memory.name, driver="GTiff", sharing=False) as dataset,
     ):
         return Header.of(dataset)
 
 
-def _lack(dataset: rasterio.DatasetReader, index: int) -> str | None:
-    """Say what a file lacks for a band of it to be read onto a grid, if anything."""
-    if index > dataset.count:
-        return f"no band {index}, only {dataset.count}"
-    return "no coordinate reference system" if dataset.crs is None else None
+def _unreadable(file: AssetFile, why: str) -> AssetReadError:
+    return AssetReadError(
+        f"{file.reference.label} cannot be read: {why}. Download the file to inspect it, or "
+        'leave the scene empty with errors="nan".',
+        request_url=file.reference.href,
+    )
 
 
-@functools.lru_cache(maxsize=512)
-def _overlap(own: GeoBox, geobox: GeoBox, ttol: float = 0.05) -> ReprojectInfo:
-    """Find where a file's grid and another meet; the scenes of one area ask the same each time."""
-    return compute_reproject_roi(own, geobox, ttol=ttol)
+def _stored(
+    dataset: rasterio.DatasetReader, band: Band, window: Window
+) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """Read a window's stored values, and which of them are valid; ``None`` for all."""
+    index = band.index
+    if window.level is None:
+        stored = dataset.read(index, window=window.bounds)
+        valid = _valid(dataset, band, window)
+    else:
+        with rasterio.open(
+            dataset.name, driver="GTiff", sharing=False, overview_level=window.level
+        ) as overview:
+            stored = overview.read(index, window=window.bounds)
+            valid = _valid(overview, band, window)
+    if band.nodata is not None:
+        is_fill = np.isnan(stored) if np.isnan(band.nodata) else stored == band.nodata
+        valid = ~is_fill if valid is None else valid & ~is_fill
+    return stored, valid
 
 
-def _working_dtype(stored: str) -> np.dtype[Any]:
-    """Choose floats that hold the stored numbers exactly."""
-    return np.result_type(stored, "float32")
+def _valid(dataset: rasterio.DatasetReader, band: Band, window: Window) -> NDArray[np.bool_] | None:
+    """Return what an internal mask or an alpha band says is valid; ``None`` without one."""
+    flags = dataset.mask_flag_enums[band.index - 1]
+    if MaskFlags.per_dataset not in flags:
+        return None
+    if MaskFlags.alpha in flags:
+        # GDAL takes the fourth of four uint8 bands for alpha, also where it holds classes.
+        alpha = dataset.colorinterp.index(ColorInterp.alpha) + 1
+        if alpha <= max(band.siblings, band.index):
+            return None
+    return np.asarray(dataset.read_masks(band.index, window=window.bounds)) > 0
 
 
-def _sanctioned(band: Band, params: RasterLoadParams) -> float | None:
-    if params.src_nodata_override is not None:
-        return params.src_nodata_override
-    return MASK_FILL if band.is_mask else band.nodata
+def _classes(
+    stored: NDArray[Any],
+    valid: NDArray[np.bool_] | None,
+    table: NDArray[np.uint8] | None,
+) -> NDArray[Any]:
+    """Return the classes of a window; :data:`MASK_FILL` where there is none."""
+    if stored.dtype != np.uint8:
+        inside = (stored >= 0) & (stored < MASK_FILL)
+        stored = np.where(inside, stored, MASK_FILL).astype(np.uint8)
+    classes = stored if table is None else table[stored]
+    return classes if valid is None else np.where(valid, classes, np.uint8(MASK_FILL))
+
+
+def _refilled(
+    values: NDArray[Any], valid: NDArray[np.bool_] | None, fill: float | None, dtype: np.dtype[Any]
+) -> NDArray[Any]:
+    """Return stored values with the variable's fill value where there is no data."""
+    invalid = ~valid if valid is not None else None
+    if values.dtype.kind == "f":
+        nans = np.isnan(values)
+        invalid = nans if invalid is None else invalid | nans
+    if invalid is None or not invalid.any():
+        return values
+    fill = np.nan if fill is None else fill
+    if dtype.kind != "f":
+        values = np.where(invalid, fill, np.rint(values))
+    else:
+        values = np.where(invalid, fill, values)
+    return values
 
 
 def _gdal() -> rasterio.Env:
-    """Set GDAL up to read from memory. Left alone, rasterio makes a boto3 session each time."""
+    """Return GDAL's settings to read from memory, without a boto3 session each time."""
     return rasterio.Env(session=DummySession(), GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR")
 
 
 @contextmanager
 def _opened(
-    file: AssetFile, band: Band, geobox: GeoBox, params: RasterLoadParams
-) -> Iterator[tuple[str, rasterio.DatasetReader]]:
-    """Give GDAL a file that holds what the window needs, and open it."""
-    data = file.head if file.whole else file.patched(_spans(file, band, geobox, params))
-    with (
-        _gdal(),
-        MemoryFile(data, ext=".tif") as memory,
-        rasterio.open(memory.name, sharing=False) as dataset,
-    ):
-        yield memory.name, dataset
+    file: AssetFile, index: int, geobox: GeoBox, method: str | None, stated: GeoBox | None
+) -> Iterator[tuple[rasterio.DatasetReader, GeoBox]]:
+    """Open a file in memory that holds the blocks of the window; with its grid."""
+    with _gdal():
+        data = file.head
+        if not file.whole:
+            data = file.patched(_spans(file, index, geobox, method, stated))
+        with (
+            MemoryFile(data, ext=".tif") as memory,
+            rasterio.open(memory.name, driver="GTiff", sharing=False) as dataset,
+        ):
+            if index > dataset.count:
+                raise _unreadable(file, f"it has no band {index}, only {dataset.count}")
+            own = _grid(dataset, stated)
+            if own is None:
+                raise _unreadable(
+                    file,
+                    "neither the file nor its item states a coordinate reference system (set "
+                    "proj:code on the item's asset)",
+                )
+            yield dataset, own
+
+
+def _grid(dataset: rasterio.DatasetReader, stated: GeoBox | None) -> GeoBox | None:
+    """Return a file's grid; what it leaves out is the item's word."""
+    own: Any = rio_geobox(dataset)
+    if dataset.crs is not None:
+        return cast("GeoBox", own)
+    if stated is None or stated.crs is None:
+        return None
+    if dataset.transform.is_identity:
+        return stated if stated.shape == own.shape else None
+    return GeoBox(own.shape, own.affine, stated.crs)
 
 
 def _spans(
-    file: AssetFile, band: Band, geobox: GeoBox, params: RasterLoadParams
+    file: AssetFile, index: int, geobox: GeoBox, method: str | None, stated: GeoBox | None
 ) -> list[tuple[int, int]]:
-    """Find the bytes of the blocks that the window touches, from the file's own table."""
+    """Return the byte ranges of a long file that a grid needs."""
+    if not has_all_directories(file.head):
+        return [(0, file.size)]
     try:
-        with _gdal(), MemoryFile(file.head, ext=".tif") as memory:
-            return _block_spans(memory.name, band.index, geobox, params)
-    except (RasterioIOError, LookupError):
-        return [(0, file.size)]  # its table is not at the beginning: no COG
-
-
-def _block_spans(
-    name: str, index: int, geobox: GeoBox, params: RasterLoadParams
-) -> list[tuple[int, int]]:
-    with rasterio.open(name, sharing=False) as dataset:
-        if lack := _lack(dataset, index):
-            raise LookupError(lack)
-        overlap = _overlap(rio_geobox(dataset), geobox, ttol=0.9 if params.nearest else 0.05)
-        if roi_is_empty(overlap.roi_src):
-            return []
-        level = None
-        if params.use_overviews:
-            fitting = [n for n in dataset.overviews(index) if n <= overlap.read_shrink]
-            level = len(fitting) - 1 if fitting else None
-        shape = dataset.shape
-        tags = {
-            "dm": "TIFF",
-            "bidx": index,
-            **({} if level is None else {"ovr": level}),
-        }
-        with rasterio.open(
-            name, sharing=False, **({} if level is None else {"overview_level": level})
-        ) as image:
-            blocks = _blocks(overlap, shape, image.shape, image.block_shapes[index - 1])
-        spans = []
-        for row, column in blocks:
-            start = dataset.get_tag_item(f"BLOCK_OFFSET_{column}_{row}", **tags)
-            length = dataset.get_tag_item(f"BLOCK_SIZE_{column}_{row}", **tags)
-            if start is not None and length is not None:  # else the block is empty
-                spans.append((int(start) - _LEADER, int(start) + int(length) + _LEADER))
-        return spans
-
-
-def _blocks(
-    overlap: ReprojectInfo,
-    shape: tuple[int, int],
-    image_shape: tuple[int, int],
-    block_shape: tuple[int, int],
-) -> Iterator[tuple[int, int]]:
-    """Number the blocks of an image (or overview) that a window of the full image touches."""
-    exact = overlap.paste_ok and overlap.read_shrink == 1  # then nothing is resampled
-    ranges = []
-    for window, scale, full, length, block in zip(
-        overlap.roi_src, overlap.scale2.yx, shape, image_shape, block_shape, strict=True
-    ):
-        ratio = length / full
-        margin = 0 if exact else int(np.ceil(_MARGIN * max(1, scale * ratio)))
-        first = max(0, int(window.start * ratio) - margin)
-        last = min(length, int(np.ceil(window.stop * ratio)) + margin) - 1
-        ranges.append(range(first // block, last // block + 1))
-    return ((row, column) for row in ranges[0] for column in ranges[1])
+        with MemoryFile(file.head, ext=".tif") as memory:
+            with rasterio.open(memory.name, driver="GTiff", sharing=False) as dataset:
+                own = _grid(dataset, stated) if index <= dataset.count else None
+            spans = None
+            if own is not None:
+                spans = block_spans(memory.name, index, own, geobox, method)
+    except RasterioIOError:
+        spans = None  # the block table is not in the head: not a COG
+    return [(0, file.size)] if spans is None else spans

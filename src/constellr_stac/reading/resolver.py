@@ -1,9 +1,8 @@
-"""A reference becomes a URL that can be read now, and a new one when that is refused.
+"""Resolution of references to readable URLs, and renewal of refused or expired ones.
 
-Three kinds are told apart: ``s3://`` hrefs, signed here with credentials that renew; assets
-with a signed URL, whose next one comes from asking the API for the item (where it answers with
-``s3://`` hrefs, they are signed here); and everything else, which is read as it is. Each kind is
-renewed by one caller for all.
+There are three kinds: ``s3://`` hrefs are signed here; signed URLs are renewed by fetching the
+item from the API (if that returns ``s3://`` hrefs, they are signed here); all other hrefs are
+unchanged. One thread renews for all.
 """
 
 from __future__ import annotations
@@ -16,7 +15,8 @@ from urllib.parse import quote
 
 from constellr_stac._refresh import Refreshing, utc_now
 from constellr_stac.auth.requests_auth import as_auth
-from constellr_stac.auth.session import api_session, checked, connection_errors
+from constellr_stac.auth.session import api_session
+from constellr_stac.auth.transport import checked, connection_errors
 from constellr_stac.errors import APIError
 from constellr_stac.signing.s3_url import is_s3
 from constellr_stac.signing.signer import Signer, signature_expiry
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
 
 __all__ = ["AssetResolver"]
 
-_ENOUGH = 1000  # items that are kept without asking whether they are still of use
-_DOUBT = timedelta(minutes=1)  # while what was asked for and never worked is not asked for again
+_MIN_CACHED = 1000  # items cached before expired ones are dropped
+_RETRY_AFTER = timedelta(minutes=1)  # until an item whose new URL was refused is fetched again
 
 
 @dataclass(frozen=True)
 class _SignedItem:
-    """What came in one answer: an href for each asset, good until the first signature ends."""
+    """The hrefs of an item's assets, valid until the first signature expires."""
 
     urls: Mapping[str, str]
     expires_at: datetime | None
@@ -54,19 +54,19 @@ class _SignedItem:
         return cls(urls, min(ends, default=None))
 
     def outlives(self, other: _SignedItem) -> bool:
-        """Say whether this is the later answer, as far as the signatures tell."""
+        """Return whether this item expires later; true if unknown."""
         if self.expires_at is None or other.expires_at is None:
             return True
         return self.expires_at > other.expires_at
 
 
 class AssetResolver:
-    """Where assets can be read now. Equal for equal settings; pickles without a secret.
+    """Resolves references to URLs. Equal for equal settings; pickles without a secret.
 
     Args:
-        auth: Asks the API for items; a credential will do. By default with the credential found
-            where it runs.
-        signer: Signs ``s3://`` hrefs; by default with the credentials found where it runs.
+        auth: Authenticates the renewal of items; an auth object or a credential. Default: the
+            credential of the running process.
+        signer: Signs ``s3://`` hrefs. Default: with the credentials of the running process.
     """
 
     def __init__(
@@ -76,16 +76,16 @@ class AssetResolver:
         self.signer = signer or Signer()
         self._lock = threading.Lock()
         self._items: dict[tuple[str, str], Refreshing[_SignedItem]] = {}
-        self._unproven: dict[tuple[str, str], datetime] = {}
-        self._most = _ENOUGH
+        self._unconfirmed: dict[tuple[str, str], datetime] = {}
+        self._most = _MIN_CACHED
         self._session: requests.Session | None = None
 
     def url(self, reference: AssetRef) -> str:
         """Return a URL to GET, or a path.
 
         Raises:
-            APIError: The API does not give the item any more.
-            APIConnectionError: The API does not answer.
+            APIError: The API no longer has the item.
+            APIConnectionError: The API did not answer.
             SigningError: There are no object-store credentials.
         """
         href = reference.href
@@ -95,38 +95,38 @@ class AssetResolver:
                 href = urls[reference.asset]
             except KeyError:
                 raise APIError(
-                    f"Item {reference.item!r} has no asset {reference.asset!r} any more; it has "
+                    f"Item {reference.item!r} no longer has an asset {reference.asset!r}; it has "
                     f"{', '.join(sorted(urls)) or 'none'}. Search again."
                 ) from None
         return self.signer.sign(href) if is_s3(href) else href
 
     def refused(self, reference: AssetRef, url: str) -> bool:
-        """Note that ``url`` was refused; say whether another one is worth asking for."""
+        """Record that ``url`` was refused; return whether to try again with a new URL."""
         if reference.renewable:
             item = self._item(reference)
             held = item.held
             if held is not None and held.urls.get(reference.asset) == url:
-                asked = self._unproven.get((reference.collection, reference.item))
-                if asked is not None and utc_now() < asked + _DOUBT:
-                    return False  # what the API has just given: it will not give another
+                asked = self._unconfirmed.get((reference.collection, reference.item))
+                if asked is not None and utc_now() < asked + _RETRY_AFTER:
+                    return False  # a new URL was refused: do not fetch another one yet
                 item.discard(held)
         elif not is_s3(reference.href):
             return False
-        self.signer.refused(url)  # if it was signed here
+        self.signer.refused(url)  # ignored unless signed here
         return True
 
     def accepted(self, reference: AssetRef) -> None:
-        """Note that a URL asked for after a refusal was good."""
-        self._unproven.pop((reference.collection, reference.item), None)
+        """Record that the URL of a reference works."""
+        self._unconfirmed.pop((reference.collection, reference.item), None)
 
     def held(self, reference: AssetRef) -> datetime | None:
-        """Return when the signed URL that is held for a reference ends, if one is."""
+        """Return when the cached URL of a reference expires, if there is one."""
         item = self._items.get((reference.collection, reference.item))
         signed = None if item is None else item.held
         return None if signed is None else signed.expires_at
 
     def remember(self, item: pystac.Item) -> None:
-        """Use the signed URLs that a search brought, if it did, for as long as they last."""
+        """Cache the signed URLs of a search result until they expire."""
         urls = {name: asset.href for name, asset in item.assets.items()}
         if not any(map(is_signed, urls.values())):
             return
@@ -135,11 +135,11 @@ class AssetResolver:
             known = self._items.get(key)
             held = None if known is None else known.held
             if held is not None and held.urls == urls:
-                return  # each band of an item asks for this
+                return  # called for each band of an item
             signed = _SignedItem.of(urls)
             if held is None or signed.outlives(held):
-                self._make_room()
-                self._items[key] = Refreshing(_Ask(self, *key), _expiry, value=signed)
+                self._drop_expired()
+                self._items[key] = Refreshing(_ItemRequest(self, *key), _expiry, value=signed)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, AssetResolver):
@@ -152,8 +152,8 @@ class AssetResolver:
     def __reduce__(self) -> tuple[Any, ...]:
         return AssetResolver, (self.auth, self.signer)
 
-    def _make_room(self) -> None:
-        """Let go of items whose URLs have ended, as they pile up in a process that lives long."""
+    def _drop_expired(self) -> None:
+        """Drop items with expired URLs, which accumulate in a long-running process."""
         if len(self._items) < self._most:
             return
         now = utc_now()
@@ -161,21 +161,21 @@ class AssetResolver:
             held = item.held
             if held is not None and held.expires_at is not None and held.expires_at <= now:
                 del self._items[key]
-        self._most = max(_ENOUGH, 2 * len(self._items))
+        self._most = max(_MIN_CACHED, 2 * len(self._items))
 
     def _item(self, reference: AssetRef) -> Refreshing[_SignedItem]:
         key = (reference.collection, reference.item)
         with self._lock:
             if key not in self._items:
-                self._items[key] = Refreshing(_Ask(self, *key), _expiry)
+                self._items[key] = Refreshing(_ItemRequest(self, *key), _expiry)
             return self._items[key]
 
     def ask(self, collection: str, item: str) -> _SignedItem:
-        """Ask the API for an item again.
+        """Fetch an item from the API.
 
         Raises:
-            APIError: It does not give it, or answers with something else.
-            APIConnectionError: It does not answer.
+            APIError: An error response, or not an item.
+            APIConnectionError: The API did not answer.
         """
         with self._lock:
             if self._session is None:
@@ -184,7 +184,7 @@ class AssetResolver:
             f"{self.auth.base_url}/stac/collections/{quote(collection, safe='')}"
             f"/items/{quote(item, safe='')}"
         )
-        with connection_errors("GET", url, f"; item {item!r} cannot be signed again"):
+        with connection_errors("GET", url, f"; the URLs of item {item!r} were not renewed"):
             answer = self._session.get(url)
         checked(answer)
         try:
@@ -192,22 +192,22 @@ class AssetResolver:
             signed = _SignedItem.of({name: asset["href"] for name, asset in assets.items()})
         except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
             raise APIError(
-                f"GET {url} answered with no STAC item. Is this the API's URL?",
+                f"GET {url} did not return a STAC item. Is this the API's URL?",
                 status_code=answer.status_code,
                 request_url=url,
             ) from error
-        self._unproven[collection, item] = utc_now()
+        self._unconfirmed[collection, item] = utc_now()
         return signed
 
 
-class _Ask:
-    """Asks for one item; an object, since a lambda in a loop forgets which."""
+class _ItemRequest:
+    """Fetches one item."""
 
     def __init__(self, resolver: AssetResolver, collection: str, item: str) -> None:
-        self._locations, self._names = resolver, (collection, item)
+        self._resolver, self._names = resolver, (collection, item)
 
     def __call__(self) -> _SignedItem:
-        return self._locations.ask(*self._names)
+        return self._resolver.ask(*self._names)
 
 
 def _expiry(signed: _SignedItem) -> datetime | None:

@@ -1,11 +1,12 @@
-"""The read path for stackstac: ``stackstac.stack(items, reader=constellr_stac.StackstacReader)``.
+"""The reader for stackstac: ``stackstac.stack(items, reader=constellr_stac.StackstacReader)``.
 
-stackstac makes all readers of a chunk before it reads with any. Making one begins to fetch and
-reading waits, so the scenes of a chunk arrive together.
+stackstac constructs all readers of a chunk before it reads with any. Construction starts a fetch
+and reading waits for it, so the scenes of a chunk are fetched in parallel.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from constellr_stac.layers.band import Band
 from constellr_stac.layers.table import layer_of
 
 from .asset_ref import AssetRef
-from .band_source import BandSource, Errors
+from .band_source import BandRead, BandSource, Errors
 from .prefetch import Fetcher, shared_fetcher
 from .raster import MASK_FILL
 from .resolver import AssetResolver
@@ -35,20 +36,20 @@ __all__ = ["StackstacReader"]
 
 
 class StackstacReader:
-    """Reads assets for stackstac: signed when read, fetched ahead, in physical values.
+    """Reads assets for stackstac: signs when reading, prefetches, decodes to physical values.
 
-    It fulfils stackstac's reader protocol: thread-safe, made without waiting for anything. The
-    parameters before ``fetcher`` are stackstac's. Scale and offset are what the items state,
-    else what the provider documents for a file of that name. Of a file with several bands it
-    reads the first; :func:`constellr_stac.load` reads them all.
+    Implements stackstac's reader protocol: thread-safe, constructed without blocking. The
+    parameters before ``fetcher`` are stackstac's. Scale and offset are those of the item, else
+    those documented for the file's layer. Only the first band of a file is read;
+    :func:`constellr_stac.load` reads all bands.
 
     Keyword Args:
-        fetcher: Brings the bytes; default with the credentials found where it runs.
-        band: Which band, and what its numbers mean.
-        bands: The same for references whose files differ from that.
-        presumed: The grids that files are taken to have, where no header was read.
-        errors: ``"raise"``, or ``"nan"``: leave a scene that cannot be read empty, and warn.
-        cube: The cube's name; a read starts the fetches of its own cube only.
+        fetcher: Fetches the bytes; default with the credentials of the running process.
+        band: The band and its encoding; default as items and documents state it.
+        reads: What is read, by URL; takes precedence over ``band``.
+        errors: ``"raise"``, or ``"nan"``: leave a scene that cannot be read empty and warn.
+        raw: Return stored values.
+        cube: The cube's name; a read starts the fetches of this cube only.
 
     Example:
         >>> import stackstac
@@ -69,30 +70,31 @@ class StackstacReader:
         errors_as_nodata: tuple[Exception, ...] = (),
         fetcher: Fetcher | None = None,
         band: Band | None = None,
-        bands: Mapping[str, Band] | None = None,
-        presumed: Mapping[str, GeoBox] | None = None,
+        reads: Mapping[str, BandRead] | None = None,
         errors: Errors = "raise",
+        raw: bool = False,
         cube: str = "",
     ) -> None:
         del gdal_env  # GDAL reads from memory
-        reference = AssetRef.parse(url)
-        self._band = (bands or {}).get(url) or band or _documented(reference, scale_offset)
+        read = (reads or {}).get(url)
+        if read is None:
+            read = BandRead(url, band or _documented(AssetRef.parse(url), scale_offset))
+        self._band = read.band
         self._spec = spec
         self._dtype = np.dtype(dtype)
         self._fill = fill_value
         self._resampling = str(resampling.name)
-        self._forgiven = errors_as_nodata
+        self._errors_as_nodata = errors_as_nodata
         self._source = BandSource(
             fetcher or shared_fetcher(AssetResolver()),
-            reference,
-            self._band,
+            read,
             errors=errors,
-            presumed=(presumed or {}).get(url),
+            raw=raw,
             cube=cube,
         )
 
     def read(self, window: Window) -> NDArray[Any]:
-        """Return a window of the cube's grid: dims (y, x), filled where there is no data.
+        """Read a window of the cube's grid: dims (y, x), with the fill value for no data.
 
         Raises:
             AssetReadError: The asset cannot be read.
@@ -106,12 +108,12 @@ class StackstacReader:
         )
         values = np.full((int(window.height), int(window.width)), fill, params.dtype)
         try:
-            roi, part, _ = self._source.read(self._geobox(window), params)
+            pixels = self._source.read(self._geobox(window), params)
         except AssetReadError as error:
-            if not any(_matches(error, pattern) for pattern in self._forgiven):
+            if not any(_matches(error, pattern) for pattern in self._errors_as_nodata):
                 raise
             return np.full(values.shape, self._fill, self._dtype)
-        values[roi] = part
+        values[pixels.roi] = pixels.values
         if as_floats:
             empty = values == MASK_FILL
             values = values.astype(self._dtype)
@@ -119,7 +121,7 @@ class StackstacReader:
         return values
 
     def close(self) -> None:
-        """Let go of nothing: the bytes go with the last reader of them."""
+        """Do nothing: the bytes are freed with the last reader."""
 
     def _geobox(self, window: Window) -> GeoBox:
         whole = GeoBox(self._spec.shape, self._spec.transform, f"EPSG:{self._spec.epsg}")
@@ -128,25 +130,23 @@ class StackstacReader:
 
 
 def _documented(reference: AssetRef, scale_offset: tuple[float, float]) -> Band:
-    """Return the first band of an asset as the documents have it, unless the item says more.
+    """Return the first documented band of an asset, with the item's scale and offset.
 
-    What the item says otherwise, and that it says nothing of what nobody describes, goes before
-    the file, as it does for the other readers.
+    As in the other readers, values in which the item differs from the documents, and those of
+    undocumented assets, take precedence over the file.
     """
     layer = layer_of(reference.asset, reference.href)
     scale, offset = map(float, scale_offset)
     if layer is None or not layer.bands:
-        settled = frozenset({"scale", "offset"})
-        return Band(1, "", scale=scale, offset=offset, resampling="nearest", settled=settled)
+        stated = frozenset({"scale", "offset"} if (scale, offset) != (1, 0) else ())
+        return Band(1, "", scale=scale, offset=offset, resampling="nearest", by_item=stated)
     band = layer.bands[0]
-    if (scale, offset) == (1, 0):  # stackstac's, of an item that says nothing
+    if (scale, offset) == (1, 0):  # stackstac's default, if the item states none
         return band
-    stated = {"scale": scale, "offset": offset}
-    changed = {name for name, value in stated.items() if getattr(band, name) != value}
-    return band.but(**stated, settled=frozenset(changed))
+    return replace(band, scale=scale, offset=offset, by_item=frozenset({"scale", "offset"}))
 
 
 def _matches(error: AssetReadError, pattern: Exception) -> bool:
-    """Honour stackstac's patterns, whose text is that of GDAL: ``HTTP response code: 404``."""
+    """Match stackstac's patterns, which are GDAL messages: ``HTTP response code: 404``."""
     code = str(pattern).rpartition("HTTP response code: ")[2]
     return code.isdigit() and int(code) == error.status_code

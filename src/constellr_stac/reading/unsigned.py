@@ -1,6 +1,6 @@
-"""Items whose hrefs do not expire, for those who call odc-stac or stackstac themselves.
+"""Items whose hrefs do not expire, for direct use with odc-stac or stackstac.
 
-:func:`constellr_stac.load` needs none of this: it puts references into the graph by itself.
+:func:`constellr_stac.load` does not need them.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ def stable(
     auth: ConstellrAuth | Credential | None = None,
     signer: Signer | None = None,
 ) -> list[pystac.Item]:
-    """Return copies of items whose hrefs neither expire nor hold a signature.
+    """Return copies of items whose hrefs hold no signature and do not expire.
 
-    Plain odc-stac and plain stackstac put the hrefs of items into their graph. A URL that the API
-    has signed would be a secret there, would expire, and would change dask's keys with each
-    search. So each is replaced by a reference: the URL without its signature, and the names of
-    the item and the asset. Only :class:`OdcDriver` and :class:`StackstacReader` can read one;
-    they get a signed URL for it when a chunk is read. Other hrefs stay as they are.
+    odc-stac and stackstac put the hrefs of items into their graphs. A URL signed by the API would
+    be a secret there, would expire, and would change dask's keys with each search. Such URLs are
+    replaced by references: the URL without signature, and the names of item and asset. Only
+    :class:`OdcDriver` and :class:`StackstacReader` can read them; they sign when a chunk is read.
+    Other hrefs are unchanged.
 
     Args:
         items: A search, an ItemCollection, items, or their dicts.
 
     Keyword Args:
-        auth: The same as for the driver or reader: what a search has signed is kept for them.
+        auth: The same as for the driver or reader, which then use the URLs signed by the search.
         signer: The same as for the driver or reader.
 
     Returns:
@@ -50,7 +50,7 @@ def stable(
 
     Raises:
         TypeError: ``items`` holds something else.
-        ValueError: It holds none, or one without a time.
+        ValueError: There are no items, or one has no time.
 
     Example:
         >>> import odc.stac

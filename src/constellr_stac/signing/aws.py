@@ -1,4 +1,4 @@
-"""A source of AWS credentials that looks them up again before they expire."""
+"""A source of AWS credentials that renews them before they expire."""
 
 from __future__ import annotations
 
@@ -23,36 +23,36 @@ if TYPE_CHECKING:
 
 __all__ = ["CredentialSource"]
 
-_LOOK_AGAIN = timedelta(minutes=15)  # at what has no end of its own, in a file that may change
+_SEARCH_EVERY = timedelta(minutes=15)  # for credentials without expiry, whose file may change
 _DISCARD_EVERY = timedelta(minutes=1)
 
-_ON_THE_WAY = timedelta(seconds=4)
-_TOO_SHORT = timedelta(seconds=3)  # to sign a URL that somebody can still use
+_TRANSFER_TIME = timedelta(seconds=4)
+_MIN_REMAINING = timedelta(seconds=3)  # less is too short to sign a usable URL
 
 
 class CredentialSource:
-    """Finds AWS credentials, and again whenever they end; safe to share between threads.
+    """Finds AWS credentials and renews them before they expire; thread-safe.
 
-    Looked at, in this order, as botocore does: what was given in code; a profile named in code;
-    the environment (read again each time, so that a rotated one is noticed); then, with the
-    extra ``aws``, the rest of botocore's chain: ``AWS_PROFILE`` and the profiles in
-    ``~/.aws``, SSO, web identity, container and instance roles.
+    Searches in botocore's order: credentials given in code; a profile named in code; the
+    environment (read each time, so that rotated keys are noticed); then, with the extra ``aws``,
+    the rest of botocore's chain: ``AWS_PROFILE`` and the profiles in ``~/.aws``, SSO, web
+    identity, container and instance roles.
 
-    On a dask worker, what :func:`constellr_stac.share_credentials` lends it comes before all
-    these but what was given in code there and a callable that came along.
+    On a dask worker, credentials pushed by :func:`constellr_stac.share_credentials` take
+    precedence over all of these, except credentials given in code there and a pickled callable.
 
-    It pickles without a secret: a callable
-    and the profile's name travel, credentials given as a value stay behind.
+    It pickles without a secret: a callable and the profile's name are pickled, credentials given
+    as a value are not.
 
     Args:
-        explicit: Credentials, a dict of them as obstore uses it, or a callable that returns
-            either; the callable is asked again before ``expires_at``.
+        explicit: Credentials, a dict as in obstore, or a callable that returns either; the
+            callable is called again before ``expires_at``.
 
     Keyword Args:
         profile: The name of an AWS profile.
-        accepts_pushed: Whether credentials pushed by a dask client come first; by default if no
-            profile is named.
-        clock: Tells the time, aware.
+        accepts_pushed: Whether credentials pushed by a dask client take precedence; default if
+            no profile is named.
+        clock: Returns the current time, aware.
 
     Raises:
         ValueError: Both are given, or the credentials are incomplete.
@@ -67,45 +67,45 @@ class CredentialSource:
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         if explicit is not None and profile is not None:
-            msg = "Give credentials or a profile, not both."
+            msg = "Pass credentials or a profile, not both."
             raise ValueError(msg)
-        self._ask: Provider | None = None
+        self._provider: Provider | None = None
         self._value: StorageCredentials | None = None
         if callable(explicit):
-            self._ask = explicit
+            self._provider = explicit
         elif explicit is not None:
             self._value = StorageCredentials.of(explicit)
         self._profile = profile
         self._accepts_pushed = profile is None if accepts_pushed is None else accepts_pushed
-        self._left_behind = False
+        self._not_pickled = False
         self._clock = clock
         self._discarded_at: datetime | None = None
-        self._renewed = Refreshing(self._renew, self._ends, clock=clock)
+        self._renewed = Refreshing(self._renew, self._expiry_of, clock=clock)
 
     def get(self) -> StorageCredentials:
-        """Return credentials that are good now.
+        """Return credentials that have not expired.
 
         Raises:
-            SigningError: There are none, and the message lists the places looked at; or those
-                there are have ended, or cannot be renewed.
+            SigningError: None were found (the message lists the places searched), or they have
+                expired or cannot be renewed.
         """
         found = self._value or self._pushed_value()
-        if found is None and self._ask is None and self._profile is None:
+        if found is None and self._provider is None and self._profile is None:
             found = from_environment()
         if found is None:
             found = self._renewed.get()
         if found.expires_at is not None and found.expires_at <= self._clock():
             raise SigningError(
-                f"The AWS credentials ({found.source}) ended at "
-                f"{found.expires_at:%Y-%m-%d %H:%M:%S %Z}. Put fresh ones in their place."
+                f"The AWS credentials ({found.source}) expired at "
+                f"{found.expires_at:%Y-%m-%d %H:%M:%S %Z}. Renew them."
             )
         return found
 
     def discard(self, refused: StorageCredentials) -> None:
-        """Look again next time: ``refused`` were not accepted, whatever their end says.
+        """Search again at the next :meth:`get`, since ``refused`` were not accepted.
 
-        That is heeded once a minute: a refusal can have other causes, and looking can be slow.
-        Pushed ones are replaced by the dask client, which may take a moment.
+        At most once a minute: a refusal can have other causes, and a search can be slow. For
+        pushed credentials, waits for the dask client to replace them.
         """
         pushed = self._pushed()
         if pushed is not None:
@@ -117,19 +117,19 @@ class CredentialSource:
             self._renewed.discard(refused)
 
     def own(self) -> Self:
-        """Return the same without pushed credentials, to share them with workers.
+        """Return a copy that ignores pushed credentials, to share its credentials with workers.
 
-        Its clock is a few seconds ahead, so that the credentials are still good on arrival.
+        Its clock is a few seconds ahead, so that the credentials are still valid on arrival.
         """
-        given = self._ask or self._value
+        given = self._provider or self._value
         clock = functools.partial(_ahead, self._clock)
         return type(self)(given, profile=self._profile, accepts_pushed=False, clock=clock)
 
     def __repr__(self) -> str:
         if self._value is not None:
             return f"CredentialSource({self._value!r})"
-        if self._ask is not None:
-            return f"CredentialSource({self._ask!r})"
+        if self._provider is not None:
+            return f"CredentialSource({self._provider!r})"
         return f"CredentialSource(profile={self._profile!r})"
 
     def __eq__(self, other: object) -> bool:
@@ -147,44 +147,44 @@ class CredentialSource:
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        left_behind = self._left_behind or self._value is not None
-        return {"ask": self._ask, "profile": self._profile, "left_behind": left_behind}
+        not_pickled = self._not_pickled or self._value is not None
+        return {"ask": self._provider, "profile": self._profile, "not_pickled": not_pickled}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        # What is lent comes before a profile's name: profiles stay on their machine.
+        # Pushed credentials precede a profile's name: profiles belong to another machine.
         self.__init__(state["ask"], profile=state["profile"], accepts_pushed=True)  # type: ignore[misc]
-        self._left_behind = state["left_behind"]
+        self._not_pickled = state["not_pickled"]
 
     def _identity(self) -> tuple[Any, ...]:
-        return self._value, self._ask, self._profile, self._left_behind
+        return self._value, self._provider, self._profile, self._not_pickled
 
     def _pushed(self) -> PushedValue[StorageCredentials] | None:
-        given = self._value is not None or self._ask is not None
+        given = self._value is not None or self._provider is not None
         return STATE.pushed(PUSHED) if self._accepts_pushed and not given else None
 
     def _pushed_value(self) -> StorageCredentials | None:
-        """Return the credentials that the dask client pushes; newer ones if they are expiring."""
+        """Return the pushed credentials; wait for newer ones if they are about to expire."""
         pushed = self._pushed()
         value = None if pushed is None else pushed.get()
         if pushed is None or value is None or value.expires_at is None:
             return value
-        if self._clock() + _TOO_SHORT < value.expires_at:
+        if self._clock() + _MIN_REMAINING < value.expires_at:
             return value
         return pushed.other_than(value) or value
 
     def _renew(self) -> StorageCredentials:
-        if self._ask is not None:
-            return _from_callable(self._ask)
-        return from_botocore(self._profile, left_behind=self._left_behind)
+        if self._provider is not None:
+            return _from_callable(self._provider)
+        return from_botocore(self._profile, not_pickled=self._not_pickled)
 
-    def _ends(self, found: StorageCredentials) -> datetime | None:
-        if found.expires_at is None and self._ask is None:
-            return self._clock() + _LOOK_AGAIN
+    def _expiry_of(self, found: StorageCredentials) -> datetime | None:
+        if found.expires_at is None and self._provider is None:
+            return self._clock() + _SEARCH_EVERY
         return found.expires_at
 
 
 def _ahead(clock: Callable[[], datetime]) -> datetime:
-    return clock() + _ON_THE_WAY
+    return clock() + _TRANSFER_TIME
 
 
 def _from_callable(ask: Provider) -> StorageCredentials:
@@ -192,12 +192,12 @@ def _from_callable(ask: Provider) -> StorageCredentials:
         answer = ask()
         if inspect.iscoroutine(answer):
             answer.close()
-            msg = "it is asynchronous; give a plain function"
-            raise TypeError(msg)  # noqa: TRY301 - one place says what went wrong
+            msg = "it is asynchronous; pass a plain function"
+            raise TypeError(msg)  # noqa: TRY301 - reported below
         return StorageCredentials.of(answer)
     except Exception as error:
-        # A ValueError and a TypeError are ours or about form; others might quote a secret.
+        # ValueError and TypeError are about the form; other messages might quote a secret.
         why = f": {error}" if isinstance(error, ValueError | TypeError) else ""
         raise SigningError(
-            f"The callable that gives AWS credentials failed with {type(error).__name__}{why}."
+            f"The callable for AWS credentials failed with {type(error).__name__}{why}."
         ) from error

@@ -1,6 +1,6 @@
-"""AWS credentials as values, and where they are found: the same places as botocore's.
+"""AWS credentials as immutable values, and the search for them, as in botocore.
 
-:mod:`.aws` caches and refreshes them.
+:mod:`.aws` caches and renews them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["PUSHED", "StorageCredentials", "from_botocore", "from_environment"]
 
 @dataclass(frozen=True)
 class StorageCredentials:
-    """AWS credentials as a value. No secret shows in its repr, and it is not pickled.
+    """AWS credentials. Secrets are masked in repr, and it cannot be pickled.
 
     Raises:
         ValueError: A key is empty, or ``expires_at`` has no time zone.
@@ -37,9 +37,9 @@ class StorageCredentials:
     access_key_id: str = field(repr=False)
     secret_access_key: Secret | str = field(repr=False)
     token: Secret | str | None = field(default=None, repr=False)
-    """The session token that temporary credentials come with."""
+    """The session token of temporary credentials."""
     expires_at: datetime | None = None
-    """When the session ends (aware); ``None`` when it does not, or nobody says."""
+    """Expiry (aware); ``None`` if unknown or never."""
     source: str = field(default="given in code", kw_only=True, compare=False)
     """Where they were found, for messages."""
 
@@ -55,7 +55,7 @@ class StorageCredentials:
 
     @classmethod
     def of(cls, value: StorageCredentials | Mapping[str, Any]) -> StorageCredentials:
-        """Return ``value`` as credentials; it may be a dict as obstore's providers return.
+        """Return ``value`` as credentials; it may be a dict of an obstore provider.
 
         Raises:
             ValueError: The dict lacks a key.
@@ -81,9 +81,9 @@ class StorageCredentials:
 
     def __reduce__(self) -> NoReturn:
         msg = (
-            "StorageCredentials are not pickled, so that no secret ends up in a file or a dask "
-            "graph. Give a callable that gets them where the work is done, set the AWS_ variables "
-            "there, or use constellr_stac.share_credentials(dask_client)."
+            "StorageCredentials cannot be pickled, to keep secrets out of files and dask graphs. "
+            "Pass a callable that fetches them on the workers, set the AWS_ variables there, or "
+            "use constellr_stac.share_credentials(dask_client)."
         )
         raise TypeError(msg)
 
@@ -96,7 +96,7 @@ def from_environment() -> StorageCredentials | None:
     """Return the credentials in the environment, or ``None`` if ``AWS_ACCESS_KEY_ID`` is not set.
 
     Raises:
-        SigningError: They are incomplete, or ``AWS_CREDENTIAL_EXPIRATION`` is no time.
+        SigningError: They are incomplete, or ``AWS_CREDENTIAL_EXPIRATION`` is not a time.
     """
     access_key_id = os.environ.get("AWS_ACCESS_KEY_ID")
     secret = Secret(os.environ.get("AWS_SECRET_ACCESS_KEY", ""))
@@ -104,7 +104,7 @@ def from_environment() -> StorageCredentials | None:
         return None
     if not secret:
         raise SigningError(
-            "The environment has AWS_ACCESS_KEY_ID but no AWS_SECRET_ACCESS_KEY; set both, or none."
+            "AWS_ACCESS_KEY_ID is set but AWS_SECRET_ACCESS_KEY is not; set both or neither."
         )
     ends = os.environ.get("AWS_CREDENTIAL_EXPIRATION") or None
     try:
@@ -117,28 +117,28 @@ def from_environment() -> StorageCredentials | None:
         )
     except ValueError:
         raise SigningError(
-            f"AWS_CREDENTIAL_EXPIRATION is {ends!r}; a time with its zone is expected, such as "
+            f"AWS_CREDENTIAL_EXPIRATION is {ends!r}; expected a time with time zone, such as "
             "2026-08-24T10:00:00Z."
         ) from None
 
 
-def from_botocore(profile: str | None = None, *, left_behind: bool = False) -> StorageCredentials:
-    """Return what botocore's chain finds: profiles, SSO, web identity, the machine's own role.
+def from_botocore(profile: str | None = None, *, not_pickled: bool = False) -> StorageCredentials:
+    """Return the credentials of botocore's chain: profiles, SSO, web identity, roles.
 
     Args:
-        profile: A profile's name; by default the one that ``AWS_PROFILE`` names.
+        profile: A profile's name; default ``AWS_PROFILE``.
 
     Keyword Args:
-        left_behind: Whether there were credentials given in code, in another process.
+        not_pickled: Whether explicit credentials were lost when their source was pickled.
 
     Raises:
-        SigningError: It finds none, or cannot get them; or botocore is not installed.
+        SigningError: None were found, they cannot be fetched, or botocore is not installed.
     """
     try:
         import botocore.session
         from botocore.exceptions import BotoCoreError, ClientError
     except ImportError:
-        raise _not_found(profile, None, left_behind=left_behind) from None
+        raise _not_found(profile, None, not_pickled=not_pickled) from None
     session = botocore.session.Session(profile=profile)
     asked = f"profile {profile!r}" if profile else "the AWS configuration"
     try:
@@ -146,29 +146,29 @@ def from_botocore(profile: str | None = None, *, left_behind: bool = False) -> S
         frozen = None if held is None else held.get_frozen_credentials()
         profiles = session.available_profiles
     except (BotoCoreError, ClientError) as error:
-        raise SigningError(f"AWS credentials cannot be had from {asked}: {error}") from error
+        raise SigningError(f"Cannot get AWS credentials from {asked}: {error}") from error
     except (OSError, ValueError) as error:
-        # A program or a file that is not there, or whose content makes no sense: that is not kept.
+        # A missing or unreadable program or file. Not chained: its content may be secret.
         raise SigningError(
-            f"AWS credentials cannot be had from {asked}: {type(error).__name__}: {error}"
+            f"Cannot get AWS credentials from {asked}: {type(error).__name__}: {error}"
         ) from None
     if held is None or frozen is None:
-        raise _not_found(profile, profiles, left_behind=left_behind)
+        raise _not_found(profile, profiles, not_pickled=not_pickled)
     return StorageCredentials(
         frozen.access_key,
         frozen.secret_key,
         frozen.token,
-        # Private, yet the only place where botocore says when a session ends.
+        # Private, but botocore's only attribute for the expiry.
         getattr(held, "_expiry_time", None),
         source=f"AWS profile or role ({held.method})",
     )
 
 
 def _not_found(
-    profile: str | None, profiles: list[str] | None, *, left_behind: bool
+    profile: str | None, profiles: list[str] | None, *, not_pickled: bool
 ) -> SigningError:
-    """Say where AWS credentials were looked for, and what to do."""
-    looked = ["credentials given in code: they do not travel between processes"] * left_behind
+    """Return the error that lists the places searched for AWS credentials."""
+    looked = ["credentials given in code: not pickled to other processes"] * not_pickled
     pushed = "the client does not answer" if STATE.pushed(PUSHED) else "nothing"
     looked.append(f"pushed by constellr_stac.share_credentials: {pushed}")
     if profile is None:
@@ -187,7 +187,7 @@ def _not_found(
     )
     if profiles is None:
         looked.append(
-            f"{files}, SSO, roles: not looked at (pip install 'constellr-stac[aws]' to do so)"
+            f"{files}, SSO, roles: not searched (pip install 'constellr-stac[aws]' to do so)"
         )
     else:
         looked += [
@@ -196,7 +196,7 @@ def _not_found(
         ]
     places = "\n".join(f"  - {place}" for place in looked)
     return SigningError(
-        f"No AWS credentials for s3:// hrefs were found. Looked at:\n{places}\n"
+        f"No AWS credentials for s3:// hrefs were found. Searched:\n{places}\n"
         "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN, if they are "
         f"temporary), or AWS_PROFILE.{push_hint()}"
     )

@@ -1,8 +1,7 @@
-"""Pre-signed GET URLs: AWS Signature Version 4 in the query, cached while they are fresh.
+"""Pre-signed GET URLs: AWS Signature Version 4 in the query, cached while fresh.
 
-How long a URL lives and when a new one replaces it is decided here. The algorithm is the one that
-AWS documents as "Authenticating Requests: Using Query Parameters"; the tests compare it with
-botocore's.
+The algorithm is documented by AWS as "Authenticating Requests: Using Query Parameters"; the tests
+compare it with botocore's. The lifetime of URLs is decided here.
 """
 
 from __future__ import annotations
@@ -35,13 +34,14 @@ __all__ = ["Presigner", "presigned"]
 
 K = TypeVar("K")
 
-_MOST_URLS = 50_000
-_MOST_KEYS = 64
+_MAX_URLS = 50_000
+_MAX_KEYS = 64
+_MARGIN = 2  # seconds that a URL may be on its way to its user
 _UNRESERVED = "-._~"
 
 
 class _Issued(NamedTuple):
-    """A URL that was handed out, and the second from which it is replaced."""
+    """A cached URL, and the Unix time from which it is replaced."""
 
     url: str
     renew_at: int
@@ -51,9 +51,9 @@ class Presigner:
     """Signs URLs and caches them; thread-safe.
 
     Args:
-        settings: Where the buckets are.
+        settings: Region and endpoint.
         credentials: Provides the AWS credentials.
-        expires_in: How long a URL lives; shorter if the credentials expire earlier.
+        expires_in: Lifetime of a URL; shorter if the credentials expire earlier.
         clock: Returns the current time, aware.
     """
 
@@ -74,7 +74,7 @@ class Presigner:
         self._access_keys: dict[str, None] = {}
 
     def urls(self, addresses: Iterable[ObjectAddress]) -> dict[ObjectAddress, str]:
-        """Return a URL for each address: the cached one while that is fresh.
+        """Return a URL for each address, from the cache while fresh.
 
         Raises:
             SigningError: There are no credentials, or they have expired.
@@ -82,7 +82,7 @@ class Presigner:
         credentials = self._credentials.get()
         with self._lock:
             if credentials != self._signed_with:
-                self._start_over(credentials)
+                self._reset(credentials)
             clock = self._clock()
             now = int(clock.timestamp())
             urls: dict[ObjectAddress, str] = {}
@@ -91,24 +91,24 @@ class Presigner:
                 if issued is None or now >= issued.renew_at:
                     life = self._life(credentials, now)
                     url = presigned(address, self._settings, credentials, clock, life)
-                    self._issued.pop(address, None)  # so that the oldest comes first
+                    self._issued.pop(address, None)  # keeps the oldest first
                     issued = self._issued[address] = _Issued(url, now + life // 2)
                 urls[address] = issued.url
             for address in list(
-                itertools.islice(self._issued, max(0, len(self._issued) - _MOST_URLS))
+                itertools.islice(self._issued, max(0, len(self._issued) - _MAX_URLS))
             ):
                 del self._issued[address]
             return urls
 
     def to_renew(self, presigned: Mapping[K, SignedObject]) -> list[K]:
-        """Return which of these URLs were signed with our access key and are not fresh any more.
+        """Return which of these URLs were signed with our access key and are no longer fresh.
 
-        A URL of an earlier session counts too, fresh or not, since that session may have been
-        revoked. URLs that others signed never count.
+        URLs of earlier sessions are always included, since such a session may be revoked. URLs
+        signed by others never are.
         """
         now = self._clock()
         stale = {key for key, signed in presigned.items() if not signed.fresh(now)}
-        current = self._access_key(worth_a_search=bool(stale))
+        current = self._access_key(may_search=bool(stale))
         return [
             key
             for key, signed in presigned.items()
@@ -120,7 +120,7 @@ class Presigner:
         ]
 
     def forget(self, signed: SignedObject, url: str) -> None:
-        """Drop ``url`` and look up the credentials again: it was refused."""
+        """Drop a refused ``url``, and search for credentials again."""
         with self._lock:
             issued, credentials = self._issued.get(signed.address), self._signed_with
             if issued is not None and issued.url == url:
@@ -128,31 +128,31 @@ class Presigner:
         if credentials is not None and credentials.access_key_id == signed.access_key_id:
             self._credentials.discard(credentials)
 
-    def _access_key(self, *, worth_a_search: bool) -> str | None:
-        """Return the id of the current access key; a first search for one may take seconds."""
-        if self._signed_with is None and not worth_a_search:
+    def _access_key(self, *, may_search: bool) -> str | None:
+        """Return the id of the current access key. The first search may take seconds."""
+        if self._signed_with is None and not may_search:
             return None
         try:
             return self._credentials.get().access_key_id
         except SigningError:
-            return None  # then URLs that were signed elsewhere are left alone
+            return None  # URLs signed elsewhere are unchanged
 
-    def _start_over(self, credentials: StorageCredentials) -> None:
+    def _reset(self, credentials: StorageCredentials) -> None:
         self._signed_with = credentials
         self._issued.clear()
         self._access_keys[credentials.access_key_id] = None
-        if len(self._access_keys) > _MOST_KEYS:
+        if len(self._access_keys) > _MAX_KEYS:
             del self._access_keys[next(iter(self._access_keys))]
 
     def _life(self, credentials: StorageCredentials, now: int) -> int:
-        """Return how many seconds a URL may live that is signed now."""
+        """Return the lifetime in seconds of a URL signed now."""
         life = int(self._expires_in.total_seconds())
         if credentials.expires_at is not None:
-            life = min(life, int(credentials.expires_at.timestamp()) - now)
+            life = min(life, int(credentials.expires_at.timestamp()) - now - _MARGIN)
         if life < 1:
             raise SigningError(
                 f"The AWS credentials ({credentials.source}) expire at {credentials.expires_at}, "
-                "too soon to sign with them. Replace them."
+                "too soon to sign with them. Renew them."
             )
         return life
 
@@ -164,12 +164,12 @@ def presigned(
     now: datetime,
     life: int,
 ) -> str:
-    """Return a URL for a GET of one object.
+    """Return a pre-signed URL for a GET of one object.
 
     Args:
         address: The object.
         settings: Region and endpoint.
-        credentials: Sign it.
+        credentials: The credentials to sign with.
         now: The time of the signature, aware.
         life: Seconds from ``now`` until the URL expires.
     """
@@ -195,7 +195,7 @@ def presigned(
 
 
 def _signing_key(secret: Secret, scope: str) -> bytes:
-    """Return the key of a day, region and service, derived from the secret access key."""
+    """Derive the signing key of a day, region and service from the secret access key."""
     return functools.reduce(
         lambda key, step: hmac.digest(key, step.encode(), "sha256"),
         scope.split("/"),

@@ -1,6 +1,6 @@
-"""Where an object is: its ``s3://`` href, its https URL, and what a signature in that says.
+"""Parsing and building of ``s3://`` hrefs, https URLs of objects, and pre-signed URLs.
 
-Text only: nothing here holds a credential or opens a connection.
+Nothing here holds a credential or opens a connection.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _DNS_LABEL = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 _UNADDRESSABLE = re.compile(r"(?:^|/)(?:\.{0,2})(?:/|$)|[\x00-\x1f\x7f\ud800-\udfff]")
 _DATE = re.compile(r"[?&]X-Amz-Date=(\d{8}T\d{6}Z)(?:&|$)")
 _EXPIRES = re.compile(r"[?&]X-Amz-Expires=(\d{1,9})(?:&|$)")
-_PLAIN_GET = {
+_SIGNATURE_FIELDS = {
     "X-Amz-Algorithm",
     "X-Amz-Credential",
     "X-Amz-Date",
@@ -36,7 +36,7 @@ _PLAIN_GET = {
 
 
 def is_s3(href: str) -> bool:
-    """Say whether ``href`` begins with ``s3://``.
+    """Return whether ``href`` begins with ``s3://``.
 
     Example:
         >>> is_s3("s3://bucket/lst.tiff"), is_s3("https://bucket/lst.tiff")
@@ -46,10 +46,9 @@ def is_s3(href: str) -> bool:
 
 
 def signature_expiry(url: str) -> datetime | None:
-    """Return when a pre-signed URL ends, or ``None`` if it carries no such signature.
+    """Return when a pre-signed URL expires, or ``None`` if it has no such signature.
 
-    That is ``X-Amz-Date`` plus ``X-Amz-Expires`` (AWS Signature Version 4 in a query string),
-    whoever signed it.
+    The expiry is ``X-Amz-Date`` plus ``X-Amz-Expires`` (AWS Signature Version 4 in a query).
 
     Example:
         >>> signature_expiry("https://host/lst?X-Amz-Date=20260824T100000Z&X-Amz-Expires=60")
@@ -65,17 +64,17 @@ def signature_expiry(url: str) -> datetime | None:
 
 
 class ObjectAddress(NamedTuple):
-    """A bucket and a key in it, as S3 counts them: a key is any text, never percent-encoded."""
+    """A bucket and a key; keys are not percent-encoded."""
 
     bucket: str
     key: str
 
     @classmethod
     def of(cls, href: str) -> Self:
-        """Read an ``s3://`` href; everything after the bucket is the key, ``?`` and ``#`` too.
+        """Parse an ``s3://`` href. Everything after the bucket is the key, also ``?`` and ``#``.
 
         Raises:
-            SigningError: It names no object, or one that a URL cannot name unambiguously.
+            SigningError: The href names no object, or its key is ambiguous in a URL.
 
         Example:
             >>> ObjectAddress.of("s3://bucket/LA harbor+port/lst.tiff")
@@ -83,39 +82,39 @@ class ObjectAddress(NamedTuple):
         """
         bucket, _, key = href[len(_S3) :].partition("/")
         if not _BUCKET.fullmatch(bucket) or not key:
-            raise SigningError(f"{href!r} names no object: s3://bucket/key is expected.")
+            raise SigningError(f"{href!r} names no object; expected s3://bucket/key.")
         if _UNADDRESSABLE.search(key):
-            # RFC 3986 lets clients fold such paths, and then another object would be asked for.
+            # RFC 3986 lets clients normalize such paths, which would request another object.
             raise SigningError(
                 f"{href!r} cannot be signed: its key has a leading, trailing or doubled slash, a "
-                "'.' or '..' step, or a control character."
+                "'.' or '..' segment, or a control character."
             )
         return cls(bucket, key)
 
 
 @dataclass(frozen=True)
 class SignedObject:
-    """What a pre-signed URL at one of our own addresses says about itself."""
+    """The content of a pre-signed URL of our own object store."""
 
     address: ObjectAddress
     access_key_id: str
-    """Whose signature it is."""
+    """The access key that signed it."""
     signed_at: datetime
     expires_at: datetime
 
     def fresh(self, now: datetime) -> bool:
-        """Say whether at least half of its life is left."""
+        """Return whether at least half of its lifetime is left."""
         return now <= self.signed_at + (self.expires_at - self.signed_at) / 2
 
 
 def base_url(bucket: str, settings: StorageSettings) -> str:
-    """Return the URL that keys of ``bucket`` are appended to, without a trailing slash.
+    """Return the URL of ``bucket``, without a trailing slash.
 
-    The bucket is part of the host on AWS, as AWS wants it, but for names that cannot be a host
-    or would break its certificate (dots); everywhere else it is part of the path.
+    Virtual-hosted style on AWS, unless the name is not a valid host label or has dots, which the
+    certificate does not cover; path style everywhere else.
 
     Example:
-        >>> from constellr_stac.settings import StorageSettings
+        >>> from constellr_stac.config import StorageSettings
         >>> base_url("scenes", StorageSettings())
         'https://scenes.s3.eu-central-1.amazonaws.com'
         >>> base_url("scenes.v2", StorageSettings())
@@ -129,15 +128,15 @@ def base_url(bucket: str, settings: StorageSettings) -> str:
 
 
 def own_object(url: str, settings: StorageSettings) -> SignedObject | None:
-    """Read a pre-signed URL back, if it is for a plain GET of an object at our own addresses.
+    """Parse a pre-signed URL for a plain GET of an object in our object store.
 
     Args:
         url: Any href.
-        settings: Where our objects are.
+        settings: Region and endpoint.
 
     Returns:
-        ``None`` for everything that we would not have written: other hosts and regions, no
-        signature, a signature of another kind or one that covers more than the object.
+        ``None`` for all other URLs: other hosts and regions, no signature, a signature of another
+        kind or with additional fields.
     """
     path, mark, query = url.partition("?")
     if not mark or "X-Amz-Signature=" not in query or "#" in query:
@@ -147,7 +146,7 @@ def own_object(url: str, settings: StorageSettings) -> SignedObject | None:
         return None
     parts = query.split("&")
     named = dict(part.partition("=")[::2] for part in parts)
-    if len(named) != len(parts) or named.keys() - _PLAIN_GET:
+    if len(named) != len(parts) or named.keys() - _SIGNATURE_FIELDS:
         return None
     expires_at = signature_expiry(url)
     if expires_at is None or named.get("X-Amz-SignedHeaders") != "host":
@@ -160,7 +159,7 @@ def own_object(url: str, settings: StorageSettings) -> SignedObject | None:
 
 
 def _address(url: str, settings: StorageSettings) -> ObjectAddress | None:
-    """Read the bucket and key of an URL without its query."""
+    """Parse the bucket and key of a URL without query."""
     if settings.endpoint is not None:
         shared, rest = settings.endpoint + "/", None
     else:

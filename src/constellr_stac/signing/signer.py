@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from pystac_client import ItemSearch
-
 from constellr_stac._process import STATE
 from constellr_stac._refresh import utc_now
 from constellr_stac.config import StorageSettings, storage_settings
+from constellr_stac.stac.items import materialized
 
 from .aws import CredentialSource
 from .presign import Presigner
@@ -23,6 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     import pystac
+    from pystac_client import ItemSearch
 
     from .aws import Explicit
 
@@ -30,49 +29,49 @@ __all__ = ["SignedUrl", "Signer", "sign", "sign_inplace", "signature_expiry"]
 
 T = TypeVar("T")
 
-_LONGEST = timedelta(days=7)  # what Signature Version 4 allows
+_MAX_EXPIRES_IN = timedelta(days=7)  # the limit of Signature Version 4
 
 
 @dataclass(frozen=True)
 class SignedUrl:
-    """A URL and when it ends. Its repr leaves the signature out; ``str()`` gives it whole."""
+    """A URL and its expiry. The repr omits the URL; ``str()`` returns it."""
 
     url: str = field(repr=False)
     expires_at: datetime | None
-    """When it ends (aware), or ``None`` for a URL without a signature."""
+    """Expiry (aware); ``None`` for a URL without a signature."""
 
     def __str__(self) -> str:
         return self.url
 
 
 class Signer:
-    """Signs ``s3://`` hrefs, for a GET and a limited time; safe to share between threads.
+    """Pre-signs ``s3://`` hrefs for GET; thread-safe.
 
-    * A URL lives as long as asked, and no longer than the session that signed it.
-    * The same href gives the same URL until half of that life is over, so that HTTP caches keep
-      working and a URL always has half of its life left when it is given out. (The last 50,000
-      are remembered, and none when the credentials change.)
-    * A URL that was signed here or with the same access key is left as it is while it is fresh,
-      and signed again when it is not. All other URLs and paths are left alone.
+    * A URL expires after ``expires_in``, and no later than the session that signed it.
+    * URLs are cached for half of their lifetime, so that HTTP caches work and a returned URL has
+      at least half of its lifetime left. (The last 50,000 are cached; changed credentials clear
+      the cache.)
+    * A URL signed with the same access key is returned unchanged while fresh, and signed again
+      otherwise. All other URLs and paths are unchanged.
 
-    It pickles without a secret: a callable and a profile's name travel, credentials given as a
-    value stay behind, and others are looked for where it is unpickled.
+    It pickles without a secret: a callable and a profile's name are pickled, credentials given as
+    a value are not. The unpickling process searches for its own.
 
     Keyword Args:
-        expires_in: How long a URL is to live; one second to seven days.
+        expires_in: Lifetime of a URL; one second to seven days.
         credentials: AWS credentials, as a value, as a dict (``access_key_id``,
             ``secret_access_key``, ``token``, ``expires_at``), or as a callable that returns
-            either and is asked again before they end. Default: see
+            either and is called again before they expire. Default: see
             :class:`constellr_stac.signing.aws.CredentialSource`.
         region: The buckets' region; default ``AWS_REGION``, else ``eu-central-1``.
-        endpoint: An S3 endpoint other than AWS's; default ``AWS_ENDPOINT_URL_S3``.
-        profile: The AWS profile to take credentials from (extra ``aws``).
-        clock: Tells the time, aware.
+        endpoint: An S3 endpoint other than AWS; default ``AWS_ENDPOINT_URL_S3``.
+        profile: The AWS profile for credentials (extra ``aws``).
+        clock: Returns the current time, aware.
 
     Raises:
-        TypeError: ``expires_in`` is no timedelta.
+        TypeError: ``expires_in`` is not a timedelta.
         ValueError: ``expires_in`` is out of range, or credentials are incomplete.
-        InsecureURLError: The endpoint is plain http and not on this machine.
+        InsecureURLError: The endpoint is ``http://`` and its host is not loopback.
 
     Example:
         >>> signer = Signer(credentials={"access_key_id": "AKIA", "secret_access_key": "secret"})
@@ -105,9 +104,9 @@ class Signer:
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         if not isinstance(expires_in, timedelta):
-            raise TypeError(f"expires_in= is a datetime.timedelta, not {expires_in!r}.")
-        if not timedelta(seconds=1) <= expires_in <= _LONGEST:
-            msg = f"A signed URL can live from one second to seven days, not {expires_in}."
+            raise TypeError(f"expires_in= must be a datetime.timedelta, not {expires_in!r}.")
+        if not timedelta(seconds=1) <= expires_in <= _MAX_EXPIRES_IN:
+            msg = f"expires_in= must be between one second and seven days, not {expires_in}."
             raise ValueError(msg)
         self.expires_in = expires_in
         self.settings = settings
@@ -128,21 +127,22 @@ class Signer:
                 of them, or a list, tuple or iterator of these.
 
         Keyword Args:
-            copy: Whether to sign a copy, and leave ``obj`` as it is.
+            copy: Whether to sign a copy and leave ``obj`` unchanged.
 
         Returns:
             The signed object, of the type of ``obj``; an ItemCollection for an ItemSearch, a list
             for an iterator.
 
         Raises:
-            SigningError: There are no AWS credentials, or they have ended, or an ``s3://`` href
-                names no object. Nothing has been signed then.
-            TypeError: There are no hrefs to be found in such an object.
+            SigningError: There are no AWS credentials, they have expired, or an ``s3://`` href
+                names no object. Nothing is signed then.
+            TypeError: An object of this type has no hrefs.
         """
         if isinstance(obj, str):
             return self.sign_hrefs([obj])[0]
-        if isinstance(obj, Iterator):
-            obj = list(obj)
+        obj = materialized(obj)
+        if isinstance(obj, list) and any(isinstance(each, list) for each in obj):
+            return [self.sign(each, copy=copy) for each in obj]
         if not isinstance(obj, list | tuple):
             return self._sign_all([obj], copy=copy)[0]
         signed = self._sign_all(obj, copy=copy)
@@ -152,21 +152,21 @@ class Signer:
         return signed if isinstance(obj, list) else tuple(signed)
 
     def sign_hrefs(self, hrefs: Sequence[str]) -> list[str]:
-        """Sign many hrefs at once, in their order; those that are not ours stay as they are.
+        """Sign many hrefs at once, in order; foreign hrefs are unchanged.
 
         Raises:
             SigningError: As for :meth:`sign`.
         """
-        wanted = self._wanted(hrefs)
-        if not wanted:
+        to_sign = self._to_sign(hrefs)
+        if not to_sign:
             return list(hrefs)
-        urls = self._presigner.urls(wanted.values())
+        urls = self._presigner.urls(to_sign.values())
         return [
-            urls[wanted[index]] if index in wanted else href for index, href in enumerate(hrefs)
+            urls[to_sign[index]] if index in to_sign else href for index, href in enumerate(hrefs)
         ]
 
     def signed_url(self, href: str) -> SignedUrl:
-        """Sign one href, and say when the URL ends.
+        """Sign one href, and return the URL with its expiry.
 
         Raises:
             SigningError: As for :meth:`sign`.
@@ -175,10 +175,9 @@ class Signer:
         return SignedUrl(url, signature_expiry(url))
 
     def refused(self, url: str) -> None:
-        """Forget a URL that the object store refused.
+        """Drop a URL that the object store refused.
 
-        The next one for the same href is signed afresh, with credentials that are looked up again
-        where they can be.
+        The next URL for the same href is signed again, with new credentials if there are any.
         """
         signed = own_object(url, self.settings)
         if signed is not None:
@@ -218,7 +217,7 @@ class Signer:
         return self.expires_in, self.settings, self.credentials
 
     def _sign_all(self, parts: Iterable[Any], *, copy: bool) -> list[Any]:
-        """Sign what is in ``parts``, all hrefs in one go."""
+        """Sign all hrefs in ``parts`` at once."""
         signed = [_prepared(part, copy=copy) for part in parts]
         assets = [asset for part in signed for asset in assets_in(part)]
         texts = [index for index, part in enumerate(signed) if isinstance(part, str)]
@@ -230,19 +229,19 @@ class Signer:
             signed[index] = url
         return signed
 
-    def _wanted(self, hrefs: Sequence[str]) -> dict[int, ObjectAddress]:
-        """Say which of ``hrefs`` are to be signed, and the objects they name."""
-        wanted: dict[int, ObjectAddress] = {}
+    def _to_sign(self, hrefs: Sequence[str]) -> dict[int, ObjectAddress]:
+        """Return the objects to sign, by the index of their href."""
+        to_sign: dict[int, ObjectAddress] = {}
         presigned: dict[int, SignedObject] = {}
         for index, href in enumerate(hrefs):
             if is_s3(href):
-                wanted[index] = ObjectAddress.of(href)
+                to_sign[index] = ObjectAddress.of(href)
             elif (signed := own_object(href, self.settings)) is not None:
                 presigned[index] = signed
         if presigned:
             for index in self._presigner.to_renew(presigned):
-                wanted[index] = presigned[index].address
-        return wanted
+                to_sign[index] = presigned[index].address
+        return to_sign
 
 
 @overload
@@ -250,40 +249,39 @@ def sign(obj: ItemSearch, *, copy: bool = True) -> pystac.ItemCollection: ...
 @overload
 def sign(obj: T, *, copy: bool = True) -> T: ...
 def sign(obj: Any, *, copy: bool = True) -> Any:
-    """Sign every ``s3://`` href in ``obj``, for an hour, with the AWS credentials there are.
+    """Sign every ``s3://`` href in ``obj`` for one hour, with the default AWS credentials.
 
     Args:
         obj: An href, Asset, Item, ItemCollection, Collection, ItemSearch, STAC dict, or a list or
             tuple of these; see :meth:`Signer.sign`.
 
     Keyword Args:
-        copy: Whether to sign a copy, and leave ``obj`` as it is.
+        copy: Whether to sign a copy and leave ``obj`` unchanged.
 
     Returns:
-        The signed object, of the type that ``obj`` has; an ItemCollection for an ItemSearch.
+        The signed object, of the type of ``obj``; an ItemCollection for an ItemSearch.
 
     Raises:
-        SigningError: There are no AWS credentials (the message lists where they were looked
-            for), or an ``s3://`` href names no object. Nothing has been signed then.
-        TypeError: There are no hrefs to be found in such an object.
+        SigningError: There are no AWS credentials (the message lists the places searched), or an
+            ``s3://`` href names no object. Nothing is signed then.
+        TypeError: An object of this type has no hrefs.
 
     Example:
         >>> sign("https://example.com/thumbnail.png")
         'https://example.com/thumbnail.png'
     """
-    settings = storage_settings()  # a changed AWS_PROFILE makes other settings
+    settings = storage_settings()  # read each time, since AWS_PROFILE may change
     signer = STATE.shared(
         "signer", settings, lambda: Signer(region=settings.region, endpoint=settings.endpoint)
     )
     return signer.sign(obj, copy=copy)
 
 
-def sign_inplace(obj: Any) -> Any:  # what modifier= is declared to take returns nothing
-    """Sign every ``s3://`` href in ``obj`` itself: pystac-client's ``modifier=``.
+def sign_inplace(obj: Any) -> Any:  # Any, since modifier= is declared to return None
+    """Sign every ``s3://`` href in ``obj`` in place, as pystac-client's ``modifier=``.
 
     Args:
-        obj: As for :func:`sign`. A string cannot be changed in place: for an href use what is
-            returned.
+        obj: As for :func:`sign`. For an href, use the return value.
 
     Returns:
         ``obj`` itself; for an href the signed URL.
@@ -296,6 +294,4 @@ def sign_inplace(obj: Any) -> Any:  # what modifier= is declared to take returns
 
 
 def _prepared(part: Any, *, copy: bool) -> Any:
-    if isinstance(part, ItemSearch):
-        part = part.item_collection()
     return copied(part) if copy and not isinstance(part, str) else part

@@ -1,4 +1,4 @@
-"""Which hrefs a STAC object holds, and how it is copied before they are changed."""
+"""The assets of a STAC object, and copies of it to sign."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ AnyAsset: TypeAlias = pystac.Asset | dict[str, Any]
 
 @singledispatch
 def assets_in(obj: object) -> Iterator[AnyAsset]:
-    """Yield the assets in ``obj``, as objects or as dicts that have an ``href``.
+    """Yield the assets in ``obj``, as objects or as dicts with an ``href``.
 
     Args:
         obj: An Asset, Item, ItemCollection or Collection, or a dict of one of the last three or
-            of a page of items or collections. Text holds none.
+            of a page of items or collections. A str has none.
 
     Raises:
-        TypeError: It is something else.
+        TypeError: ``obj`` is of another type.
     """
     msg = (
         "Only an href, Asset, Item, ItemCollection, Collection, ItemSearch, a STAC dict of an "
@@ -34,7 +34,7 @@ def assets_in(obj: object) -> Iterator[AnyAsset]:
 
 
 @assets_in.register
-def _(obj: str) -> Iterator[AnyAsset]:  # noqa: ARG001 - text holds none
+def _(obj: str) -> Iterator[AnyAsset]:  # noqa: ARG001 - a str has none
     return iter(())
 
 
@@ -71,10 +71,7 @@ def _(obj: dict) -> Iterator[AnyAsset]:  # type: ignore[type-arg] # singledispat
 
 @singledispatch
 def copied(obj: Any) -> Any:
-    """Return a copy of ``obj`` that shares nothing which signing, or its owner, would change.
-
-    What holds no hrefs is returned as it is.
-    """
+    """Return a copy of ``obj`` that shares no mutable state; objects without hrefs are returned."""
     return obj
 
 
@@ -98,14 +95,14 @@ def _(obj: pystac.Item | pystac.Collection) -> Any:
 
 @copied.register
 def _(obj: pystac.ItemCollection) -> pystac.ItemCollection:
-    # Its own clone() copies every item twice.
+    # ItemCollection.clone() copies every item twice.
     items = [item.clone() for item in obj.items]
     return type(obj)(items, copy.deepcopy(obj.extra_fields), clone_items=False)
 
 
 @copied.register
 def _(obj: CollectionClient) -> CollectionClient:
-    # Its inherited clone() takes the root away for a moment, which it does not allow.
+    # The inherited clone() unsets the root, which CollectionClient does not allow.
     return type(obj).from_dict(
         obj.to_dict(transform_hrefs=False),
         root=obj.get_root(),

@@ -1,1 +1,1 @@
-"""pystac-client on this API: the client, its I/O, and the repairs that the documents need."""
+"""pystac-client for this API: the client, its I/O, and fixes to the API's documents."""

@@ -1,7 +1,6 @@
-"""pystac-client, decoded on this API.
+"""A pystac-client ``Client`` for this API.
 
-What is particular to the API's documents is completed in :mod:`constellr_stac.stac.fixups`, what
-is particular to its requests is in :mod:`constellr_stac.stac.io`.
+:mod:`.fixups` completes the API's documents, :mod:`.io` sends the requests.
 """
 
 from __future__ import annotations
@@ -46,28 +45,27 @@ def open_client(
             ``https://api.constellr.com``.
 
     Keyword Args:
-        auth: A :class:`ConstellrAuth`, or a credential; by default the credential that
+        auth: A :class:`ConstellrAuth` or a credential; default the credential that
             :func:`default_credential` finds.
-        sign: Whether to sign the ``s3://`` hrefs of all that the client returns, or a
-            :class:`Signer` to do it with. Signed hrefs end; to read pixels they are not needed.
-        describe: Whether to complete the items that the client returns with what their layers
-            mean: types, scales, units, masks.
+        sign: Whether to sign the ``s3://`` hrefs of returned objects, or a :class:`Signer` to use.
+            Signed hrefs expire; :func:`constellr_stac.load` does not need them.
+        describe: Whether to add types, scales, units and mask classes to returned items.
         **kwargs: For :meth:`pystac_client.Client.open`: ``modifier`` (called after ``describe``
             and before ``sign``), ``request_modifier`` (called before the credential is added),
             ``headers``, ``parameters``, ``timeout``.
 
     Returns:
-        A client that can search: ``POST /stac/search`` with filter and sort, collection search,
+        A client with item search (``POST /stac/search`` with filter and sort), collection search,
         single collections and items.
 
     Raises:
-        InsecureURLError: The API is plain http and not on this machine; nothing was sent.
-        CredentialsNotFoundError: There is no credential; the message lists where it was looked for.
+        InsecureURLError: The URL is ``http://`` and its host is not loopback; nothing was sent.
+        CredentialsNotFoundError: There is no credential; the message lists the places searched.
         AuthenticationError: The credential was refused.
-        APIError: The API said no; this and the next are pystac-client's ``APIError``, too.
+        APIError: An error response. This and the next are also pystac-client's ``APIError``.
         APIConnectionError: The API did not answer.
-        TypeError: ``stac_io`` is given, which this client brings itself.
-        ValueError: ``auth`` is for another API than ``url``, or ``headers`` hold a credential.
+        TypeError: ``stac_io`` is given.
+        ValueError: ``auth`` is for an API other than ``url``, or ``headers`` hold a credential.
 
     Example:
         >>> from constellr_stac import ApiKey, open_client
@@ -79,35 +77,35 @@ def open_client(
         9
     """
     if "stac_io" in kwargs:
-        msg = "open_client brings its own stac_io; give headers, parameters or request_modifier."
+        msg = "open_client uses its own stac_io; pass headers, parameters or request_modifier."
         raise TypeError(msg)
     for name in kwargs.get("headers") or ():
         if name.lower() in ("authorization", "x-api-key"):
-            msg = f"The header {name} is for the credential; give that as auth=."
+            msg = f"The header {name} holds a credential; pass the credential as auth= instead."
             raise ValueError(msg)
     modifier = _modifier(describe=describe, given=kwargs.pop("modifier", None), sign=sign)
     stac_io = ConstellrIO(as_auth(auth, base_url=url))
-    return ConstellrClient.open(  # type: ignore[return-value] # open() returns what it is called on
+    return ConstellrClient.open(  # type: ignore[return-value] # open() returns its own class
         stac_io.documents.stac_url, modifier=modifier, stac_io=stac_io, **kwargs
     )
 
 
 class ConstellrClient(pystac_client.Client):
-    """A :class:`pystac_client.Client` that says what this API cannot do before asking it."""
+    """A :class:`pystac_client.Client` that rejects requests which this API does not support."""
 
     def get_collection(  # type: ignore[override] # pystac-client's is wrapped in a cache
         self, collection_id: str
     ) -> pystac.Collection | pystac_client.CollectionClient | None:
-        """Return a collection, or ``None`` if there is none of that id.
+        """Return a collection, or ``None`` if it does not exist.
 
         Raises:
-            APIError: The API said no for another reason.
+            APIError: Another error response.
         """
         try:
             return super().get_collection(collection_id)
-        except NotFoundError as error:  # pystac-client 0.8 raises what 0.9 takes for an answer
+        except NotFoundError as error:  # pystac-client 0.8 raises it, 0.9 returns None
             if not (error.request_url or "").startswith(self._collections_href()):
-                raise  # it is the token that is not found
+                raise  # a 404 of POST /token
             return None
 
     def search(
@@ -120,19 +118,19 @@ class ConstellrClient(pystac_client.Client):
         """Search items; see :meth:`pystac_client.Client.search`.
 
         Keyword Args:
-            method: ``"POST"``: the API has no search by GET.
+            method: ``"POST"``; the API does not support GET searches.
             filter: CQL2, as JSON or text. The operator ``eq`` of the provider's examples is sent
-                by its standard name, ``=``.
+                as ``=``.
             **kwargs: As in pystac-client: ``collections``, ``bbox``, ``datetime``,
                 ``intersects``, ``ids``, ``sortby``, ``max_items``, ``limit``, ...
 
         Raises:
-            ValueError: Another method is asked for.
+            ValueError: Another method is requested.
         """
         if method not in (None, "POST"):
-            msg = f"The API searches by POST only, not by {method}; leave method= out."
+            msg = f"The API supports POST searches only, not {method}; omit method=."
             raise ValueError(msg)
-        return super().search(method="POST", filter=_standard(filter), **kwargs)
+        return super().search(method="POST", filter=_standardized(filter), **kwargs)
 
     def collection_search(
         self,
@@ -144,14 +142,14 @@ class ConstellrClient(pystac_client.Client):
         """Search collections; see :meth:`pystac_client.Client.collection_search`.
 
         Keyword Args:
-            q: Text to look for. The API does not take it: pystac-client looks itself, and warns.
+            q: Free text. The API does not support it; pystac-client filters locally and warns.
             filter: CQL2, as for :meth:`search`.
             **kwargs: As in pystac-client; ``bbox``, ``datetime``, ``filter`` and ``sortby`` are
-                the server's work.
+                applied by the server.
         """
         if isinstance(filter, dict):
-            # In a query pystac-client 0.8 garbles a dict, and 0.9 wants another package for it.
-            filter, kwargs["filter_lang"] = json.dumps(_standard(filter)), "cql2-json"  # noqa: A001
+            # In a query, pystac-client 0.8 garbles a dict, and 0.9 needs another package for it.
+            filter, kwargs["filter_lang"] = json.dumps(_standardized(filter)), "cql2-json"  # noqa: A001
         if q is not None:
             return super().collection_search(q=q, filter=filter, **kwargs)
         return _ServerSideSearch(
@@ -160,7 +158,7 @@ class ConstellrClient(pystac_client.Client):
             filter=filter,
             stac_io=self._stac_io,
             modifier=self.modifier,
-            # Without q there is no text to look for, and nothing to warn about.
+            # Prevents a warning about q, which is not used here.
             collection_search_extension_enabled=True,
             collection_search_free_text_enabled=True,
             **kwargs,
@@ -169,12 +167,12 @@ class ConstellrClient(pystac_client.Client):
 
 class _ServerSideSearch(CollectionSearch):
     def _validate_client_side_args(self) -> None:
-        """Let all arguments pass: none of the work is done on this side."""
+        """Accept all arguments: the server applies them."""
 
 
 @dataclass(frozen=True)
 class _Modifier:
-    """Several modifiers, one after the other, as one that can be pickled."""
+    """Several modifiers in sequence; picklable."""
 
     steps: tuple[Callable[[Any], object], ...]
 
@@ -201,19 +199,19 @@ def _modifier(
 
 
 def _describe(obj: Any) -> None:
-    """Complete the items in ``obj``; collections have no pixels."""
+    """Complete the items in ``obj``; ignore collections."""
     items = isinstance(obj, pystac.Item | pystac.ItemCollection)
     if items or (isinstance(obj, dict) and obj.get("type") in ("Feature", "FeatureCollection")):
         complete_items(obj, copy=False)
 
 
-def _standard(expression: Any) -> Any:
-    """Return a CQL2 expression with ``eq`` by its standard name."""
+def _standardized(expression: Any) -> Any:
+    """Return a CQL2 expression with ``eq`` replaced by ``=``."""
     if isinstance(expression, list):
-        return [_standard(part) for part in expression]
+        return [_standardized(part) for part in expression]
     if not isinstance(expression, dict):
         return expression
-    standard = {name: _standard(part) for name, part in expression.items()}
+    standard = {name: _standardized(part) for name, part in expression.items()}
     if standard.get("op") == "eq":
         standard["op"] = "="
     return standard

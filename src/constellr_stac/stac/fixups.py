@@ -1,8 +1,8 @@
-"""What the API's documents leave out, so that pystac-client can use them.
+"""Fixes to the API's documents that pystac-client needs.
 
-The documented landing page names no conformance classes and no search, the documented links
-lead to another host, and the list of collections has pages but no links between them. Here a
-document goes in as the server sent it and comes out whole. Nothing here sends a request.
+The documented landing page has no conformance classes and no search link, the documented links
+point to another host, and the pages of the collection list have no ``next`` links. Nothing here
+sends a request.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Fixups"]
 
-_DOT_STEP = re.compile(r"/\.{1,2}(?:/|$)|%2e|\\", re.IGNORECASE)
+_DOT_SEGMENT = re.compile(r"/\.{1,2}(?:/|$)|%2e|\\", re.IGNORECASE)
 
-_SUPPLIED = {
-    # What the API's documentation describes, whatever its conformance page leaves out.
+_DOCUMENTED = {
+    # Documented features, which the conformance page may omit.
     ConformanceClasses.CORE: "https://api.stacspec.org/v1.0.0/core",
     ConformanceClasses.COLLECTIONS: "https://api.stacspec.org/v1.0.0/collections",
     ConformanceClasses.FEATURES: "https://api.stacspec.org/v1.0.0/ogcapi-features",
@@ -35,12 +35,11 @@ _SUPPLIED = {
 class Fixups:
     """Completes the documents of one API.
 
-    A link that lies below the address which the landing page gives as its own leads to the same
-    place below ours, and so does a relative one. Every other link is left as it is, and
-    :meth:`covers` says that it is none of the API's.
+    Relative links, and links below the URL that the landing page advertises as its own, are
+    rewritten to ``stac_url``. All other links are unchanged, and :meth:`covers` is false for them.
 
     Args:
-        stac_url: Where the landing page is, without a trailing slash.
+        stac_url: The landing page, without a trailing slash.
     """
 
     def __init__(self, stac_url: str) -> None:
@@ -50,19 +49,19 @@ class Fixups:
         self._advertised: str | None = None
 
     def covers(self, url: str) -> bool:
-        """Say whether ``url`` is the landing page or below it, where the credential may go."""
+        """Return whether ``url`` is the landing page or below it, so that it may be requested."""
         return _below(url, self.stac_url) is not None
 
     def is_items_url(self, url: str) -> bool:
-        """Say whether ``url`` is a collection's list of items, which the API does not have."""
+        """Return whether ``url`` is a collection's item list, which the API does not have."""
         return re.fullmatch(re.escape(self.collections_url) + r"/[^/?]+/items/?", url) is not None
 
     def own_url(self, href: str, found_at: str) -> str:
-        """Return where a link leads to.
+        """Return the absolute, rewritten URL of a link.
 
         Args:
             href: The link.
-            found_at: The URL of the document that it is in.
+            found_at: The URL of its document.
         """
         url = urljoin(found_at, href)
         if self.covers(url) or self._advertised is None:
@@ -76,9 +75,9 @@ class Fixups:
         """Complete a document in place.
 
         Args:
-            document: What the server sent.
-            url: What it was asked for, with the query.
-            conformance: Gives the classes of the conformance page; asked if they are needed.
+            document: The response.
+            url: The requested URL, with the query.
+            conformance: Returns the classes of the conformance page; called if needed.
 
         Returns:
             ``document``.
@@ -88,9 +87,9 @@ class Fixups:
         for linked in (document, *members):
             linked["links"] = linked.get("links") or []
         if path == self.stac_url:
-            self._learn(document)
+            self._note_advertised(document)
         for linked in (document, *members):
-            self._lead_home(linked, url)
+            self._rewrite_links(linked, url)
         if path == self.stac_url:
             self._complete_landing_page(document, conformance)
         elif path == self.collections_url:
@@ -100,8 +99,8 @@ class Fixups:
                 self._complete_collection(collection)
         return document
 
-    def _learn(self, landing_page: dict[str, Any]) -> None:
-        """Note the address that the landing page gives as its own."""
+    def _note_advertised(self, landing_page: dict[str, Any]) -> None:
+        """Store the URL that the landing page advertises as its own."""
         links = landing_page["links"]
         for rel, tail in (("self", ""), ("root", ""), ("data", "/collections")):
             for link in links:
@@ -109,7 +108,7 @@ class Fixups:
                     self._advertised = str(link["href"]).rstrip("/").removesuffix(tail)
                     return
 
-    def _lead_home(self, document: dict[str, Any], url: str) -> None:
+    def _rewrite_links(self, document: dict[str, Any], url: str) -> None:
         for link in document["links"]:
             if isinstance(link.get("href"), str):
                 link["href"] = self.own_url(link["href"], url)
@@ -122,12 +121,12 @@ class Fixups:
         classes = document.get("conformsTo")
         if classes is None:
             classes = list(conformance())
-        for kind, uri in _SUPPLIED.items():
+        for kind, uri in _DOCUMENTED.items():
             if not any(kind.pattern.match(known) for known in classes):
                 classes.append(uri)
         document["conformsTo"] = classes
-        # Where these are is documented; what a landing page says of them may lead elsewhere, or
-        # lack the media type without which pystac-client passes it over.
+        # These URLs are documented. The landing page's own links may point elsewhere, or lack the
+        # media type that pystac-client requires.
         search = _link("search", self.search_url, "application/geo+json")
         document["links"] = [
             *(link for link in document["links"] if link.get("rel") not in ("data", "search")),
@@ -136,7 +135,7 @@ class Fixups:
         ]
 
     def _link_next_page(self, page: dict[str, Any], url: str) -> None:
-        """Link the page that follows, as far as the server's count says that there is one."""
+        """Add a ``next`` link, if ``numberMatched`` says that more collections follow."""
         links, count = page["links"], len(page.get("collections", ()))
         if not count or any(link.get("rel") == "next" for link in links):
             return
@@ -160,14 +159,14 @@ def _link(rel: str, href: str, media_type: str = "application/json") -> dict[str
 
 
 def _below(url: str, base: str) -> str | None:
-    """Return what follows ``base`` in ``url``, or ``None`` if that is elsewhere.
+    """Return the rest of ``url`` after ``base``, or ``None`` if it is not below ``base``.
 
     Example:
         >>> _below("https://example.com/stac/search", "https://example.com/stac")
         '/search'
         >>> _below("https://example.com/stac.evil/search", "https://example.com/stac")
     """
-    if not url.startswith(base) or _DOT_STEP.search(url.partition("?")[0]):
+    if not url.startswith(base) or _DOT_SEGMENT.search(url.partition("?")[0]):
         return None
     rest = url[len(base) :]
     if rest in ("", "/"):

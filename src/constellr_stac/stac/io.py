@@ -1,4 +1,4 @@
-"""How pystac-client's requests reach the API: the credential, the patience, the errors."""
+"""The I/O of pystac-client for this API: authentication, retries and errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from pystac_client.exceptions import APIError as PystacAPIError
 from pystac_client.stac_api_io import StacApiIO
 
 from constellr_stac._text import redact_url
-from constellr_stac.auth.session import api_session, checked, connection_errors
+from constellr_stac.auth.session import api_session
+from constellr_stac.auth.transport import checked, connection_errors
 from constellr_stac.errors import (
     APIConnectionError,
     APIError,
@@ -40,12 +41,11 @@ _WITH_BODY = ("POST", "PUT", "PATCH")
 
 
 class ConstellrIO(StacApiIO):
-    """Reads the API for pystac-client, and nothing but the API.
+    """Reads the API for pystac-client; refuses all other URLs.
 
-    Requests carry the credential of ``auth``, wait no longer than its session does, and are tried
-    again where they only read: GETs and searches. Failures are errors of this package which
-    pystac-client knows as its own, and documents are completed (:mod:`.documents`). It pickles
-    without a secret.
+    Requests carry the credential of ``auth`` and have timeouts; GETs and searches are retried.
+    Errors are those of this package and also pystac-client's ``APIError``. Documents are
+    completed (:mod:`.fixups`). It pickles without a secret.
 
     Args:
         auth: Adds the credential.
@@ -53,8 +53,8 @@ class ConstellrIO(StacApiIO):
     Keyword Args:
         headers: Sent with each request.
         parameters: Sent in the query of each request.
-        request_modifier: Changes each request, or returns another, before the credential is added.
-        timeout: Seconds to wait, as ``requests`` counts them; default as for all requests.
+        request_modifier: Changes or replaces each request before the credential is added.
+        timeout: Seconds, as for ``requests``; default as for the session.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class ConstellrIO(StacApiIO):
         request_modifier: Callable[[requests.Request], requests.Request | None] | None = None,
         timeout: Timeout | None = None,
     ) -> None:
-        """Change what is given, where pystac-client's own forgets what is not."""
+        """Change the given settings and keep the others, which pystac-client would reset."""
         self._headers.update(headers or {})
         self._parameters.update(parameters or {})
         super().update(
@@ -99,21 +99,21 @@ class ConstellrIO(StacApiIO):
         headers: dict[str, str] | None = None,
         parameters: dict[str, Any] | None = None,
     ) -> str:
-        """Send a request to the API, and return what it answered.
+        """Send a request to the API, and return the body of the response.
 
         Raises:
-            APIError: The API said no. It is pystac-client's ``APIError`` too.
-            APIConnectionError: It did not answer. It is pystac-client's ``APIError`` too.
+            APIError: An error response. Also pystac-client's ``APIError``.
+            APIConnectionError: No response. Also pystac-client's ``APIError``.
             AuthenticationError: The credential was refused.
             CredentialsNotFoundError: There is no credential.
-            ConstellrError: ``href`` is not the API's; nothing was sent.
+            ConstellrError: ``href`` is not a URL of the API; nothing was sent.
         """
         method = (method or "GET").upper()
         if not self.documents.covers(href):
             raise for_pystac(
                 ConstellrError(
                     f"{method} {redact_url(href)} was not sent: it is not below "
-                    f"{self.documents.stac_url}, and this client asks nobody but the API.",
+                    f"{self.documents.stac_url}, and this client only sends requests to the API.",
                     request_url=href,
                 )
             )
@@ -125,8 +125,8 @@ class ConstellrIO(StacApiIO):
             with connection_errors(method, href):
                 prepared = self.session.prepare_request(request)
                 _log.debug("%s %s", method, redact_url(href))
-                how = self.session.merge_environment_settings(prepared.url, {}, None, None, None)
-                response = self.session.send(prepared, timeout=self.timeout, **how)
+                kwargs = self.session.merge_environment_settings(prepared.url, {}, None, None, None)
+                response = self.session.send(prepared, timeout=self.timeout, **kwargs)
         except (AuthenticationError, NotFoundError):
             # From POST /token: pystac-client would report a 404 as a missing item.
             raise
@@ -142,18 +142,18 @@ class ConstellrIO(StacApiIO):
         """Read a document of the API, and complete it.
 
         Raises:
-            APIError: What came back is no such document; else as for :meth:`request`.
+            APIError: The response is not such a document; else as for :meth:`request`.
         """
         try:
             text = self.read_text(source, *args, **kwargs)
         except UnicodeDecodeError as error:
-            raise self._unusable(source, "no JSON") from error
+            raise self._bad_response(source, "invalid JSON") from error
         try:
             document = self.json_loads(text)
-        # Beside what is no JSON: numbers of thousands of digits, brackets of thousands of levels.
+        # Also raised for numbers with thousands of digits, and thousands of nested brackets.
         except (ValueError, RecursionError) as error:
-            raise self._unusable(source, "no JSON") from error
-        url, body = _asked(source, kwargs)
+            raise self._bad_response(source, "invalid JSON") from error
+        url, body = _target(source, kwargs)
         if not self.documents.covers(url):
             return document  # a file
         kind = {
@@ -162,12 +162,12 @@ class ConstellrIO(StacApiIO):
         }
         members = kind.get(url.partition("?")[0].rstrip("/"))
         if not isinstance(document, dict):
-            raise self._unusable(source, "no JSON object")
+            raise self._bad_response(source, "JSON that is not an object")
         if members is not None and not isinstance(document.get(members), list):
-            raise self._unusable(source, f"JSON without {members}")
+            raise self._bad_response(source, f"JSON without {members}")
         document = self.documents.completed(document, url, self._conformance)
-        if any(_asked(pystac.Link.from_dict(link), {}) == (url, body) for link in _next(document)):
-            raise self._unusable(source, "a page whose next page is itself")
+        if any(_target(pystac.Link.from_dict(link), {}) == (url, body) for link in _next(document)):
+            raise self._bad_response(source, "a page whose next link is the page itself")
         return document
 
     def get_pages(
@@ -178,11 +178,11 @@ class ConstellrIO(StacApiIO):
     ) -> Iterator[dict[str, Any]]:
         """Yield the pages of a search or of the collections.
 
-        The API lists items in answer to ``POST /stac/search`` only, so that a collection's
-        ``get_items()``, a GET in pystac-client, becomes that.
+        A collection's ``get_items()`` is a GET in pystac-client; here it becomes a ``POST
+        /stac/search``, the API's only way to list items.
 
         Raises:
-            ValueError: The GET asks for more than ids and collections.
+            ValueError: The GET has parameters other than ids, collections and limit.
         """
         searches = url == self.documents.search_url or self.documents.is_items_url(url)
         if searches and (method or "GET").upper() == "GET":
@@ -202,7 +202,7 @@ class ConstellrIO(StacApiIO):
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         given = {**state}
         auth, documents = given.pop("auth"), given.pop("documents")
-        self.__init__(auth, **given)  # type: ignore[misc] # once more, in another process
+        self.__init__(auth, **given)  # type: ignore[misc] # initializes an unpickled object
         self.documents = documents
 
     def _conformance(self) -> list[str]:
@@ -212,21 +212,21 @@ class ConstellrIO(StacApiIO):
         except (NotFoundError, KeyError):
             return []
 
-    def _unusable(self, source: pystac.link.HREF, what: str) -> APIError:
-        url = redact_url(_asked(source, {})[0])
+    def _bad_response(self, source: pystac.link.HREF, what: str) -> APIError:
+        url = redact_url(_target(source, {})[0])
         return for_pystac(
             APIError(f"{url} answered with {what}. Is this the API's URL?", request_url=url)
         )
 
 
 def for_pystac(error: E) -> E:
-    """Return ``error`` as one that pystac-client's ``except APIError`` catches as well."""
+    """Return ``error`` as an instance of pystac-client's ``APIError`` too."""
     plain: Any = type(error)
     kind: Any = _caught_by_pystac(plain)
-    twin: E = kind.__new__(kind, *error.args)
-    twin.__dict__.update(error.__dict__)
-    twin.args = error.args
-    return twin
+    converted: E = kind.__new__(kind, *error.args)
+    converted.__dict__.update(error.__dict__)
+    converted.args = error.args
+    return converted
 
 
 @functools.cache
@@ -241,10 +241,10 @@ def _caught_by_pystac(kind: type[ConstellrError]) -> type[ConstellrError]:
     return type(kind.__name__, (kind, PystacAPIError), names)
 
 
-def _asked(
+def _target(
     source: pystac.link.HREF, kwargs: Mapping[str, Any]
 ) -> tuple[str, dict[str, Any] | None]:
-    """Return the URL and the body that are sent when ``source`` is read."""
+    """Return the URL and the body of the request for ``source``."""
     if isinstance(source, pystac.Link):
         url, fields = source.get_href(transform_href=False) or "", source.extra_fields
         with_body = fields.get("method") in _WITH_BODY
@@ -260,7 +260,7 @@ def _next(document: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _body(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn what pystac-client writes into a URL back into the body of a search."""
+    """Convert pystac-client's query parameters to the body of a search."""
     body: dict[str, Any] = {}
     for name, value in parameters.items():
         if name in ("ids", "collections"):
@@ -268,6 +268,6 @@ def _body(parameters: Mapping[str, Any]) -> dict[str, Any]:
         elif name == "limit":
             body[name] = int(value)
         else:
-            msg = f"The API has no search by GET, so {name}= cannot be asked for. Use POST."
+            msg = f"The API does not support GET searches with {name}=. Use POST."
             raise ValueError(msg)
     return body

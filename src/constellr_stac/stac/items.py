@@ -1,8 +1,8 @@
-"""Items out of whatever holds some: the one place that knows the accepted forms."""
+"""Conversion of all accepted forms of items to a list of items."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -16,6 +16,7 @@ __all__ = [
     "Items",
     "item_from_dict",
     "items_of",
+    "materialized",
     "members_of",
     "not_items",
     "sorted_items",
@@ -38,11 +39,11 @@ def items_of(items: Items) -> list[pystac.Item]:
     """Return the items in ``items``, in their order.
 
     Args:
-        items: Any of the forms in :data:`Items`. A search is carried out; a catalogue or
-            collection gives its items, those of its children too.
+        items: Any of the forms in :data:`Items`. A search is run; a catalogue or collection
+            yields its items and those of its children.
 
     Raises:
-        TypeError: It holds something else.
+        TypeError: ``items`` holds something else.
     """
     if isinstance(items, pystac.Item):
         return [items]
@@ -57,7 +58,7 @@ def items_of(items: Items) -> list[pystac.Item]:
 
 
 def members_of(obj: Any) -> Sequence[Any] | None:
-    """Return what a container of STAC objects holds, or ``None`` if it is not a container.
+    """Return the members of a container of STAC objects, or ``None`` if it is not a container.
 
     Args:
         obj: A search, an ItemCollection, the dict of a page of items or collections, or any
@@ -78,6 +79,18 @@ def members_of(obj: Any) -> Sequence[Any] | None:
     return None
 
 
+def materialized(items: Any) -> Any:
+    """Return ``items`` with searches and iterators carried out, at any depth of lists.
+
+    The result can be traversed more than once.
+    """
+    if isinstance(items, ItemSearch):
+        return items.item_collection()
+    if isinstance(items, Iterator) or type(items) is list:
+        return [materialized(each) for each in items]
+    return items
+
+
 def item_from_dict(item: dict[str, Any]) -> pystac.Item:
     """Return the item of a STAC dict, without pystac's migration, which drops ``proj:epsg``."""
     return pystac.Item.from_dict(item, migrate=False)
@@ -87,7 +100,7 @@ def sorted_items(items: Items) -> list[pystac.Item]:
     """Return the items in ``items``, sorted by time and id.
 
     Raises:
-        TypeError: It holds something else than items.
+        TypeError: ``items`` holds something other than items.
         ValueError: There are no items, or one has no time.
     """
     found = items_of(items)
@@ -102,16 +115,16 @@ def sorted_items(items: Items) -> list[pystac.Item]:
 
 
 def time_of(item: pystac.Item) -> datetime:
-    """Return an item's time, aware: its ``datetime``, else the start of its range.
+    """Return an item's time in UTC, aware: its ``datetime``, else the start of its range.
 
     Raises:
-        ValueError: It has none.
+        ValueError: The item has no time.
     """
     common = item.common_metadata
     time = item.datetime or common.start_datetime or common.end_datetime
     if time is None:
         raise ValueError(f"Item {item.id!r} has no datetime, so it cannot be placed in a cube.")
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
+    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def not_items(other: object) -> TypeError:
