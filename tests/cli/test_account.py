@@ -40,11 +40,11 @@ def test_login_prompts_and_whoami_uses_the_keyring(sandbox: Sandbox, keyring: Pa
         in json.loads(next(iter(json.loads(keyring.read_text()).values())))["password"]
     )
 
-    told = constellr("whoami")
-    assert (told.returncode, told.stderr) == (0, "")
-    assert "OS keyring" in told.stdout
-    assert sandbox.username in told.stdout
-    assert "LSTprecision, LSTfusion" in told.stdout
+    shown = constellr("whoami")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "OS keyring" in shown.stdout
+    assert sandbox.username in shown.stdout
+    assert "LSTprecision, LSTfusion" in shown.stdout
 
     assert "Removed the credential" in constellr("logout").stdout
     assert json.loads(keyring.read_text()) == {}

@@ -124,7 +124,7 @@ def loaded(profile: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "fragment"),
     [
         (["serach"], "No such command 'serach'"),
         (["search", "--collektion", "x"], "--collektion"),
@@ -140,23 +140,23 @@ def loaded(profile: str) -> set[str]:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_wrong_usage(sandbox: Sandbox, arguments: list[str], said: str) -> None:
+def test_wrong_usage(sandbox: Sandbox, arguments: list[str], fragment: str) -> None:
     """Exit code 2, nothing on stdout, two lines on stderr: the problem and a hint."""
     run = constellr(*arguments)
     assert (run.returncode, run.stdout) == (2, "")
     error, hint = run.stderr.splitlines()
-    assert said in error
+    assert fragment in error
     assert re.fullmatch(r"Try 'constellr.* --help'\.", hint)
 
 
 @pytest.mark.parametrize(
-    ("url", "said"), [("http://example.com", "Use https://"), ("ftp://x", "must start with")]
+    ("url", "fragment"), [("http://example.com", "Use https://"), ("ftp://x", "must start with")]
 )
-def test_insecure_api_url_is_refused(url: str, said: str) -> None:
+def test_insecure_api_url_is_refused(url: str, fragment: str) -> None:
     """An API that must not receive credentials is refused before any request."""
     run = constellr("products", CONSTELLR_API_URL=url, CONSTELLR_API_KEY="k")
     assert (run.returncode, run.stdout) == (2, "")
-    assert said in run.stderr
+    assert fragment in run.stderr
 
 
 def test_json_flag_works_at_any_position(sandbox: Sandbox) -> None:
@@ -261,9 +261,9 @@ def test_interrupted_during_imports(sandbox: Sandbox, monkeypatch: pytest.Monkey
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130
-        told = errors.read()
-    assert told.endswith("Interrupted.\n")
-    assert "Traceback" not in told
+        stderr = errors.read()
+    assert stderr.endswith("Interrupted.\n")
+    assert "Traceback" not in stderr
 
 
 @pytest.mark.parametrize(

@@ -142,18 +142,18 @@ def test_replacing_is_atomic(tmp_path: Path, *, is_folder: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "reason"),
     [
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), ".part"), "No space left on device"),
         (RuntimeError("NetCDF: HDF error"), "NetCDF: HDF error"),
     ],
     ids=["OSError", "NetCDF"],
 )
-def test_disk_errors_name_the_file(tmp_path: Path, error: Exception, said: str) -> None:
+def test_disk_errors_name_the_file(tmp_path: Path, error: Exception, reason: str) -> None:
     """A disk error names the output file and what to do."""
     path = tmp_path / "result.nc"
-    told = f"Cannot write .*result.nc': {said}. Free space"
-    with pytest.raises(Failure, match=told), replacing(path) as part:  # noqa: PT012
+    pattern = f"Cannot write .*result.nc': {reason}. Free space"
+    with pytest.raises(Failure, match=pattern), replacing(path) as part:  # noqa: PT012
         part.write_text("half")
         raise error
     assert list(tmp_path.iterdir()) == []

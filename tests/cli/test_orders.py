@@ -153,7 +153,7 @@ def test_check_reports_all_violations(sandbox: Sandbox, here: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "fragment"),
     [
         ("", "holds no orders"),
         ("orders: []", "holds no orders"),
@@ -162,12 +162,12 @@ def test_check_reports_all_violations(sandbox: Sandbox, here: Path) -> None:
         ("orders: [{a: 1}]\nusecase: x", "usecase"),
     ],
 )
-def test_files_without_orders(sandbox: Sandbox, here: Path, content: str, said: str) -> None:
+def test_files_without_orders(sandbox: Sandbox, here: Path, content: str, fragment: str) -> None:
     """A file without orders is wrong usage."""
     Path("o.yaml").write_text(content)
     run = constellr("orders", "create", "o.yaml", "--yes")
     assert (run.returncode, run.stdout) == (2, "")
-    assert said in run.stderr
+    assert fragment in run.stderr
 
 
 def test_unknown_outcome_is_reported(sandbox: Sandbox, here: Path) -> None:
@@ -252,10 +252,10 @@ def test_areas_are_geojson(sandbox: Sandbox, here: Path) -> None:
 
 def test_area_info(sandbox: Sandbox, here: Path) -> None:
     """Print the size as the API measures it; nothing is registered."""
-    told = json.loads(constellr("aoi", "info", "field.geojson", "--json").stdout)
-    assert told["bbox_width"] == pytest.approx(7300, rel=0.02)
+    area = json.loads(constellr("aoi", "info", "field.geojson", "--json").stdout)
+    assert area["bbox_width"] == pytest.approx(7300, rel=0.02)
     text = constellr("aoi", "info", "field.geojson").stdout
-    assert f"{told['bbox_width']:,.1f} m" in text
+    assert f"{area['bbox_width']:,.1f} m" in text
     plain = constellr("aoi", "info", "field.geojson", PYTHONIOENCODING="ascii")
     assert (plain.returncode, plain.stdout) == (0, text.replace("²", "\\xb2"))
     assert sandbox.areas == []

@@ -144,7 +144,7 @@ def test_demo_runs_completely(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         assert float(celsius) == pytest.approx(expected[date].median - 273.15, abs=0.01)
         assert float(cloud) == pytest.approx(100 * (expected[date].cloud == 1).mean(), abs=0.6)
     assert "All 15 medians match the scenes' metadata within 0.01 K" in run.stdout
-    fetched = re.search(r"(\d+) tokens and new URLs for (\d+) scenes", run.stderr)
+    fetched = re.search(r"(\d+) tokens and renewed the URLs of (\d+) scenes", run.stderr)
     assert fetched is not None
     tokens, scenes = map(int, fetched.groups())
     assert tokens >= 2

@@ -121,23 +121,23 @@ def test_sign_hrefs(sandbox: Sandbox) -> None:
     assert "X-Amz-Expires=90&" in url
     assert foreign == "https://example.com/a.png"
     assert requests.get(url, timeout=10).status_code == 200
-    [told] = json.loads(constellr("sign", "--json", asset).stdout)
-    assert (told["href"], told["expires_at"][-1]) == (asset, "Z")
+    [result] = json.loads(constellr("sign", "--json", asset).stdout)
+    assert (result["href"], result["expires_at"][-1]) == (asset, "Z")
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "fragment"),
     [
         ("", "nothing to sign"),
         ('{"bla": 1}', "No STAC items"),
         ("[1, 2]", "No STAC items"),
     ],
 )
-def test_sign_without_items(sandbox: Sandbox, content: str, said: str) -> None:
+def test_sign_without_items(sandbox: Sandbox, content: str, fragment: str) -> None:
     """Standard input without items is wrong usage."""
     run = constellr("sign", "-", stdin=content)
     assert (run.returncode, run.stdout) == (2, "")
-    assert said in run.stderr
+    assert fragment in run.stderr
 
 
 def test_sign_without_aws_credentials(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,7 +203,7 @@ def test_explain_json_has_all_grids(here: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "fragment"),
     [
         (["-o", "x.zarr"], 2, "Which scenes?"),
         (["items.json", "-c", "lstprecision", "-o", "x.zarr"], 2, "not both"),
@@ -218,7 +218,7 @@ def test_explain_json_has_all_grids(here: Path) -> None:
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_cube_refuses_invalid_arguments(
-    sandbox: Sandbox, here: Path, arguments: list[str], code: int, said: str
+    sandbox: Sandbox, here: Path, arguments: list[str], code: int, fragment: str
 ) -> None:
     """Errors are reported before anything is read or written."""
     written(sandbox, NEWEST)
@@ -226,7 +226,7 @@ def test_cube_refuses_invalid_arguments(
     (here / "there.zarr" / "mine.txt").write_text("precious")
     run = constellr("cube", *arguments)
     assert (run.returncode, run.stdout) == (code, "")
-    assert said in run.stderr
+    assert fragment in run.stderr
     assert len(run.stderr.splitlines()) <= 2
     assert sorted(path.name for path in here.iterdir()) == ["items.json", "there.zarr"]
     assert (here / "there.zarr" / "mine.txt").read_text() == "precious"
@@ -268,10 +268,10 @@ def test_search_pipes_into_download(sandbox: Sandbox, here: Path) -> None:
     searched = constellr("search", "--json", "--max-items", "2")
     run = constellr("download", "-", "-o", "scenes", "--json", stdin=searched.stdout)
     assert (run.returncode, run.stderr) == (0, "")
-    told = json.loads(run.stdout)
-    assert len(told["written"]) == 6
-    assert all(Path(path).is_file() for path in told["written"])
-    assert len(list(pystac.Catalog.from_file(told["catalog"]).get_items(recursive=True))) == 2
+    result = json.loads(run.stdout)
+    assert len(result["written"]) == 6
+    assert all(Path(path).is_file() for path in result["written"])
+    assert len(list(pystac.Catalog.from_file(result["catalog"]).get_items(recursive=True))) == 2
     again = constellr("download", "-", "-o", "scenes", stdin=searched.stdout)
     assert again.stdout.startswith("scenes: 0 files downloaded")
     assert "6 already there" in again.stdout
@@ -283,8 +283,8 @@ def test_download_reports_missing_files(sandbox: Sandbox, here: Path) -> None:
     sandbox.fail(Fault(path="lst.tiff", server="store", status=404, times=99))
     run = constellr("download", items, "-o", "scenes", "-v")
     assert (run.returncode, run.stdout) == (1, "")
-    _, _, said = run.stderr.partition("Error: 2 of 6 files could not be downloaded:\n")
-    named = sorted(line for line in said.splitlines() if line.startswith("scenes/"))
+    _, _, fragment = run.stderr.partition("Error: 2 of 6 files could not be downloaded:\n")
+    named = sorted(line for line in fragment.splitlines() if line.startswith("scenes/"))
     assert [name in line for name, line in zip((CLOUDY, NEWEST), named, strict=True)] == [True] * 2
     brief = constellr("download", items, "-o", "scenes")
     assert len(brief.stderr.splitlines()) == 1
@@ -302,7 +302,7 @@ def test_interrupted_download_says_how_to_resume(sandbox: Sandbox, here: Path) -
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130
-        assert "run the same again" in errors.read()
+        assert "Run the same download again" in errors.read()
     sandbox.clear_faults()
     assert constellr("download", items, "-o", "scenes").returncode == 0
     assert len(list(Path("scenes").rglob("lst.tiff"))) == 2

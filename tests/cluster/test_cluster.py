@@ -610,7 +610,7 @@ def test_secrets_appear_nowhere(cluster: Any, client: Client, logs: Path, tmp_pa
                     me.sandbox.revoke_tokens()
                     me.cube(3).compute()
                     client.dump_cluster_state(str(tmp_path / "state"))
-                    told = {
+                    exposed = {
                         "graph": graph,
                         "tasks": _stored_tasks(cluster),
                         "state": gzip.decompress((tmp_path / "state.msgpack.gz").read_bytes()),
@@ -622,11 +622,11 @@ def test_secrets_appear_nowhere(cluster: Any, client: Client, logs: Path, tmp_pa
                         "pages": _pages(cluster),
                     }
                     del kept
-                told |= {file.name: file.read_bytes() for file in logs.iterdir()}
+                exposed |= {file.name: file.read_bytes() for file in logs.iterdir()}
                 assert len(me.secrets) > 8
                 assert [
                     (where, text[max(text.find(secret) - 200, 0) : text.find(secret)])
-                    for where, text in told.items()
+                    for where, text in exposed.items()
                     for secret in me.secrets
                     if secret in text
                 ] == []

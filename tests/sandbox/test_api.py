@@ -224,9 +224,9 @@ def test_token_is_a_jwt(sandbox: Sandbox) -> None:
         base64.urlsafe_b64decode(part + "==") for part in answer.json()["access_token"].split(".")
     )
     assert json.loads(head) == {"alg": "HS256", "typ": "JWT"}
-    told = json.loads(claims)
-    assert told["exp"] - told["iat"] == pytest.approx(24 * 3600)
-    assert told["iat"] == pytest.approx(datetime.now(UTC).timestamp(), abs=5)
+    payload = json.loads(claims)
+    assert payload["exp"] - payload["iat"] == pytest.approx(24 * 3600)
+    assert payload["iat"] == pytest.approx(datetime.now(UTC).timestamp(), abs=5)
     assert len(signature) == 32
 
 

@@ -103,11 +103,11 @@ def test_missing_extra_is_named() -> None:
         "    for blocked in {name, name.removeprefix('python_')}:\n"
         "        del sys.modules[blocked]\n"
     )
-    said = [line.partition(" ")[::2] for line in done.stdout.splitlines()]
-    assert [name.partition(".")[0] for name, _ in said] == [
+    fragment = [line.partition(" ")[::2] for line in done.stdout.splitlines()]
+    assert [name.partition(".")[0] for name, _ in fragment] == [
         *("starlette", "python_multipart", "cql2", "uvicorn", "botocore")
     ]
-    assert all("pip install 'constellr-stac[sandbox]'" in text for _, text in said)
+    assert all("pip install 'constellr-stac[sandbox]'" in text for _, text in fragment)
 
 
 def test_fresh_process_is_quick_and_silent() -> None:
@@ -559,18 +559,18 @@ def test_folders_without_scenes_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "fragment"),
     [
-        ({"token_lifetime": 60}, "token_lifetime= is a timedelta, not 60"),
-        ({"url_lifetime": "2s"}, "url_lifetime= is a timedelta"),
-        ({"today": "2026-01-01"}, "today= is a date"),
-        ({"latency": timedelta(seconds=1)}, "latency= is a number of seconds"),
-        ({"latency": -1}, "latency= is a number of seconds"),
+        ({"token_lifetime": 60}, "token_lifetime= must be a timedelta, not 60"),
+        ({"url_lifetime": "2s"}, "url_lifetime= must be a timedelta"),
+        ({"today": "2026-01-01"}, "today= must be a date"),
+        ({"latency": timedelta(seconds=1)}, "latency= must be a number of seconds"),
+        ({"latency": -1}, "latency= must be a number of seconds"),
     ],
 )
-def test_invalid_options_are_refused(options: dict[str, Any], said: str) -> None:
+def test_invalid_options_are_refused(options: dict[str, Any], fragment: str) -> None:
     """An invalid option is an error on creation, not in a server's thread."""
-    with pytest.raises((TypeError, ValueError), match=said):
+    with pytest.raises((TypeError, ValueError), match=fragment):
         Sandbox(**options)
 
 

@@ -1,6 +1,5 @@
 """``constellr aoi`` and ``constellr products``."""
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -124,7 +123,7 @@ def delete(
 
 @command(commands, "constellr aoi info field42.geojson")
 def info(terminal: Terminal, file: AreaFile) -> None:
-    """Show the size of an area as the API measures it; nothing is registered."""
+    """Measure an area as the API does, without registering it."""
     from constellr_stac.orders import OrdersClient
 
     polygon = _area(file)
@@ -165,18 +164,16 @@ def _show(terminal: Terminal, area: "AreaOfInterest") -> None:
     if terminal.as_json:
         terminal.json(area.__geo_interface__)
         return
-    terminal.facts(_facts(area))
-
-
-def _facts(area: "AreaOfInterest") -> Iterable[tuple[str, Any]]:
     west, south, east, north = _box(area)
-    return (
-        ("id", area.id),
-        ("name", area.name),
-        ("description", area.description),
-        ("size", _size(area)),
-        ("box", f"{west:.5f},{south:.5f},{east:.5f},{north:.5f}"),
-        ("created", area.created),
+    terminal.facts(
+        (
+            ("id", area.id),
+            ("name", area.name),
+            ("description", area.description),
+            ("size", _size(area)),
+            ("box", f"{west:.5f},{south:.5f},{east:.5f},{north:.5f}"),
+            ("created", area.created),
+        )
     )
 
 

@@ -16,6 +16,7 @@ from constellr_stac.errors import (
     AuthenticationError,
     ConstellrError,
     CredentialsNotFoundError,
+    ForbiddenError,
     SigningError,
 )
 
@@ -25,8 +26,6 @@ from .terminal import Terminal
 
 if TYPE_CHECKING:
     import requests
-
-    from constellr_stac.auth.requests_auth import ConstellrAuth
 
 __all__ = ["commands"]
 
@@ -125,10 +124,10 @@ def _clock() -> tuple[State, str]:
 
 
 def _credential() -> tuple[State, str]:
-    from constellr_stac.errors import ForbiddenError
+    from constellr_stac.auth.requests_auth import ConstellrAuth
     from constellr_stac.orders import OrdersClient
 
-    auth = _auth()
+    auth = ConstellrAuth()
     kind, source = type(auth.credential).__name__, auth.credential.source
     with OrdersClient(auth) as client:
         try:
@@ -154,13 +153,14 @@ def _storage() -> tuple[State, str]:
 
 
 def _asset() -> tuple[State, str]:
+    from constellr_stac.auth.requests_auth import ConstellrAuth
     from constellr_stac.layers.table import layer_of
     from constellr_stac.reading.asset_ref import asset_ref
     from constellr_stac.reading.http import Transfer
     from constellr_stac.reading.resolver import AssetResolver
     from constellr_stac.stac.client import open_client
 
-    auth = _auth()
+    auth = ConstellrAuth()
     item = next(open_client(auth=auth).search(max_items=1, limit=1).items(), None)
     if item is None:
         return "note", "the account has no scenes to read"
@@ -172,12 +172,6 @@ def _asset() -> tuple[State, str]:
     read, size = Transfer(resolver, 1).get(asset_ref(item, key), 0, _BYTES)
     where = redact_url(item.assets[key].href)
     return "ok", f"{len(read):,} of {size:,} bytes of {where} read"
-
-
-def _auth() -> "ConstellrAuth":
-    from constellr_stac.auth.requests_auth import ConstellrAuth
-
-    return ConstellrAuth()
 
 
 def _get_unauthenticated() -> "requests.Response":

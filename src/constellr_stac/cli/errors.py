@@ -71,7 +71,9 @@ def _explain(error: BaseException, *, verbose: bool) -> tuple[int, list[str]]:
     """Return the exit code and the lines to print."""
     notes = list(getattr(error, "__notes__", ()))
     if isinstance(error, (Interruption, KeyboardInterrupt, typer.Abort)):
-        return INTERRUPTED, [f"Interrupted. {' '.join(map(str, error.args))}".rstrip(), *notes]
+        text = " ".join(map(str, error.args))
+        text = text if text.startswith("Interrupted") else f"Interrupted. {text}".rstrip()
+        return INTERRUPTED, [text, *notes]
     if isinstance(error, _UsageError):
         return USAGE, _usage_lines(error)
     if isinstance(error, ConstellrError):

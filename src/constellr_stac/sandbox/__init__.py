@@ -111,11 +111,7 @@ class Sandbox:
         self._started = False
 
     def start(self) -> Self:
-        """Start both servers; they answer when this returns.
-
-        Raises:
-            RuntimeError: They are already running.
-        """
+        """Start both servers; raises :class:`RuntimeError` if they are running."""
         if self._started:
             raise RuntimeError("This sandbox is already running.")
         self._running.start()
@@ -204,8 +200,6 @@ class Sandbox:
             "AWS_ENDPOINT_URL_S3": self.s3_url,
         }
 
-    # Requests and state
-
     @property
     def requests(self) -> list[Exchange]:
         """Every request to either server so far, in order of arrival."""
@@ -260,8 +254,6 @@ class Sandbox:
             KeyError: There is no such object.
         """
         self._running.catalogue.delete(key)
-
-    # Faults and time
 
     def fail(self, fault: Fault) -> None:
         """Inject a fault; the oldest matching one applies first."""
