@@ -194,8 +194,8 @@ def header_of(file: AssetFile) -> Header:
     except (RasterioIOError, ValueError) as error:
         raise AssetReadError(
             f"{file.reference.label} cannot be read: it is not a readable GeoTIFF with a CRS "
-            f"({error}). Set proj:code, proj:shape and proj:transform on the item's asset, or leave the scene "
-            'empty with errors="nan".'
+            f"({error}). Set proj:code, proj:shape and proj:transform on the item's asset, or "
+            'leave the scene empty with errors="nan".'
         ) from error
 
 
