@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     import pystac_client
     import xarray as xr
 
+    from .limits import Limits
+
 __all__ = ["follow", "load_order", "search_order"]
 
 _ORDER_ID = "order:id"
@@ -93,6 +95,7 @@ def load_order(
     *,
     client: pystac_client.Client | None = None,
     orders: OrdersClient | None = None,
+    limits: Limits | None = None,
     **load: Any,
 ) -> xr.Dataset:
     """Load the delivered scenes of an order as a lazy cube.
@@ -104,6 +107,7 @@ def load_order(
     Keyword Args:
         client: As for :func:`search_order`.
         orders: As for :func:`search_order`.
+        limits: Bounds on waiting and sizes; default that of ``orders``.
         load: Further arguments of :func:`constellr_stac.load`; ``auth`` defaults to that of
             ``orders``.
 
@@ -113,14 +117,15 @@ def load_order(
     """
     from .cube.load import load as load_items
 
-    items = search_order(order, client=client, orders=orders).item_collection()
+    with ExitStack() as stack:
+        asks = orders or stack.enter_context(OrdersClient(limits=limits))
+        items = search_order(order, client=client, orders=asks).item_collection()
     if not items.items:
         order_id = order if isinstance(order, str) else order.id
         msg = f"No scenes have been delivered for order {order_id} yet."
         raise ValueError(msg)
-    if orders is not None:
-        load.setdefault("auth", orders.auth)
-    cube: xr.Dataset = load_items(items, bands, **load)
+    load.setdefault("auth", asks.auth)
+    cube: xr.Dataset = load_items(items, bands, limits=limits or asks.limits, **load)
     return cube
 
 
@@ -225,7 +230,7 @@ class _Delivered:
 def _client_for(orders: OrdersClient) -> pystac_client.Client:
     from .stac.client import open_client
 
-    return open_client(auth=orders.auth)
+    return open_client(auth=orders.auth, limits=orders.limits)
 
 
 def _first(client: pystac_client.Client, search: dict[str, Any], count: int) -> list[pystac.Item]:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
+from constellr_stac.limits import Limits
+
 from .requests_auth import CREDENTIAL_HEADERS
 from .transport import TIMEOUT, retrying
 
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["api_session"]
 
 
-def api_session(auth: ConstellrAuth, *, retry_posts_to: Iterable[str] = ()) -> requests.Session:
+def api_session(
+    auth: ConstellrAuth, *, retry_posts_to: Iterable[str] = (), limits: Limits | None = None
+) -> requests.Session:
     """Return an authenticated session for the API, with timeouts and retries.
 
     GETs are retried with backoff after a dropped connection and after 429, 502, 503 and 504,
@@ -29,16 +33,18 @@ def api_session(auth: ConstellrAuth, *, retry_posts_to: Iterable[str] = ()) -> r
 
     Keyword Args:
         retry_posts_to: URL prefixes whose POSTs change nothing on the server.
+        limits: Bounds on waiting and sizes; default from the environment.
     """
-    return _ApiSession(auth, retry_posts_to)
+    return _ApiSession(auth, retry_posts_to, limits or Limits())
 
 
 class _ApiSession(requests.Session):
     """A session whose credential never crosses a redirect to another origin."""
 
-    def __init__(self, auth: ConstellrAuth, retry_posts_to: Iterable[str]) -> None:
+    def __init__(self, auth: ConstellrAuth, retry_posts_to: Iterable[str], limits: Limits) -> None:
         super().__init__()
         self.auth = auth
+        self.limits = limits
         self._covers = auth.covers
         reads = retrying("GET", "HEAD", "OPTIONS")
         self.mount("https://", reads)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from constellr_stac.auth.credentials import Credential
     from constellr_stac.auth.requests_auth import ConstellrAuth
+    from constellr_stac.limits import Limits
     from constellr_stac.signing.signer import Signer
     from constellr_stac.stac.items import Items
 
@@ -92,6 +93,7 @@ def check_workers(
     *,
     auth: ConstellrAuth | Credential | Literal[False] | None = None,
     signer: Signer | None = None,
+    limits: Limits | None = None,
 ) -> WorkerTable:
     """Let each worker authenticate and read the first kilobyte of one asset.
 
@@ -107,6 +109,7 @@ def check_workers(
         auth: A :class:`ConstellrAuth` or a credential; it selects the API and is not sent.
             ``False``: do not contact the API.
         signer: As for :func:`load`.
+        limits: As for :func:`load`.
 
     Returns:
         One row per worker: versions, source of its credential, bytes read, seconds.
@@ -123,7 +126,7 @@ def check_workers(
         tcp://10.0.0.7:41155   0.1.0           3.10.3  pushed by the dask client  ...
     """
     waiting = checked_client(client, "check_workers")
-    resolver = AssetResolver(as_auth(auth or None), signer)
+    resolver = AssetResolver(as_auth(auth or None), signer, limits)
     reference = None if items is None else _asset(sorted_items(items))
     found = waiting.run(
         probe, resolver, reference, authenticate=auth is not False, on_error="return"
@@ -152,7 +155,7 @@ def _probe(resolver: AssetResolver, reference: str | None, *, authenticate: bool
     try:
         if authenticate:
             row["credential"] = resolver.auth.credential.source
-            _authenticate(resolver.auth)
+            _authenticate(resolver)
         if reference is not None:
             file = shared_fetcher(resolver).header(AssetRef.parse(reference), _HEAD_BYTES)
             row["read"] = len(file.head)
@@ -162,10 +165,11 @@ def _probe(resolver: AssetResolver, reference: str | None, *, authenticate: bool
     return row
 
 
-def _authenticate(auth: ConstellrAuth) -> None:
+def _authenticate(resolver: AssetResolver) -> None:
     """Fetch the API's landing page, which requires a valid credential."""
+    auth = resolver.auth
     url = f"{auth.base_url}/stac"
-    with api_session(auth) as session, connection_errors("GET", url):
+    with api_session(auth, limits=resolver.limits) as session, connection_errors("GET", url):
         checked(session.get(url))
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from constellr_stac.auth.credentials import Credential
     from constellr_stac.auth.requests_auth import ConstellrAuth
+    from constellr_stac.limits import Limits
     from constellr_stac.signing.signer import Signer
 
 __all__ = [
@@ -102,3 +103,4 @@ class LoadArguments(GridArguments, total=False):
     errors: Errors
     auth: ConstellrAuth | Credential | None
     signer: Signer | None
+    limits: Limits | None

@@ -58,7 +58,13 @@ def _odc_cube(plan: Plan) -> xr.Dataset:
     }
     resampling = {name: variable.resampling for name, variable in plan.variables.items()}
     resolver = plan.fetcher.resolver
-    driver = OdcDriver(auth=resolver.auth, signer=resolver.signer, errors=plan.errors, raw=plan.raw)
+    driver = OdcDriver(
+        auth=resolver.auth,
+        signer=resolver.signer,
+        errors=plan.errors,
+        raw=plan.raw,
+        limits=resolver.limits,
+    )
     driver.cube = plan.token
     tiles = GeoboxTiles(plan.geobox, (plan.chunks["y"], plan.chunks["x"]))
     return chunked_load(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from constellr_stac.auth.credentials import Credential
     from constellr_stac.auth.requests_auth import ConstellrAuth
+    from constellr_stac.limits import Limits
     from constellr_stac.signing.signer import Signer
     from constellr_stac.stac.items import Items
 
@@ -76,6 +77,7 @@ def load(
     group_by_resolution: bool = False,
     auth: ConstellrAuth | Credential | None = None,
     signer: Signer | None = None,
+    limits: Limits | None = None,
     geobox: GeoBox | None = None,
     like: Any = None,
     crs: Any = None,
@@ -121,6 +123,7 @@ def load(
         group_by_resolution: One cube per pixel size instead of one grid for all bands.
         auth: Renews expired signed URLs; an auth object or a credential.
         signer: Signs ``s3://`` hrefs.
+        limits: Bounds on waiting and sizes; default from the environment.
         geobox: The grid. Default: the scenes' native grid.
         like: A cube or geobox with the grid to use.
         crs: The CRS of the grid, such as ``"EPSG:32611"`` or ``"utm"``.
@@ -168,6 +171,7 @@ def load(
         "errors": errors,
         "auth": auth,
         "signer": signer,
+        "limits": limits,
         "geobox": geobox,
         "like": like,
         "crs": crs,

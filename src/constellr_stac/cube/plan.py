@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from constellr_stac.auth.requests_auth import ConstellrAuth
     from constellr_stac.layers.band import Band
     from constellr_stac.layers.resolve import BandSelection
+    from constellr_stac.limits import Limits
     from constellr_stac.signing.signer import Signer
     from constellr_stac.stac.items import Items
 
@@ -137,6 +138,7 @@ def make_plan(
     errors: Errors = "raise",
     auth: ConstellrAuth | Credential | None = None,
     signer: Signer | None = None,
+    limits: Limits | None = None,
     **grid: Unpack[GridArguments],
 ) -> Plan:
     """Plan a cube; parameters and errors are those of :func:`load`."""
@@ -150,7 +152,7 @@ def make_plan(
         resolution=_metres(grid.get("resolution")),
         stacklevel=4,
     )
-    fetcher = shared_fetcher(AssetResolver(auth, signer))
+    fetcher = shared_fetcher(AssetResolver(auth, signer, limits))
     for item in found:
         fetcher.resolver.remember(item)
     scenes = scenes_of(found, selections)

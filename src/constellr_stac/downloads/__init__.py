@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from constellr_stac.auth.credentials import Credential
     from constellr_stac.auth.requests_auth import ConstellrAuth
+    from constellr_stac.limits import Limits
     from constellr_stac.signing.signer import Signer
     from constellr_stac.stac.items import Items
 
@@ -41,6 +42,7 @@ def download(
     progress: bool = True,
     auth: ConstellrAuth | Credential | None = None,
     signer: Signer | None = None,
+    limits: Limits | None = None,
 ) -> Downloaded:
     """Download the files of scenes; re-run to resume, or to add new scenes.
 
@@ -70,6 +72,7 @@ def download(
         progress: Show progress bars on standard error, in a terminal or (with tqdm) a notebook.
         auth: An auth or a credential, to renew signed URLs through the API.
         signer: Signs ``s3://`` hrefs.
+        limits: Bounds on waiting and sizes; default from the environment.
 
     Returns:
         The paths of downloaded and skipped files, and the bytes received. For no items, nothing
@@ -99,7 +102,7 @@ def download(
     selection = select_files(items, assets, layout)
     if not selection.items:
         return Downloaded(folder)
-    resolver = AssetResolver(auth, signer)
+    resolver = AssetResolver(auth, signer, limits)
     for selected in selection.items:
         resolver.remember(selected.item)
     # Fails before anything is written if an href cannot be signed.

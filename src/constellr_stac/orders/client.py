@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from constellr_stac.auth.credentials import Credential
     from constellr_stac.auth.requests_auth import ConstellrAuth
     from constellr_stac.errors import OrderOutcomeUnknown
+    from constellr_stac.limits import Limits
 
     from .rules import OrderRules
 
@@ -53,6 +54,7 @@ class OrdersClient(AreasClient):
         today: Returns the current date; default in UTC.
         session: A session to use; it is not closed and must not retry POSTs.
         timeout: Connect and read timeout, in seconds.
+        limits: Bounds on waiting and sizes; default from the environment.
         sleep: Waits for a number of seconds.
         clock: Returns monotonic seconds.
 
@@ -89,10 +91,11 @@ class OrdersClient(AreasClient):
         today: Callable[[], date] = lambda: datetime.now(UTC).date(),
         session: requests.Session | None = None,
         timeout: tuple[float, float] = TIMEOUT,
+        limits: Limits | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(auth, base_url=base_url, session=session, timeout=timeout)
+        super().__init__(auth, base_url=base_url, session=session, timeout=timeout, limits=limits)
         self._rules = rules
         self._today = today
         self._sleep = sleep

@@ -15,6 +15,7 @@ from constellr_stac.auth.requests_auth import as_auth
 from constellr_stac.auth.session import api_session
 from constellr_stac.auth.transport import TIMEOUT, checked, connection_errors
 from constellr_stac.errors import APIError
+from constellr_stac.limits import Limits
 
 from .payloads import AreaOfInterest, Order, Record
 
@@ -59,9 +60,11 @@ class ApiClient:
         base_url: str | None = None,
         session: requests.Session | None = None,
         timeout: tuple[float, float] = TIMEOUT,
+        limits: Limits | None = None,
     ) -> None:
         self.auth = as_auth(auth, base_url=base_url)
         self.base_url = self.auth.base_url
+        self.limits = limits or Limits()
         self._timeout = timeout
         self._owns_session = session is None
         if session is None:
@@ -86,7 +89,7 @@ class ApiClient:
 
     def _new_session(self) -> requests.Session:
         retried = [self.base_url + path for path in self._read_only_posts]
-        session = api_session(self.auth, retry_posts_to=retried)
+        session = api_session(self.auth, retry_posts_to=retried, limits=self.limits)
         for path in self._no_retry_paths:
             # urllib3 retries some failures whatever the method, such as a TLS record that breaks
             # after the server has acted.

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from constellr_stac.auth.requests_auth import ConstellrAuth
     from constellr_stac.layers.header import Header
     from constellr_stac.layers.report import Description
+    from constellr_stac.limits import Limits
     from constellr_stac.signing.signer import Signer
 
     from .prefetch import Fetcher
@@ -53,6 +54,7 @@ def describe(
     metadata: bool = True,
     auth: ConstellrAuth | Credential | None = None,
     signer: Signer | None = None,
+    limits: Limits | None = None,
 ) -> Description[pystac.ItemCollection]: ...
 @overload
 def describe(
@@ -63,6 +65,7 @@ def describe(
     metadata: bool = True,
     auth: ConstellrAuth | Credential | None = None,
     signer: Signer | None = None,
+    limits: Limits | None = None,
 ) -> Description[T]: ...
 def describe(
     items: Any,
@@ -72,6 +75,7 @@ def describe(
     metadata: bool = True,
     auth: ConstellrAuth | Credential | None = None,
     signer: Signer | None = None,
+    limits: Limits | None = None,
 ) -> Description[Any]:
     """Complete items, so that any STAC tool reads them correctly.
 
@@ -90,6 +94,7 @@ def describe(
         metadata: Whether to read the metadata documents of items without cloud cover.
         auth: Renews expired signed URLs; an auth object or a credential.
         signer: Signs ``s3://`` hrefs.
+        limits: Bounds on waiting and sizes; default from the environment.
 
     Returns:
         The items in the same form (``.items``), and a report of the added fields (``print`` it).
@@ -105,7 +110,7 @@ def describe(
     """
     copy = copy and not isinstance(items, ItemSearch)  # nobody else holds the items of a search
     items = materialized(items)
-    fetcher = shared_fetcher(AssetResolver(auth, signer))
+    fetcher = shared_fetcher(AssetResolver(auth, signer, limits))
     documents = _documents(items_of(items), fetcher) if metadata else {}
 
     def document_of(item: pystac.Item) -> dict[str, Any] | None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from constellr_stac.auth.credentials import Credential
     from constellr_stac.auth.requests_auth import ConstellrAuth
+    from constellr_stac.limits import Limits
     from constellr_stac.signing.signer import Signer
 
 __all__ = ["OdcDriver", "band_metadata", "coding_of"]
@@ -52,6 +53,7 @@ class OdcDriver:
         signer: Signs ``s3://`` hrefs.
         errors: ``"raise"``, or ``"nan"``: leave a scene that cannot be read empty and warn.
         raw: Return stored integers instead of physical values.
+        limits: Bounds on waiting and sizes; default from the environment.
 
     Raises:
         TypeError: ``auth`` is neither an auth object nor a credential.
@@ -70,10 +72,11 @@ class OdcDriver:
         signer: Signer | None = None,
         errors: Errors = "raise",
         raw: bool = False,
+        limits: Limits | None = None,
     ) -> None:
         if errors not in ("raise", "nan"):
             raise ValueError(f'errors= must be "raise" or "nan", not {errors!r}.')
-        self.fetcher = shared_fetcher(AssetResolver(auth, signer))
+        self.fetcher = shared_fetcher(AssetResolver(auth, signer, limits))
         self.errors = errors
         self.raw = raw
         self.cube = ""

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 from constellr_stac._process import STATE
 
 from .http import Transfer
-from .resolver import AssetResolver
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .asset_ref import AssetRef
+    from .resolver import AssetResolver
 
 __all__ = [
     "HEADER_BYTES",
@@ -131,7 +131,7 @@ class Fetcher:
         """
         if self._process == os.getpid():
             return self
-        return shared_fetcher(AssetResolver(self.resolver.auth, self.resolver.signer))
+        return shared_fetcher(self.resolver.fresh())
 
     def start(self, reference: AssetRef) -> Fetch:
         """Start to fetch an asset, or queue it; does not block."""

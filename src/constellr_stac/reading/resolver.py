@@ -18,6 +18,7 @@ from constellr_stac.auth.requests_auth import as_auth
 from constellr_stac.auth.session import api_session
 from constellr_stac.auth.transport import checked, connection_errors
 from constellr_stac.errors import APIError
+from constellr_stac.limits import Limits
 from constellr_stac.signing.s3_url import is_s3
 from constellr_stac.signing.signer import Signer, signature_expiry
 
@@ -67,13 +68,18 @@ class AssetResolver:
         auth: Authenticates the renewal of items; an auth object or a credential. Default: the
             credential of the running process.
         signer: Signs ``s3://`` hrefs. Default: with the credentials of the running process.
+        limits: Bounds on waiting and sizes; default from the environment.
     """
 
     def __init__(
-        self, auth: ConstellrAuth | Credential | None = None, signer: Signer | None = None
+        self,
+        auth: ConstellrAuth | Credential | None = None,
+        signer: Signer | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self.auth = as_auth(auth)
         self.signer = signer or Signer()
+        self.limits = limits or Limits()
         self._lock = threading.Lock()
         self._items: dict[tuple[str, str], Refreshing[_SignedItem]] = {}
         self._unconfirmed: dict[tuple[str, str], datetime] = {}
@@ -141,16 +147,23 @@ class AssetResolver:
                 self._drop_expired()
                 self._items[key] = Refreshing(_ItemRequest(self, *key), _expiry, value=signed)
 
+    def fresh(self) -> AssetResolver:
+        """Return an equal resolver without cached items, locks and connections."""
+        return AssetResolver(*self._identity())
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, AssetResolver):
             return NotImplemented
-        return (self.auth, self.signer) == (other.auth, other.signer)
+        return self._identity() == other._identity()
 
     def __hash__(self) -> int:
-        return hash((self.auth, self.signer))
+        return hash(self._identity())
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return AssetResolver, (self.auth, self.signer)
+        return AssetResolver, self._identity()
+
+    def _identity(self) -> tuple[ConstellrAuth, Signer, Limits]:
+        return self.auth, self.signer, self.limits
 
     def _drop_expired(self) -> None:
         """Drop items with expired URLs, which accumulate in a long-running process."""
@@ -179,7 +192,7 @@ class AssetResolver:
         """
         with self._lock:
             if self._session is None:
-                self._session = api_session(self.auth)
+                self._session = api_session(self.auth, limits=self.limits)
         url = (
             f"{self.auth.base_url}/stac/collections/{quote(collection, safe='')}"
             f"/items/{quote(item, safe='')}"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from constellr_stac.auth.credentials import Credential
     from constellr_stac.auth.requests_auth import ConstellrAuth
+    from constellr_stac.limits import Limits
     from constellr_stac.signing.signer import Signer
     from constellr_stac.stac.items import Items
 
@@ -29,6 +30,7 @@ def stable(
     *,
     auth: ConstellrAuth | Credential | None = None,
     signer: Signer | None = None,
+    limits: Limits | None = None,
 ) -> list[pystac.Item]:
     """Return copies of items whose hrefs hold no signature and do not expire.
 
@@ -44,6 +46,7 @@ def stable(
     Keyword Args:
         auth: The same as for the driver or reader, which then use the URLs signed by the search.
         signer: The same as for the driver or reader.
+        limits: The same as for the driver or reader.
 
     Returns:
         Copies of the items, sorted by time.
@@ -59,7 +62,7 @@ def stable(
         ...     constellr_stac.stable(search), driver="constellr_stac.OdcDriver", chunks={}
         ... )  # doctest: +SKIP
     """
-    resolver = shared_fetcher(AssetResolver(auth, signer)).resolver
+    resolver = shared_fetcher(AssetResolver(auth, signer, limits)).resolver
     lasting = []
     for item in sorted_items(items):
         resolver.remember(item)

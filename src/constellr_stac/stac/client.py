@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from constellr_stac.auth.credentials import Credential
     from constellr_stac.auth.requests_auth import ConstellrAuth
+    from constellr_stac.limits import Limits
 
 __all__ = ["ConstellrClient", "open_client"]
 
@@ -36,6 +37,7 @@ def open_client(
     auth: ConstellrAuth | Credential | None = None,
     sign: bool | Signer = False,
     describe: bool = False,
+    limits: Limits | None = None,
     **kwargs: Any,
 ) -> ConstellrClient:
     """Open the API with pystac-client.
@@ -50,6 +52,7 @@ def open_client(
         sign: Whether to sign the ``s3://`` hrefs of returned objects, or a :class:`Signer` to use.
             Signed hrefs expire; :func:`constellr_stac.load` does not need them.
         describe: Whether to add types, scales, units and mask classes to returned items.
+        limits: Bounds on waiting and sizes; default from the environment.
         **kwargs: For :meth:`pystac_client.Client.open`: ``modifier`` (called after ``describe``
             and before ``sign``), ``request_modifier`` (called before the credential is added),
             ``headers``, ``parameters``, ``timeout``.
@@ -84,7 +87,7 @@ def open_client(
             msg = f"The header {name} holds a credential; pass the credential as auth= instead."
             raise ValueError(msg)
     modifier = _modifier(describe=describe, given=kwargs.pop("modifier", None), sign=sign)
-    stac_io = ConstellrIO(as_auth(auth, base_url=url))
+    stac_io = ConstellrIO(as_auth(auth, base_url=url), limits=limits)
     return ConstellrClient.open(  # type: ignore[return-value] # open() returns its own class
         stac_io.documents.stac_url, modifier=modifier, stac_io=stac_io, **kwargs
     )

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pystac_client.stac_api_io import Timeout
 
     from constellr_stac.auth.requests_auth import ConstellrAuth
+    from constellr_stac.limits import Limits
 
 __all__ = ["ConstellrIO"]
 
@@ -55,6 +56,7 @@ class ConstellrIO(StacApiIO):
         parameters: Sent in the query of each request.
         request_modifier: Changes or replaces each request before the credential is added.
         timeout: Seconds, as for ``requests``; default as for the session.
+        limits: Bounds on waiting and sizes; default from the environment.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class ConstellrIO(StacApiIO):
         parameters: dict[str, Any] | None = None,
         request_modifier: Callable[[requests.Request], requests.Request | None] | None = None,
         timeout: Timeout | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self._req_modifier: Callable[[requests.Request], requests.Request | None] | None = None
         self._headers: dict[str, str] = {}
@@ -72,7 +75,8 @@ class ConstellrIO(StacApiIO):
         super().__init__(max_retries=None)
         self.auth = auth
         self.documents = Fixups(f"{auth.base_url}/stac")
-        self.session = api_session(auth, retry_posts_to=[self.documents.search_url])
+        self.limits = limits
+        self.session = api_session(auth, retry_posts_to=[self.documents.search_url], limits=limits)
         self.update(headers, parameters, request_modifier, timeout)
 
     def update(
@@ -196,6 +200,7 @@ class ConstellrIO(StacApiIO):
             "parameters": self._parameters,
             "request_modifier": self._req_modifier,
             "timeout": self.timeout,
+            "limits": self.limits,
             "documents": self.documents,
         }
 
