@@ -10,7 +10,7 @@ import typer
 from .command import command, group
 from .errors import Failure
 from .inputs import duration
-from .order_files import read_batch
+from .order_files import Batch, read_batch
 from .terminal import Terminal
 
 if TYPE_CHECKING:
@@ -90,14 +90,21 @@ def create(
     no_check: Annotated[
         bool, typer.Option("--no-check", help="Skip the check; the API still checks.")
     ] = False,
+    exist_ok: Annotated[
+        bool, typer.Option("--exist-ok", help="Use an equal active order; place only the others.")
+    ] = False,
+    duplicate_ok: Annotated[
+        bool, typer.Option("--duplicate-ok", help="Place an order even if an equal one is active.")
+    ] = False,
 ) -> None:
     """Place the orders of a file, after showing them and asking.
 
-    All are placed or none. This costs money. Fields of an order: area_of_interest_id,
+    All are placed or none. This costs money. If an equal order is active, a second question
+    follows; with --yes nothing is placed then. Fields of an order: area_of_interest_id,
     product_name, frequency, start_date, end_date; optional: comment, tags,
     illumination_constraint.
     """
-    from constellr_stac.orders import OrderOutcomeUnknown, OrdersClient
+    from constellr_stac.orders import OrdersClient
 
     batch = read_batch(file)
     with OrdersClient() as client:
@@ -111,15 +118,9 @@ def create(
         question = "Place this order?" if count == 1 else f"Place these {count} orders?"
         if not yes and not terminal.ask(question, option="--yes"):
             raise Failure("Nothing was ordered.")
-        try:
-            with terminal.working("Placing the orders …"):
-                placed = client.create(
-                    batch.orders, use_case=batch.use_case, comment=batch.comment, check=False
-                )
-        except OrderOutcomeUnknown as error:
-            for order in error.found:
-                error.add_note(f"Found on the server: {order.id}, {order.state}.")
-            raise
+        placed = _place(
+            terminal, client, batch, yes=yes, exist_ok=exist_ok, duplicate_ok=duplicate_ok
+        )
     try:
         _show_all(terminal, placed)
         sys.stdout.flush()
@@ -221,6 +222,37 @@ def check(terminal: Terminal, file: OrdersFile) -> None:
             raise typer.Exit(1)
     else:
         terminal.line(f"Valid: {count} order{'s' if count != 1 else ''}.")
+
+
+def _place(
+    terminal: Terminal,
+    client: "OrdersClient",
+    batch: Batch,
+    *,
+    yes: bool,
+    exist_ok: bool,
+    duplicate_ok: bool,
+) -> list["Order"]:
+    """Place a batch, asking again if equal orders are active."""
+    from constellr_stac.orders import OrderExistsError, OrderOutcomeUnknown
+
+    try:
+        with terminal.working("Placing the orders …"):
+            return batch.place(client, exist_ok=exist_ok, duplicate_ok=duplicate_ok)
+    except OrderOutcomeUnknown as error:
+        for order in error.found:
+            error.add_note(f"Found on the server: {order.id}, {order.state}.")
+        raise
+    except OrderExistsError as error:
+        text = str(error)
+        for name in ("exist_ok", "duplicate_ok"):
+            text = text.replace(f"{name}=True", f"--{name.replace('_', '-')}")
+        if yes:
+            raise Failure(text) from error
+        terminal.note(text)
+    if not terminal.ask("Place them all the same?", option="--duplicate-ok"):
+        raise Failure("Nothing was ordered.")
+    return _place(terminal, client, batch, yes=True, exist_ok=exist_ok, duplicate_ok=True)
 
 
 def _preview(terminal: Terminal, client: "OrdersClient", payload: dict[str, Any]) -> None:

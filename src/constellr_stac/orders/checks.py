@@ -27,6 +27,7 @@ __all__ = [
     "check_orders",
     "parse_orders",
     "raise_violations",
+    "rule_violations",
     "tag_violations",
     "violations",
 ]
@@ -69,9 +70,9 @@ def check_order(
     Raises:
         OrderValidationError: ``violations`` holds every broken rule.
     """
-    valid, _ = parse_orders([order])
+    valid, malformed = parse_orders([order])
     areas = {} if area is None else {each.area_of_interest_id: area for each in valid.values()}
-    check_orders([order], areas=areas, rules=rules, today=today)
+    raise_violations(rule_violations(valid, malformed, areas=areas, rules=rules, today=today))
 
 
 def check_orders(
@@ -114,18 +115,31 @@ def violations(
         >>> print(found)
         orders[0].frequency: monthly is not offered for LSTfusion; choose daily
     """
-    batch = list(orders)
+    valid, malformed = parse_orders(orders)
+    return rule_violations(valid, malformed, areas=areas or {}, rules=rules, today=today)
+
+
+def rule_violations(
+    valid: Mapping[int, Order],
+    malformed: Iterable[Violation],
+    *,
+    areas: Mapping[str, Any],
+    rules: OrderRules,
+    today: date | None,
+) -> list[Violation]:
+    """Return every violation of a batch that was parsed by :func:`parse_orders`."""
+    found = list(malformed)
     today = today or datetime.now(UTC).date()
-    valid, found = parse_orders(batch)
-    sizes = {key: _size_of(area) for key, area in (areas or {}).items()}
-    if not batch:
+    sizes = {key: _size_of(area) for key, area in areas.items()}
+    count = len(valid.keys() | {violation.index for violation in found})
+    if not count:
         found.append(Violation(None, "orders", "the batch is empty"))
-    if len(batch) > rules.max_orders:
+    if count > rules.max_orders:
         found.append(
             Violation(
                 None,
                 "orders",
-                f"{len(batch)} in one batch, {rules.max_orders} at most; split the batch",
+                f"{count} in one batch, {rules.max_orders} at most; split the batch",
             )
         )
     for index, order in valid.items():
