@@ -18,12 +18,13 @@ from constellr_stac.errors import (
 )
 
 from .areas import AREAS, READ_ONLY_POSTS, Areas
-from .checks import parse_orders, raise_violations, rule_violations, tag_violations
+from .checks import rule_violations, tag_violations
 from .lookup import ORDERS, Batch, OrderLookup
 from .order_book import OrderBook, parse_order
 from .payloads import AreaOfInterest, Order, Product
 from .placement import BATCH, OrderPlacer
 from .rules import CONTRACT_RULES, NEWER_RULES
+from .violation import parse_orders, raise_violations
 from .wire import Api, concerns, parse_list, path_of
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
     from constellr_stac.auth.credentials import Credential
     from constellr_stac.auth.requests_auth import ConstellrAuth
 
-    from .checks import Violation
     from .rules import OrderRules
+    from .violation import Violation
 
     Given: TypeAlias = Order | Mapping[str, Any]
     P = ParamSpec("P")

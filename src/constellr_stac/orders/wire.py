@@ -17,7 +17,7 @@ from constellr_stac.auth.transport import TIMEOUT, checked, connection_errors
 from constellr_stac.errors import APIError
 
 from .paging import PAGE_SIZE, listing, parse_page
-from .payloads import AreaOfInterest, Order, Record
+from .payloads import AreaOfInterest, Order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from constellr_stac.errors import ConstellrError
 
     from .paging import Page
+    from .records import Record
 
     R = TypeVar("R", bound=Record)
     V = TypeVar("V")
