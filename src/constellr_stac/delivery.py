@@ -20,7 +20,7 @@ from constellr_stac.errors import OrderEndedError
 from ._files import write_atomically
 from .errors import APIConnectionError, ConstellrError
 from .orders import Order, OrdersClient
-from .orders.payloads import parse_time
+from .orders.records import parse_time
 
 if TYPE_CHECKING:
     import os

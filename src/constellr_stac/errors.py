@@ -20,6 +20,7 @@
     ├── AssetReadError               an asset that cannot be read
     ├── DownloadError                a file that cannot be downloaded
     │   └── IncompleteDownloadError  some files of a download failed
+    ├── OrderExistsError             an equal order is active already; nothing was sent
     ├── OrderValidationError         orders that break a rule, found before sending (a ValueError)
     ├── OrderOutcomeUnknown          an order was sent, and whether it was placed is unknown
     ├── OrderEndedError              an order ended in another state than expected
@@ -71,6 +72,7 @@ __all__ = [
     "MissingExtraError",
     "NotFoundError",
     "OrderEndedError",
+    "OrderExistsError",
     "OrderOutcomeUnknown",
     "OrderValidationError",
     "OrderWaitTimeout",
@@ -266,6 +268,13 @@ class OrderValidationError(ConstellrError, ValueError):
 
     violations: tuple[Any, ...] = ()
     """Every broken rule of every order, as :class:`constellr_stac.orders.Violation`."""
+
+
+class OrderExistsError(ConstellrError):
+    """An equal order is active, or twice in the batch; nothing was sent."""
+
+    existing: tuple[Any, ...] = ()
+    """The equal orders, as :class:`constellr_stac.orders.Order`."""
 
 
 class OrderOutcomeUnknown(ConstellrError):  # noqa: N818 - it may not be an error

@@ -170,6 +170,36 @@ def test_files_without_orders(sandbox: Sandbox, here: Path, content: str, fragme
     assert fragment in run.stderr
 
 
+def test_equal_active_order_is_asked_about(sandbox: Sandbox, here: Path) -> None:
+    """At a terminal a second question follows; only y places the order again."""
+    file = in_yaml("summer.yaml", an_order())
+    assert constellr("orders", "create", file, "--yes").returncode == 0
+    [first] = sandbox.orders
+    questions = [("Place this order?", "y"), ("Place them all the same?", "n")]
+    code, screen = converse(["orders", "create", file], questions)
+    assert code == 1
+    assert first["id"] in screen
+    assert "Nothing was ordered." in screen
+    assert len(sandbox.orders) == 1
+    code, _ = converse(["orders", "create", file], [*questions[:1], (questions[1][0], "y")])
+    assert (code, len(sandbox.orders)) == (0, 2)
+
+
+def test_equal_active_order_needs_an_option_in_scripts(sandbox: Sandbox, here: Path) -> None:
+    """With --yes an equal order is a failure; the options use it, or place another one."""
+    file = in_yaml("summer.yaml", an_order())
+    placed = json.loads(constellr("orders", "create", file, "--yes", "--json").stdout)
+    run = constellr("orders", "create", file, "--yes", "--json")
+    assert (run.returncode, run.stdout) == (1, "")
+    for word in (placed[0]["id"], "--exist-ok", "--duplicate-ok"):
+        assert word in run.stderr
+    run = constellr("orders", "create", file, "--yes", "--exist-ok", "--json")
+    assert (run.returncode, json.loads(run.stdout)) == (0, placed)
+    assert len(sandbox.orders) == 1
+    assert constellr("orders", "create", file, "--yes", "--duplicate-ok").returncode == 0
+    assert len(sandbox.orders) == 2
+
+
 def test_unknown_outcome_is_reported(sandbox: Sandbox, here: Path) -> None:
     """An order that may have been placed is reported as such and not sent again."""
     file = in_yaml("o.yaml", an_order())

@@ -109,7 +109,7 @@ def test_client_list_under_concurrent_changes(seed: int) -> None:
         area = client.create_aoi(new_name(), FIELD)
         requested = wish(area)
         for _ in range(10):
-            client.create([requested] * 25, check=False)
+            client.create([requested] * 25, check=False, duplicate_ok=True)
         held = [order["id"] for order in sandbox.orders]
         listed: list[str] = []
         pages = client.list()
@@ -117,7 +117,8 @@ def test_client_list_under_concurrent_changes(seed: int) -> None:
             listed += some
             if len(listed) > 250:
                 continue  # no more changes
-            held += [str(order.id) for order in client.create([requested] * chance.randint(1, 25))]
+            more = client.create([requested] * chance.randint(1, 25), duplicate_ok=True)
+            held += [str(order.id) for order in more]
             for id_ in chance.sample(held, chance.randint(1, 25)):
                 client.delete(id_)
                 held.remove(id_)

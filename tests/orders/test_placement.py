@@ -7,15 +7,15 @@ import pickle
 import random
 import socket
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 from uuid import uuid4
 
 import pytest
 import requests
-from requests.adapters import HTTPAdapter
 
 from broken_line import Break, BreakingProxy
 from constellr_stac import (
@@ -67,16 +67,30 @@ class Environment:
         return [order for order in self.sandbox.orders if order["comment"] == comment]
 
 
-@pytest.fixture(scope="module", params=["older", "newer"])
-def env(request: pytest.FixtureRequest) -> Iterator[Environment]:
+@contextmanager
+def opened(age: str) -> Iterator[Environment]:
     """One API version, behind a proxy."""
     with (
-        open_sandbox(newer=request.param == "newer") as sandbox,
+        open_sandbox(newer=age == "newer") as sandbox,
         BreakingProxy(sandbox.api_url, f"POST {BATCH}", "GET /orders?") as proxy,
         client_of(sandbox) as colleague,
     ):
         area = colleague.create_aoi(new_name(), FIELD)
         yield Environment(sandbox, proxy, str(area.id), colleague)
+
+
+@pytest.fixture(scope="module", params=["older", "newer"])
+def env(request: pytest.FixtureRequest) -> Iterator[Environment]:
+    """An environment shared by the tests of the module."""
+    with opened(request.param) as env:
+        yield env
+
+
+@pytest.fixture(params=["older", "newer"])
+def empty_env(request: pytest.FixtureRequest) -> Iterator[Environment]:
+    """An environment without orders."""
+    with opened(request.param) as env:
+        yield env
 
 
 Stage = Literal["before sending", "while sending", "before the work", "after the work", "answer"]
@@ -93,25 +107,22 @@ class Failure:
     faults: tuple[Fault, ...] = ()
     next_break: Break | None = None
     options: dict[str, Any] = field(default_factory=dict)
-    cannot_list: bool = False
-    """Whether listing orders fails, too."""
+    cannot_list: Literal["", "before", "after"] = ""
+    """Whether listing orders fails, too: from the start, or once the batch is sent."""
 
 
 def random_failures(chance: random.Random) -> dict[str, Failure]:
     """Return every failure by name, each at a random point of its stage."""
     share = chance.random() * 0.999
     how: Any = chance.choice(["reset", "close"])
-    failure = chance.choice([500, 502, 503, 504, 408, 302, 599])
-    refusal = chance.choice([400, 403, 404, 409, 413, 422])
+    failure = chance.choice([302, 405, 408, 409, 413, 418, 425, 500, 502, 503, 504, 599])
+    refusal = chance.choice([400, 403, 404, 422])
     unreadable = chance.choice(UNREADABLE)
     good = chance.choice([200, 201])
     wait = chance.choice([{"Retry-After": "0"}, {}])
 
     def fault(kind: Any = "status", **options: Any) -> Fault:
         return Fault(BATCH, kind=kind, **options)
-
-    def no_listing(status: int, skip: int = 0) -> Fault:
-        return Fault(ORDERS, method="GET", status=status, skip=skip, times=None)
 
     refused = fault(status=401)
     busy = fault(status=429, headers=wait)
@@ -120,8 +131,8 @@ def random_failures(chance: random.Random) -> dict[str, Failure]:
         "listing fails first": Failure(
             "before sending",
             "refused",
-            (no_listing(500),),
             options={"session": requests.Session()},
+            cannot_list="before",
         ),
         "no token": Failure("before sending", "refused", (refused, Fault("/token", status=403))),
         "cut while sending": Failure(
@@ -142,7 +153,7 @@ def random_failures(chance: random.Random) -> dict[str, Failure]:
             "before the work", "unknown", (refused, fault(status=failure))
         ),
         "429": Failure("before the work", "placed", (busy,) * chance.randint(1, 5)),
-        "429 without end": Failure("before the work", "refused", (fault(status=429, times=None),)),
+        "429 without end": Failure("before the work", "unknown", (fault(status=429, times=None),)),
         "429, then refused": Failure("before the work", "refused", (busy, fault(status=refusal))),
         "refused": Failure("before the work", "refused", (fault(status=refusal),)),
         "failed": Failure("before the work", "unknown", (fault(status=failure),)),
@@ -175,21 +186,29 @@ def random_failures(chance: random.Random) -> dict[str, Failure]:
         "failed after the work": Failure(
             "after the work", "placed", (fault("commit_then_status", status=failure),)
         ),
+        "401 or 429 after the work": Failure(
+            "after the work",
+            "placed",
+            (fault("commit_then_status", status=chance.choice([401, 429]), headers=wait),),
+        ),
+        "429, then 401 after the work": Failure(
+            "after the work", "placed", (busy, fault("commit_then_status", status=401))
+        ),
         "token refused, then reset after the work": Failure(
             "after the work", "placed", (refused, fault("commit_then_reset"))
         ),
         "reset after the work, cannot list": Failure(
             "after the work",
             "unknown",
-            (fault("commit_then_reset"), no_listing(500, skip=1)),
+            (fault("commit_then_reset"),),
             options={"session": requests.Session()},
-            cannot_list=True,
+            cannot_list="after",
         ),
         "reset, no list permission": Failure(
             "after the work",
             "unknown",
-            (no_listing(403), fault("commit_then_reset")),
-            cannot_list=True,
+            (fault("commit_then_reset"),),
+            cannot_list="before",
         ),
         "cut during the response": Failure(
             "answer", "placed", next_break=Break("answer", share, how)
@@ -205,15 +224,22 @@ def random_failures(chance: random.Random) -> dict[str, Failure]:
         "unreadable response": Failure(
             "answer", "placed", (fault("commit_then_status", status=good, body=unreadable),)
         ),
-        "no list permission": Failure("answer", "placed", (no_listing(403),)),
+        "429 after the work, cannot list": Failure(
+            "after the work",
+            "unknown",
+            (fault("commit_then_status", status=429, headers=wait),),
+            options={"session": requests.Session()},
+            cannot_list="after",
+        ),
+        "no list permission": Failure("answer", "placed", cannot_list="before"),
         "nothing": Failure("answer", "placed"),
     }
 
 
 @pytest.mark.parametrize("seed", range(7))
-def test_no_failure_places_an_order_twice(env: Environment, seed: int) -> None:
+def test_no_failure_places_an_order_twice(empty_env: Environment, seed: int) -> None:
     """After a failure at any stage, the server's orders and the caller's outcome agree."""
-    chance = random.Random(seed)  # noqa: S311 - no secret
+    env, chance = empty_env, random.Random(seed)  # noqa: S311 - no secret
     failures = random_failures(chance)
     assert {failure.stage for failure in failures.values()} == {*STAGES}
     for name, failure in chance.sample(list(failures.items()), len(failures)):
@@ -225,21 +251,14 @@ def test_no_failure_places_an_order_twice(env: Environment, seed: int) -> None:
         ]
         earlier: set[str] = set()
         if chance.random() < 0.3:  # someone else placed the same orders
-            earlier = {str(order.id) for order in env.colleague.create(requested, check=False)}
-        sandbox, proxy = env.sandbox, env.proxy
-        for fault in failure.faults:
-            sandbox.fail(fault)
-        proxy.next_break = failure.next_break
-        sandbox.clear_requests()
-        with env.client(**failure.options) as client:
+            placed = env.colleague.create(requested, check=False, duplicate_ok=True)
+            earlier = {str(order.id) for order in placed}
+        with happening(failure, env), env.client(**failure.options) as client:
             outcome, reported = try_to_place(client, requested)
-        sandbox.clear_faults()
-        if failure.next_break is not None and failure.next_break.part == "refuse":
-            proxy.start()
-        assert proxy.next_break is None, f"{name} did not happen"
+        assert env.proxy.next_break is None, f"{name} did not happen"
         ours = {order["id"] for order in env.placed(comment)} - earlier
         reported_ids = {order.id for order in reported}
-        worked = [sent for sent in batches_sent(sandbox) if sent.status not in (401, 429)]
+        worked = [sent for sent in batches_sent(env.sandbox) if sent.status not in (401, 429)]
 
         assert outcome in failure.outcome, name
         if outcome == "placed":
@@ -257,10 +276,30 @@ def test_no_failure_places_an_order_twice(env: Environment, seed: int) -> None:
             failure.options["session"].close()
 
 
+@contextmanager
+def happening(failure: Failure, env: Environment) -> Iterator[None]:
+    """Let a failure happen to the next batch."""
+    sandbox, proxy = env.sandbox, env.proxy
+    for fault in failure.faults:
+        sandbox.fail(fault)
+    status = 500 if "session" in failure.options else 403
+    no_listing = Fault(ORDERS, method="GET", status=status, times=None)
+    if failure.cannot_list == "before":
+        sandbox.fail(no_listing)
+    elif failure.cannot_list:
+        proxy.before = partial(sandbox.fail, no_listing)
+    proxy.next_break = failure.next_break
+    sandbox.clear_requests()
+    yield
+    sandbox.clear_faults()
+    if failure.next_break is not None and failure.next_break.part == "refuse":
+        proxy.start()
+
+
 def try_to_place(client: OrdersClient, requested: list[dict[str, Any]]) -> tuple[str, list[Order]]:
     """Place orders; return the outcome and the orders reported to the caller."""
     try:
-        return "placed", client.create(requested, check=False)
+        return "placed", client.create(requested, check=False, duplicate_ok=True)
     except OrderOutcomeUnknown as unknown:
         return "unknown", list(unknown.found)
     except APIError:
@@ -276,7 +315,10 @@ UNREADABLE = [
 ]
 NOWHERE = ["http://[", "http://a:99999999/", "/\xff", "http://"]
 BAD_RESPONSES: list[dict[str, Any]] = [
-    *({"status": status} for status in (302, 408, 500, 502, 503, 504, 599)),
+    *(
+        {"status": status}
+        for status in (302, 401, 405, 408, 409, 413, 418, 425, 429, 500, 502, 503, 504, 599)
+    ),
     *({"status": status, "body": body} for status in (201, 500) for body in UNREADABLE),
     *({"status": 302, "headers": {"Location": location}} for location in NOWHERE),
     {"status": 500, "body": b'{"detail": [{"loc": null, "msg": "sorry"}]}'},
@@ -295,17 +337,29 @@ def test_orders_are_found_after_unreadable_response(
     assert [order["id"] for order in env.placed(requested["comment"])] == [placed.id]
 
 
-def test_failed_lookup_is_repeated(env: Environment) -> None:
+@pytest.mark.parametrize("status", [400, 403, 404, 422])
+def test_documented_refusal_is_final(env: Environment, status: int) -> None:
+    """A documented refusal is raised at once, without another look."""
+    env.sandbox.clear_requests()
+    env.sandbox.fail(Fault(BATCH, status=status))
+    with pytest.raises(APIError) as refused:
+        env.client().create(wish(env.area, comment=str(uuid4())))
+    assert refused.value.status_code == status
+    assert env.sandbox.requests[-1].path == BATCH
+    assert len(batches_sent(env.sandbox)) == 1
+
+
+def test_failed_lookup_is_repeated(empty_env: Environment) -> None:
     """An unreadable list does not hide an order."""
-    requested = wish(env.area, comment=str(uuid4()))
-    client = env.client()
-    for answer in BAD_RESPONSES:
-        env.sandbox.fail(Fault(BATCH, kind="commit_then_reset"))
-        env.sandbox.fail(Fault(ORDERS, method="GET", skip=1, **answer))
-        [placed] = client.create(requested, check=False)
-        assert env.placed(requested["comment"])[-1]["id"] == placed.id
-        env.sandbox.clear_faults()
-    assert len(env.placed(requested["comment"])) == len(BAD_RESPONSES)
+    env = empty_env
+    with env.client() as client:
+        for answer in BAD_RESPONSES:
+            requested = wish(env.area, comment=str(uuid4()))
+            env.sandbox.fail(Fault(BATCH, kind="commit_then_reset"))
+            env.sandbox.fail(Fault(ORDERS, method="GET", skip=1, **answer))
+            [placed] = client.create(requested, check=False)
+            assert [order["id"] for order in env.placed(requested["comment"])] == [placed.id]
+            env.sandbox.clear_faults()
 
 
 def test_response_with_fewer_orders_is_looked_up(env: Environment) -> None:
@@ -314,7 +368,7 @@ def test_response_with_fewer_orders_is_looked_up(env: Environment) -> None:
     [other] = env.colleague.create(wish(env.area, comment="another"))
     body = json.dumps([other.to_dict()]).encode()
     env.sandbox.fail(Fault(BATCH, kind="commit_then_status", status=201, body=body))
-    placed = env.client().create([requested, requested])
+    placed = env.client().create([requested, requested], duplicate_ok=True)
     assert {order.id for order in placed} == {
         order["id"] for order in env.placed(requested["comment"])
     }
@@ -343,12 +397,12 @@ def test_connect_timeout_sent_nothing() -> None:
         client = OrdersClient(ApiKey("key"), base_url=url, timeout=(0.1, 0.1))
         stack.enter_context(client)
         with pytest.raises(APIConnectionError) as failed:
-            client._send("POST", BATCH, data=b"{}")
+            client._api.send("POST", BATCH, data=b"{}")
         assert isinstance(failed.value.__cause__, requests.ConnectTimeout)
         assert never_sent(failed.value)
         client.session.proxies["http"] = "http://127.0.0.1:9"  # no proxy there
         with pytest.raises(APIConnectionError) as failed:
-            client._send("POST", BATCH, data=b"{}")
+            client._api.send("POST", BATCH, data=b"{}")
         assert isinstance(failed.value.__cause__, requests.exceptions.ProxyError)
         assert never_sent(failed.value)
 
@@ -358,7 +412,7 @@ def test_found_orders_keep_their_order(env: Environment) -> None:
     comment = str(uuid4())
     requested = [wish(env.area, comment=comment, tags=[tag]) for tag in ("a", "b", "a", "c")]
     env.proxy.next_break = Break("answer")
-    placed = env.client().create(requested, comment="Urgent")
+    placed = env.client().create(requested, comment="Urgent", duplicate_ok=True)
     assert [order.tag_names for order in placed] == [("a",), ("b",), ("a",), ("c",)]
     assert len({order.id for order in placed}) == 4
     assert len(env.placed(comment)) == 4
@@ -370,21 +424,9 @@ def test_earlier_identical_order_is_not_ours(env: Environment) -> None:
     [earlier] = env.colleague.create(requested)
     env.proxy.next_break = Break("request", 0.5)
     with pytest.raises(OrderOutcomeUnknown) as unknown:
-        env.client().create(requested)
+        env.client().create(requested, duplicate_ok=True)
     assert unknown.value.found == ()
     assert [order["id"] for order in env.placed(requested["comment"])] == [earlier.id]
-
-
-def test_earlier_order_beyond_the_snapshot_is_not_ours(env: Environment) -> None:
-    """Orders older than the snapshot do not count."""
-    requested = wish(env.area, comment=str(uuid4()))
-    env.colleague.create(requested)
-    for _ in range(5):
-        env.colleague.create([wish(env.area, comment="another")] * 25)
-    env.proxy.next_break = Break("request", 0.5)
-    with pytest.raises(OrderOutcomeUnknown) as unknown:
-        env.client().create(requested)
-    assert unknown.value.found == ()
 
 
 def test_concurrent_identical_order_is_reported(env: Environment) -> None:
@@ -406,23 +448,25 @@ def test_one_new_order_does_not_match_two(env: Environment) -> None:
     env.proxy.before = lambda: env.colleague.create(requested)
     env.proxy.next_break = Break("request", 0.5)
     with pytest.raises(OrderOutcomeUnknown, match="1 matching orders") as unknown:
-        env.client().create([requested, requested])
+        env.client().create([requested, requested], duplicate_ok=True)
     assert len(unknown.value.found) == 1
 
 
-def test_order_is_found_on_any_page(env: Environment) -> None:
-    """Our order is found among any number of new ones."""
-    requested = wish(env.area, comment=str(uuid4()))
+def test_order_is_found_on_any_page(empty_env: Environment) -> None:
+    """Our order is found among any number of new ones; an equal one from before is not ours."""
+    env, requested = empty_env, wish(empty_env.area, comment=str(uuid4()))
     others = [wish(env.area, comment="another")] * 25
 
     def order_much() -> None:
         for _ in range(5):
-            env.colleague.create(others, check=False)
+            env.colleague.create(others, check=False, duplicate_ok=True)
 
+    [earlier] = env.colleague.create(requested)
+    order_much()
     env.proxy.before = order_much
     env.proxy.next_break = Break("answer")
-    [placed] = env.client().create(requested)
-    assert [order["id"] for order in env.placed(requested["comment"])] == [placed.id]
+    [placed] = env.client().create(requested, duplicate_ok=True)
+    assert [order["id"] for order in env.placed(requested["comment"])] == [earlier.id, placed.id]
 
 
 @pytest.mark.parametrize("age", ["older", "newer"])
@@ -433,7 +477,7 @@ def test_local_clock_is_not_used(age: str) -> None:
         area = client.create_aoi(new_name(), FIELD)
         client.create(wish(area))
         sandbox.fail(Fault(BATCH, kind="commit_then_reset"))
-        [placed] = client.create(wish(area))
+        [placed] = client.create(wish(area), duplicate_ok=True)
         assert placed.id in {order["id"] for order in sandbox.orders}
 
 
@@ -491,42 +535,31 @@ def test_retry_after_is_respected(env: Environment) -> None:
 
 
 def test_long_retry_after_is_raised(env: Environment) -> None:
-    """A ``Retry-After`` of a day is raised at once."""
+    """A ``Retry-After`` of a day is not waited for; 429 is no documented refusal."""
     waited: list[float] = []
     env.sandbox.fail(Fault(BATCH, status=429, headers={"Retry-After": "86400"}))
-    with pytest.raises(RateLimitError):
-        env.client(sleep=waited.append).create(wish(env.area))
-    assert waited == []
+    with pytest.raises(OrderOutcomeUnknown) as unknown:
+        env.client(sleep=waited.append).create(wish(env.area), duplicate_ok=True)
+    assert isinstance(unknown.value.__cause__, RateLimitError)
+    assert sum(waited) == 15
 
 
-def test_interrupt_has_a_note(env: Environment) -> None:
-    """Ctrl-C while an order is placed or looked up has a note."""
-
-    class Interrupted(HTTPAdapter):
-        """Passes a request on, and is interrupted before the answer."""
-
-        def send(self, *args: Any, **kwargs: Any) -> requests.Response:
-            super().send(*args, **kwargs)
-            raise KeyboardInterrupt
-
-    client = env.client()
-    client.session.mount(f"{env.proxy.url}{BATCH}", Interrupted())
-    with pytest.raises(KeyboardInterrupt) as interrupted:
-        client.create(wish(env.area))
-    note = "Orders were being placed: check the newest orders."
-    assert interrupted.value.__notes__ == [note]
-
-    def interrupt(_seconds: float) -> None:
-        raise KeyboardInterrupt
-
-    env.sandbox.fail(Fault(BATCH, kind="commit_then_reset"))
-    with pytest.raises(KeyboardInterrupt) as interrupted:
-        env.client(sleep=interrupt).create(wish(env.area))
-    assert interrupted.value.__notes__ == [note]
-    env.sandbox.fail(Fault(BATCH, status=429))
-    with pytest.raises(KeyboardInterrupt) as interrupted:
-        env.client(sleep=interrupt).create(wish(env.area))
-    assert not hasattr(interrupted.value, "__notes__")
+def test_batch_is_sent_again_only_after_a_look(env: Environment) -> None:
+    """After 401 and 429 the orders are listed before the batch is sent again, also by the hook."""
+    for status in (401, 429):
+        env.sandbox.fail(Fault(BATCH, status=status, headers={"Retry-After": "0"}))
+        env.sandbox.clear_requests()
+        env.client().create(wish(env.area, comment=str(uuid4())))
+        sent = [f"{each.method} {each.path}" for each in env.sandbox.requests]
+        first, again = (n for n, each in enumerate(sent) if each == f"POST {BATCH}")
+        assert "GET /orders" in sent[first:again]
+    env.sandbox.fail(Fault(BATCH, status=401))
+    env.sandbox.clear_requests()
+    with requests.Session() as session:
+        url = f"{env.sandbox.api_url}{BATCH}"
+        answer = session.post(url, json={"orders": []}, auth=env.colleague.auth)
+    assert answer.status_code == 401
+    assert len(batches_sent(env.sandbox)) == 1
 
 
 def test_transport_does_not_retry_orders(env: Environment) -> None:
@@ -544,7 +577,7 @@ def test_redirect_is_not_followed(env: Environment) -> None:
     location = {"Location": f"{env.proxy.url}/orders/batch"}
     env.sandbox.fail(Fault(BATCH, status=307, headers=location))
     with pytest.raises(OrderOutcomeUnknown):
-        env.client().create(wish(env.area))
+        env.client().create(wish(env.area), duplicate_ok=True)
     assert len(batches_sent(env.sandbox)) == 1
 
 
@@ -553,7 +586,7 @@ def test_orders_use_a_new_connection(env: Environment) -> None:
     client, connections = env.client(), []
     for _ in range(2):
         env.proxy.before = lambda: connections.append(env.proxy.connections)
-        client.create(wish(env.area))
+        client.create(wish(env.area), duplicate_ok=True)
     assert connections[0] < connections[1]
 
 

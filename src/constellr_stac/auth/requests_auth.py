@@ -47,6 +47,7 @@ __all__ = [
 ]
 
 _UNAUTHORIZED = 401
+_PLACES_ORDERS = "/orders/batch"
 
 CREDENTIAL_HEADERS = ("Authorization", "X-Api-Key")
 """The headers that hold a credential."""
@@ -56,7 +57,8 @@ class ConstellrAuth(AuthBase):
     """A ``requests`` auth object that adds the credential to requests to the API only.
 
     A password is exchanged for a token at ``POST /token``, once per process for all threads. The
-    token is renewed before it expires. A 401 renews it and re-sends the request once.
+    token is renewed before it expires. A 401 renews it and re-sends the request once, unless the
+    request places orders.
 
     It pickles without the credential; the unpickling process searches for its own.
 
@@ -229,7 +231,10 @@ class ConstellrAuth(AuthBase):
         if response.status_code != _UNAUTHORIZED or not self.covers(request.url or ""):
             return response
         refused = request.headers.get(sent.name) == sent.value
-        if refused and (sent.token is None or not self.discard(sent.token)):
+        final = refused and (sent.token is None or not self.discard(sent.token))
+        if request.method == "POST" and request.path_url.endswith(_PLACES_ORDERS):
+            return response  # OrdersClient lists the orders before it sends a batch again
+        if final:
             raise self._refused(response)
         _ = response.content  # frees the connection, even if there is no other token
         response.close()

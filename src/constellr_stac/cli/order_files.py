@@ -12,7 +12,7 @@ import typer
 from .inputs import STDIN, from_yaml
 
 if TYPE_CHECKING:
-    from constellr_stac.orders import OrdersClient
+    from constellr_stac.orders import Order, OrdersClient
 
 __all__ = ["Batch", "read_batch"]
 
@@ -29,6 +29,17 @@ class Batch:
         """Return the request body."""
         return client.create(
             self.orders, use_case=self.use_case, comment=self.comment, check=check, dry_run=True
+        )
+
+    def place(self, client: OrdersClient, *, exist_ok: bool, duplicate_ok: bool) -> list[Order]:
+        """Place the orders, which were checked before."""
+        return client.create(
+            self.orders,
+            use_case=self.use_case,
+            comment=self.comment,
+            check=False,
+            exist_ok=exist_ok,
+            duplicate_ok=duplicate_ok,
         )
 
 

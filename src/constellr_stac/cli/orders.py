@@ -1,7 +1,6 @@
 """``constellr orders``: orders are shown before they are placed."""
 
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,11 +9,12 @@ import typer
 from .command import command, group
 from .errors import Failure
 from .inputs import duration
-from .order_files import read_batch
+from .order_files import Batch, read_batch
+from .order_tables import preview_orders, show_order, show_orders
 from .terminal import Terminal
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Sequence
 
     from constellr_stac.orders import Order, OrdersClient
 
@@ -36,18 +36,6 @@ OrdersFile = Annotated[
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 
-_COLUMNS = ("id", "state", "product", "from", "to", "tags")
-_IN_TABLE = (
-    "area_of_interest_id",
-    "product_name",
-    "frequency",
-    "start_date",
-    "end_date",
-    "illumination_constraint",
-)
-"""Fields shown as columns before an order is placed; others get a line each."""
-
-
 @command(commands, "constellr orders list", "constellr orders list --limit 5 --json", name="list")
 def list_(
     terminal: Terminal,
@@ -61,7 +49,7 @@ def list_(
 
     with OrdersClient() as client, terminal.working("Fetching orders …"):
         orders = list(client.list(limit=limit))
-    _show_all(terminal, orders)
+    show_orders(terminal, orders)
 
 
 @command(commands, "constellr orders show 123e4567-e89b-12d3-a456-426614174000")
@@ -70,7 +58,7 @@ def show(terminal: Terminal, id_: OrderId) -> None:
     from constellr_stac.orders import OrdersClient
 
     with OrdersClient() as client:
-        _show(terminal, client.get(id_))
+        show_order(terminal, client.get(id_))
 
 
 @command(
@@ -90,14 +78,21 @@ def create(
     no_check: Annotated[
         bool, typer.Option("--no-check", help="Skip the check; the API still checks.")
     ] = False,
+    exist_ok: Annotated[
+        bool, typer.Option("--exist-ok", help="Use an equal active order; place only the others.")
+    ] = False,
+    duplicate_ok: Annotated[
+        bool, typer.Option("--duplicate-ok", help="Place an order even if an equal one is active.")
+    ] = False,
 ) -> None:
     """Place the orders of a file, after showing them and asking.
 
-    All are placed or none. This costs money. Fields of an order: area_of_interest_id,
+    All are placed or none. This costs money. If an equal order is active, a second question
+    follows; with --yes nothing is placed then. Fields of an order: area_of_interest_id,
     product_name, frequency, start_date, end_date; optional: comment, tags,
     illumination_constraint.
     """
-    from constellr_stac.orders import OrderOutcomeUnknown, OrdersClient
+    from constellr_stac.orders import OrdersClient
 
     batch = read_batch(file)
     with OrdersClient() as client:
@@ -106,22 +101,16 @@ def create(
         if dry_run:
             terminal.json(payload)
             return
-        _preview(terminal, client, payload)
+        preview_orders(terminal, client, payload)
         count = len(batch.orders)
         question = "Place this order?" if count == 1 else f"Place these {count} orders?"
         if not yes and not terminal.ask(question, option="--yes"):
             raise Failure("Nothing was ordered.")
-        try:
-            with terminal.working("Placing the orders …"):
-                placed = client.create(
-                    batch.orders, use_case=batch.use_case, comment=batch.comment, check=False
-                )
-        except OrderOutcomeUnknown as error:
-            for order in error.found:
-                error.add_note(f"Found on the server: {order.id}, {order.state}.")
-            raise
+        placed = _place(
+            terminal, client, batch, yes=yes, exist_ok=exist_ok, duplicate_ok=duplicate_ok
+        )
     try:
-        _show_all(terminal, placed)
+        show_orders(terminal, placed)
         sys.stdout.flush()
     except OSError:  # stdout is broken: name the orders, so that nobody orders again
         terminal.note(f"The orders were placed: {', '.join(str(order.id) for order in placed)}.")
@@ -144,7 +133,7 @@ def update(
     if bool(tag) is no_tags:
         raise typer.BadParameter("Pass either --tag or --no-tags.")
     with OrdersClient() as client:
-        _show(terminal, client.update(id_, tags=tag or []))
+        show_order(terminal, client.update(id_, tags=tag or []))
 
 
 @command(
@@ -177,7 +166,7 @@ def wait(
             interval=pause,
             on_change=lambda order: terminal.note(f"{order.id} is {order.state}."),
         )
-    _show(terminal, order)
+    show_order(terminal, order)
     if order.state == "rejected" and not until:
         reason = f": {order.rejection_reason}" if order.rejection_reason else ""
         raise Failure(f"The order was rejected{reason}.")
@@ -190,7 +179,7 @@ def delete(terminal: Terminal, id_: OrderId, *, yes: Yes = False) -> None:
 
     with OrdersClient() as client:
         if not yes:
-            _preview(terminal, client, {"orders": [client.get(id_).to_dict()]})
+            preview_orders(terminal, client, {"orders": [client.get(id_).to_dict()]})
             if not terminal.ask("Delete this order?", option="--yes"):
                 raise Failure("Nothing was deleted.")
         client.delete(id_)
@@ -223,73 +212,32 @@ def check(terminal: Terminal, file: OrdersFile) -> None:
         terminal.line(f"Valid: {count} order{'s' if count != 1 else ''}.")
 
 
-def _preview(terminal: Terminal, client: "OrdersClient", payload: dict[str, Any]) -> None:
-    """Show the orders on standard error."""
-    from constellr_stac.errors import APIError
-    from constellr_stac.orders import Order
+def _place(
+    terminal: Terminal,
+    client: "OrdersClient",
+    batch: Batch,
+    *,
+    yes: bool,
+    exist_ok: bool,
+    duplicate_ok: bool,
+) -> list["Order"]:
+    """Place a batch, asking again if equal orders are active."""
+    from constellr_stac.orders import OrderExistsError, OrderOutcomeUnknown
 
-    orders = [Order.model_validate(order) for order in payload["orders"]]
-    names = {}
-    for id_ in dict.fromkeys(order.area_of_interest_id for order in orders):
-        try:
-            names[id_] = client.get_aoi(id_).name
-        except APIError:  # the API decides whether it can be ordered
-            names[id_] = id_
-    rows = [
-        (
-            names[order.area_of_interest_id],
-            order.product_name,
-            order.frequency,
-            _format_time(order.start_date),
-            _format_time(order.end_date),
-            order.illumination_constraint or "either",
-        )
-        for order in orders
-    ]
-    columns = ("area", "product", "frequency", "from", "to", "light")
-    terminal.table(columns, rows, stderr=True)
-    for number, order in enumerate(orders, 1):
-        which = f"order {number}: " if len(orders) > 1 else ""
-        for name, value in order.payload().items():
-            if name not in _IN_TABLE:
-                terminal.note(
-                    f"{which}{name}: {', '.join(order.tag_names) if name == 'tags' else value}"
-                )
-    for key in ("use_case", "comment"):
-        if payload.get(key):
-            terminal.note(f"batch {key}: {payload[key]}")
-
-
-def _show(terminal: Terminal, order: "Order") -> None:
-    if terminal.as_json:
-        terminal.json(order.to_dict())
-        return
-    facts = order.to_dict()
-    facts["tags"] = ", ".join(order.tag_names) or None
-    terminal.facts((name.replace("_", " "), value) for name, value in facts.items())
-
-
-def _show_all(terminal: Terminal, orders: Sequence["Order"]) -> None:
-    if terminal.as_json:
-        terminal.json([order.to_dict() for order in orders])
-        return
-    if not orders:
-        terminal.note("No orders.")
-        return
-    terminal.table(_COLUMNS, map(_row, orders))
-
-
-def _row(order: "Order") -> tuple[Any, ...]:
-    return (
-        order.id,
-        order.state,
-        order.product_name,
-        _format_time(order.start_date),
-        _format_time(order.end_date),
-        ", ".join(order.tag_names),
-    )
-
-
-def _format_time(when: "datetime") -> str:
-    """Format a time in UTC; only the date if it is midnight."""
-    return f"{when:%Y-%m-%d %H:%M}".removesuffix(" 00:00")
+    try:
+        with terminal.working("Placing the orders …"):
+            return batch.place(client, exist_ok=exist_ok, duplicate_ok=duplicate_ok)
+    except OrderOutcomeUnknown as error:
+        for order in error.found:
+            error.add_note(f"Found on the server: {order.id}, {order.state}.")
+        raise
+    except OrderExistsError as error:
+        text = str(error)
+        for name in ("exist_ok", "duplicate_ok"):
+            text = text.replace(f"{name}=True", f"--{name.replace('_', '-')}")
+        if yes:
+            raise Failure(text) from error
+        terminal.note(text)
+    if not terminal.ask("Place them all the same?", option="--duplicate-ok"):
+        raise Failure("Nothing was ordered.")
+    return _place(terminal, client, batch, yes=True, exist_ok=exist_ok, duplicate_ok=True)

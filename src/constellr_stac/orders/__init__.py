@@ -24,17 +24,19 @@ from constellr_stac.errors import (
     AreaOfInterestExistsError,
     InvalidAreaError,
     OrderEndedError,
+    OrderExistsError,
     OrderOutcomeUnknown,
     OrderValidationError,
     OrderWaitTimeout,
 )
 
-from .checks import Violation, check_order, check_orders, violations
+from .checks import check_order, check_orders, violations
 from .client import OrdersClient
 from .geometry import measure, polygon_from, same_area
 from .payloads import AreaOfInterest, GeometryInfo, Order, Product, Tag
 from .rules import CONTRACT_RULES, NEWER_RULES, OrderRules, ProductRules
 from .tables import aois_to_geodataframe, orders_to_geodataframe
+from .violation import Violation
 
 __all__ = [
     "CONTRACT_RULES",
@@ -45,6 +47,7 @@ __all__ = [
     "InvalidAreaError",
     "Order",
     "OrderEndedError",
+    "OrderExistsError",
     "OrderOutcomeUnknown",
     "OrderRules",
     "OrderValidationError",

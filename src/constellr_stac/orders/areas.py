@@ -1,7 +1,7 @@
-"""The client for areas of interest and products.
+"""Areas of interest: register, fetch, list, delete, measure, convert.
 
-The older API calls an area's polygon ``geometry``, the newer one ``geojson``. The client learns
-which from the first response about an area.
+The older API calls an area's polygon ``geometry``, the newer one ``geojson``. Which one is learnt
+from the first response about an area.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from constellr_stac.errors import (
@@ -23,22 +22,17 @@ from constellr_stac.errors import (
 
 from .files import is_path, read_area, upload_of
 from .geometry import geojson_of, polygon_from, same_area
-from .paging import PAGE_SIZE, listing, parse_page
-from .payloads import AreaOfInterest, GeometryInfo, Product
-from .wire import ApiClient, error_context, ignore_body, parse, parse_list, path_of
+from .payloads import AreaOfInterest, GeometryInfo
+from .wire import ignore_body, parse, path_of
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
-    from typing import TypeVar
 
     import shapely
 
-    from .paging import Page
+    from .wire import Api
 
-    V = TypeVar("V")
-
-__all__ = ["AREAS", "AreasClient"]
+__all__ = ["AREAS", "READ_ONLY_POSTS", "Areas"]
 
 AreaField: TypeAlias = Literal["geometry", "geojson"]
 """The API's field for an area's polygon."""
@@ -46,15 +40,18 @@ AreaField: TypeAlias = Literal["geometry", "geojson"]
 AREAS = "/areas-of-interest"
 _INFO = f"{AREAS}/geometry-info"
 _CONVERT = f"{AREAS}/convert"
+READ_ONLY_POSTS = (_INFO, _CONVERT)
+"""Paths whose POST changes nothing on the server."""
 _READ_LOCALLY = "Install constellr-stac[geo] to read such files locally."
 
 
-class AreasClient(ApiClient):
-    """Areas of interest and products of an organization."""
+class Areas:
+    """The areas of interest of an organization; :class:`.OrdersClient` has the same methods."""
 
-    _read_only_posts = (_INFO, _CONVERT)
-    _area_field: AreaField | None = None
-    """The API's field for polygons; ``None`` until it is known."""
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self.field: AreaField | None = None
+        """The API's field for polygons; ``None`` until it is known."""
 
     def create_aoi(
         self,
@@ -103,7 +100,7 @@ class AreasClient(ApiClient):
         Raises:
             NotFoundError: There is no area with this id.
         """
-        return self._call(self._parse_area, "GET", path_of(AREAS, id))
+        return self._api.call(self._parse_area, "GET", path_of(AREAS, id))
 
     def list_aois(
         self, limit: int | None = None, sort: str | None = "-created"
@@ -114,7 +111,7 @@ class AreasClient(ApiClient):
             limit: Maximum number of areas; default all.
             sort: ``-created`` (newest first) or ``+created``.
         """
-        return self._iterate(self._parse_area, AREAS, limit, sort)
+        return self._api.iterate(self._parse_area, AREAS, limit, sort)
 
     def delete_aoi(self, id: str | AreaOfInterest) -> None:  # noqa: A002 - the API's own word
         """Delete an area of interest (newer API).
@@ -128,7 +125,7 @@ class AreasClient(ApiClient):
             405: "The older API cannot delete areas.",
             409: "Delete an area once all of its orders are closed or rejected.",
         }
-        self._call(ignore_body, "DELETE", path_of(AREAS, id), hints=hints)
+        self._api.call(ignore_body, "DELETE", path_of(AREAS, id), hints=hints)
 
     def geometry_info(self, geometry: Any) -> GeometryInfo:
         """Return the size of an area as measured by the API; :func:`.measure` does so locally.
@@ -145,7 +142,7 @@ class AreasClient(ApiClient):
             "properties": {},
             "geometry": geojson_of(self._polygon(geometry)),
         }
-        return self._call(partial(parse, GeometryInfo), "POST", _INFO, json=feature)
+        return self._api.call(partial(parse, GeometryInfo), "POST", _INFO, json=feature)
 
     def convert_aoi(self, path: str | os.PathLike[str]) -> AreaOfInterest:
         """Convert a KML, KMZ or zipped Shapefile with the API (newer API).
@@ -163,7 +160,7 @@ class AreasClient(ApiClient):
             ServerError: The API's converter is down (502).
         """
         upload = upload_of(path)
-        return self._call(
+        return self._api.call(
             self._parse_area,
             "POST",
             _CONVERT,
@@ -171,10 +168,6 @@ class AreasClient(ApiClient):
             files={"file": (upload.name, upload.content)},
             hints=dict.fromkeys((404, 405, 502), _READ_LOCALLY),
         )
-
-    def products(self) -> list[Product]:
-        """Return the products that the organization may order."""
-        return self._call(partial(parse_list, Product), "GET", "/products")
 
     def _polygon(self, geometry: Any) -> shapely.Polygon:
         """Return the polygon of a geometry or a file; without ``geo``, the API reads the file."""
@@ -193,8 +186,8 @@ class AreasClient(ApiClient):
         A 422 means that nothing was created. A known field may become wrong when the API is
         upgraded.
         """
-        known = self._area_field is not None
-        field = self._area_field or "geometry"
+        known = self.field is not None
+        field = self.field or "geometry"
         other: AreaField = "geojson" if field == "geometry" else "geometry"
         try:
             return self._post_as(field, fields, polygon)
@@ -212,20 +205,20 @@ class AreasClient(ApiClient):
         self, field: AreaField, fields: Mapping[str, str], polygon: Mapping[str, Any]
     ) -> AreaOfInterest:
         try:
-            area = self._call(self._parse_area, "POST", AREAS, json={**fields, field: polygon})
+            area = self._api.call(self._parse_area, "POST", AREAS, json={**fields, field: polygon})
         except ConflictError:
-            self._area_field = field  # the body was valid
+            self.field = field  # the body was valid
             raise
-        self._area_field = field
+        self.field = field
         return area
 
     def _parse_area(self, content: Any) -> AreaOfInterest:
         """Parse an area and learn the API's polygon field from it."""
-        if isinstance(content, Mapping) and self._area_field is None:
+        if isinstance(content, Mapping) and self.field is None:
             if "geojson" in content:
-                self._area_field = "geojson"
+                self.field = "geojson"
             elif "geometry" in content:
-                self._area_field = "geometry"
+                self.field = "geometry"
         return parse(AreaOfInterest, content)
 
     def _find_by_name(self, name: str) -> AreaOfInterest | None:
@@ -233,22 +226,6 @@ class AreasClient(ApiClient):
             return next((area for area in self.list_aois() if area.name == name), None)
         except ForbiddenError:
             return None  # creating and listing are separate permissions
-
-    def _iterate(
-        self, read: Callable[[Any], V], path: str, limit: int | None, sort: str | None
-    ) -> Iterator[V]:
-        if limit is not None and limit < 1:
-            return
-        size = min(PAGE_SIZE, limit or PAGE_SIZE)
-        items = listing(lambda o, n: self._fetch_page(path, o, n, sort), page_size=size)
-        for item in islice(items, limit):
-            with error_context("GET", self.base_url + path, 200):
-                value = read(item)
-            yield value
-
-    def _fetch_page(self, path: str, offset: int, limit: int, sort: str | None) -> Page:
-        params = {"limit": limit, "offset": offset, "sort": sort}
-        return self._call(parse_page, "GET", path, params=params)
 
 
 def _exists_error(

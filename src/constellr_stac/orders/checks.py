@@ -4,49 +4,22 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from dataclasses import dataclass
 from datetime import MAXYEAR, UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
-from constellr_stac.errors import InvalidAreaError, OrderValidationError
+from constellr_stac.errors import InvalidAreaError
 
 from .geometry import measure
 from .payloads import AreaOfInterest, GeometryInfo, Order
 from .rules import CONTRACT_RULES
+from .violation import Violation, parse_orders, raise_violations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from .rules import OrderRules, ProductRules
 
-__all__ = [
-    "Violation",
-    "check_order",
-    "check_orders",
-    "parse_orders",
-    "raise_violations",
-    "tag_violations",
-    "violations",
-]
-
-
-@dataclass(frozen=True)
-class Violation:
-    """A broken rule."""
-
-    index: int | None
-    """Position of the order in the batch; ``None`` for the batch itself."""
-    field: str
-    """The field, such as ``start_date`` or ``tags[3]``; empty if the value is not an order."""
-    problem: str
-    """What is wrong, and a valid value."""
-
-    def __str__(self) -> str:
-        order = [] if self.index is None else [f"orders[{self.index}]"]
-        field = [self.field] if self.field else []
-        return f"{'.'.join(order + field)}: {self.problem}"
+__all__ = ["check_order", "check_orders", "rule_violations", "tag_violations", "violations"]
 
 
 def check_order(
@@ -69,9 +42,9 @@ def check_order(
     Raises:
         OrderValidationError: ``violations`` holds every broken rule.
     """
-    valid, _ = parse_orders([order])
+    valid, malformed = parse_orders([order])
     areas = {} if area is None else {each.area_of_interest_id: area for each in valid.values()}
-    check_orders([order], areas=areas, rules=rules, today=today)
+    raise_violations(rule_violations(valid, malformed, areas=areas, rules=rules, today=today))
 
 
 def check_orders(
@@ -114,18 +87,31 @@ def violations(
         >>> print(found)
         orders[0].frequency: monthly is not offered for LSTfusion; choose daily
     """
-    batch = list(orders)
+    valid, malformed = parse_orders(orders)
+    return rule_violations(valid, malformed, areas=areas or {}, rules=rules, today=today)
+
+
+def rule_violations(
+    valid: Mapping[int, Order],
+    malformed: Iterable[Violation],
+    *,
+    areas: Mapping[str, Any],
+    rules: OrderRules,
+    today: date | None,
+) -> list[Violation]:
+    """Return every violation of a batch that was parsed by :func:`parse_orders`."""
+    found = list(malformed)
     today = today or datetime.now(UTC).date()
-    valid, found = parse_orders(batch)
-    sizes = {key: _size_of(area) for key, area in (areas or {}).items()}
-    if not batch:
+    sizes = {key: _size_of(area) for key, area in areas.items()}
+    count = len(valid.keys() | {violation.index for violation in found})
+    if not count:
         found.append(Violation(None, "orders", "the batch is empty"))
-    if len(batch) > rules.max_orders:
+    if count > rules.max_orders:
         found.append(
             Violation(
                 None,
                 "orders",
-                f"{len(batch)} in one batch, {rules.max_orders} at most; split the batch",
+                f"{count} in one batch, {rules.max_orders} at most; split the batch",
             )
         )
     for index, order in valid.items():
@@ -137,34 +123,6 @@ def violations(
 def tag_violations(names: Sequence[str], rules: OrderRules) -> list[Violation]:
     """Return the violations of an order's tags."""
     return [Violation(None, *problem) for problem in _check_tags(names, rules)]
-
-
-def raise_violations(found: list[Violation]) -> None:
-    """Raise one error with all violations, if there are any."""
-    if not found:
-        return
-    lines = "\n".join(f"  - {violation}" for violation in found)
-    broken = "1 rule is" if len(found) == 1 else f"{len(found)} rules are"
-    error = OrderValidationError(f"Nothing was sent: {broken} broken.\n{lines}")
-    error.violations = tuple(found)
-    raise error
-
-
-def parse_orders(
-    orders: Iterable[Order | Mapping[str, Any]],
-) -> tuple[dict[int, Order], list[Violation]]:
-    """Return the valid orders by index, and the violations of the others."""
-    valid: dict[int, Order] = {}
-    found: list[Violation] = []
-    for index, order in enumerate(orders):
-        try:
-            valid[index] = order if isinstance(order, Order) else Order.model_validate(order)
-        except ValidationError as error:
-            found += [
-                Violation(index, _path(problem["loc"]), _as_problem(problem["msg"]))
-                for problem in error.errors(include_url=False, include_input=False)
-            ]
-    return valid, found
 
 
 Problem = tuple[str, str]
@@ -296,12 +254,3 @@ def _years_later(start: datetime, years: int) -> datetime:
 
 def _day(moment: datetime) -> str:
     return moment.isoformat().removesuffix("+00:00").removesuffix("T00:00:00")
-
-
-def _path(steps: Iterable[int | str]) -> str:
-    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)[1:]
-
-
-def _as_problem(message: str) -> str:
-    message = message.removeprefix("Value error, ")
-    return message[:1].lower() + message[1:]

@@ -5,43 +5,62 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, overload
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, Self, overload
 
+from constellr_stac.auth.requests_auth import as_auth
 from constellr_stac.auth.transport import TIMEOUT
 from constellr_stac.errors import (
-    APIError,
     BadRequestError,
     ForbiddenError,
     NotFoundError,
     ValidationError,
 )
 
-from .areas import AREAS, AreasClient
-from .checks import parse_orders, raise_violations, tag_violations, violations
-from .payloads import AreaOfInterest, Order
-from .placement import BATCH, ORDERS, OrderPlacer
+from .areas import AREAS, READ_ONLY_POSTS, Areas
+from .checks import rule_violations, tag_violations
+from .lookup import ORDERS, Batch, OrderLookup
+from .order_book import OrderBook, parse_order
+from .payloads import AreaOfInterest, Order, Product
+from .placement import BATCH, OrderPlacer
 from .rules import CONTRACT_RULES, NEWER_RULES
-from .waiting import wait_for
-from .wire import concerns, ignore_body, parse, path_of
+from .violation import parse_orders, raise_violations
+from .wire import Api, concerns, parse_list, path_of
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Iterable
+    from typing import ParamSpec, TypeAlias, TypeVar
 
     import requests
 
     from constellr_stac.auth.credentials import Credential
     from constellr_stac.auth.requests_auth import ConstellrAuth
-    from constellr_stac.errors import OrderOutcomeUnknown
     from constellr_stac.limits import Limits
 
     from .rules import OrderRules
+    from .violation import Violation
+
+    Given: TypeAlias = Order | Mapping[str, Any]
+    P = ParamSpec("P")
+    R = TypeVar("R")
 
 __all__ = ["OrdersClient"]
 
 
-class OrdersClient(AreasClient):
+def _of(
+    component: str, method: Callable[Concatenate[Any, P], R]
+) -> Callable[Concatenate[OrdersClient, P], R]:
+    """Return a method of one of the client's components as a method of the client."""
+
+    @wraps(method)
+    def call(self: OrdersClient, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return method(getattr(self, component), *args, **kwargs)
+
+    return call
+
+
+class OrdersClient:
     """Orders, areas of interest and products of an organization.
 
     Args:
@@ -80,8 +99,6 @@ class OrdersClient(AreasClient):
         '2026-06-01T00:00:00Z'
     """
 
-    _no_retry_paths = (BATCH,)
-
     def __init__(
         self,
         auth: ConstellrAuth | Credential | None = None,
@@ -95,51 +112,96 @@ class OrdersClient(AreasClient):
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(auth, base_url=base_url, session=session, timeout=timeout, limits=limits)
+        self.auth = as_auth(auth, base_url=base_url)
+        self.base_url = self.auth.base_url
+        self._api = Api(
+            self.auth,
+            session=session,
+            timeout=timeout,
+            limits=limits,
+            read_only_posts=READ_ONLY_POSTS,
+            never_retried=(BATCH,),
+        )
+        self.session = self._api.session
+        self.limits = self._api.limits
         self._rules = rules
         self._today = today
-        self._sleep = sleep
-        self._clock = clock
-        self._placer = OrderPlacer(
-            self._send, partial(self._fetch_page, ORDERS, sort="-created"), self.list, sleep=sleep
-        )
+        self._areas = Areas(self._api)
+        self._orders = OrderBook(self._api, sleep=sleep, clock=clock)
+        self._placer = OrderPlacer(self._api, OrderLookup(self.base_url, self.list, sleep))
+
+    def close(self) -> None:
+        """Close the session, unless it was passed in."""
+        self._api.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.auth!r})"
+
+    create_aoi = _of("_areas", Areas.create_aoi)
+    get_aoi = _of("_areas", Areas.get_aoi)
+    list_aois = _of("_areas", Areas.list_aois)
+    delete_aoi = _of("_areas", Areas.delete_aoi)
+    geometry_info = _of("_areas", Areas.geometry_info)
+    convert_aoi = _of("_areas", Areas.convert_aoi)
+
+    list = _of("_orders", OrderBook.list)
+    get = _of("_orders", OrderBook.get)
+    wait = _of("_orders", OrderBook.wait)
+    delete = _of("_orders", OrderBook.delete)
+    use_cases = _of("_orders", OrderBook.use_cases)
+
+    def products(self) -> builtins.list[Product]:
+        """Return the products that the organization may order."""
+        return self._api.call(partial(parse_list, Product), "GET", "/products")
 
     @property
     def rules(self) -> OrderRules:
         """The rules that orders are checked against."""
         if self._rules is not None:
             return self._rules
-        return NEWER_RULES if self._area_field == "geojson" else CONTRACT_RULES
+        return NEWER_RULES if self._areas.field == "geojson" else CONTRACT_RULES
 
     @overload
     def create(
         self,
-        orders: Order | Mapping[str, Any] | Iterable[Order | Mapping[str, Any]],
+        orders: Given | Iterable[Given],
         *,
         use_case: str | None = ...,
         comment: str | None = ...,
         check: bool = ...,
+        exist_ok: bool = ...,
+        duplicate_ok: bool = ...,
         dry_run: Literal[False] = ...,
     ) -> builtins.list[Order]: ...
 
     @overload
     def create(
         self,
-        orders: Order | Mapping[str, Any] | Iterable[Order | Mapping[str, Any]],
+        orders: Given | Iterable[Given],
         *,
         use_case: str | None = ...,
         comment: str | None = ...,
         check: bool = ...,
+        exist_ok: bool = ...,
+        duplicate_ok: bool = ...,
         dry_run: Literal[True],
     ) -> dict[str, Any]: ...
 
     def create(
         self,
-        orders: Order | Mapping[str, Any] | Iterable[Order | Mapping[str, Any]],
+        orders: Given | Iterable[Given],
         *,
         use_case: str | None = None,
         comment: str | None = None,
         check: bool = True,
+        exist_ok: bool = False,
+        duplicate_ok: bool = False,
         dry_run: bool = False,
     ) -> builtins.list[Order] | dict[str, Any]:
         """Place a batch of orders, all or none. This costs money.
@@ -151,47 +213,49 @@ class OrdersClient(AreasClient):
             use_case: One of :meth:`use_cases` (older API).
             comment: A comment on the batch.
             check: Check the orders against :attr:`rules` first.
+            exist_ok: Return an equal active order instead of placing another one.
+            duplicate_ok: Place an order even if an equal one is active, or twice in the batch.
+                With ``exist_ok``, it only allows equal orders in the batch.
             dry_run: Return the payload instead of sending it.
 
         Returns:
-            The orders as placed, with ``id`` and ``state``; the payload with ``dry_run``.
+            The orders, with ``id`` and ``state``; the payload with ``dry_run``.
 
         Raises:
+            OrderExistsError: An equal order is active (neither closed nor rejected); nothing was
+                sent. ``existing`` holds it.
             OrderValidationError: Nothing was sent; ``violations`` holds every broken rule.
-            BadRequestError: The API refused the values of an order; nothing was placed.
-            NotFoundError: The area or the product does not exist; nothing was placed.
-            APIError: The API refused for another reason; nothing was placed.
+            APIError: The API refused with a documented status (400, 401, 403, 404, 422), or the
+                existing orders could not be listed; nothing was placed.
             APIConnectionError: The API could not be reached; nothing was placed.
-            OrderOutcomeUnknown: The orders were sent once, and whether they were placed is
-                unknown. See :meth:`look_again`.
+            OrderOutcomeUnknown: The orders were sent, and whether they were placed is unknown. See
+                :meth:`look_again`.
         """
-        batch = [orders] if isinstance(orders, (Order, Mapping)) else list(orders)
-        if check:
-            self.check_orders(batch)
-        valid, malformed = parse_orders(batch)
-        raise_violations(malformed)
-        payload: dict[str, Any] = {"orders": [order.payload() for order in valid.values()]}
-        if comment is not None:
-            payload["comment"] = comment
-        if use_case is not None:
-            payload["use_case"] = use_case
-        return payload if dry_run else self._placer.place(payload)
+        given = [orders] if isinstance(orders, (Order, Mapping)) else orders
+        valid, malformed = parse_orders(given)
+        raise_violations(self._violations(valid, malformed) if check else malformed)
+        batch = Batch(tuple(valid.values()), comment, use_case)
+        if dry_run:
+            return batch.payload()
+        return self._placer.place(batch, exist_ok=exist_ok, duplicate_ok=duplicate_ok)
 
-    def look_again(self, unknown: OrderOutcomeUnknown) -> builtins.list[Order]:
+    def look_again(self, unknown: BaseException) -> builtins.list[Order]:
         """Look up orders whose outcome was unknown; only sends GET requests.
 
         Args:
-            unknown: The error from :meth:`create`.
+            unknown: The error from :meth:`create`, or an exception that interrupted it, such as
+                ``KeyboardInterrupt``. Both carry the orders as ``payload`` and ``before``.
 
         Returns:
             The orders as placed.
 
         Raises:
             OrderOutcomeUnknown: Fewer or more matching orders exist than were sent.
+            ValueError: The exception carries no orders: none were sent.
         """
         return self._placer.look_again(unknown)
 
-    def check_order(self, order: Order | Mapping[str, Any]) -> None:
+    def check_order(self, order: Given) -> None:
         """Check an order as :meth:`create` does, including its area's size; places nothing.
 
         Raises:
@@ -199,14 +263,17 @@ class OrdersClient(AreasClient):
         """
         self.check_orders([order])
 
-    def check_orders(self, orders: Iterable[Order | Mapping[str, Any]]) -> None:
+    def check_orders(self, orders: Iterable[Given]) -> None:
         """Check a batch of orders as :meth:`create` does; places nothing.
 
         Raises:
             OrderValidationError: ``violations`` holds every broken rule of every order.
         """
-        orders = list(orders)
-        valid, _ = parse_orders(orders)
+        raise_violations(self._violations(*parse_orders(orders)))
+
+    def _violations(
+        self, valid: Mapping[int, Order], malformed: Iterable[Violation]
+    ) -> builtins.list[Violation]:
         areas: dict[str, AreaOfInterest] = {}
         for id_ in {order.area_of_interest_id for order in valid.values()} - {""}:
             # An area that this account cannot see may still be orderable: the server decides.
@@ -215,29 +282,7 @@ class OrdersClient(AreasClient):
             except (BadRequestError, ForbiddenError, NotFoundError, ValidationError) as refusal:
                 if not concerns(refusal, path_of(AREAS, id_)):
                     raise
-        raise_violations(violations(orders, areas=areas, rules=self.rules, today=self._today()))
-
-    def list(self, limit: int | None = None, sort: str | None = "-created") -> Iterator[Order]:
-        """Iterate over the organization's orders, each once.
-
-        Orders placed meanwhile are included; if there are several pages, they come last.
-
-        Args:
-            limit: Maximum number of orders; default all.
-            sort: ``-created`` (newest first), or ``None`` for the server's default.
-        """
-        return self._iterate(_parse_order, ORDERS, limit, sort)
-
-    def get(self, id: str | Order) -> Order:  # noqa: A002 - the API's own word
-        """Fetch an order.
-
-        Args:
-            id: Its id, or an :class:`Order` to fetch again.
-
-        Raises:
-            NotFoundError: There is no order with this id.
-        """
-        return self._call(_parse_order, "GET", path_of(ORDERS, id))
+        return rule_violations(valid, malformed, areas=areas, rules=self.rules, today=self._today())
 
     def update(
         self,
@@ -254,71 +299,4 @@ class OrdersClient(AreasClient):
         """
         names = [tags] if isinstance(tags, str) else [str(tag) for tag in tags]
         raise_violations(tag_violations(names, self.rules))
-        return self._call(_parse_order, "PATCH", path_of(ORDERS, id), json={"tags": names})
-
-    def delete(self, id: str | Order) -> None:  # noqa: A002 - the API's own word
-        """Delete an order that is pending validation or rejected (newer API).
-
-        Raises:
-            ConflictError: It is in progress or closed.
-            NotFoundError: There is no order with this id.
-            APIError: 405 from the older API.
-        """
-        hints = {
-            405: "The older API cannot delete orders.",
-            409: "Only an order that is pending_validation or rejected can be deleted.",
-        }
-        self._call(ignore_body, "DELETE", path_of(ORDERS, id), hints=hints)
-
-    def use_cases(self) -> builtins.list[str]:
-        """Return the valid values of ``use_case`` (older API).
-
-        Raises:
-            NotFoundError: The newer API has no use cases.
-        """
-        hints = {404: "The newer API has no use cases: omit use_case."}
-        return self._call(_parse_use_cases, "GET", f"{ORDERS}/meta/use-cases", hints=hints)
-
-    def wait(
-        self,
-        id: str | Order,  # noqa: A002 - the API's own word
-        until: str | Collection[str] = ("closed", "rejected"),
-        timeout: float | None = None,
-        interval: float = 60.0,
-        on_change: Callable[[Order], object] | None = None,
-    ) -> Order:
-        """Poll an order until it is in one of some states, and return it.
-
-        Args:
-            id: The order or its id.
-            until: One or more states.
-            timeout: Maximum seconds to wait; default no limit.
-            interval: Seconds between polls; grows up to tenfold while the state stays the same,
-                and is reset when it changes.
-            on_change: Called with the order when it is first fetched and on every new state.
-
-        Raises:
-            OrderWaitTimeout: The timeout is over; ``order`` is the last one fetched.
-            OrderEndedError: The order is closed or rejected, and that is not in ``until``.
-            APIError, APIConnectionError: Five polls in a row failed.
-        """
-        return wait_for(
-            partial(self.get, id),
-            {until} if isinstance(until, str) else set(until),
-            timeout=timeout,
-            interval=interval,
-            on_change=on_change or (lambda _order: None),
-            sleep=self._sleep,
-            clock=self._clock,
-        )
-
-
-_parse_order = partial(parse, Order)
-
-
-def _parse_use_cases(content: Any) -> list[str]:
-    match content:
-        case [*names] if all(isinstance(name, str) for name in names):
-            return names
-        case _:
-            raise APIError("The API did not answer with a list of use cases.")
+        return self._api.call(parse_order, "PATCH", path_of(ORDERS, id), json={"tags": names})

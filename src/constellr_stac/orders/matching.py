@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,7 +14,13 @@ if TYPE_CHECKING:
 __all__ = ["match_orders", "matches"]
 
 
-def matches(sent: Order, found: Order, *, batch_comment: str | None = None) -> bool:
+def matches(
+    sent: Order,
+    found: Order,
+    *,
+    batch_comment: str | None = None,
+    may_have_more_tags: bool = False,
+) -> bool:
     """Return whether ``found`` is what the server would make of ``sent``.
 
     The server may fill in fields that were not sent, and may copy the batch's comment to an order
@@ -25,7 +32,9 @@ def matches(sent: Order, found: Order, *, batch_comment: str | None = None) -> b
 
     Keyword Args:
         batch_comment: The batch's comment.
+        may_have_more_tags: Whether tags may have been added to ``found`` since.
     """
+    tags, found_tags = Counter(sent.tag_names), Counter(found.tag_names)
     comments = {sent.comment or ""} if sent.comment else {"", batch_comment or ""}
     options = (found.product_options or {}).items()
     others = found.model_extra or {}
@@ -37,7 +46,7 @@ def matches(sent: Order, found: Order, *, batch_comment: str | None = None) -> b
         and sent.start_date == found.start_date
         and sent.end_date == found.end_date
         and sent.illumination_constraint == found.illumination_constraint
-        and Counter(sent.tag_names) == Counter(found.tag_names)
+        and (tags <= found_tags if may_have_more_tags else tags == found_tags)
         and (found.comment or "") in comments
         and sent.maximum_number_of_images in (None, found.maximum_number_of_images)
         and all(option in options for option in (sent.product_options or {}).items())
@@ -46,7 +55,11 @@ def matches(sent: Order, found: Order, *, batch_comment: str | None = None) -> b
 
 
 def match_orders(
-    sent: Sequence[Order], found: Sequence[Order], *, batch_comment: str | None = None
+    sent: Sequence[Order],
+    found: Sequence[Order],
+    *,
+    batch_comment: str | None = None,
+    may_have_more_tags: bool = False,
 ) -> tuple[list[Order], list[Order | None]]:
     """Pair orders that were sent with orders on the server, one to one.
 
@@ -56,15 +69,14 @@ def match_orders(
 
     Keyword Args:
         batch_comment: The batch's comment.
+        may_have_more_tags: As for :func:`matches`.
 
     Returns:
         All orders in ``found`` that match any in ``sent``; and for each in ``sent`` its
         counterpart, or ``None`` if there are too few.
     """
-    candidates = [
-        [n for n, order in enumerate(found) if matches(one, order, batch_comment=batch_comment)]
-        for one in sent
-    ]
+    match = partial(matches, batch_comment=batch_comment, may_have_more_tags=may_have_more_tags)
+    candidates = [[n for n, order in enumerate(found) if match(one, order)] for one in sent]
     owner: dict[int, int] = {}  # index in found -> index in sent
 
     def assign(one: int, tried: set[int]) -> bool:

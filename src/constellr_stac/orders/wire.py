@@ -3,36 +3,39 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from itertools import islice
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from pydantic import ValidationError
 from requests.adapters import HTTPAdapter
 
 from constellr_stac._text import redact_url
-from constellr_stac.auth.requests_auth import as_auth
 from constellr_stac.auth.session import api_session
 from constellr_stac.auth.transport import TIMEOUT, checked, connection_errors
 from constellr_stac.errors import APIError
 from constellr_stac.limits import Limits
 
-from .payloads import AreaOfInterest, Order, Record
+from .paging import PAGE_SIZE, listing, parse_page
+from .payloads import AreaOfInterest, Order
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     import requests
 
-    from constellr_stac.auth.credentials import Credential
     from constellr_stac.auth.requests_auth import ConstellrAuth
     from constellr_stac.errors import ConstellrError
+
+    from .paging import Page
+    from .records import Record
 
     R = TypeVar("R", bound=Record)
     V = TypeVar("V")
 
 __all__ = [
-    "ApiClient",
+    "Api",
     "concerns",
     "error_context",
     "ignore_body",
@@ -45,69 +48,55 @@ __all__ = [
 _NO_HINTS: Mapping[int, str] = MappingProxyType({})
 
 
-class ApiClient:
-    """A session with the API; for the arguments see :class:`.OrdersClient`."""
+class Api:
+    """A session with the API.
 
-    _no_retry_paths: tuple[str, ...] = ()
-    """Paths that are never sent twice."""
-    _read_only_posts: tuple[str, ...] = ()
-    """Paths whose POST changes nothing and may be retried."""
+    Args:
+        auth: Adds the credential to requests.
+
+    Keyword Args:
+        session: A session to use; it is not closed.
+        timeout: Connect and read timeout, in seconds.
+        read_only_posts: Paths whose POST changes nothing and may be retried.
+        never_retried: Paths that are never sent twice.
+
+    Raises:
+        ValueError: ``session`` may retry a path of ``never_retried``.
+    """
 
     def __init__(
         self,
-        auth: ConstellrAuth | Credential | None = None,
+        auth: ConstellrAuth,
         *,
-        base_url: str | None = None,
         session: requests.Session | None = None,
         timeout: tuple[float, float] = TIMEOUT,
         limits: Limits | None = None,
+        read_only_posts: Iterable[str] = (),
+        never_retried: Iterable[str] = (),
     ) -> None:
-        self.auth = as_auth(auth, base_url=base_url)
-        self.base_url = self.auth.base_url
+        self.auth = auth
+        self.base_url = auth.base_url
         self.limits = limits or Limits()
         self._timeout = timeout
         self._owns_session = session is None
         if session is None:
-            self.session = self._new_session()
+            retried = map(self.base_url.__add__, read_only_posts)
+            session = api_session(auth, retry_posts_to=retried, limits=self.limits)
+            for path in never_retried:
+                # urllib3 retries some failures whatever the method, such as a TLS record that
+                # breaks after the server has acted.
+                session.mount(self.base_url + path, HTTPAdapter(max_retries=0))
         else:
-            self._check_session(session)
-            self.session = session
+            for path in never_retried:
+                _refuse_retries(session, self.base_url + path)
+        self.session = session
 
     def close(self) -> None:
         """Close the session, unless it was passed in."""
         if self._owns_session:
             self.session.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.auth!r})"
-
-    def _new_session(self) -> requests.Session:
-        retried = [self.base_url + path for path in self._read_only_posts]
-        session = api_session(self.auth, retry_posts_to=retried, limits=self.limits)
-        for path in self._no_retry_paths:
-            # urllib3 retries some failures whatever the method, such as a TLS record that breaks
-            # after the server has acted.
-            session.mount(self.base_url + path, HTTPAdapter(max_retries=0))
-        return session
-
-    def _check_session(self, session: requests.Session) -> None:
-        for path in self._no_retry_paths:
-            retries = getattr(session.get_adapter(self.base_url + path), "max_retries", None)
-            # With a total of None, the other counts decide.
-            if retries is not None and (retries.total or retries.total is None):
-                msg = (
-                    "This session retries and might place an order twice. Mount an adapter "
-                    f"without retries: session.mount({self.base_url + path!r}, HTTPAdapter())."
-                )
-                raise ValueError(msg)
-
-    def _send(self, method: str, path: str, **kwargs: Any) -> requests.Response:
+    def send(self, method: str, path: str, **kwargs: Any) -> requests.Response:
         """Send one request and return the response, whatever its status.
 
         Raises:
@@ -118,7 +107,7 @@ class ApiClient:
         with connection_errors(method, url):
             return self.session.request(method, url, **kwargs)
 
-    def _call(
+    def call(
         self,
         read: Callable[[Any], V],
         method: str,
@@ -142,10 +131,38 @@ class ApiClient:
             APIError: An error status, or a response that cannot be parsed.
             APIConnectionError: There was no response.
         """
-        response = self._send(method, path, **kwargs)
+        response = self.send(method, path, **kwargs)
         checked(response, hint=hints.get(response.status_code))
         with error_context(method, response.url, response.status_code):
             return read(json_of(response) if response.content else None)
+
+    def iterate(
+        self, read: Callable[[Any], V], path: str, limit: int | None, sort: str | None
+    ) -> Iterator[V]:
+        """Yield the parsed items of a paged list, each once."""
+        if limit is not None and limit < 1:
+            return
+
+        def fetch(offset: int, size: int) -> Page:
+            params = {"limit": size, "offset": offset, "sort": sort}
+            return self.call(parse_page, "GET", path, params=params)
+
+        items = listing(fetch, page_size=min(PAGE_SIZE, limit or PAGE_SIZE))
+        for item in islice(items, limit):
+            with error_context("GET", self.base_url + path, 200):
+                value = read(item)
+            yield value
+
+
+def _refuse_retries(session: requests.Session, url: str) -> None:
+    retries = getattr(session.get_adapter(url), "max_retries", None)
+    # With a total of None, the other counts decide.
+    if retries is not None and (retries.total or retries.total is None):
+        msg = (
+            "This session retries and might place an order twice. Mount an adapter without "
+            f"retries: session.mount({url!r}, HTTPAdapter())."
+        )
+        raise ValueError(msg)
 
 
 @contextmanager
