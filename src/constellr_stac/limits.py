@@ -35,6 +35,8 @@ class Limits:
     """Bytes of an asset."""
     file_pixels: float = 10**10
     """Pixels of one band of a file."""
+    window_bytes: float = 2 << 30
+    """Bytes of a window (also a tile or strip) of a file, decoded."""
     pages: float = 10_000
     """Pages of a search or a listing."""
 

@@ -13,6 +13,7 @@ import re
 import threading
 import warnings
 import zlib
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -182,16 +183,18 @@ def decode_error(path: Path) -> str | None:
     Args:
         path: The file, whatever its name.
     """
-    import rasterio
-    from rasterio.errors import RasterioError
+    from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+    from constellr_stac.reading.geotiff import open_geotiff
 
     try:
-        with _warnings_lock, warnings.catch_warnings():
-            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-            dataset = rasterio.open(path, driver="GTiff", sharing=False)
-        with dataset:
+        with ExitStack() as stack:
+            with _warnings_lock, warnings.catch_warnings():
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+                dataset = stack.enter_context(open_geotiff(path))
             for _, window in dataset.block_windows(1):
-                dataset.read(window=window)
+                for index in dataset.indexes:  # one by one, since a file may have many bands
+                    dataset.read(index, window=window)
     except RasterioError as error:
         return f"cannot be decoded ({error.__cause__ or error})"
     return None

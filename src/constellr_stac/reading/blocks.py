@@ -7,16 +7,17 @@ import math
 import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import rasterio
 from odc.geo.overlap import ReprojectInfo, compute_reproject_roi
 from odc.geo.roi import roi_is_empty
 from rasterio.enums import MaskFlags
 
+from .geotiff import open_overview
 from .resample import pixel_ratio
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import rasterio
     from odc.geo.geobox import GeoBox
 
 __all__ = ["Window", "block_spans", "has_all_directories", "window_of"]
@@ -46,6 +47,11 @@ class Window(NamedTuple):
     def bounds(self) -> tuple[tuple[int, int], tuple[int, int]]:
         """Start and stop of rows and columns, as rasterio takes them."""
         return (self.rows.start, self.rows.stop), (self.columns.start, self.columns.stop)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of rows and columns."""
+        return self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
 
 
 def window_of(
@@ -81,12 +87,16 @@ def window_of(
 
 
 def block_spans(
-    name: str, index: int, own: GeoBox, geobox: GeoBox, method: str | None
+    dataset: rasterio.DatasetReader,
+    index: int,
+    own: GeoBox,
+    geobox: GeoBox,
+    method: str | None,
 ) -> list[tuple[int, int]] | None:
     """Return the byte ranges of the blocks that are read for a grid.
 
     Args:
-        name: A file of which GDAL can read the header.
+        dataset: A file of which the header is there.
         index: The band number.
         own: The file's grid.
         geobox: The grid.
@@ -95,24 +105,22 @@ def block_spans(
     Returns:
         ``None`` if the blocks of its mask cannot be told, so that the whole file is needed.
     """
-    with rasterio.open(name, driver="GTiff", sharing=False) as dataset:
-        if MaskFlags.per_dataset in dataset.mask_flag_enums[index - 1]:
-            return None
-        window = window_of(dataset, index, own, geobox, method)
-        if window is None:
-            return []
-        level = window.level
-        choice = {} if level is None else {"overview_level": level}
-        tags = {"dm": "TIFF", "bidx": index, **({} if level is None else {"ovr": level})}
-        with rasterio.open(name, driver="GTiff", sharing=False, **choice) as image:
-            height, width = image.block_shapes[index - 1]
-        spans = []
-        for row, column in _blocks(window, height, width):
-            start = dataset.get_tag_item(f"BLOCK_OFFSET_{column}_{row}", **tags)
-            length = dataset.get_tag_item(f"BLOCK_SIZE_{column}_{row}", **tags)
-            if start is not None and length is not None:  # otherwise the block is empty
-                spans.append((int(start) - _LEADER, int(start) + int(length) + _LEADER))
-        return spans
+    if MaskFlags.per_dataset in dataset.mask_flag_enums[index - 1]:
+        return None
+    window = window_of(dataset, index, own, geobox, method)
+    if window is None:
+        return []
+    level = window.level
+    tags = {"dm": "TIFF", "bidx": index, **({} if level is None else {"ovr": level})}
+    with open_overview(dataset, level) as image:
+        height, width = image.block_shapes[index - 1]
+    spans = []
+    for row, column in _blocks(window, height, width):
+        start = dataset.get_tag_item(f"BLOCK_OFFSET_{column}_{row}", **tags)
+        length = dataset.get_tag_item(f"BLOCK_SIZE_{column}_{row}", **tags)
+        if start is not None and length is not None:  # otherwise the block is empty
+            spans.append((int(start) - _LEADER, int(start) + int(length) + _LEADER))
+    return spans
 
 
 def has_all_directories(head: bytes) -> bool:

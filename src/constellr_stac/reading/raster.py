@@ -11,24 +11,23 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
-import rasterio
 from odc.geo.converters import rio_geobox
 from odc.geo.geobox import GeoBox
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import RasterioIOError
-from rasterio.session import DummySession
+from rasterio.errors import RasterioError, RasterioIOError
 
 from constellr_stac.errors import AssetReadError
 from constellr_stac.layers.header import FileBand, Header
 from constellr_stac.layers.settle import Contradiction, UnsettledError, class_table, settle
 
 from .blocks import block_spans, has_all_directories, window_of
-from .memory_file import sparse_file
+from .geotiff import begins_like_tiff, check_window, open_overview, open_regions
 from .resample import pixel_ratio, resampled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    import rasterio
     from numpy.typing import NDArray
     from odc.loader import RasterLoadParams
 
@@ -132,7 +131,7 @@ def read_pixels(
     Raises:
         AssetReadError: A part of a long file cannot be read, the file lacks the band or a CRS, or
             what its values mean is unclear.
-        RasterioIOError: The bytes are not a readable GeoTIFF.
+        RasterioError: The bytes are not a readable GeoTIFF, or not one to be opened.
     """
     dtype = np.dtype(params.dtype or "float32")
     method = None if band.is_mask else str(params.resampling)
@@ -191,7 +190,7 @@ def header_of(file: AssetFile) -> Header:
             if file.whole:
                 raise
             return _header(file.regions([(0, file.size)]), file.size)
-    except (RasterioIOError, ValueError) as error:
+    except (RasterioError, ValueError) as error:
         raise AssetReadError(
             f"{file.reference.label} cannot be read: it is not a readable GeoTIFF with a CRS "
             f"({error}). Set proj:code, proj:shape and proj:transform on the item's asset, or "
@@ -200,11 +199,7 @@ def header_of(file: AssetFile) -> Header:
 
 
 def _header(regions: Sequence[tuple[int, bytes]], size: int) -> Header:
-    with (
-        _gdal(),
-        sparse_file(regions, size) as name,
-        rasterio.open(name, driver="GTiff", sharing=False) as dataset,
-    ):
+    with open_regions(regions, size) as dataset:
         return Header.of(dataset)
 
 
@@ -221,15 +216,10 @@ def _stored(
 ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
     """Read a window's stored values, and which of them are valid; ``None`` for all."""
     index = band.index
-    if window.level is None:
-        stored = dataset.read(index, window=window.bounds)
-        valid = _valid(dataset, band, window)
-    else:
-        with rasterio.open(
-            dataset.name, driver="GTiff", sharing=False, overview_level=window.level
-        ) as overview:
-            stored = overview.read(index, window=window.bounds)
-            valid = _valid(overview, band, window)
+    with open_overview(dataset, window.level) as image:
+        check_window(window.shape, image.dtypes[index - 1])
+        stored = image.read(index, window=window.bounds)
+        valid = _valid(image, band, window)
     if band.nodata is not None:
         is_fill = np.isnan(stored) if np.isnan(band.nodata) else stored == band.nodata
         valid = ~is_fill if valid is None else valid & ~is_fill
@@ -280,32 +270,23 @@ def _refilled(
     return values
 
 
-def _gdal() -> rasterio.Env:
-    """Return GDAL's settings to read from memory, without a boto3 session each time."""
-    return rasterio.Env(session=DummySession(), GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR")
-
-
 @contextmanager
 def _opened(
     file: AssetFile, index: int, geobox: GeoBox, method: str | None, stated: GeoBox | None
 ) -> Iterator[tuple[rasterio.DatasetReader, GeoBox]]:
     """Open a file in memory that holds the blocks of the window; with its grid."""
-    with _gdal():
-        spans = [] if file.whole else _spans(file, index, geobox, method, stated)
-        with (
-            sparse_file(file.regions(spans), file.size) as name,
-            rasterio.open(name, driver="GTiff", sharing=False) as dataset,
-        ):
-            if index > dataset.count:
-                raise _unreadable(file, f"it has no band {index}, only {dataset.count}")
-            own = _grid(dataset, stated)
-            if own is None:
-                raise _unreadable(
-                    file,
-                    "it has no coordinate reference system, and its item states none (set "
-                    "proj:code on the item's asset)",
-                )
-            yield dataset, own
+    spans = [] if file.whole else _spans(file, index, geobox, method, stated)
+    with open_regions(file.regions(spans), file.size) as dataset:
+        if index > dataset.count:
+            raise _unreadable(file, f"it has no band {index}, only {dataset.count}")
+        own = _grid(dataset, stated)
+        if own is None:
+            raise _unreadable(
+                file,
+                "it has no coordinate reference system, and its item states none (set "
+                "proj:code on the item's asset)",
+            )
+        yield dataset, own
 
 
 def _grid(dataset: rasterio.DatasetReader, stated: GeoBox | None) -> GeoBox | None:
@@ -324,15 +305,14 @@ def _spans(
     file: AssetFile, index: int, geobox: GeoBox, method: str | None, stated: GeoBox | None
 ) -> list[tuple[int, int]]:
     """Return the byte ranges of a long file that a grid needs."""
-    if not has_all_directories(file.head):
+    if begins_like_tiff(file.head) and not has_all_directories(file.head):
         return [(0, file.size)]
+    spans = None
     try:
-        with sparse_file([(0, file.head)], file.size) as name:
-            with rasterio.open(name, driver="GTiff", sharing=False) as dataset:
-                own = _grid(dataset, stated) if index <= dataset.count else None
-            spans = None
+        with open_regions([(0, file.head)], file.size) as dataset:
+            own = _grid(dataset, stated) if index <= dataset.count else None
             if own is not None:
-                spans = block_spans(name, index, own, geobox, method)
+                spans = block_spans(dataset, index, own, geobox, method)
     except RasterioIOError:
-        spans = None  # the block table is not in the head: not a COG
+        pass  # the block table is not in the head: not a COG
     return [(0, file.size)] if spans is None else spans

@@ -1,0 +1,175 @@
+"""Opening a GeoTIFF that nobody vouches for.
+
+GDAL opens whatever one of its drivers recognises: a file named ``.tiff`` can be a VRT that reads
+local files or calls hosts. Here a file is opened if it begins like a TIFF, by the driver GTiff
+alone, without sidecar files, and refused if it refers to other files or is implausibly large.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import rasterio
+from rasterio.enums import Interleaving
+from rasterio.errors import RasterioError
+from rasterio.io import MemoryFile
+from rasterio.session import DummySession
+
+from constellr_stac.limits import Limits
+
+from .memory_file import sparse_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+__all__ = [
+    "RefusedFileError",
+    "begins_like_tiff",
+    "check_window",
+    "open_geotiff",
+    "open_overview",
+    "open_regions",
+]
+
+_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # TIFF and BigTIFF, in both byte orders
+_EXTERNAL = {"OVERVIEWS", "GEOLOCATION"}  # domains of GDAL's metadata tag that name other files
+
+
+class RefusedFileError(RasterioError):  # type: ignore[misc] # rasterio is untyped
+    """The file is not opened, whatever the rest of it holds."""
+
+
+def begins_like_tiff(head: bytes) -> bool:
+    r"""Return whether a file's first bytes are the magic number of a TIFF or a BigTIFF.
+
+    Example:
+        >>> begins_like_tiff(b"II*\0...."), begins_like_tiff(b"<VRTDataset>")
+        (True, False)
+    """
+    return head.startswith(_MAGIC)
+
+
+@contextmanager
+def open_geotiff(
+    file: bytes | MemoryFile | Path,
+    *,
+    limits: Limits | None = None,
+) -> Iterator[rasterio.DatasetReader]:
+    """Open a GeoTIFF.
+
+    Args:
+        file: Its bytes, a file in memory, or a path on disk.
+
+    Keyword Args:
+        limits: Bounds on its size in pixels and on the decoded size of its blocks.
+
+    Raises:
+        RefusedFileError: It does not begin like a TIFF, refers to another file, or exceeds a limit.
+        RasterioIOError: It cannot be read.
+    """
+    if isinstance(file, bytes):
+        _check_magic(file[:4])
+        with _gdal(), MemoryFile(file, ext=".tif") as memory:
+            yield from _opened(memory.name, limits or Limits())
+        return
+    if isinstance(file, Path):
+        with file.open("rb") as start:
+            _check_magic(start.read(4))
+        name = str(file)
+    else:
+        file.seek(0)
+        _check_magic(file.read(4))
+        name = file.name
+    with _gdal():
+        yield from _opened(name, limits or Limits())
+
+
+@contextmanager
+def open_regions(
+    regions: Sequence[tuple[int, bytes]], size: int, *, limits: Limits | None = None
+) -> Iterator[rasterio.DatasetReader]:
+    """Open a GeoTIFF of which only some regions are there; errors as :func:`open_geotiff`.
+
+    Args:
+        regions: Offsets and their bytes; the first one is the file's beginning.
+        size: The size of the whole file.
+
+    Keyword Args:
+        limits: As for :func:`open_geotiff`.
+    """
+    _check_magic(regions[0][1][:4])
+    with _gdal(), sparse_file(regions, size) as name:
+        yield from _opened(name, limits or Limits())
+
+
+@contextmanager
+def open_overview(
+    dataset: rasterio.DatasetReader, level: int | None
+) -> Iterator[rasterio.DatasetReader]:
+    """Open an overview of a file that :func:`open_geotiff` opened; ``None`` for the file itself.
+
+    Raises:
+        RasterioIOError: There is no such overview.
+    """
+    if level is None:
+        yield dataset
+        return
+    with rasterio.open(
+        dataset.name, driver="GTiff", sharing=False, overview_level=level
+    ) as overview:
+        yield overview
+
+
+def check_window(
+    shape: tuple[int, int], dtype: str, limits: Limits | None = None, *, bands: int = 1
+) -> None:
+    """Check the decoded size of a window or a block before it is read.
+
+    Raises:
+        RefusedFileError: It exceeds the limit.
+    """
+    limits = limits or Limits()
+    size = math.prod(shape) * np.dtype(dtype).itemsize * bands
+    if size > limits.window_bytes:
+        raise RefusedFileError(
+            f"a window or block of it has {size:.3g} bytes, more than {limits.window_bytes:.3g} "
+            "(limits.window_bytes)"
+        )
+
+
+def _check_magic(head: bytes) -> None:
+    if not begins_like_tiff(head):
+        raise RefusedFileError("it does not begin like a TIFF")
+
+
+def _gdal() -> rasterio.Env:
+    """Return GDAL's settings: no sidecar files, and no boto3 session for each open."""
+    return rasterio.Env(
+        session=DummySession(),
+        GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR",
+        GDAL_PAM_ENABLED="NO",
+        GDAL_GEOREF_SOURCES="INTERNAL",
+    )
+
+
+def _opened(name: str, limits: Limits) -> Iterator[rasterio.DatasetReader]:
+    with rasterio.open(name, driver="GTiff", sharing=False) as dataset:
+        _check(dataset, limits)
+        yield dataset
+
+
+def _check(dataset: rasterio.DatasetReader, limits: Limits) -> None:
+    if external := _EXTERNAL.intersection(map(str.upper, dataset.tag_namespaces())):
+        raise RefusedFileError(f"it refers to another file ({', '.join(external)})")
+    pixels = dataset.width * dataset.height
+    if pixels > limits.file_pixels:
+        raise RefusedFileError(
+            f"it has {pixels:.3g} pixels, more than {limits.file_pixels:.3g} (limits.file_pixels)"
+        )
+    bands = dataset.count if dataset.interleaving is Interleaving.pixel else 1
+    for shape, dtype in zip(dataset.block_shapes, dataset.dtypes, strict=True):
+        check_window(shape, dtype, limits, bands=bands)

@@ -1,0 +1,114 @@
+"""Laws of opening files that a server sent."""
+
+from __future__ import annotations
+
+import http.server
+import threading
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.errors import RasterioError
+
+from constellr_stac.downloads.checks import decode_error
+from constellr_stac.limits import Limits
+from constellr_stac.reading.geotiff import RefusedFileError, open_geotiff
+from hostile_bodies import SIDE, bad_tiffs, not_tiffs, tiff
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def visits() -> Iterator[tuple[str, list[str]]]:
+    """Return the URL of a host, and the paths that were requested from it."""
+    seen: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None: ...
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", seen
+        server.shutdown()
+
+
+def test_only_a_tiff_is_opened(tmp_path: Path, visits: tuple[str, list[str]]) -> None:
+    """A body of another kind is refused from memory and disk: no file, no host, no cache."""
+    secret = tmp_path / "secret.tif"
+    secret.write_bytes(tiff(77))
+    url, seen = visits
+    for name, body in not_tiffs(secret, url).items():
+        with (
+            pytest.raises(RefusedFileError, match="does not begin like a TIFF"),
+            open_geotiff(body),
+        ):
+            pytest.fail(name)
+        file = tmp_path / "body.tiff"
+        file.write_bytes(body)
+        assert "does not begin like a TIFF" in (decode_error(file) or ""), name
+    assert not seen
+    assert {path.name for path in tmp_path.iterdir()} == {"secret.tif", "body.tiff"}
+
+
+def test_bad_tiffs_are_refused(tmp_path: Path) -> None:
+    """A TIFF that refers to another file, or is huge, is refused before it is read."""
+    secret = tmp_path / "secret.tif"
+    secret.write_bytes(tiff(77))
+    for name, body in bad_tiffs(secret).items():
+        with (
+            pytest.raises(RefusedFileError, match=r"another file|file_pixels|window_bytes"),
+            open_geotiff(body),
+        ):
+            pytest.fail(name)
+
+
+def test_sidecar_files_are_ignored(tmp_path: Path) -> None:
+    """Neither an overview nor metadata, a mask or a world file beside a file changes it."""
+    path = tmp_path / "lst.tiff"
+    path.write_bytes(tiff(1))
+    (tmp_path / "lst.tiff.ovr").write_bytes(tiff(77, side=SIDE // 2))
+    (tmp_path / "lst.tiff.msk").write_bytes(tiff(0))
+    (tmp_path / "lst.tfw").write_text("1\n0\n0\n-1\n0\n0\n")
+    (tmp_path / "lst.tiff.aux.xml").write_text(
+        "<PAMDataset><SRS>EPSG:4326</SRS><PAMRasterBand band='1'><NoDataValue>1</NoDataValue>"
+        "</PAMRasterBand></PAMDataset>"
+    )
+    with rasterio.open(path) as trusted:
+        assert len(trusted.files) > 1, "GDAL finds the sidecars otherwise"
+    with open_geotiff(path) as file:
+        assert file.files == [str(path)]
+        assert (file.crs.to_epsg(), file.nodata, file.overviews(1)) == (32611, None, [])
+        assert file.transform.a == 30
+        assert np.all(file.read_masks(1) == 255)
+
+
+@pytest.mark.parametrize("form", [{}, {"BIGTIFF": "YES"}, {"ENDIANNESS": "BIG"}])
+def test_forms_of_tiff_are_opened(form: dict[str, str], tmp_path: Path) -> None:
+    """Classic TIFF and BigTIFF of both byte orders are opened."""
+    path = tmp_path / "a.tif"
+    profile = {"driver": "GTiff", "dtype": "uint8", "count": 1, "height": 4, "width": 4}
+    transform = rasterio.transform.from_origin(0, 0, 2, 2)
+    with rasterio.open(path, "w", **profile, transform=transform, **form) as file:
+        file.write(np.full((1, 4, 4), 5, "uint8"))
+    for each in (path, path.read_bytes()):
+        with open_geotiff(each) as opened:
+            assert opened.driver == "GTiff"
+            assert np.all(opened.read() == 5)
+
+
+def test_limits_of_a_file_are_settings() -> None:
+    """Pixels and decoded bytes of a block are bounded by settings."""
+    for limits in (Limits(file_pixels=SIDE), Limits(window_bytes=SIDE)):
+        with (
+            pytest.raises(RefusedFileError, match=r"limits\."),
+            open_geotiff(tiff(), limits=limits),
+        ):
+            pass
+    assert issubclass(RefusedFileError, RasterioError)
