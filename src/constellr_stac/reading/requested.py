@@ -34,7 +34,7 @@ def check_requested(band: Band, dtype: np.dtype[Any], fill: float, *, fill_name:
         ValueError: The dtype cannot hold the band's stored values or the fill value, or the fill
             value is a class of a mask.
     """
-    stored = np.dtype(output_dtype(band, raw=True))
+    stored = dtype if band.dtype is None else np.dtype(output_dtype(band, raw=True))
     if not _holds(dtype, fill):
         raise ValueError(
             f"{fill_name}={fill!r} is no {dtype.name} value, but {band.name!r} is read as "
