@@ -6,6 +6,7 @@ and reading waits for it, so the scenes of a chunk are fetched in parallel.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,6 @@ from constellr_stac.layers.table import layer_of
 from .asset_ref import AssetRef
 from .band_source import BandRead, BandSource, Errors
 from .engine_errors import as_engine_error, matches
-from .notices import warn_once
 from .prefetch import Fetcher, shared_fetcher
 from .requested import check_requested, read_as
 from .resolver import AssetResolver
@@ -85,13 +85,12 @@ class StackstacReader:
     ) -> None:
         if gdal_env is not None:
             raise ValueError("gdal_env= does not apply: StackstacReader fetches files itself.")
-        self._reference = AssetRef.parse(url)
         read = (reads or {}).get(url)
         if read is None:
-            read = BandRead(url, band or _documented(self._reference, scale_offset))
+            read = BandRead(url, band or _documented(AssetRef.parse(url), scale_offset))
             # rescale=False passes a tuple, and otherwise stackstac a row of its NumPy table.
             raw = raw or (isinstance(scale_offset, tuple) and scale_offset == (1, 0))
-        self._band, self._raw, self._cube = read.band, raw, cube
+        self._band, self._raw = read.band, raw
         self._spec = spec
         self._dtype = np.dtype(dtype)
         self._fill = fill_value
@@ -120,9 +119,7 @@ class StackstacReader:
         )
         values = np.full((int(window.height), int(window.width)), self._fill, self._dtype)
         try:
-            pixels = read_as(
-                self._source, self._band, self._geobox(window), params, raw=self._raw
-            )
+            pixels = read_as(self._source, self._band, self._geobox(window), params, raw=self._raw)
         except AssetReadError as error:
             ignored = matches(error, self._errors_as_nodata)
             failure = as_engine_error(error)
@@ -131,9 +128,7 @@ class StackstacReader:
             return values
         if not ignored:
             raise failure
-        scene = self._reference.item or self._reference.label
-        message = f"Left empty: {failure}"
-        warn_once(self._cube, f"empty {scene}", message, SceneLeftEmptyWarning)
+        warnings.warn(f"Left empty: {failure}", SceneLeftEmptyWarning, stacklevel=2)
         return values
 
     def close(self) -> None:
