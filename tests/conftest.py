@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 collect_ignore = [
     "schemas",
     "consumer",
+    "upstream",
     *(
         path.name
         for path in Path(__file__).parent.glob("*.py")

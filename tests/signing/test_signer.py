@@ -386,7 +386,7 @@ def foreign_urls() -> dict[str, str]:
         "a path": "/data/LA harbor+port/lst.tiff",
         "a relative path": "./lst.tiff",
         "another scheme": "gs://scenes/lst.tiff",
-        "GDAL's name": "/vsis3/scenes/lst.tiff",
+        "GDAL's name": "/vsigs/scenes/lst.tiff",
         "nothing": "",
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypedDict
 
 if TYPE_CHECKING:
@@ -35,7 +35,12 @@ Bands: TypeAlias = str | Sequence[str] | None
 Engine: TypeAlias = Literal["odc", "stackstac"]
 Errors: TypeAlias = Literal["raise", "nan"]
 Overlap: TypeAlias = Literal["first", "last"]
-GroupBy: TypeAlias = Literal["time", "overpass", "solar_day", "id"] | str | None  # noqa: PYI051 - shown in docs
+GroupBy: TypeAlias = (
+    Literal["time", "overpass", "solar_day", "id"]  # noqa: PYI051 - shown in docs
+    | str
+    | Callable[..., Any]
+    | None
+)
 Units: TypeAlias = Literal["K", "degC", "C", "celsius"]
 Chunks: TypeAlias = Literal["auto"] | Mapping[str, Any] | None
 MaskClass: TypeAlias = Literal["thick", "thin", "shadow", "castshadow", "water", "land"]

@@ -12,6 +12,7 @@ from .attributes import described, step_coordinates
 from .backends import build
 from .mask import classes_of, mask_out
 from .mosaic import mask_and_join
+from .other_names import refuse_unknown
 from .plan import make_plan, with_mask_bands
 from .units import in_celsius
 
@@ -91,6 +92,7 @@ def load(
     y: tuple[float, float] | None = None,
     geopolygon: Geometry | None = None,
     intersects: Geometry | None = None,
+    **unknown: Any,
 ) -> xr.Dataset | dict[float, xr.Dataset]:
     """Load scenes as a lazy cube of physical values.
 
@@ -114,7 +116,8 @@ def load(
         raw: Whether to return stored integers instead of physical values.
         groupby: What makes a time step: ``"time"`` (one acquisition; scenes of the same second
             are joined), ``"overpass"`` (scenes of one platform within minutes), ``"solar_day"``,
-            ``"id"`` or a property that all items have.
+            ``"id"``, a property that all items have, or a function of the item (or of odc-stac's
+            item, parsed item and index).
         overlap: Which scene of a time step is seen where scenes overlap: the ``"first"`` or the
             ``"last"`` in time; with ``mask``, among those that are not masked there.
         resampling: For scenes that do not fit onto the grid: a method, or one per variable
@@ -137,6 +140,7 @@ def load(
         y: Least and greatest y in units of the CRS, with ``x``.
         geopolygon: A geometry whose bounding box is loaded.
         intersects: The same as ``geopolygon``.
+        **unknown: Refused, with what to use instead of an argument of odc-stac or stackstac.
 
     Returns:
         Variables with dims (time, y, x), or (time, latitude, longitude): float32 with NaN where
@@ -147,6 +151,7 @@ def load(
         such cubes by pixel size in metres, the finest first.
 
     Raises:
+        TypeError: An argument is unknown.
         AssetReadError: A file header needed for the grid cannot be read.
         MissingExtraError: The engine is not installed.
         SigningError: There are ``s3://`` hrefs but no credentials for them.
@@ -159,6 +164,7 @@ def load(
         >>> search = client.search(collections=["lstprecision"], bbox=bbox)  # doctest: +SKIP
         >>> cube = constellr_stac.load(search, ["lst"], mask="clear")  # doctest: +SKIP
     """
+    refuse_unknown(unknown)
     arguments: LoadArguments = {
         "engine": engine,
         "chunks": chunks,

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Hashable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import odc.stac
+
 from .footprint import centre_of
 from .solar import sun_elevation
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from odc.geo.geobox import GeoBox
 
@@ -73,9 +76,11 @@ def _by_key(scenes: Sequence[Scene], groupby: GroupBy, geobox: GeoBox) -> list[l
     groups: dict[Any, list[Scene]] = {}
     # As odc-stac does: local mean time at the cube's centre, in whole hours.
     hours = round(centre_of(geobox)[0] / 15) if groupby == "solar_day" else 0
-    for scene in scenes:
+    for number, scene in enumerate(scenes):
         key: Any
-        if groupby == "time":
+        if callable(groupby):
+            key = _called(groupby, scene, number)
+        elif groupby == "time":
             key = scene.time
         elif groupby == "solar_day":
             key = (scene.time + timedelta(hours=hours)).date()
@@ -83,6 +88,13 @@ def _by_key(scenes: Sequence[Scene], groupby: GroupBy, geobox: GeoBox) -> list[l
             key = _property(scene, str(groupby))
         groups.setdefault(key, []).append(scene)
     return list(groups.values())
+
+
+def _called(key: Callable[..., Any], scene: Scene, number: int) -> Any:
+    """Call a function of the item, or one of odc-stac's three arguments."""
+    if len(inspect.signature(key).parameters) == 1:
+        return key(scene.item)
+    return key(scene.item, odc.stac.parse_item(scene.item), number)
 
 
 def _property(scene: Scene, name: str) -> Hashable:

@@ -12,16 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from odc.loader import RasterBandMetadata, RasterGroupMetadata
+from odc.stac._mdtools import StacAuxReader
 
+from constellr_stac.errors import AssetReadError
 from constellr_stac.layers.band import Band
-from constellr_stac.layers.item_bands import asset_bands
+from constellr_stac.layers.item_bands import asset_bands, is_unknown
 
 from .asset_ref import asset_ref
 from .band_source import BandRead, BandSource, Errors
+from .engine_errors import as_engine_error
 from .item_geobox import stated_geobox
 from .notices import reset
+from .odc_arguments import ItemConfig, arguments, settle_params, settle_sources, signer_of
 from .prefetch import shared_fetcher
 from .raster import fill_of, output_dtype
+from .requested import read_as
 from .resolver import AssetResolver
 
 if TYPE_CHECKING:
@@ -29,7 +34,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
     from odc.loader import BandKey, RasterLoadParams, RasterSource
-    from odc.loader.types import MDParser, RasterReader, ReaderDriver
+    from odc.loader.types import (
+        AuxBandMetadata,
+        AuxReader,
+        MDParser,
+        RasterReader,
+        ReaderDriver,
+    )
 
     from constellr_stac.auth.credentials import Credential
     from constellr_stac.auth.requests_auth import ConstellrAuth
@@ -38,13 +49,20 @@ if TYPE_CHECKING:
 
 __all__ = ["OdcDriver", "band_metadata", "coding_of"]
 
+_PROPERTIES = "_stac_metadata"
+"""odc-stac's name for the asset whose bands are an item's properties."""
+
 
 class OdcDriver:
     """Reads scenes for odc-stac: signs when reading, prefetches, decodes to physical values.
 
     Bands can be requested by the names of the provider's layers (``bands=["lst",
     "cloud_mask"]``). Fields stated by the items take precedence over the documents. Values are
-    float32 with NaN, masks are integers with 255 where there is no scene.
+    float32 with NaN, masks are integers with 255 where there is no scene. An integer ``dtype=``
+    returns stored numbers, with ``scale_factor`` and without a unit.
+
+    The arguments of ``odc.stac.load`` apply; the documentation lists the exceptions. Signatures
+    are removed from hrefs, also those that ``patch_url=`` adds, so the graph does not expire.
 
     It pickles without credentials; the unpickling process searches for its own.
 
@@ -77,6 +95,7 @@ class OdcDriver:
         if errors not in ("raise", "nan"):
             raise ValueError(f'errors= must be "raise" or "nan", not {errors!r}.')
         self.fetcher = shared_fetcher(AssetResolver(auth, signer, limits))
+        self._default_signer = signer is None
         self.errors = errors
         self.raw = raw
         self.cube = ""
@@ -86,15 +105,18 @@ class OdcDriver:
     @property
     def md_parser(self) -> MDParser:
         """The parser of item metadata for odc-stac."""
-        return _LayerParser(self.fetcher.resolver, raw=self.raw)
+        asked = arguments()
+        config = ItemConfig(asked.get("stac_cfg"), asked.get("with_properties"))
+        return _LayerParser(self.fetcher.resolver, config, raw=self.raw)
 
     @property
     def dask_reader(self) -> None:
         """``None``: odc-loader's own tasks read the sources."""
 
     @property
-    def aux_reader(self) -> None:
-        """``None``: all sources are files."""
+    def aux_reader(self) -> AuxReader:
+        """odc-stac's reader of the items' properties."""
+        return StacAuxReader()
 
     def new_load(self, geobox: GeoBox, *, chunks: dict[str, int] | None = None) -> None:
         """Begin a load; its tasks share no state."""
@@ -103,7 +125,23 @@ class OdcDriver:
         """End a load."""
 
     def capture_env(self) -> dict[str, Any]:
-        """Return the settings for the tasks' keys (without GDAL's: it reads from memory)."""
+        """Return the settings for the tasks' keys (without GDAL's: it reads from memory).
+
+        odc-stac calls this when its arguments are resolved and the graph is not built yet.
+
+        Raises:
+            ValueError: ``dtype=``, ``nodata=`` or ``resampling=`` does not fit a band.
+        """
+        if asked := arguments():
+            parameters, resolver = asked["load_cfg"], self.fetcher.resolver
+            settle_params(
+                parameters, asked["kw"].get("nodata"), raw=self.raw, describe=band_metadata
+            )
+            signer = signer_of(asked["patch_url"])
+            if signer is not None and self._default_signer:
+                self.fetcher = shared_fetcher(AssetResolver(resolver.auth, signer))
+            settings = self.fetcher.resolver.signer.settings
+            settle_sources(asked["srcs"], parameters, settings)
         return {"errors": self.errors}
 
     def restore_env(
@@ -118,15 +156,17 @@ class OdcDriver:
         """Start to fetch a source; does not block."""
         read = src.driver_data or BandRead(src.uri, Band(src.band, ""))
         return _Reader(
-            BandSource(self.fetcher, read, errors=self.errors, raw=self.raw, cube=self.cube)
+            BandSource(self.fetcher, read, errors=self.errors, raw=self.raw, cube=self.cube),
+            read.band,
+            raw=self.raw,
         )
 
 
 class _Reader:
     """A reader for odc-loader, whose fetch has been started."""
 
-    def __init__(self, source: BandSource) -> None:
-        self._source = source
+    def __init__(self, source: BandSource, band: Band, *, raw: bool) -> None:
+        self._source, self._band, self._raw = source, band, raw
 
     def read(
         self,
@@ -139,15 +179,20 @@ class _Reader:
         """Return the part of ``dst_geobox`` that the source covers, and its pixels.
 
         Raises:
-            AssetReadError: The source cannot be read.
+            AssetReadError: The source cannot be read. It is also a ``RasterioIOError``.
         """
         del selection  # bands are variables, not a dimension
-        pixels = self._source.read(dst_geobox, cfg)
-        roi, values = pixels.roi, pixels.values
-        if dst is not None:
-            dst[roi] = values
-            values = dst[roi]
-        return roi, values
+        try:
+            pixels = read_as(self._source, self._band, dst_geobox, cfg, raw=self._raw)
+        except AssetReadError as error:
+            failure = as_engine_error(error)
+        else:
+            roi, values = pixels.roi, pixels.values
+            if dst is not None:
+                dst[roi] = values
+                values = dst[roi]
+            return roi, values
+        raise failure
 
 
 def band_metadata(band: Band, *, raw: bool = False) -> RasterBandMetadata:
@@ -181,29 +226,42 @@ def coding_of(band: Band) -> str:
 class _LayerParser:
     """Parses item metadata for odc-stac."""
 
-    def __init__(self, resolver: AssetResolver, *, raw: bool) -> None:
+    def __init__(self, resolver: AssetResolver, config: ItemConfig, *, raw: bool) -> None:
         self._resolver = resolver
+        self._config = config
         self._raw = raw
 
     def extract(self, md: pystac.Item) -> RasterGroupMetadata:
         """Return the bands of an item and their aliases.
 
-        The band metadata includes the encoding, to make it part of the tasks' keys.
+        The band metadata includes the band, and so makes its encoding part of the tasks' keys.
         """
-        bands: dict[BandKey, RasterBandMetadata] = {}
+        bands: dict[BandKey, RasterBandMetadata | AuxBandMetadata] = {}
         aliases: dict[str, list[BandKey]] = {}
+        collection = md.collection_id
         for key in md.assets:
+            known = not is_unknown(md, key)
             for band in asset_bands(md, key):
-                described = band_metadata(band, raw=self._raw)
-                bands[key, band.index] = described.patch(driver_data=coding_of(band))
+                described = band_metadata(band, raw=self._raw).patch(driver_data=band)
+                bands[key, band.index] = self._config.applied_to(
+                    described, collection, key, known=known
+                )
                 for name in (band.name, band.common_name, *band.aliases):
                     if name and name != key:
                         aliases.setdefault(name, []).append((key, band.index))
+        for alias, band_key in self._config.of(collection).aliases.items():
+            aliases.setdefault(alias, []).insert(0, band_key)
+        for number, (name, wanted) in enumerate(self._config.properties(collection).items(), 1):
+            bands[_PROPERTIES, number] = wanted
+            aliases[name] = [(_PROPERTIES, number)]
         return RasterGroupMetadata(bands, aliases)
 
-    def driver_data(self, md: pystac.Item, band_key: BandKey) -> BandRead:
-        """Return what is read of a source."""
+    def driver_data(self, md: pystac.Item, band_key: BandKey) -> Any:
+        """Return what is read of a source (:class:`BandRead`), or the value of a property."""
         key, index = band_key
+        if key == _PROPERTIES:
+            wanted = self._config.of(md.collection_id).with_props[index - 1]
+            return md.properties.get(wanted.key)
         self._resolver.remember(md)
         band = asset_bands(md, key)[index - 1]
         return BandRead(str(asset_ref(md, key)), band, stated=stated_geobox(md, key))

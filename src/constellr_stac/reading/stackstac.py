@@ -6,6 +6,7 @@ and reading waits for it, so the scenes of a chunk are fetched in parallel.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +14,15 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 from odc.loader import RasterLoadParams
 
-from constellr_stac.errors import AssetReadError
+from constellr_stac.errors import AssetReadError, SceneLeftEmptyWarning
 from constellr_stac.layers.band import Band
 from constellr_stac.layers.table import layer_of
 
 from .asset_ref import AssetRef
 from .band_source import BandRead, BandSource, Errors
+from .engine_errors import as_engine_error, matches
 from .prefetch import Fetcher, shared_fetcher
-from .raster import MASK_FILL
+from .requested import check_requested, read_as
 from .resolver import AssetResolver
 
 if TYPE_CHECKING:
@@ -40,8 +42,11 @@ class StackstacReader:
 
     Implements stackstac's reader protocol: thread-safe, constructed without blocking. The
     parameters before ``fetcher`` are stackstac's. Scale and offset are those of the item, else
-    those documented for the file's layer. Only the first band of a file is read;
-    :func:`constellr_stac.load` reads all bands.
+    those documented for the file's layer; ``rescale=False`` returns stored numbers. Only the first
+    band of a file is read; :func:`constellr_stac.load` reads all bands.
+
+    An exception of stackstac's ``errors_as_nodata=`` matches the errors of this package, their
+    causes, and the error that GDAL would raise: ``RasterioIOError("HTTP response code: 404")``.
 
     Keyword Args:
         fetcher: Fetches the bytes; default with the credentials of the running process.
@@ -50,6 +55,9 @@ class StackstacReader:
         errors: ``"raise"``, or ``"nan"``: leave a scene that cannot be read empty and warn.
         raw: Return stored values.
         cube: The cube's name; a read starts the fetches of this cube only.
+
+    Raises:
+        ValueError: ``dtype`` or ``fill_value`` does not fit the band, or ``gdal_env`` is given.
 
     Example:
         >>> import stackstac
@@ -65,7 +73,7 @@ class StackstacReader:
         resampling: Resampling,
         dtype: np.dtype[Any],
         fill_value: float,
-        scale_offset: tuple[float, float] = (1, 0),
+        scale_offset: Any = None,
         gdal_env: LayeredEnv | None = None,
         errors_as_nodata: tuple[Exception, ...] = (),
         fetcher: Fetcher | None = None,
@@ -75,16 +83,20 @@ class StackstacReader:
         raw: bool = False,
         cube: str = "",
     ) -> None:
-        del gdal_env  # GDAL reads from memory
+        if gdal_env is not None:
+            raise ValueError("gdal_env= does not apply: StackstacReader fetches files itself.")
         read = (reads or {}).get(url)
         if read is None:
             read = BandRead(url, band or _documented(AssetRef.parse(url), scale_offset))
-        self._band = read.band
+            # rescale=False passes a tuple, and otherwise stackstac a row of its NumPy table.
+            raw = raw or (isinstance(scale_offset, tuple) and scale_offset == (1, 0))
+        self._band, self._raw = read.band, raw
         self._spec = spec
         self._dtype = np.dtype(dtype)
         self._fill = fill_value
         self._resampling = str(resampling.name)
         self._errors_as_nodata = errors_as_nodata
+        check_requested(self._band, self._dtype, fill_value, fill_name="fill_value")
         self._source = BandSource(
             fetcher or shared_fetcher(AssetResolver()),
             read,
@@ -97,27 +109,26 @@ class StackstacReader:
         """Read a window of the cube's grid: dims (y, x), with the fill value for no data.
 
         Raises:
-            AssetReadError: The asset cannot be read.
+            AssetReadError: The asset cannot be read. It is also a ``RasterioIOError``.
+
+        Warns:
+            SceneLeftEmptyWarning: The asset cannot be read, and ``errors_as_nodata`` matches.
         """
-        as_floats = self._band.is_mask and self._dtype.kind == "f"
-        fill = MASK_FILL if as_floats else self._fill
         params = RasterLoadParams(
-            dtype="uint8" if as_floats else str(self._dtype),
-            fill_value=fill,
-            resampling=self._resampling,
+            dtype=str(self._dtype), fill_value=self._fill, resampling=self._resampling
         )
-        values = np.full((int(window.height), int(window.width)), fill, params.dtype)
+        values = np.full((int(window.height), int(window.width)), self._fill, self._dtype)
         try:
-            pixels = self._source.read(self._geobox(window), params)
+            pixels = read_as(self._source, self._band, self._geobox(window), params, raw=self._raw)
         except AssetReadError as error:
-            if not any(_matches(error, pattern) for pattern in self._errors_as_nodata):
-                raise
-            return np.full(values.shape, self._fill, self._dtype)
-        values[pixels.roi] = pixels.values
-        if as_floats:
-            empty = values == MASK_FILL
-            values = values.astype(self._dtype)
-            values[empty] = self._fill
+            ignored = matches(error, self._errors_as_nodata)
+            failure = as_engine_error(error)
+        else:
+            values[pixels.roi] = pixels.values
+            return values
+        if not ignored:
+            raise failure
+        warnings.warn(f"Left empty: {failure}", SceneLeftEmptyWarning, stacklevel=2)
         return values
 
     def close(self) -> None:
@@ -129,14 +140,14 @@ class StackstacReader:
         return whole[rows, columns]
 
 
-def _documented(reference: AssetRef, scale_offset: tuple[float, float]) -> Band:
+def _documented(reference: AssetRef, scale_offset: Any) -> Band:
     """Return the first documented band of an asset, with the item's scale and offset.
 
     As in the other readers, values in which the item differs from the documents, and those of
     undocumented assets, take precedence over the file.
     """
     layer = layer_of(reference.asset, reference.href)
-    scale, offset = map(float, scale_offset)
+    scale, offset = (1.0, 0.0) if scale_offset is None else map(float, scale_offset)
     if layer is None or not layer.bands:
         stated = frozenset({"scale", "offset"} if (scale, offset) != (1, 0) else ())
         return Band(1, "", scale=scale, offset=offset, resampling="nearest", by_item=stated)
@@ -144,9 +155,3 @@ def _documented(reference: AssetRef, scale_offset: tuple[float, float]) -> Band:
     if (scale, offset) == (1, 0):  # stackstac's default, if the item states none
         return band
     return replace(band, scale=scale, offset=offset, by_item=frozenset({"scale", "offset"}))
-
-
-def _matches(error: AssetReadError, pattern: Exception) -> bool:
-    """Match stackstac's patterns, which are GDAL messages: ``HTTP response code: 404``."""
-    code = str(pattern).rpartition("HTTP response code: ")[2]
-    return code.isdigit() and int(code) == error.status_code

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["ObjectAddress", "SignedObject", "base_url", "is_s3", "own_object", "signature_expiry"]
 
 _S3 = "s3://"
+_ANY_S3 = re.compile(r"s3[an]?://", re.IGNORECASE)
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 _DNS_LABEL = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 _UNADDRESSABLE = re.compile(r"(?:^|/)(?:\.{0,2})(?:/|$)|[\x00-\x1f\x7f\ud800-\udfff]")
@@ -36,13 +37,13 @@ _SIGNATURE_FIELDS = {
 
 
 def is_s3(href: str) -> bool:
-    """Return whether ``href`` begins with ``s3://``.
+    """Return whether ``href`` begins with ``s3://``, or with Hadoop's ``s3a://`` or ``s3n://``.
 
     Example:
         >>> is_s3("s3://bucket/lst.tiff"), is_s3("https://bucket/lst.tiff")
         (True, False)
     """
-    return href.startswith(_S3) or href[:5].lower() == _S3
+    return href.startswith(_S3) or _ANY_S3.match(href) is not None
 
 
 def signature_expiry(url: str) -> datetime | None:
@@ -80,7 +81,7 @@ class ObjectAddress(NamedTuple):
             >>> ObjectAddress.of("s3://bucket/LA harbor+port/lst.tiff")
             ObjectAddress(bucket='bucket', key='LA harbor+port/lst.tiff')
         """
-        bucket, _, key = href[len(_S3) :].partition("/")
+        bucket, _, key = href.partition("://")[2].partition("/")
         if not _BUCKET.fullmatch(bucket) or not key:
             raise SigningError(f"{href!r} names no object; expected s3://bucket/key.")
         if _UNADDRESSABLE.search(key):

@@ -14,7 +14,8 @@ from constellr_stac.stac.items import materialized
 from .aws import CredentialSource
 from .presign import Presigner
 from .s3_url import ObjectAddress, SignedObject, is_s3, own_object, signature_expiry
-from .traverse import assets_in, copied, get_href, put_href
+from .texts import as_text, hrefs_in, split_href, with_hrefs
+from .traverse import copied, slots_in, warn_unsigned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -121,10 +122,11 @@ class Signer:
         """Sign every href in ``obj`` that can be signed.
 
         Args:
-            obj: An href, :class:`pystac.Asset`, :class:`pystac.Item`,
-                :class:`pystac.ItemCollection`, :class:`pystac.Collection`,
-                :class:`pystac_client.ItemSearch`, the dict of an item or collection or of a page
-                of them, or a list, tuple or iterator of these.
+            obj: An href (``s3://``, ``s3a://``, ``/vsis3/``; str or Path), the text of a VRT,
+                :class:`pystac.Asset`, :class:`pystac.Item`, :class:`pystac.ItemCollection`,
+                :class:`pystac.Collection`, :class:`pystac_client.ItemSearch`, the dict of one of
+                these or of a page of them, a dict of assets, kerchunk references, or a list, tuple
+                or iterator of these.
 
         Keyword Args:
             copy: Whether to sign a copy and leave ``obj`` unchanged.
@@ -137,19 +139,21 @@ class Signer:
             SigningError: There are no AWS credentials, they have expired, or an ``s3://`` href
                 names no object. Nothing is signed then.
             TypeError: An object of this type has no hrefs.
+
+        Warns:
+            UserWarning: ``obj`` holds ``s3://`` hrefs in other places, which are not signed.
         """
-        if isinstance(obj, str):
-            return self.sign_hrefs([obj])[0]
-        obj = materialized(obj)
-        if isinstance(obj, list) and any(isinstance(each, list) for each in obj):
-            return [self.sign(each, copy=copy) for each in obj]
-        if not isinstance(obj, list | tuple):
-            return self._sign_all([obj], copy=copy)[0]
-        signed = self._sign_all(obj, copy=copy)
-        if isinstance(obj, list) and not copy:
+        parts = materialized(obj)
+        if isinstance(parts, list) and any(isinstance(each, list) for each in parts):
+            signed = [self.sign(each, copy=copy) for each in parts]
+        elif isinstance(parts, list | tuple):
+            signed = self._sign_all(parts, copy=copy)
+        else:
+            return self._sign_all([parts], copy=copy)[0]
+        if type(obj) is list and not copy:
             obj[:] = signed
             return obj
-        return signed if isinstance(obj, list) else tuple(signed)
+        return tuple(signed) if isinstance(parts, tuple) else signed
 
     def sign_hrefs(self, hrefs: Sequence[str]) -> list[str]:
         """Sign many hrefs at once, in order; foreign hrefs are unchanged.
@@ -157,13 +161,13 @@ class Signer:
         Raises:
             SigningError: As for :meth:`sign`.
         """
-        to_sign = self._to_sign(hrefs)
-        if not to_sign:
-            return list(hrefs)
-        urls = self._presigner.urls(to_sign.values())
-        return [
-            urls[to_sign[index]] if index in to_sign else href for index, href in enumerate(hrefs)
-        ]
+        split = [split_href(href) for href in hrefs]
+        to_sign = self._to_sign([href for _, href in split])
+        signed = list(hrefs)
+        urls = self._presigner.urls(to_sign.values()) if to_sign else {}
+        for index, address in to_sign.items():
+            signed[index] = split[index][0] + urls[address]
+        return signed
 
     def signed_url(self, href: str) -> SignedUrl:
         """Sign one href, and return the URL with its expiry.
@@ -218,16 +222,15 @@ class Signer:
 
     def _sign_all(self, parts: Iterable[Any], *, copy: bool) -> list[Any]:
         """Sign all hrefs in ``parts`` at once."""
-        signed = [_prepared(part, copy=copy) for part in parts]
-        assets = [asset for part in signed for asset in assets_in(part)]
-        texts = [index for index, part in enumerate(signed) if isinstance(part, str)]
-        hrefs = [get_href(asset) for asset in assets] + [signed[index] for index in texts]
-        urls = iter(self.sign_hrefs(hrefs))
-        for asset, url in zip(assets, urls, strict=False):
-            put_href(asset, url)
-        for index, url in zip(texts, urls, strict=True):
-            signed[index] = url
-        return signed
+        signed = [_prepared(as_text(part), copy=copy) for part in parts]
+        slots = [slot for part in signed for slot in slots_in(part)]
+        texts = [part for part in signed if isinstance(part, str)]
+        hrefs = [slot.href for slot in slots] + [href for text in texts for href in hrefs_in(text)]
+        urls = dict(zip(hrefs, self.sign_hrefs(hrefs), strict=True))
+        for slot in slots:
+            slot.put(urls[slot.href])
+        warn_unsigned(signed)
+        return [with_hrefs(part, urls) if isinstance(part, str) else part for part in signed]
 
     def _to_sign(self, hrefs: Sequence[str]) -> dict[int, ObjectAddress]:
         """Return the objects to sign, by the index of their href."""
