@@ -59,6 +59,7 @@ PUBLIC = {
     "load_order",
     "make_request_modifier",
     "open_client",
+    "open_cube",
     "orders",
     "plot",
     "request_modifier",
@@ -216,7 +217,7 @@ def test_unknown_name_raises_attribute_error() -> None:
         import_module("constellr_stac").lod  # noqa: B018 - the access is under test
 
 
-@pytest.mark.parametrize("loading", ["load", "load_order"])
+@pytest.mark.parametrize("loading", ["load", "load_order", "open_cube"])
 def test_accessor_is_registered_by_loaders(loading: str) -> None:
     """``cube.constellr`` needs no import of its own."""
     code = f"import constellr_stac, xarray; constellr_stac.{loading}; xarray.Dataset.constellr"

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .cluster import share_credentials as share_credentials
     from .cube.explain import explain as explain
     from .cube.load import load as load
+    from .cube.reopen import open_cube as open_cube
     from .delivery import follow as follow
     from .delivery import load_order as load_order
     from .delivery import search_order as search_order
@@ -69,6 +70,7 @@ _NAMES = {
     "auth.requests_auth": ("ConstellrAuth", "make_request_modifier", "request_modifier"),
     "cluster": ("check_workers", "share_credentials"),
     "cube.explain": ("explain",),
+    "cube.reopen": ("open_cube",),
     "cube.load": ("load",),
     "delivery": ("follow", "load_order", "search_order"),
     "downloads": ("download",),
@@ -120,7 +122,7 @@ if not TYPE_CHECKING:  # a type checker would accept any name
 
             value: Any = version("constellr-stac")
         elif name in _HOME:
-            if name in ("load", "load_order"):
+            if name in ("load", "load_order", "open_cube"):
                 import_module(".accessor", __name__)  # registers cube.constellr
             value = getattr(import_module(f".{_HOME[name]}", __name__), name)
         else:

@@ -1,202 +1,210 @@
-"""Zonal statistics: one value for the pixels of a point or an area."""
+"""Statistics of areas: of a cube, one number for each variable, time step and area."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import odc.geo.xr  # noqa: F401 - the .odc accessor
-import shapely.geometry
 import xarray as xr
-from odc.geo.geom import Geometry
-from rasterio.features import geometry_mask
+
+from constellr_stac.cube.mask import values_of
+
+from .clear import clear_of, errors_of
+from .reduce import Reduction, correlated, percentile_of, reduce, shares
+from .words import words
+from .zones import cover, outlines, pixel_areas, pixel_size, spatial_dims
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
-    from odc.geo.geobox import GeoBox
     from shapely.geometry.base import BaseGeometry
 
-__all__ = ["Statistic", "in_cube_crs", "outlines", "reduce_zone", "spatial_dims"]
+    from .reduce import Statistic
+    from .zones import Zones
 
-Statistic = Literal["median", "mean", "min", "max", "std", "count"]
-"""The statistic of the valid pixels of a zone."""
+__all__ = ["AREAS", "Options", "statistics_of", "zonal"]
 
-_CELL_METHODS = {
-    "median": "median",
-    "mean": "mean",
-    "min": "minimum",
-    "max": "maximum",
-    "std": "standard_deviation",
-}
-"""The CF cell method of each statistic."""
+AREAS = "constellr_areas"
+"""Where the result keeps the areas it is of: in the encoding of ``zone``, which no file stores."""
+
+_CLASSES = "classes"
 
 
-def spatial_dims(cube: xr.Dataset) -> tuple[str, str]:
-    """Return the names of the y and x dimensions.
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How the pixels of areas are chosen and weighted, as :meth:`.zonal` has it."""
 
-    Args:
-        cube: With the grid that :func:`constellr_stac.load` sets.
-
-    Raises:
-        ValueError: The cube has no grid.
-    """
-    dims = cube.odc.spatial_dims
-    if dims is None or cube.odc.geobox is None or cube.odc.geobox.crs is None:
-        msg = "The cube has no georeferencing: it needs x, y and spatial_ref."
-        raise ValueError(msg)
-    return str(dims[0]), str(dims[1])
+    weights: bool = True
+    all_touched: bool = False
+    min_clear: float | None = None
+    correlation_length: float | None = None
 
 
-def in_cube_crs(cube: xr.Dataset, geometry: Any, crs: Any) -> Geometry:
-    """Return a geometry in the cube's CRS.
+def zonal(
+    cube: xr.Dataset, areas: Any, statistics: Sequence[Statistic], options: Options
+) -> xr.Dataset:
+    """Return statistics of each variable of values, dims (time, zone).
 
     Args:
-        cube: With a grid.
-        geometry: Shapely, GeoJSON (a geometry or Feature) or :class:`odc.geo.geom.Geometry`.
-        crs: The CRS of ``geometry``, unless it has one.
-
-    Raises:
-        TypeError: ``geometry`` is not a geometry, or a table of several.
-    """
-    spatial_dims(cube)
-    if not isinstance(geometry, Geometry):
-        geometry = Geometry(_shape(geometry), crs)
-    projected: Geometry = geometry.to_crs(cube.odc.geobox.crs)
-    return projected
-
-
-def _shape(geometry: Any) -> BaseGeometry:
-    plain = getattr(geometry, "__geo_interface__", geometry)
-    if isinstance(plain, Mapping) and plain.get("type") == "Feature":
-        plain = plain["geometry"]
-    if not isinstance(plain, Mapping) or plain.get("type") in (None, "FeatureCollection"):
-        raise TypeError(
-            "Expected a shapely geometry, GeoJSON (a geometry or Feature) or an odc.geo Geometry, "
-            f"not a {type(geometry).__name__}. For a GeoDataFrame, use zonal()."
-        )
-    return shapely.geometry.shape(plain)
-
-
-def outlines(cube: xr.Dataset, areas: Any) -> tuple[list[Any], list[Geometry]]:
-    """Return the index of a GeoDataFrame, and its geometries in the cube's CRS.
-
-    Args:
-        cube: With a grid.
+        cube: Physical values, with a grid.
         areas: A GeoDataFrame or GeoSeries.
+        statistics: Their names.
+        options: How pixels are chosen and weighted.
 
     Raises:
         TypeError: ``areas`` has no geometries.
-        ValueError: ``areas`` has no CRS.
+        ValueError: It has no CRS, or the cube no grid, or there is no such statistic.
     """
-    spatial_dims(cube)
-    series = getattr(areas, "geometry", None)
-    if series is None or not hasattr(series, "to_crs"):
-        raise TypeError(f"Expected a GeoDataFrame or GeoSeries, not a {type(areas).__name__}.")
-    if series.crs is None:
-        msg = "The areas have no CRS; set it with .set_crs('EPSG:4326')."
-        raise ValueError(msg)
-    projected = series.to_crs(cube.odc.geobox.crs.to_wkt())
-    crs = cube.odc.geobox.crs
-    empty = shapely.geometry.Polygon()  # for rows without a geometry
-    shapes = [empty if shape is None else shape for shape in projected]
-    return list(projected.index), [Geometry(shape, crs) for shape in shapes]
+    named = [statistics] if isinstance(statistics, str) else list(dict.fromkeys(statistics))
+    result = statistics_of(cube, outlines(cube, areas), named, options)
+    labels = np.empty(len(areas.index), object)
+    labels[:] = list(areas.index)
+    index = labels if areas.index.nlevels > 1 else areas.index.to_numpy()
+    result = result.assign_coords(zone=("zone", index))
+    result["zone"].encoding[AREAS] = areas.copy()
+    return result
 
 
-def reduce_zone(
-    values: xr.Dataset,
-    place: Geometry,
-    statistic: Statistic,
-    *,
-    all_touched: bool,
-    missing: Literal["raise", "nan"],
+def statistics_of(
+    cube: xr.Dataset,
+    shapes: Sequence[BaseGeometry],
+    statistics: Sequence[Statistic],
+    options: Options,
 ) -> xr.Dataset:
-    """Reduce a zone to one value per variable and time step, lazily.
+    """Return variables ``lst_mean``, … with dims (time, zone); lazy where the cube is.
 
-    Only chunks that intersect the zone are read.
+    Only the chunks that hold a pixel of an area are read.
 
     Args:
-        values: Variables with dims (time, y, x).
-        place: The zone, in the cube's CRS.
-        statistic: The statistic of the valid pixels.
-
-    Keyword Args:
-        all_touched: Whether to include all pixels that an area touches.
-        missing: How to handle a zone outside the cube.
-
-    Raises:
-        ValueError: Unknown statistic, or the zone is outside the cube.
+        cube: Physical values, with a grid.
+        shapes: Areas in its CRS.
+        statistics: Their names.
+        options: How pixels are chosen and weighted.
     """
-    if statistic not in get_args(Statistic):
-        known = ", ".join(get_args(Statistic))
-        raise ValueError(f"Unknown statistic {statistic!r}; use one of {known}.")
-    rows, columns = spatial_dims(values)
-    geobox = values.odc.geobox
-    window = _window(geobox, place)
-    if window is None:
-        if missing == "raise":
-            msg = "The geometry is outside the cube. Check its CRS (crs=)."
-            raise ValueError(msg)
-        window = (slice(0, 0), slice(0, 0))
-    inside = _pixels(geobox[window], place, all_touched=all_touched)
-    part = values.isel({rows: window[0], columns: window[1]})
-    part = part.where(xr.DataArray(inside, dims=(rows, columns)))
-    if statistic == "count":
-        reduced = part.count((rows, columns))
-    elif inside.size == 0:
-        reduced = part.sum((rows, columns), min_count=1)
-    else:
-        reduced = getattr(part, statistic)((rows, columns), skipna=True)
-    return _described(reduced, values, statistic)
-
-
-def _described(reduced: xr.Dataset, values: xr.Dataset, statistic: Statistic) -> xr.Dataset:
-    """Set CF attributes in place: a mean temperature is still a temperature."""
-    for name, variable in values.data_vars.items():
-        attrs = variable.attrs
-        long_name = str(attrs.get("long_name", name))
-        if statistic == "count":
-            reduced[name].attrs = {
-                "long_name": f"valid pixels of {long_name}",
-                "units": "1",
-                "standard_name": "number_of_observations",
-            }
-            continue
-        kept = ["units"] if statistic == "std" else ["units", "standard_name"]
-        reduced[name].attrs = {
-            "long_name": f"{long_name}, standard deviation" if statistic == "std" else long_name,
-            **{key: attrs[key] for key in kept if key in attrs},
-            "cell_methods": f"area: {_CELL_METHODS[statistic]}",
-        }
-    return reduced
-
-
-def _window(geobox: GeoBox, place: Geometry) -> tuple[slice, slice] | None:
-    """Return the rows and columns of a zone, or ``None`` if outside."""
-    if place.is_empty:
-        return None
-    left, bottom, right, top = place.boundingbox
-    to_pixel: Any = geobox.wld2pix
-    corners = [to_pixel(x, y) for x in (left, right) for y in (bottom, top)]
-    if not np.isfinite(corners).all():
-        return None  # outside the domain of the cube's projection
-    columns, rows = zip(*corners, strict=True)
-    found = tuple(
-        slice(max(int(np.floor(min(edges))), 0), min(int(np.floor(max(edges))) + 1, size))
-        for edges, size in ((rows, geobox.shape[0]), (columns, geobox.shape[1]))
+    of_values = tuple(name for name in statistics if name != _CLASSES)
+    for name in of_values:
+        percentile_of(name)
+    dims = spatial_dims(cube)
+    geobox = cube.odc.geobox
+    zones = cover(geobox, shapes, weights=options.weights, all_touched=options.all_touched)
+    length = options.correlation_length
+    reduction = Reduction(
+        zones,
+        of_values,
+        min_clear=options.min_clear,
+        pixel_area=pixel_areas(geobox, zones.cells) if "area" in of_values else None,
+        blocks=None if length is None else correlated(zones, length, pixel_size(geobox)),
     )
-    return None if any(part.start >= part.stop for part in found) else (found[0], found[1])
+    columns: dict[str, xr.DataArray] = {}
+    for name, values in values_of(cube).items() if of_values else ():
+        reduced = _reduced(cube, name, dims, reduction)
+        for number, statistic in enumerate(of_values):
+            column = reduced.isel(statistic=number)
+            if statistic == "uncertainty" and errors_of(cube, name) is None:
+                continue
+            columns[f"{name}_{statistic}"] = column.assign_attrs(words(values, name, statistic))
+    if _CLASSES in statistics:
+        columns.update(_class_shares(cube, dims, zones))
+    kept = cube.drop_dims(dims).drop_vars(list(cube.drop_dims(dims).data_vars))
+    return kept.assign(columns)
 
 
-def _pixels(geobox: GeoBox, place: Geometry, *, all_touched: bool) -> NDArray[np.bool_]:
-    """Return the pixels of a zone as a mask; a point selects the pixel that contains it."""
-    if 0 in geobox.shape:
-        return np.zeros(geobox.shape, bool)
-    mask = geometry_mask(
-        [place.geom],
-        out_shape=geobox.shape,
-        transform=geobox.affine,
-        invert=True,
-        all_touched=all_touched,
+def _reduced(
+    cube: xr.Dataset, name: str, dims: tuple[str, str], reduction: Reduction
+) -> xr.DataArray:
+    """Return the statistics of one variable, dims (..., statistic, zone)."""
+    values = cube[name].transpose(..., *dims)
+    wants_clear = reduction.min_clear is not None or "clear_fraction" in reduction.statistics
+    wanted = {
+        "values": values,
+        "clear": clear_of(cube, name) if wants_clear else None,
+        "errors": errors_of(cube, name) if "uncertainty" in reduction.statistics else None,
+    }
+    parts = [
+        None if each is None else each.transpose(*values.dims).data for each in wanted.values()
+    ]
+    data = _computed(reduce, parts, reduction.zones, len(reduction.statistics), reduction)
+    return xr.DataArray(data, dims=(*values.dims[:-2], "statistic", "zone"))
+
+
+def _class_shares(cube: xr.Dataset, dims: tuple[str, str], zones: Zones) -> dict[str, xr.DataArray]:
+    """Return the share of each area that is in each class of each mask."""
+    columns = {}
+    masks = {name: each for name, each in cube.data_vars.items() if "flag_values" in each.attrs}
+    for name, mask in masks.items():
+        flags = mask.transpose(..., *dims)
+        numbers = np.atleast_1d(flags.attrs["flag_values"])
+        data = _computed(shares, [flags.data], zones, numbers.size, (zones, numbers))
+        found = xr.DataArray(data, dims=(*flags.dims[:-2], "class", "zone"))
+        for number, meaning in enumerate(str(flags.attrs["flag_meanings"]).split()):
+            words = {"long_name": f"share of the area with {meaning}", "units": "1"}
+            columns[f"{name}_{meaning}"] = found.isel({"class": number}).assign_attrs(words)
+    return columns
+
+
+def _computed(function: Any, parts: Sequence[Any], zones: Zones, rows: int, argument: Any) -> Any:
+    """Gather the pixels of areas from arrays and reduce them, per chunk of time if lazy."""
+    if not zones.found.size:  # no pixel needs to be read
+        empty = [None if part is None else np.empty((*part.shape[:-2], 0)) for part in parts]
+        return function(*empty, argument=argument)
+    gathered = [None if part is None else _gather(part, zones.cells) for part in parts]
+    lazy: list[Any] = [part for part in gathered if hasattr(part, "dask")]
+    if not lazy:
+        return function(*gathered, argument=argument)
+    import dask.array as da
+    from dask.delayed import delayed
+
+    lead = lazy[0].chunks[:-1]
+    chunks = (*lead, (zones.cells.shape[1],))
+    aligned = [None if part is None else da.asarray(part).rechunk(chunks) for part in gathered]
+    return da.map_blocks(
+        function,
+        *aligned,
+        argument=delayed(argument, pure=True, traverse=False),
+        new_axis=[len(lead)],
+        chunks=(*lead, (rows,), (zones.sizes.size,)),
+        dtype=np.float64,
+        meta=np.empty((0,) * (len(lead) + 2)),
     )
-    return np.asarray(mask, bool)
+
+
+def _gather(values: Any, cells: NDArray[np.int64]) -> Any:
+    """Return the values of single pixels, (..., pixels), out of (..., y, x)."""
+    if not hasattr(values, "dask"):
+        return np.asarray(values)[..., cells[0], cells[1]]
+    import dask.array as da
+
+    edges = [np.cumsum((0, *sizes)) for sizes in values.chunks[-2:]]
+    row, column = (
+        np.searchsorted(edge, axis, "right") - 1 for edge, axis in zip(edges, cells, strict=True)
+    )
+    block, position = np.unique(row * (len(edges[1]) + 1) + column, return_inverse=True)
+    order = np.argsort(position, kind="stable")
+    parts = []
+    for within in np.split(order, np.cumsum(np.bincount(position))[:-1]):
+        i, j = int(row[within[0]]), int(column[within[0]])
+        chunk = values.blocks[..., i, j]
+        part = chunk.map_blocks(
+            _pick,
+            rows=cells[0][within] - edges[0][i],
+            columns=cells[1][within] - edges[1][j],
+            drop_axis=values.ndim - 1,
+            chunks=(*chunk.chunks[:-2], (within.size,)),
+            dtype=values.dtype,
+        )
+        parts.append(part)
+    if block.size == 1:
+        return parts[0]
+    back = np.argsort(order)
+    whole = da.concatenate(parts, axis=-1).rechunk({-1: -1})
+    return whole.map_blocks(_in_order, order=back, dtype=values.dtype)
+
+
+def _pick(block: Any, rows: Any, columns: Any) -> Any:
+    return block[..., rows, columns]
+
+
+def _in_order(block: Any, order: Any) -> Any:
+    return block[..., order]

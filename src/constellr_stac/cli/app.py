@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from . import account, areas, demo, doctor, orders, sandbox, search
+from . import account, areas, demo, doctor, orders, sandbox, search, statistics
 from . import cube as cubes
 from . import download as fetch
 from .command import group
@@ -44,6 +44,7 @@ app = group(
 app.add_typer(account.commands)
 app.add_typer(search.commands)
 app.add_typer(cubes.commands)
+app.add_typer(statistics.commands)
 app.add_typer(fetch.commands)
 app.add_typer(orders.commands, name="orders")
 app.add_typer(areas.commands, name="aoi")

@@ -16,7 +16,7 @@ from .output import refuse_existing, replacing, writer_for
 from .scenes import ItemsArgument, Query, scenes
 from .terminal import Terminal
 
-__all__ = ["commands"]
+__all__ = ["LoadOptions", "commands", "progress_bar"]
 
 commands = typer.Typer()
 
@@ -64,6 +64,7 @@ class LoadOptions:
     commands,
     "constellr cube --bbox -118.3,33.7,-118.1,33.9 -b lst -o harbour.zarr",
     "constellr cube --order 123e4567-e89b-12d3-a456-426614174000 -o summer.nc",
+    "constellr cube --id LSTPRECISION_ECO01_9Q5B8K2T_20230826T175031Z -b lst -o august.tif",
     "constellr search --json -c lstprecision | constellr cube - -o all.zarr",
 )
 def cube(
@@ -75,7 +76,11 @@ def cube(
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", metavar="PATH", help="Zarr store (.zarr) or NetCDF file (.nc)."
+            "--output",
+            "-o",
+            metavar="PATH",
+            help="Zarr store (.zarr), NetCDF file (.nc), GeoTIFF (.tif) of one map, or a folder "
+            "of GeoTIFFs.",
         ),
     ],
     overwrite: Annotated[
@@ -85,7 +90,7 @@ def cube(
         bool, typer.Option("--explain", help="Show the plan; read no pixels.")
     ] = False,
 ) -> None:
-    """Write scenes to Zarr or NetCDF as a cube of physical values."""
+    """Write scenes to Zarr, NetCDF or GeoTIFF as a cube of physical values."""
     write = writer_for(output)
     if explain:
         _explain(terminal, items, query, loading)
@@ -95,7 +100,7 @@ def cube(
 
     with terminal.working("Reading metadata …"):
         loaded = load(scenes(items, query), **loading.arguments())
-    with replacing(output) as part, _progress_bar(terminal):
+    with replacing(output) as part, progress_bar(terminal):
         write(loaded, part)
     sizes = dict(loaded.sizes)
     if terminal.as_json:
@@ -171,8 +176,12 @@ def _explain(terminal: Terminal, items: str | None, query: Query, loading: LoadO
         terminal.facts(explanation.rows())
 
 
-def _progress_bar(terminal: Terminal) -> AbstractContextManager[Any]:
-    """Show dask's progress bar in a terminal."""
+def progress_bar(terminal: Terminal) -> AbstractContextManager[Any]:
+    """Show dask's progress bar in a terminal.
+
+    Args:
+        terminal: Where.
+    """
     if not terminal.err.is_terminal:
         return nullcontext()
     from dask.diagnostics.progress import ProgressBar

@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-__all__ = ["STDIN", "bbox", "duration", "from_json", "from_yaml", "read_text", "readable"]
+__all__ = ["STDIN", "bbox", "duration", "from_json", "from_yaml", "point", "read_text", "readable"]
 
 STDIN = "-"
 """Argument for standard input."""
@@ -63,6 +63,25 @@ def bbox(text: str) -> tuple[float, ...]:
             f"{text!r}: south must be below north, both between -90 and 90 degrees."
         )
     return edges
+
+
+def point(text: str) -> dict[str, Any]:
+    """Parse ``longitude,latitude`` in degrees to a GeoJSON point.
+
+    Raises:
+        typer.BadParameter: Not a point.
+
+    Example:
+        >>> point("-118.25,33.77")
+        {'type': 'Point', 'coordinates': [-118.25, 33.77]}
+    """
+    try:
+        longitude, latitude = map(float, text.split(","))
+    except ValueError:
+        longitude = latitude = math.nan
+    if not (abs(longitude) <= 360 and abs(latitude) <= 90):  # noqa: PLR2004 - degrees
+        raise typer.BadParameter(f"{text!r} is not longitude,latitude, such as -118.25,33.77.")
+    return {"type": "Point", "coordinates": [longitude, latitude]}
 
 
 def read_text(source: str) -> str:

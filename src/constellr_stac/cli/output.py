@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -19,7 +19,15 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
-__all__ = ["refuse_existing", "replacing", "write_netcdf", "write_zarr", "writer_for"]
+__all__ = [
+    "refuse_existing",
+    "replacing",
+    "table_writer_for",
+    "write_geotiff",
+    "write_netcdf",
+    "write_zarr",
+    "writer_for",
+]
 
 _ZARR_FILES = ("zarr.json", ".zgroup", ".zmetadata")
 
@@ -101,9 +109,13 @@ def writer_for(path: Path) -> Callable[[xr.Dataset, Path], None]:
             import netCDF4  # noqa: F401
 
             return write_netcdf
+        if suffix in (".tif", ".tiff", ""):
+            return write_geotiff
     except ImportError as error:
         raise MissingExtraError(f"Writing {suffix}", "files") from error
-    raise typer.BadParameter(f"{path}: unknown suffix; use .zarr or .nc.")
+    raise typer.BadParameter(
+        f"{path}: unknown suffix; use .zarr, .nc or .tif, or none for a folder."
+    )
 
 
 def write_zarr(cube: xr.Dataset, path: Path) -> None:
@@ -116,3 +128,45 @@ def write_netcdf(cube: xr.Dataset, path: Path) -> None:
     """Write a cube as compressed NetCDF 4."""
     compressed = {name: {"zlib": True, "complevel": 4} for name in cube.data_vars}
     cube.to_netcdf(path, engine="netcdf4", encoding=compressed)
+
+
+def write_geotiff(cube: xr.Dataset, path: Path) -> None:
+    """Write a cube as GeoTIFFs: the temperature of one map to a file, all to a folder."""
+    from constellr_stac.analysis.export import to_geotiff
+
+    to_geotiff(cube, path, None, None)
+
+
+def _write_csv(table: Any, path: Path) -> None:
+    geometry = getattr(table, "active_geometry_name", None)
+    (table if geometry is None else table.drop(columns=geometry)).to_csv(path)
+
+
+def table_writer_for(path: Path, *, geometry: bool = True) -> Callable[[Any, Path], None]:
+    """Return the function that writes a table to a file of this suffix.
+
+    Args:
+        path: The file.
+
+    Keyword Args:
+        geometry: Whether the table has a geometry, which a CSV file leaves out.
+
+    Raises:
+        MissingExtraError: pyarrow is not installed.
+        typer.BadParameter: The suffix is unknown.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".csv":
+        return _write_csv
+    if suffix == ".parquet":
+        try:
+            import pyarrow  # noqa: F401, ICN001
+        except ImportError as error:
+            raise MissingExtraError("Writing .parquet", "files") from error
+        return lambda table, part: table.to_parquet(part)
+    if suffix == ".gpkg" and geometry:
+        return lambda table, part: table.to_file(
+            part, layer="statistics", driver="GPKG", index=True
+        )
+    known = ".csv, .parquet or .gpkg" if geometry else ".csv or .parquet"
+    raise typer.BadParameter(f"{path}: unknown suffix; use {known}.")

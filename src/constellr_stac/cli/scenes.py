@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pystac
     import pystac_client
 
-__all__ = ["ItemsArgument", "Query", "items_in", "scenes"]
+__all__ = ["ItemsArgument", "Query", "geometry_in", "items_in", "scenes"]
 
 ItemsArgument = Annotated[
     str | None,
@@ -67,7 +67,7 @@ class Query:
         arguments: dict[str, Any] = {
             "collections": self.collection,
             "bbox": None if self.box is None else bbox(self.box),
-            "intersects": None if self.intersects is None else _geometry(self.intersects),
+            "intersects": None if self.intersects is None else geometry_in(self.intersects),
             "datetime": self.datetime,
             "ids": self.item,
             "sortby": None if self.sort is None else self.sort.split(","),
@@ -142,8 +142,12 @@ def items_in(content: Any) -> Iterator[dict[str, Any]]:
             raise typer.BadParameter("Not STAC items; `constellr search --json` prints some.")
 
 
-def _geometry(source: str) -> Any:
-    """Return the geometry in a GeoJSON file."""
+def geometry_in(source: str) -> Any:
+    """Return the geometry in a GeoJSON file.
+
+    Raises:
+        typer.BadParameter: It holds none, or several.
+    """
     match from_json(source):
         case {"type": "FeatureCollection", "features": [{"geometry": {} as geometry}]}:
             return geometry

@@ -17,12 +17,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NO_DATA",
+    "decimated",
     "figure_of",
+    "is_difference",
+    "is_temperature",
     "label_axes",
     "label_times",
     "map_extent",
     "map_size",
     "name_of",
+    "new_axes",
     "new_figure",
     "quantity",
     "time_of",
@@ -33,6 +37,8 @@ NO_DATA = "0.82"
 """Grey of masked and missing pixels; far from every colour of the maps."""
 _UNITS = {"degC": "°C", "1": "", "percent": "%"}
 _METRES_IN_KM = 1000.0
+_LEAST_TEMPERATURE = 100.0
+"""Kelvin; no surface on Earth is colder."""
 
 
 def new_figure(*, width: float, height: float) -> Figure:
@@ -46,6 +52,35 @@ def new_figure(*, width: float, height: float) -> Figure:
     except ImportError as error:
         raise MissingExtraError("Drawing", "plot") from error
     return NotebookFigure(figsize=(width, height), layout="constrained")
+
+
+def new_axes(*, width: float, height: float) -> Axes:
+    """Return axes in a new figure, which a notebook shows.
+
+    Keyword Args:
+        width: In inches.
+        height: In inches.
+
+    Raises:
+        MissingExtraError: The extra ``plot`` is not installed.
+    """
+    figure = new_figure(width=width, height=height)
+    from .figures import NotebookAxes
+
+    return figure.add_subplot(axes_class=NotebookAxes)
+
+
+def decimated(scene: xr.DataArray, most: int) -> xr.DataArray:
+    """Return every n-th pixel of a scene, so that no side has more than ``most`` pixels.
+
+    Args:
+        scene: Dims (..., y, x).
+        most: Pixels of the longer side.
+    """
+    step = -(-max(scene.shape[-2:]) // most)
+    if step <= 1:
+        return scene
+    return scene.isel(dict.fromkeys(scene.dims[-2:], slice(step // 2, None, step)))
 
 
 def figure_of(ax: Axes) -> Figure:
@@ -63,7 +98,23 @@ def quantity(values: xr.DataArray) -> str:
 def name_of(values: xr.DataArray) -> str:
     """Return the long name, capitalized."""
     name = str(values.attrs.get("long_name") or values.name or "value")
+    name += ", difference" if is_difference(values) else ""
     return name[:1].upper() + name[1:]
+
+
+def is_difference(values: xr.DataArray) -> bool:
+    """Return whether values in kelvin are too small for temperatures.
+
+    xarray keeps the attributes of what was subtracted.
+    """
+    if values.attrs.get("units") != "K" or not is_temperature(values):
+        return False
+    return bool(values.max() < _LEAST_TEMPERATURE)
+
+
+def is_temperature(values: xr.DataArray) -> bool:
+    """Return whether values are surface temperatures by their attributes."""
+    return bool(values.attrs.get("standard_name") == "surface_temperature")
 
 
 def time_of(values: xr.DataArray) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from constellr_stac.cube.units import is_anomaly
 
-from .canvas import NO_DATA, quantity
+from .canvas import NO_DATA, is_difference, quantity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,11 +38,22 @@ _DARKEST = 0.1
 DIVERGING = "RdBu_r"
 """For anomalies: blue below zero, white at zero, red above."""
 
-CLASS_COLOURS = {"land": "#d9c49a", "water": "#2b5c8a"}
+CLASS_COLOURS = {
+    "clear": "#c9dfb8",
+    "thick": "#ffffff",
+    "thin": "#a9b8cc",
+    "shadow": "#3f3a4d",
+    "castshadow": "#3f3a4d",
+    "land": "#d9c49a",
+    "water": "#2b5c8a",
+}
 """Conventional colours; other classes use the colour map."""
 
 _BAR_WIDTH = 0.15
 """Inches."""
+
+_CHARACTERS = 11
+"""Of a label, in an inch."""
 
 _ROBUST = (2.0, 98.0)
 
@@ -55,13 +67,18 @@ def colours_of(scene: xr.DataArray, cmap: str | None = None) -> Colormap:
     from matplotlib import colormaps
     from matplotlib.colors import ListedColormap
 
-    name = cmap or (DIVERGING if is_anomaly(scene.attrs) else COLOUR_MAP)
+    name = cmap or (DIVERGING if _is_centred(scene) else COLOUR_MAP)
     meanings = str(scene.attrs.get("flag_meanings", "")).split()
     steps = np.linspace(_DARKEST if name == COLOUR_MAP else 0.0, 1.0, len(meanings) or 256)
     colours: Any = colormaps[name](steps)
     if cmap is None and meanings and set(meanings) <= CLASS_COLOURS.keys():
         colours = [CLASS_COLOURS[meaning] for meaning in meanings]
     return ListedColormap(colours, name).with_extremes(bad=NO_DATA)
+
+
+def _is_centred(scene: xr.DataArray) -> bool:
+    """Return whether zero is the middle of the colours."""
+    return is_anomaly(scene.attrs) or is_difference(scene)
 
 
 def class_numbers(scene: xr.DataArray) -> xr.DataArray:
@@ -83,14 +100,19 @@ def robust_limits(scenes: Sequence[xr.DataArray]) -> tuple[float, float]:
     if not values.size:
         return 0.0, 1.0
     low, high = (float(limit) for limit in np.percentile(values, _ROBUST))
-    if is_anomaly(scenes[0].attrs):
+    if all(map(_is_centred, scenes)):
         high = max(-low, high)
         low = -high
     return (low, high) if high > low else (low - 0.5, low + 0.5)
 
 
 def add_colour_bar(
-    figure: Figure | SubFigure, axes: Sequence[Axes], scenes: Sequence[xr.DataArray]
+    figure: Figure | SubFigure,
+    axes: Sequence[Axes],
+    scenes: Sequence[xr.DataArray],
+    *,
+    beside: Sequence[Axes] = (),
+    label: str = "",
 ) -> None:
     """Add the shared colour bar of maps, as high as they are, with the unit.
 
@@ -98,7 +120,13 @@ def add_colour_bar(
         figure: The figure of the maps.
         axes: The maps; the first one's colours apply to all.
         scenes: The scenes shown.
+
+    Keyword Args:
+        beside: What the bar stands beside; default the maps.
+        label: Default: name and unit.
     """
+    label = label or quantity(scenes[0])
+    beside = beside or axes
     image: Any = axes[0].images[0]
     low, high = image.get_clim()
     attrs = scenes[0].attrs
@@ -108,13 +136,13 @@ def add_colour_bar(
     highest = max((float(scene.max()) for scene in scenes), default=high)
     ends = {(False, False): "neither", (True, False): "min", (False, True): "max"}
     extend = ends.get((lowest < low, highest > high), "both")
-    corners = np.array([ax.get_position().corners() for ax in axes]).reshape(-1, 2)
+    corners = np.array([ax.get_position().corners() for ax in beside]).reshape(-1, 2)
     inches = np.asarray(figure.bbox.size) / figure.dpi
     width, height = (corners.max(0) - corners.min(0)) * inches
     bar = figure.colorbar(
         image,
-        ax=axes,
-        label=quantity(scenes[0]),
+        ax=beside,
+        label="\n".join(textwrap.wrap(label, int(inches[1] * _CHARACTERS))),
         extend=extend,
         extendfrac=min(_BAR_WIDTH / height, 0.1),
         aspect=height / _BAR_WIDTH,

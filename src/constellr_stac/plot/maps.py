@@ -11,11 +11,15 @@ from constellr_stac.cube.mask import values_of
 
 from .canvas import (
     NO_DATA,
+    decimated,
     figure_of,
+    is_temperature,
     label_axes,
     map_extent,
     map_size,
+    new_axes,
     new_figure,
+    quantity,
     time_of,
     title_of,
 )
@@ -46,6 +50,11 @@ _LABEL_HEIGHT = 3.2
 
 _GAMMA = 1.6
 _MAP_DIMS = 2
+
+_BOX = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1.5}
+
+_MOST_PIXELS = 1200
+"""Of a side of a map; a figure has no room for more."""
 
 
 def temperature_map(
@@ -80,9 +89,9 @@ def temperature_map(
     """
     scene = one_scene(values)
     has_axes = ax is not None
-    ax = (
-        ax or _map_figure(scene, beside=2.2 if "flag_values" in scene.attrs else 1.75).add_subplot()
-    )
+    extent = map_extent(scene)
+    ax = ax or _map_axes(scene, beside=2.2 if "flag_values" in scene.attrs else 1.75)
+    scene = decimated(scene, _MOST_PIXELS)
     colours = colours_of(scene, cmap)
     if "flag_values" in scene.attrs:
         scene = class_numbers(scene)
@@ -94,7 +103,7 @@ def temperature_map(
         cmap=colours,
         vmin=low,
         vmax=high,
-        extent=map_extent(scene),
+        extent=extent,
         interpolation="nearest",
     )
     label_axes(ax, scene)
@@ -138,9 +147,9 @@ def rgb(
         )
     scenes = [one_scene(cube[name]) for name in bands]
     has_axes = ax is not None
-    ax = ax or _map_figure(scenes[0], beside=0.95).add_subplot()
+    ax = ax or _map_axes(scenes[0], beside=0.95)
     stack = np.stack([scene.to_numpy().astype("float64") for scene in scenes], axis=-1)
-    low, high = robust_limits(scenes)
+    low, high = robust_limits([scene.drop_attrs() for scene in scenes])
     colours = np.clip((stack - low) / (high - low), 0.0, 1.0) ** (1 / _GAMMA)
     empty = np.isnan(stack).any(axis=-1)
     colours[empty] = float(NO_DATA)
@@ -158,8 +167,13 @@ def quicklook(
     *,
     columns: int = 4,
     most: int = 16,
+    limits: tuple[float, float] | None = None,
+    cmap: str | None = None,
 ) -> Figure:
-    """Draw the scenes of a cube side by side on one colour scale.
+    """Draw the scenes of a cube side by side.
+
+    Temperatures by day and at night have a colour scale each if the cube has the coordinate
+    ``daytime``, as the cubes of :func:`constellr_stac.load` have.
 
     Args:
         cube: With or without ``time``.
@@ -168,6 +182,9 @@ def quicklook(
     Keyword Args:
         columns: Number of maps per row.
         most: Maximum number of maps, spread evenly over the time steps.
+        limits: Values of the first and last colour of all scenes. Default: the 2nd and 98th
+            percentile of the scenes by day, and of those at night.
+        cmap: A matplotlib colour map. Default: as for :func:`temperature_map`.
 
     Returns:
         The figure: ``figure.savefig("quicklook.png")``.
@@ -180,33 +197,53 @@ def quicklook(
     if values.sizes.get("time", 1) == 0:
         raise ValueError("The cube has no time step to draw.")
     if values.sizes.get("time", 1) == 1:
-        return figure_of(temperature_map(values))
+        return figure_of(temperature_map(values, limits=limits, cmap=cmap))
     steps = np.linspace(0, values.sizes["time"] - 1, min(most, values.sizes["time"]))
-    scenes = list(values.isel(time=np.unique(steps.round().astype(int))).compute())
+    chosen = decimated(values.isel(time=np.unique(steps.round().astype(int))), _MOST_PIXELS // 2)
+    scenes = list(chosen.compute())
     columns = min(columns, len(scenes))
     rows = -(-len(scenes) // columns)
     width, height = map_size(scenes[0], 2.2)
+    groups = _by_daytime(scenes) if limits is None else {"": list(range(len(scenes)))}
     figure = new_figure(
-        width=max(width + 0.3, _TITLE_WIDTH) * columns + 1.4,
+        width=max(width + 0.3, _TITLE_WIDTH) * columns + 0.6 + 0.8 * len(groups),
         height=max((height + 0.25) * rows + 0.8, _LABEL_HEIGHT),
     )
     axes = list(figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flat)
-    limits = robust_limits(scenes)
-    for ax, scene in zip(axes, scenes, strict=False):
-        temperature_map(scene, ax, limits=limits, colorbar=False, title="")
-        ax.set_title(time_of(scene), fontsize="medium", pad=_TITLE_PAD)
-        label_axes(ax, scene, ticks=3)
+    maps = axes[: len(scenes)]
+    for when, members in groups.items():
+        span = limits or robust_limits([scenes[member] for member in members])
+        for member in members:
+            ax, scene = maps[member], scenes[member]
+            temperature_map(scene, ax, limits=span, colorbar=False, title="", cmap=cmap)
+            ax.set_title(time_of(scene), fontsize="medium", pad=_TITLE_PAD)
+            label_axes(ax, scene, ticks=3)
+            if when:
+                ax.text(0.03, 0.03, when, transform=ax.transAxes, fontsize="small", bbox=_BOX)
     figure.supxlabel(axes[0].get_xlabel(), fontsize="medium")
     figure.supylabel(axes[0].get_ylabel(), fontsize="medium")
-    for number, ax in enumerate(axes[: len(scenes)]):
+    for number, ax in enumerate(maps):
         ax.set(xlabel="", ylabel="")
         ax.tick_params(labelbottom=number + columns >= len(scenes))
     for ax in axes[len(scenes) :]:
         ax.remove()
-    add_colour_bar(figure, axes[: len(scenes)], scenes)
+    for when, members in groups.items():
+        label = quantity(scenes[0]) + (f", {when}" if when else "")
+        own = [maps[member] for member in members], [scenes[member] for member in members]
+        add_colour_bar(figure, *own, beside=maps, label=label)
     if has_grey(scenes):
         explain_grey(figure, meaning_of_grey(values))
     return figure
+
+
+def _by_daytime(scenes: list[xr.DataArray]) -> dict[str, list[int]]:
+    """Return the scenes by day and at night; one group if these are no temperatures."""
+    by: dict[str, list[int]] = {}
+    for number, scene in enumerate(scenes):
+        apart = "daytime" in scene.coords and is_temperature(scene)
+        when = ("day" if scene["daytime"] else "night") if apart else ""
+        by.setdefault(when, []).append(number)
+    return by if len(by) > 1 else {"": list(range(len(scenes)))}
 
 
 def one_scene(values: xr.DataArray) -> xr.DataArray:
@@ -222,10 +259,10 @@ def one_scene(values: xr.DataArray) -> xr.DataArray:
     return scene.compute()
 
 
-def _map_figure(scene: xr.DataArray, *, beside: float) -> Figure:
-    """Return a figure for one map, with ``beside`` inches for the colour bar."""
+def _map_axes(scene: xr.DataArray, *, beside: float) -> Axes:
+    """Return axes for one map in a new figure, with ``beside`` inches for the colour bar."""
     width, height = map_size(scene, 4.65)
-    return new_figure(
+    return new_axes(
         width=max(width, _TITLE_WIDTH) + beside, height=max(height + 0.95, _LABEL_HEIGHT)
     )
 

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
-from .canvas import label_times, name_of, new_figure, quantity
+from .canvas import label_times, name_of, new_axes, quantity
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from matplotlib.axes import Axes
 
 __all__ = ["time_series"]
@@ -22,6 +24,8 @@ def time_series(
     title: str | None = None,
 ) -> Axes:
     """Draw values over time, with their unit.
+
+    Values by day and at night have a line each if a series has the coordinate ``daytime``.
 
     Args:
         series: Dims (time,): one, or several by legend label.
@@ -48,14 +52,25 @@ def time_series(
             f"A time series has the one dimension time, not {found}: reduce y and x first, with "
             ".median(...), or select a zone."
         )
-    ax = ax or new_figure(width=8.0, height=4.0).add_subplot()
+    ax = ax or new_axes(width=8.0, height=4.0)
     for name, each in named.items():
         in_order = each.sortby("time").compute()
-        ax.plot(in_order["time"].to_numpy(), in_order.to_numpy(), "o-", ms=4, lw=1, label=name)
+        for label, marker, part in _by_daytime(name, in_order):
+            ax.plot(part["time"].to_numpy(), part.to_numpy(), f"{marker}-", ms=4, lw=1, label=label)
     first = next(iter(named.values()))
     ax.set_ylabel(quantity(first))
     label_times(ax)
     ax.set_title(name_of(first) if title is None else title)
-    if len(named) > 1:
+    if len(ax.get_lines()) > 1:
         ax.legend(frameon=False)
     return ax
+
+
+def _by_daytime(name: str, series: xr.DataArray) -> Iterator[tuple[str, str, xr.DataArray]]:
+    """Yield the values by day and at night, which no line joins, with label and marker."""
+    if "daytime" not in series.coords or len(set(series["daytime"].to_numpy().tolist())) == 1:
+        yield name, "o", series
+        return
+    is_day = series["daytime"].to_numpy().astype(bool)
+    for when, marker, chosen in (("day", "o", is_day), ("night", "s", ~is_day)):
+        yield f"{name}, {when}" if name else when, marker, series.isel(time=chosen)

@@ -17,6 +17,19 @@ if TYPE_CHECKING:
 
 __all__ = ["constellr_sandbox"]
 
+DEPENDENCY_WARNINGS = (
+    # odc-geo, with shapely 2.2 and affine 3
+    r"ignore:The 'shapely.ops.transform:DeprecationWarning:odc\.geo\..*",
+    r"ignore:Use .@. matmul instead:PendingDeprecationWarning:odc\.geo\..*",
+)
+"""Filters for warnings that this package's dependencies cause, not this package."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Ignore warnings of dependencies, also where warnings are errors."""
+    for line in DEPENDENCY_WARNINGS:
+        config.addinivalue_line("filterwarnings", line)
+
 
 @pytest.fixture
 def constellr_sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:

@@ -1,0 +1,82 @@
+"""Numbers over time: of one place, and of whole scenes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from constellr_stac.cube.mask import CLEAR, is_in, mask_out
+
+from .percentiles import percentile
+from .times import as_steps, centre, daytime, solar_hour
+from .zonal import statistics_of
+from .zones import in_cube_crs, spatial_dims
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .reduce import Statistic
+    from .zonal import Options
+
+__all__ = ["table", "timeseries"]
+
+
+def timeseries(
+    cube: xr.Dataset, geometry: Any, crs: Any, statistic: Statistic, options: Options
+) -> xr.Dataset:
+    """Return each variable of values over time, within one geometry.
+
+    Args:
+        cube: Physical values, with a grid.
+        geometry: As :func:`.in_cube_crs` takes it.
+        crs: The CRS of one that does not bring its own.
+        statistic: Of its valid pixels.
+        options: How pixels are chosen and weighted.
+
+    Raises:
+        ValueError: The geometry is outside the cube.
+    """
+    place = in_cube_crs(cube, geometry, crs)
+    if place.is_empty or not cube.odc.geobox.extent.geom.intersects(place.geom):
+        msg = "The geometry is outside the cube. Check its CRS (crs=)."
+        raise ValueError(msg)
+    series = statistics_of(cube, [place.geom], [statistic], options).isel(zone=0)
+    return series.rename(
+        {name: str(name).removesuffix(f"_{statistic}") for name in series.data_vars}
+    )
+
+
+def table(cube: xr.Dataset, variable: str) -> pd.DataFrame:
+    """Compute one row for each time step: when, how warm, how clear.
+
+    Args:
+        cube: Physical values, with a grid.
+        variable: The temperature's name.
+    """
+    dims = spatial_dims(cube)
+    steps = as_steps(cube)
+    values = steps[variable]
+    clear, looked_at = values, values.notnull()  # noqa: PD004 - xarray, not pandas
+    if "cloud_mask" in steps:
+        clear = mask_out(steps, CLEAR)[variable]
+        looked_at = looked_at | is_in(steps["cloud_mask"], *CLEAR)
+    pixels = int(np.prod([values.sizes[dim] for dim in dims]))
+    seen, all_seen = clear.count(dims), looked_at.sum(dims)
+    all_seen = all_seen.where(all_seen > 0)
+    columns = xr.Dataset(
+        {
+            "median": percentile(values, dims, 50.0),
+            "clear_median": percentile(clear, dims, 50.0),
+            "valid_share": values.count(dims) / pixels,
+            "cloud_share": (all_seen - seen) / all_seen,
+            "clear_share": seen / all_seen,
+        }
+    ).compute()
+    columns = columns.drop_vars([name for name in columns.coords if name != "time"])
+    frame = columns.to_dataframe()
+    frame.insert(0, "solar_hour", solar_hour(steps["time"], centre(steps)[0]).to_numpy())
+    days = daytime(steps)
+    frame.insert(1, "daytime", days if None in days else days.astype(bool))
+    return frame

@@ -1,0 +1,263 @@
+"""Areas in a cube: which pixels an area covers, and how much of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import odc.geo.xr  # noqa: F401 - the .odc accessor
+import shapely
+import shapely.geometry
+from odc.geo.geom import Geometry
+from rasterio.features import geometry_mask
+
+from constellr_stac.cube.footprint import centre_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import xarray as xr
+    from numpy.typing import NDArray
+    from odc.geo.geobox import GeoBox
+    from shapely.geometry.base import BaseGeometry
+
+__all__ = ["Zones", "cover", "in_cube_crs", "outlines", "pixel_areas", "pixel_size", "spatial_dims"]
+
+_AREAL = ("Polygon", "MultiPolygon")
+_METRES_IN_DEGREE = 111_195.0
+"""Of latitude, on average."""
+
+
+@dataclass(frozen=True)
+class Zones:
+    """The pixels of each area, as one table ordered by area.
+
+    Attributes:
+        cells: Row and column of each pixel that an area covers, each once; int, (2, pixels).
+        pixel: A position in ``cells`` for each pair of area and pixel.
+        share: The share of the pixel inside the area, over 0 and up to 1.
+        starts: Where the pairs of each of ``found`` begin.
+        found: The areas that cover a pixel, by their number.
+        sizes: The size of each area in pixels, with what lies outside the cube.
+    """
+
+    cells: NDArray[np.int64]
+    pixel: NDArray[np.int64]
+    share: NDArray[np.float64]
+    starts: NDArray[np.int64]
+    found: NDArray[np.int64]
+    sizes: NDArray[np.float64]
+
+
+def spatial_dims(cube: xr.Dataset) -> tuple[str, str]:
+    """Return the names of the y and x dimensions.
+
+    Args:
+        cube: With the grid that :func:`constellr_stac.load` sets.
+
+    Raises:
+        ValueError: The cube has no grid.
+    """
+    dims = cube.odc.spatial_dims
+    if dims is None or cube.odc.geobox is None or cube.odc.geobox.crs is None:
+        msg = "The cube has no georeferencing: it needs x, y and spatial_ref."
+        raise ValueError(msg)
+    return str(dims[0]), str(dims[1])
+
+
+def in_cube_crs(cube: xr.Dataset, geometry: Any, crs: Any) -> Geometry:
+    """Return a geometry in the cube's CRS.
+
+    Args:
+        cube: With a grid.
+        geometry: Shapely, GeoJSON (a geometry or Feature) or :class:`odc.geo.geom.Geometry`.
+        crs: The CRS of ``geometry``, unless it has one.
+
+    Raises:
+        TypeError: ``geometry`` is not a geometry, or a table of several.
+    """
+    spatial_dims(cube)
+    if not isinstance(geometry, Geometry):
+        geometry = Geometry(_shape(geometry), crs)
+    projected: Geometry = geometry.to_crs(cube.odc.geobox.crs)
+    return projected
+
+
+def _shape(geometry: Any) -> BaseGeometry:
+    plain = getattr(geometry, "__geo_interface__", geometry)
+    if isinstance(plain, Mapping) and plain.get("type") == "Feature":
+        plain = plain["geometry"]
+    if not isinstance(plain, Mapping) or plain.get("type") in (None, "FeatureCollection"):
+        raise TypeError(
+            "Expected a shapely geometry, GeoJSON (a geometry or Feature) or an odc.geo Geometry, "
+            f"not a {type(geometry).__name__}. For a GeoDataFrame, use zonal()."
+        )
+    return shapely.geometry.shape(plain)
+
+
+def outlines(cube: xr.Dataset, areas: Any) -> list[BaseGeometry]:
+    """Return the geometries of a GeoDataFrame in the cube's CRS; an empty one for a missing one.
+
+    Args:
+        cube: With a grid.
+        areas: A GeoDataFrame or GeoSeries.
+
+    Raises:
+        TypeError: ``areas`` has no geometries.
+        ValueError: It has no CRS.
+    """
+    spatial_dims(cube)
+    series = getattr(areas, "geometry", None)
+    if series is None or not hasattr(series, "to_crs"):
+        raise TypeError(f"Expected a GeoDataFrame or GeoSeries, not a {type(areas).__name__}.")
+    if series.crs is None:
+        msg = "The areas have no CRS; set it with .set_crs('EPSG:4326')."
+        raise ValueError(msg)
+    nowhere = shapely.geometry.Polygon()
+    projected = series.to_crs(cube.odc.geobox.crs.to_wkt())
+    return [nowhere if shape is None else shape for shape in projected]
+
+
+def cover(
+    geobox: GeoBox, shapes: Sequence[BaseGeometry], *, weights: bool, all_touched: bool = False
+) -> Zones:
+    """Find the pixels of areas, and the share of each that lies inside.
+
+    Args:
+        geobox: The cube's grid.
+        shapes: In its CRS. A point or line has the whole pixels it meets.
+
+    Keyword Args:
+        weights: Whether a polygon has exact shares of its pixels (exactextract), instead of the
+            whole pixels whose centres lie in it.
+        all_touched: Whether it has all whole pixels it touches.
+
+    """
+    in_pixels = shapely.transform(np.asarray(shapes, object), _to_pixels(geobox))
+    bounds = shapely.bounds(in_pixels)
+    rows, columns = geobox.shape
+    meets = np.isfinite(bounds).all(1)  # a far-away place has no coordinates on some projections
+    with np.errstate(invalid="ignore"):
+        meets &= (bounds[:, :2] <= (columns, rows)).all(1) & (bounds[:, 2:] >= 0).all(1)
+    areal = np.isin([shape.geom_type for shape in shapes], _AREAL)
+    exact = meets & areal & (weights and not all_touched)
+    pairs = [_exact_shares((rows, columns), in_pixels, np.flatnonzero(exact))]
+    pairs += [
+        _whole_pixels((rows, columns), in_pixels[number], int(number), all_touched=all_touched)
+        for number in np.flatnonzero(meets & ~exact)
+    ]
+    zone, cell, share = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    order = np.argsort(zone, kind="stable")
+    zone, cell, share = zone[order], cell[order], share[order]
+    cells, pixel = np.unique(cell, return_inverse=True)
+    found, starts, counts = np.unique(zone, return_index=True, return_counts=True)
+    sizes = np.where(areal, shapely.area(in_pixels), 0.0)
+    whole = ~areal[found]
+    sizes[found[whole]] = counts[whole]
+    at = np.stack(np.unravel_index(cells, (rows, columns)))
+    return Zones(at, pixel, share, starts, found, sizes)
+
+
+def _to_pixels(geobox: GeoBox) -> Any:
+    """Return a function from coordinates to columns and rows, from the grid's first corner."""
+    inverse = ~geobox.affine
+
+    def transform(places: NDArray[np.float64]) -> NDArray[np.float64]:
+        x, y = places.T
+        return np.column_stack(
+            [inverse.a * x + inverse.b * y + inverse.c, inverse.d * x + inverse.e * y + inverse.f]
+        )
+
+    return transform
+
+
+Pairs = tuple["NDArray[np.int64]", "NDArray[np.int64]", "NDArray[np.float64]"]
+"""Number of an area, number of a pixel, share of the pixel."""
+
+
+def _exact_shares(
+    shape: tuple[int, int], in_pixels: NDArray[Any], numbers: NDArray[np.int64]
+) -> Pairs:
+    """Return the exact shares of pixels that polygons cover."""
+    none = np.array([], np.int64)
+    if not numbers.size:
+        return none, none, np.array([])
+    from exactextract import exact_extract
+    from exactextract.raster import NumPyRasterSource
+
+    from .shapes import WkbFeatures
+
+    flipped = shapely.transform(  # exactextract's y runs up
+        in_pixels[numbers], lambda places: np.column_stack([places[:, 0], shape[0] - places[:, 1]])
+    )
+    raster = NumPyRasterSource(np.broadcast_to(np.uint8(0), shape))
+    source = WkbFeatures(shapely.to_wkb(flipped))
+    table = exact_extract(raster, source, ["cell_id", "coverage"], output="pandas")
+    lengths = table["cell_id"].map(len)
+    cell = np.concatenate([none, *table["cell_id"]]).astype(np.int64)
+    share = np.concatenate([np.array([]), *table["coverage"]])
+    zone = np.repeat(numbers, lengths)
+    inside = share > 0
+    return zone[inside], cell[inside], share[inside]
+
+
+def _whole_pixels(shape: tuple[int, int], place: Any, number: int, *, all_touched: bool) -> Pairs:
+    """Return the pixels whose centres are inside, or that are touched; a point has its own."""
+    left, top, right, bottom = place.bounds
+    first = max(int(np.floor(top)), 0), max(int(np.floor(left)), 0)
+    last = min(int(np.floor(bottom)) + 1, shape[0]), min(int(np.floor(right)) + 1, shape[1])
+    height, width = last[0] - first[0], last[1] - first[1]
+    if height <= 0 or width <= 0:
+        return np.array([], np.int64), np.array([], np.int64), np.array([])
+    from affine import Affine
+
+    outside = geometry_mask(
+        [place],
+        out_shape=(height, width),
+        transform=Affine.translation(first[1], first[0]),
+        all_touched=all_touched,
+    )
+    rows, columns = np.nonzero(~outside)
+    cell = (rows + first[0]) * shape[1] + columns + first[1]
+    return np.full(cell.shape, number), cell, np.ones(cell.shape)
+
+
+def pixel_areas(geobox: GeoBox, cells: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the sizes of pixels on the ellipsoid in square metres.
+
+    Args:
+        geobox: The cube's grid.
+        cells: Rows and columns, (2, pixels).
+    """
+    import pyproj
+
+    longitude, latitude = centre_of(geobox)
+    equal_area = f"+proj=laea +lat_0={latitude} +lon_0={longitude} +ellps=WGS84"
+    transformer = pyproj.Transformer.from_crs(str(geobox.crs), equal_area, always_xy=True)
+    corners = cells[:, :, None] + np.array([[0, 0, 1, 1], [0, 1, 1, 0]])[:, None, :]
+    rows, columns = corners
+    grid = geobox.affine
+    x, y = transformer.transform(
+        grid.a * columns + grid.b * rows + grid.c, grid.d * columns + grid.e * rows + grid.f
+    )
+    areas: NDArray[np.float64] = (x * (np.roll(y, -1, 1) - np.roll(y, 1, 1))).sum(1) / 2
+    return np.abs(areas)
+
+
+def pixel_size(geobox: GeoBox) -> tuple[float, float]:
+    """Return height and width of a pixel in metres, in the middle of the cube.
+
+    Args:
+        geobox: The cube's grid.
+    """
+    affine = geobox.affine
+    height, width = float(np.hypot(affine.b, affine.e)), float(np.hypot(affine.a, affine.d))
+    rows, columns = geobox.shape
+    [area] = pixel_areas(geobox, np.array([[rows // 2], [columns // 2]]))
+    if geobox.crs is not None and geobox.crs.geographic:
+        metres = _METRES_IN_DEGREE * height  # nearly the same everywhere
+        return metres, float(area) / metres
+    scale = float(np.sqrt(area / (height * width)))
+    return height * scale, width * scale

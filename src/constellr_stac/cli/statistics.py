@@ -1,0 +1,215 @@
+"""``constellr zonal``, ``constellr series`` and ``constellr composite``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from constellr_stac.errors import MissingExtraError
+
+from .command import command
+from .cube import LoadOptions, progress_bar
+from .errors import Failure
+from .inputs import point, readable
+from .output import refuse_existing, replacing, table_writer_for, writer_for
+from .scenes import ItemsArgument, Query, geometry_in, scenes
+from .terminal import Terminal
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["commands"]
+
+commands = typer.Typer()
+
+Output = Annotated[Path, typer.Option("--output", "-o", metavar="PATH")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")]
+MinClear = Annotated[
+    float | None,
+    typer.Option(metavar="SHARE", min=0, max=1, help="Least share that must be clear, 0 to 1."),
+]
+
+
+@command(
+    commands,
+    "constellr zonal districts.gpkg -c lstprecision --datetime 2026-07 -b lst -o july.csv",
+    "constellr zonal fields.geojson items.json --mask clear -s mean,p90,count -o fields.gpkg",
+)
+def zonal(
+    terminal: Terminal,
+    areas: Annotated[
+        str, typer.Argument(metavar="AREAS", help="File of areas: GeoJSON, GeoPackage, ...")
+    ],
+    items: ItemsArgument = None,
+    *,
+    query: Query,
+    loading: LoadOptions,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="PATH", help="Table: .csv, .parquet or .gpkg (with geometry)."
+        ),
+    ],
+    statistic: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--statistic",
+            "-s",
+            metavar="NAMES",
+            help="mean,median,min,max,count (default), std,p90,area,clear_fraction,classes,...",
+        ),
+    ] = None,
+    min_clear: MinClear = None,
+    whole_pixels: Annotated[
+        bool, typer.Option("--whole-pixels", help="Do not weight pixels by their share inside.")
+    ] = False,
+    wide: Annotated[bool, typer.Option("--wide", help="One row per area.")] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write statistics of areas over time as a table."""
+    write = table_writer_for(output)
+    refuse_existing(output, overwrite=overwrite)
+    frame = _read_areas(areas)
+    names = [name for names in statistic or () for name in names.split(",")]
+    cube = _loaded(terminal, items, query, loading)
+    options: dict[str, Any] = {"statistics": names} if names else {}
+    stats = cube.constellr.zonal(frame, weights=not whole_pixels, min_clear=min_clear, **options)
+    with progress_bar(terminal):
+        stats = stats.compute()
+    table = stats.constellr.to_geodataframe(shape="wide" if wide else "long")
+    table.index.name = table.index.name or "zone"
+    with replacing(output) as part:
+        write(table, part)
+    _report(terminal, output, f"{len(frame)} areas, {stats.sizes['time']} time steps", table)
+
+
+@command(
+    commands,
+    "constellr series --point -118.25,33.77 -c lstprecision -b lst",
+    "constellr series --area harbour.geojson items.json -s mean -o harbour.csv",
+)
+def series(
+    terminal: Terminal,
+    items: ItemsArgument = None,
+    *,
+    query: Query,
+    loading: LoadOptions,
+    place: Annotated[
+        str | None, typer.Option("--point", metavar="LON,LAT", help="Place, in degrees.")
+    ] = None,
+    area: Annotated[
+        str | None, typer.Option(metavar="FILE", help="GeoJSON file with one geometry.")
+    ] = None,
+    statistic: Annotated[
+        str, typer.Option("--statistic", "-s", metavar="NAME", help="Of an area: mean, p90, ...")
+    ] = "median",
+    min_clear: MinClear = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="PATH", help="Table: .csv or .parquet."),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Print or write the time series of a point or an area."""
+    if (place is None) == (area is None):
+        msg = "Pass either --point or --area."
+        raise typer.BadParameter(msg)
+    write = None
+    if output is not None:
+        write = table_writer_for(output, geometry=False)
+        refuse_existing(output, overwrite=overwrite)
+    geometry = geometry_in(area) if area is not None else point(place or "")
+    cube = _loaded(terminal, items, query, loading)
+    found = cube.constellr.timeseries(geometry, statistic=statistic, min_clear=min_clear)
+    with progress_bar(terminal):
+        table = found.drop_vars("spatial_ref", errors="ignore").compute().to_dataframe()
+    if output is not None and write is not None:
+        with replacing(output) as part:
+            write(table, part)
+        _report(terminal, output, f"{len(table)} time steps", table)
+    elif terminal.as_json:
+        terminal.json(table.reset_index().to_dict("records"))
+    else:
+        terminal.line(table.to_csv().rstrip("\n"))
+
+
+@command(
+    commands,
+    "constellr composite -c lstprecision --datetime 2026 -b lst --mask clear -o months.nc",
+    "constellr composite items.json --by all --statistic p90 --day -o hot.tif",
+)
+def composite(
+    terminal: Terminal,
+    items: ItemsArgument = None,
+    *,
+    query: Query,
+    loading: LoadOptions,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PATH",
+            help="Zarr store (.zarr), NetCDF file (.nc), GeoTIFF (.tif) of one map, or a folder "
+            "of GeoTIFFs.",
+        ),
+    ],
+    by: Annotated[str, typer.Option(metavar="month|season|year|all", help="Periods.")] = "month",
+    statistic: Annotated[
+        str, typer.Option("--statistic", "-s", metavar="NAME", help="median, mean, p90, ...")
+    ] = "median",
+    min_clear: MinClear = None,
+    day: Annotated[
+        bool | None, typer.Option("--day/--night", help="Only scenes by day, or at night.")
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write maps of months, seasons or years: a statistic of each pixel."""
+    write = writer_for(output)
+    refuse_existing(output, overwrite=overwrite)
+    cube = _loaded(terminal, items, query, loading)
+    maps = cube.constellr.composite(by, statistic=statistic, min_clear=min_clear, daytime=day)
+    with replacing(output) as part, progress_bar(terminal):
+        write(maps, part)
+    count = maps.sizes.get("time", 1)
+    words = f"{count} map{'s' if count != 1 else ''} of {cube.sizes['time']} scenes"
+    if terminal.as_json:
+        names = list(maps.data_vars)
+        terminal.json({"path": str(output), "variables": names, "sizes": dict(maps.sizes)})
+    else:
+        terminal.line(f"{output}: {words}")
+
+
+def _loaded(
+    terminal: Terminal, items: str | None, query: Query, loading: LoadOptions
+) -> "xr.Dataset":
+    import constellr_stac.accessor  # noqa: F401 - registers cube.constellr
+    from constellr_stac.cube.load import load
+
+    with terminal.working("Reading metadata …"):
+        cube: xr.Dataset = load(scenes(items, query), **loading.arguments())
+    return cube
+
+
+def _read_areas(source: str) -> Any:
+    """Read a file of areas; GeoJSON without a CRS is in degrees."""
+    try:
+        import geopandas as gpd
+    except ImportError as error:
+        raise MissingExtraError("Reading areas", "geo") from error
+    path = readable(source)
+    read = gpd.read_parquet if path.suffix.lower() == ".parquet" else gpd.read_file
+    try:
+        frame = read(path)
+    except Exception as error:  # the errors of pyogrio and pyarrow
+        raise typer.BadParameter(f"{source} holds no areas: {error}.") from error
+    if not len(frame):
+        raise Failure(f"{source} holds no areas.")
+    return frame
+
+
+def _report(terminal: Terminal, output: Path, words: str, table: Any) -> None:
+    if terminal.as_json:
+        terminal.json({"path": str(output), "rows": len(table), "columns": list(table.columns)})
+    else:
+        terminal.line(f"{output}: {words}")
