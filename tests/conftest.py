@@ -39,8 +39,9 @@ _OURS = ("CONSTELLR_", "AWS_", "GDAL_", "CPL_", "VSI_", "NETRC")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--smoke``: a fixed tenth of the quick tests."""
+    """Add ``--smoke``: a fixed tenth of the quick tests; and ``--attack``."""
     parser.addoption("--smoke", action="store_true", help="run about a tenth of the quick tests")
+    parser.addoption("--attack", action="store_true", help="try all hostile forms, not a sample")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -66,6 +67,12 @@ def _clean_environment(
         monkeypatch.setenv(name, home)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")  # no requests to 169.254.169.254
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+
+
+@pytest.fixture(scope="session")
+def attack(request: pytest.FixtureRequest) -> bool:
+    """Whether to try all hostile forms (``tox -e attack``), not a sample of them."""
+    return bool(request.config.getoption("--attack"))
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ import constellr_stac
 PACKAGE = Path(constellr_stac.__file__).parent
 
 LEVELS = (
-    {"_pushed", "_secret", "_text", "limits"},
+    {"_local", "_pushed", "_secret", "_text", "limits"},
     {"_process", "_refresh", "errors"},
     {"_files", "config"},
     {"auth"},

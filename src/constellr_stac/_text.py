@@ -10,11 +10,15 @@ from urllib.parse import urlsplit, urlunsplit
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["detail_of", "redact", "redact_url"]
+__all__ = ["detail_of", "redact", "redact_url", "shown"]
 
 _SECRET_QUERY = re.compile(
     r"\?[^\s\"<>]*(?:signature|credential|token|password|key|sig)=[^\s\"'<>]*", re.IGNORECASE
 )
+_UNSAFE = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""All control characters but tab and newline, and what Unicode formats text with."""
 _USERINFO = re.compile(r"(?P<scheme>https?://)[^/\s\"'?#]+@", re.IGNORECASE)
 
 
@@ -39,6 +43,18 @@ def redact(text: str) -> str:
         'GET https://b.s3.amazonaws.com/lst.tiff failed'
     """
     return _USERINFO.sub(r"\g<scheme>", _SECRET_QUERY.sub("", text))
+
+
+def shown(text: str) -> str:
+    r"""Return ``text`` with escapes for what would control a terminal or reorder a line.
+
+    Those are control characters, line separators, bidirectional formatting and lone surrogates.
+
+    Example:
+        >>> shown("scene\x1b[2J\u202etiff.exe")
+        'scene\\x1b[2J\\u202etiff.exe'
+    """
+    return _UNSAFE.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 _MAX_TEXT = 300

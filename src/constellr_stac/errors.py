@@ -33,6 +33,7 @@
     ├── ContradictionWarning         a file, its item or the documents contradict each other
     ├── ResamplingWarning            scenes are resampled because their grids differ
     ├── SceneLeftEmptyWarning        a scene could not be read and is NaN
+    ├── SkippedContentWarning        a part of a response was malformed and is left out
     ├── UnknownLayerWarning          pixels are loaded as stored: nothing says what they mean
     ├── UnencryptedClusterWarning    credentials cross an unencrypted network
     ├── CredentialsNotSharedWarning  a credential was found and not shared
@@ -41,10 +42,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, quote_plus, urlsplit
 
-from ._text import detail_of, redact, redact_url
+from ._secret import Secret
+from ._text import detail_of, redact, redact_url, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,6 +84,7 @@ __all__ = [
     "SceneLeftEmptyWarning",
     "ServerError",
     "SigningError",
+    "SkippedContentWarning",
     "UnencryptedClusterWarning",
     "UnknownLayerWarning",
     "ValidationError",
@@ -110,7 +114,7 @@ class ConstellrError(Exception):
     def __init__(
         self, message: str, *, status_code: int | None = None, request_url: str | None = None
     ) -> None:
-        super().__init__(redact(message))
+        super().__init__(shown(redact(message)))
         self.status_code = status_code
         self.request_url = None if request_url is None else redact_url(request_url)
 
@@ -148,7 +152,9 @@ class APIError(ConstellrError):
         return urlsplit(self.request_url or "").path
 
     @classmethod
-    def from_response(cls, response: requests.Response, *, hint: str | None = None) -> APIError:
+    def from_response(
+        cls, response: requests.Response, *, hint: str | None = None, secret: str = ""
+    ) -> APIError:
         """Return the error of this tree that matches the response's status.
 
         Args:
@@ -156,7 +162,9 @@ class APIError(ConstellrError):
 
         Keyword Args:
             hint: What to do about it, if the caller knows better than the class.
+            secret: A secret of the request's body, which the server may repeat.
         """
+        forget_echo(response, secret)
         status = response.status_code
         kind = _BY_STATUS.get(status, ServerError if status >= _SERVER_ERRORS else APIError)
         url = redact_url(response.url or "")
@@ -173,6 +181,18 @@ class APIError(ConstellrError):
         error.hint = hint or kind.hint
         error.detail = redact(detail)
         return error
+
+
+def forget_echo(response: requests.Response, secret: str) -> None:
+    """Remove the credentials of a request from the body of its response."""
+    headers = response.request.headers
+    sent = [Secret(headers[name]) for name in ("Authorization", "X-Api-Key") if name in headers]
+    secrets = [each.reveal().removeprefix("Bearer ") for each in (*sent, Secret(secret))]
+    content = response.content
+    for each in filter(None, secrets):
+        for form in {each, quote(each), quote_plus(each), json.dumps(each)[1:-1]}:
+            content = content.replace(form.encode(), b"***")
+    response._content = content  # noqa: SLF001 - errors keep frames, and frames the response
 
 
 class BadRequestError(APIError):
@@ -334,6 +354,10 @@ class ContradictionWarning(UserWarning):
 
 class ResamplingWarning(UserWarning):
     """Scenes are on different grids, and some are resampled."""
+
+
+class SkippedContentWarning(UserWarning):
+    """A part of a server's response was left out, such as an item that is not STAC."""
 
 
 class SceneLeftEmptyWarning(UserWarning):

@@ -31,6 +31,9 @@ class Limits:
     """Seconds to wait between two parts of a response."""
     answer_bytes: float = 256 << 20
     """Bytes of an API response, decompressed."""
+    answer_time: float = 300.0
+    """Seconds for the body of an API response, or for a part of an asset, however slowly it
+    arrives."""
     asset_bytes: float = 64 << 30
     """Bytes of an asset."""
     file_pixels: float = 10**10

@@ -17,12 +17,12 @@ from requests.structures import CaseInsensitiveDict
 from constellr_stac.downloads.checks import (
     Digests,
     Expected,
-    decode_error,
     expected_by_item,
     expected_by_store,
     mismatch,
     multihash,
 )
+from constellr_stac.downloads.kinds import decode_error
 from constellr_stac.reading.http import Source
 
 if TYPE_CHECKING:

@@ -161,10 +161,10 @@ def test_expired_url_is_renewed_during_a_transfer() -> None:
         password = Password(sandbox.username, sandbox.password)
 
         class Breaking(AssetResolver):
-            def ask(self, collection: str, item: str) -> Any:
+            def ask(self, catalog: str, collection: str, item: str) -> Any:
                 if len(store_requests(sandbox)) < 3:  # truncate the first two responses
                     sandbox.fail(Fault("lst.tiff", server="store", kind="truncate"))
-                return super().ask(collection, item)
+                return super().ask(catalog, collection, item)
 
         resolver = Breaking(ConstellrAuth(password, base_url=sandbox.api_url))
         reference = AssetRef(

@@ -11,7 +11,7 @@ import pytest
 import rasterio
 from rasterio.errors import RasterioError
 
-from constellr_stac.downloads.checks import decode_error
+from constellr_stac.downloads.kinds import decode_error
 from constellr_stac.limits import Limits
 from constellr_stac.reading.geotiff import RefusedFileError, open_geotiff
 from hostile_bodies import SIDE, bad_tiffs, not_tiffs, tiff

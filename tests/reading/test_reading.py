@@ -883,7 +883,7 @@ def test_expired_urls_are_evicted() -> None:
     now = datetime.now(UTC)
     for number in range(5000):
         remember(number, now if number % 10 == 0 else now - timedelta(hours=1))
-    assert {("c", str(number)) for number in range(0, 5000, 10)} <= resolver._items.keys()
+    assert {("", "c", str(number)) for number in range(0, 5000, 10)} <= resolver._items.keys()
     assert len(resolver._items) < 2000
 
 

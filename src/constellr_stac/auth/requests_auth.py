@@ -183,6 +183,8 @@ class ConstellrAuth(AuthBase):
         return hash((self.base_url, self._explicit))
 
     def __repr__(self) -> str:
+        if "_found" not in vars(self):
+            return "ConstellrAuth(not initialized)"  # as debuggers show it
         return f"ConstellrAuth({self._found!r}, base_url={self.base_url!r})"
 
     def __copy__(self) -> Self:

@@ -46,11 +46,11 @@ class _ApiSession(requests.Session):
         self.auth = auth
         self.limits = limits
         self._covers = auth.covers
-        reads = retrying("GET", "HEAD", "OPTIONS")
+        reads = retrying("GET", "HEAD", "OPTIONS", limits=limits)
         self.mount("https://", reads)
         self.mount("http://", reads)
         for prefix in retry_posts_to:
-            self.mount(prefix, retrying("GET", "HEAD", "OPTIONS", "POST"))
+            self.mount(prefix, retrying("GET", "HEAD", "OPTIONS", "POST", limits=limits))
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         """Send with a default timeout."""

@@ -14,10 +14,10 @@ import requests
 
 from constellr_stac._process import STATE
 from constellr_stac._refresh import Refreshing, utc_now
-from constellr_stac.errors import APIError, AuthenticationError
+from constellr_stac.errors import APIError, AuthenticationError, forget_echo
 
 from .credentials import Password, Token
-from .transport import TIMEOUT, connection_errors, retrying
+from .transport import TIMEOUT, connection_errors, retrying, without_frames
 
 __all__ = ["forget_token", "token_of"]
 
@@ -69,11 +69,21 @@ class _Exchange:
             raise
 
     def _ask(self) -> Token:
+        try:
+            response = self._post()
+        except BaseException as error:  # also a signal: the frames of requests hold the form
+            without_frames(error)
+            raise
+        if response.request is not None:
+            response.request.body = None  # holds the password, and errors keep their frames
+        return self._token(response)
+
+    def _post(self) -> requests.Response:
         with requests.Session() as session:
             session.mount("https://", retrying("POST"))
             session.mount("http://", retrying("POST"))
             with connection_errors("POST", self._url):
-                response = session.post(
+                return session.post(
                     self._url,
                     data={"username": self._password.username, "password": self._password.password},
                     headers={"Accept": "application/json"},
@@ -81,7 +91,6 @@ class _Exchange:
                     allow_redirects=False,  # the password must not follow a redirect
                     timeout=TIMEOUT,
                 )
-        return self._token(response)
 
     def _token(self, response: requests.Response) -> Token:
         source = self._password.source
@@ -91,14 +100,16 @@ class _Exchange:
                 hint=f"The user name and password ({source}) were refused; check them, and that "
                 "the account is confirmed. They are not retried for "
                 f"{_REFUSAL_COOLDOWN.seconds} seconds.",
+                secret=self._password.password,
             )
         if not response.ok or response.is_redirect:
             elsewhere = response.is_redirect or response.status_code in _NO_SUCH_PATH
             hint = "Is this the API's URL? Check CONSTELLR_API_URL." if elsewhere else None
-            raise APIError.from_response(response, hint=hint)
+            raise APIError.from_response(response, hint=hint, secret=self._password.password)
         try:
             token = Token(response.json()["access_token"], source=source)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
+            forget_echo(response, self._password.password)
             raise APIError(
                 f"POST {self._url} answered {response.status_code} without a usable "
                 "access_token. Is this the API's URL?",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -12,6 +12,9 @@ from urllib3.util import Retry
 
 from constellr_stac._text import redact_url
 from constellr_stac.errors import APIConnectionError, APIError, ConstellrError
+from constellr_stac.limits import Limits
+
+from .body import read_body
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,14 +40,15 @@ _LONGEST_PAUSE = 60.0
 _DEEPEST = 10
 
 
-def retrying(*methods: str) -> HTTPAdapter:
+def retrying(*methods: str, limits: Limits | None = None) -> HTTPAdapter:
     """Return an adapter that retries ``methods`` up to four times with growing pauses.
 
     That is after a dropped connection and after 429, 502, 503 and 504, honouring ``Retry-After``
     up to a minute. A connection that could not be made is retried for all methods, since nothing
     was sent.
     """
-    return HTTPAdapter(
+    return _BoundedAdapter(
+        limits or Limits(),
         max_retries=_CappedRetry(
             total=4,
             redirect=0,
@@ -53,7 +57,7 @@ def retrying(*methods: str) -> HTTPAdapter:
             backoff_factor=0.25,
             backoff_jitter=0.25,
             raise_on_status=False,
-        )
+        ),
     )
 
 
@@ -134,6 +138,20 @@ def _wrapped_in(error: BaseException) -> Iterator[BaseException]:
     for each in (getattr(error, "reason", None), *error.args, error.__cause__, error.__context__):
         if isinstance(each, BaseException):
             yield each
+
+
+class _BoundedAdapter(HTTPAdapter):
+    """An adapter that reads bodies itself, also those of redirects and refusals."""
+
+    def __init__(self, limits: Limits, **kwargs: Any) -> None:
+        self._limits = limits
+        super().__init__(**kwargs)
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:  # type: ignore[override]
+        """Send, and read the body within the limits."""
+        response = super().send(request, **kwargs)
+        read_body(response, self._limits)
+        return response
 
 
 class _CappedRetry(Retry):

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from constellr_stac._text import shown
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
@@ -54,11 +56,11 @@ class Terminal:
 
     def line(self, text: str) -> None:
         """Print one line of the result, unwrapped."""
-        sys.stdout.write(f"{text}\n")
+        sys.stdout.write(f"{shown(text)}\n")
 
     def note(self, text: str) -> None:
         """Print a line to standard error."""
-        self.err.print(text, soft_wrap=not self.err.is_terminal)
+        self.err.print(shown(text), soft_wrap=not self.err.is_terminal)
 
     def table(
         self, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, stderr: bool = False
@@ -80,19 +82,19 @@ class Terminal:
         console = self.err if stderr else self.out
         cells = [[_format(value) for value in row] for row in rows]
         widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
-        shown = len(columns) if stderr else max(1, _fitting(widths, console.width))
+        fitting = len(columns) if stderr else max(1, _fitting(widths, console.width))
         headings = [
             Column(heading, justify="right" if _are_numbers(column) else "left", overflow="fold")
             for heading, *column in zip(
-                columns[:shown], *(row[:shown] for row in cells), strict=True
+                columns[:fitting], *(row[:fitting] for row in cells), strict=True
             )
         ]
         table = Table(*headings, box=None, pad_edge=False, header_style="bold")
         for row in cells:
-            table.add_row(*map(Text, row[:shown]))
+            table.add_row(*map(Text, row[:fitting]))
         _print(console, table)
-        if shown < len(columns):
-            hidden = ", ".join(columns[shown:])
+        if fitting < len(columns):
+            hidden = ", ".join(columns[fitting:])
             self.note(f"Columns hidden (terminal too narrow): {hidden}. --json has all.")
 
     def facts(self, facts: Iterable[tuple[str, Any]]) -> None:
@@ -155,7 +157,7 @@ def _format(value: Any) -> str:
         return ""
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M:%S} UTC"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else shown(str(value))
 
 
 def _jsonable(value: Any) -> Any:

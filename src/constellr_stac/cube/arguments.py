@@ -109,3 +109,4 @@ class LoadArguments(GridArguments, total=False):
     auth: ConstellrAuth | Credential | None
     signer: Signer | None
     limits: Limits | None
+    local_files: bool

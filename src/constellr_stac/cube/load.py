@@ -79,6 +79,7 @@ def load(
     auth: ConstellrAuth | Credential | None = None,
     signer: Signer | None = None,
     limits: Limits | None = None,
+    local_files: bool = False,
     geobox: GeoBox | None = None,
     like: Any = None,
     crs: Any = None,
@@ -127,6 +128,8 @@ def load(
         auth: Renews expired signed URLs; an auth object or a credential.
         signer: Signs ``s3://`` hrefs.
         limits: Bounds on waiting and sizes; default from the environment.
+        local_files: Whether items that came from a server may name files of this machine, since
+            you set their hrefs yourself.
         geobox: The grid. Default: the scenes' native grid.
         like: A cube or geobox with the grid to use.
         crs: The CRS of the grid, such as ``"EPSG:32611"`` or ``"utm"``.
@@ -178,6 +181,7 @@ def load(
         "auth": auth,
         "signer": signer,
         "limits": limits,
+        "local_files": local_files,
         "geobox": geobox,
         "like": like,
         "crs": crs,

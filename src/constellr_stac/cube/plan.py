@@ -139,6 +139,7 @@ def make_plan(
     auth: ConstellrAuth | Credential | None = None,
     signer: Signer | None = None,
     limits: Limits | None = None,
+    local_files: bool = False,
     **grid: Unpack[GridArguments],
 ) -> Plan:
     """Plan a cube; parameters and errors are those of :func:`load`."""
@@ -155,7 +156,7 @@ def make_plan(
     fetcher = shared_fetcher(AssetResolver(auth, signer, limits))
     for item in found:
         fetcher.resolver.remember(item)
-    scenes = scenes_of(found, selections)
+    scenes = scenes_of(found, selections, local_files=local_files)
     _check_credentials(scenes, fetcher.resolver)
     if raw:
         scenes = with_file_encodings(scenes, fetcher, lenient=errors == "nan")

@@ -104,19 +104,31 @@ class Scene:
         return place.buffer(max(abs(geobox.resolution.x), abs(geobox.resolution.y)))
 
 
-def scenes_of(items: Sequence[pystac.Item], selections: Mapping[str, BandSelection]) -> list[Scene]:
+def scenes_of(
+    items: Sequence[pystac.Item],
+    selections: Mapping[str, BandSelection],
+    *,
+    local_files: bool = False,
+) -> list[Scene]:
     """Return one scene per item.
 
     Args:
         items: The items.
         selections: The variables, resolved for these items.
+
+    Keyword Args:
+        local_files: As for :func:`constellr_stac.load`.
     """
     return [
         Scene(
             item,
             time_of(item),
             {
-                name: SceneBand(asset_ref(item, source.asset_key), source.asset_key, source.band)
+                name: SceneBand(
+                    asset_ref(item, source.asset_key, local_files=local_files),
+                    source.asset_key,
+                    source.band,
+                )
                 for name, selection in selections.items()
                 if (source := selection.sources[number]) is not None
             },

@@ -43,6 +43,7 @@ def download(
     auth: ConstellrAuth | Credential | None = None,
     signer: Signer | None = None,
     limits: Limits | None = None,
+    local_files: bool = False,
 ) -> Downloaded:
     """Download the files of scenes; re-run to resume, or to add new scenes.
 
@@ -73,6 +74,8 @@ def download(
         auth: An auth or a credential, to renew signed URLs through the API.
         signer: Signs ``s3://`` hrefs.
         limits: Bounds on waiting and sizes; default from the environment.
+        local_files: Whether items that came from a server may name files of this machine, since
+            you set their hrefs yourself.
 
     Returns:
         The paths of downloaded and skipped files, and the bytes received. For no items, nothing
@@ -99,7 +102,7 @@ def download(
     if verify not in (True, False, "structure"):
         raise ValueError(f'verify must be True, False or "structure", not {verify!r}.')
     folder = Path(path).expanduser()
-    selection = select_files(items, assets, layout)
+    selection = select_files(items, assets, layout, local_files=local_files)
     if not selection.items:
         return Downloaded(folder)
     resolver = AssetResolver(auth, signer, limits)

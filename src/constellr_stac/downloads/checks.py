@@ -10,10 +10,7 @@ import binascii
 import contextlib
 import hashlib
 import re
-import threading
-import warnings
 import zlib
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -27,10 +24,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Digests",
     "Expected",
-    "decode_error",
     "expected_by_item",
     "expected_by_store",
-    "is_tiff",
     "mismatch",
     "multihash",
 ]
@@ -170,37 +165,6 @@ def multihash(kind: str, digest: str) -> str:
     (code,) = (code for code, name in _MULTIHASHES.items() if name == kind)
     raw = bytes.fromhex(digest)
     return (_varint(code) + _varint(len(raw)) + raw).hex()
-
-
-def is_tiff(name: str) -> bool:
-    """Return whether a file name has a TIFF suffix."""
-    return name.lower().endswith((".tif", ".tiff"))
-
-
-def decode_error(path: Path) -> str | None:
-    """Decode every block of a GeoTIFF; return the error as text, or ``None``.
-
-    Args:
-        path: The file, whatever its name.
-    """
-    from rasterio.errors import NotGeoreferencedWarning, RasterioError
-
-    from constellr_stac.reading.geotiff import open_geotiff
-
-    try:
-        with ExitStack() as stack:
-            with _warnings_lock, warnings.catch_warnings():
-                warnings.simplefilter("ignore", NotGeoreferencedWarning)
-                dataset = stack.enter_context(open_geotiff(path))
-            for _, window in dataset.block_windows(1):
-                for index in dataset.indexes:  # one by one, since a file may have many bands
-                    dataset.read(index, window=window)
-    except RasterioError as error:
-        return f"cannot be decoded ({error.__cause__ or error})"
-    return None
-
-
-_warnings_lock = threading.Lock()  # warnings.catch_warnings is not thread-safe
 
 
 class _Length:

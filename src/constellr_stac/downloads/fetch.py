@@ -19,13 +19,12 @@ from constellr_stac.errors import DownloadError
 
 from .checks import (
     Digests,
-    decode_error,
     expected_by_item,
     expected_by_store,
-    is_tiff,
     mismatch,
     multihash,
 )
+from .kinds import decode_error, is_tiff, kind_error
 from .manifest import Record
 from .part_file import PartFile
 
@@ -222,7 +221,9 @@ class Fetcher:
         """Return why a file fails verification, or ``None``."""
         if not self._verify:
             return None
-        problem = mismatch(expected, digests)
+        problem = mismatch(expected, digests) or kind_error(
+            path, job.target.name, job.file.asset.media_type
+        )
         if problem is None and self._verify == STRUCTURE and is_tiff(job.target.name):
             return decode_error(path)
         return problem

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from constellr_stac._files import write_atomically
+from constellr_stac._files import open_to_write, write_atomically
 from constellr_stac.errors import DownloadError
 
 from .checks import Expected
@@ -24,6 +23,7 @@ from .selection import CATALOG, JOURNAL, MANIFEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from io import FileIO
     from pathlib import Path
 
     import pystac
@@ -65,7 +65,7 @@ class Manifest:
         self._parts: dict[str, PartInfo | None] = {}
         self._by_item: dict[tuple[str | None, str], dict[str, None]] = {}
         self._lock = threading.Lock()
-        self._journal: int | None = None
+        self._journal: FileIO | None = None
 
     def get(self, path: str) -> Record | None:
         """Return a file's record, by its path relative to the folder."""
@@ -148,14 +148,13 @@ class Manifest:
         with self._lock:
             journal = self._journal
             if journal is None:
-                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-                journal = self._journal = os.open(self._folder / JOURNAL, flags, 0o666)
+                journal = self._journal = open_to_write(self._folder / JOURNAL, append=True)
                 text = "\n" + text  # after an incomplete line of a killed run
-            os.write(journal, text.encode())  # within the lock, so that it stays open
+            journal.write(text.encode())  # within the lock, so that it stays open
 
     def _close(self) -> None:
         if self._journal is not None:
-            os.close(self._journal)
+            self._journal.close()
             self._journal = None
 
 
@@ -173,6 +172,7 @@ def open_manifest(folder: Path, layout: str) -> Iterator[Manifest]:
         OSError: The folder cannot be created, read or written.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    open_to_write(folder / _LOCK, append=True).close()  # not through a link
     lock = FileLock(folder / _LOCK, timeout=0)
     try:
         lock.acquire()

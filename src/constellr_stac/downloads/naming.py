@@ -30,7 +30,9 @@ Layout: TypeAlias = (
 LONGEST_NAME = 255 - len(".part")
 """Maximum bytes (UTF-8) of a name: the usual limit of file systems, less the ``.part`` suffix."""
 
-_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]')
+_FORBIDDEN = re.compile(
+    r'[\x00-\x1f\x7f-\x9f<>:"/\\|?*\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]'
+)
 _RESERVED = re.compile(
     r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3])(?:\..*)?",
     re.IGNORECASE,

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from constellr_stac._files import open_to_write
+from constellr_stac.errors import DownloadError
 
 from .checks import Digests, Expected, expected_by_store
 
@@ -83,7 +87,7 @@ class PartFile:
         """Start with an empty file (for Transfer.stream)."""
         self._check_stop()
         self.close()
-        file = self.path.open("wb", buffering=0)
+        file = open_to_write(self.path)
         self.held = 0
         self.version, self._size = source.version, source.size
         self._expected_by_store = expected_by_store(source)
@@ -103,6 +107,12 @@ class PartFile:
         while rest:
             rest = rest[file.write(rest) :]
         self.held += len(piece)
+        announced = [int(each.value) for each in self.expected if each.kind == "length"]
+        if self.held > min(announced, default=self.held):
+            raise DownloadError(
+                f"{str(self.target)!r} was not downloaded: the server sends more bytes than the "
+                f"{min(announced)} that were announced. Try again later, or search again."
+            )
         self._meter.advance(len(piece))
 
     @property
@@ -140,9 +150,12 @@ class PartFile:
     def _resume(self, info: PartInfo) -> None:
         """Resume the part of an earlier run, if it still exists."""
         try:
-            held = self.path.stat().st_size
+            found = self.path.lstat()
         except FileNotFoundError:
             return
+        if not stat.S_ISREG(found.st_mode):
+            return
+        held = found.st_size
         if info.size is not None and held >= info.size:
             # Request the last byte again: the response shows whether the object has changed.
             held = max(info.size - 1, 0)
@@ -155,7 +168,7 @@ class PartFile:
         if self._open is None:
             digests = self._new_digests()
             digests.update_from(self.path)
-            self._open = self.path.open("ab", buffering=0), digests
+            self._open = open_to_write(self.path, append=True), digests
             self._meter.begin(self._size, self.held)
         return self._open
 

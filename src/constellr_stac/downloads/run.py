@@ -5,6 +5,7 @@ A file that fails is reported at the end; an error that affects all files ends t
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from contextlib import suppress
@@ -23,14 +24,14 @@ from constellr_stac.errors import (
 )
 
 from .catalog import CatalogWriter
-from .checks import is_tiff
 from .fetch import STRUCTURE, Fetcher, Job
+from .kinds import is_tiff
 from .part_file import StoppedError
 from .results import Downloaded, incomplete
 from .workers import WorkerThreads
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from pathlib import Path, PurePosixPath
 
     from constellr_stac.reading.http import Transfer
 
@@ -130,8 +131,8 @@ class Run:
     def _plan(self) -> list[Job]:
         """Create the folders and return the jobs."""
         jobs = []
-        for folder in {self._folder / file.path.parent for file in self._selection.files}:
-            folder.mkdir(parents=True, exist_ok=True)
+        for parent in {file.path.parent for file in self._selection.files}:
+            self._make_folder(parent)
         for item in self._selection.items:
             for file in item.files:
                 target = self._folder / file.path
@@ -150,6 +151,13 @@ class Run:
                     self._skipped.append(target)
                     self._pending[item] -= 1
         return jobs
+
+    def _make_folder(self, parent: PurePosixPath) -> None:
+        """Create a folder below the root; a link on the way would lead out of it."""
+        for each in (parent, *parent.parents):
+            if each.name and (self._folder / each).is_symlink():
+                raise OSError(errno.ELOOP, "it is a symbolic link", str(self._folder / each))
+        (self._folder / parent).mkdir(parents=True, exist_ok=True)
 
     def _record(self, file: SelectedFile, target: Path) -> Record | None:
         """Return the record of an existing file, if it is the selected one."""

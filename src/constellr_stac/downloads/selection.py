@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from constellr_stac._text import shown
 from constellr_stac.errors import DownloadError
 from constellr_stac.layers.table import layer_of
 from constellr_stac.reading.asset_ref import asset_ref
@@ -54,7 +55,7 @@ class SelectedFile:
     def label(self) -> str:
         """A short name for progress bars."""
         name = self.path.name
-        return name if self.item.id in name else f"{name} {self.item.id}"
+        return shown(name if self.item.id in name else f"{name} {self.item.id}")
 
     @property
     def asset(self) -> pystac.Asset:
@@ -84,7 +85,13 @@ class Selection:
         return [file for item in self.items for file in item.files]
 
 
-def select_files(items: Items, assets: str | Sequence[str] | None, layout: Layout) -> Selection:
+def select_files(
+    items: Items,
+    assets: str | Sequence[str] | None,
+    layout: Layout,
+    *,
+    local_files: bool = False,
+) -> Selection:
     """Select the files of items; for the arguments see :func:`.download`.
 
     Raises:
@@ -98,7 +105,7 @@ def select_files(items: Items, assets: str | Sequence[str] | None, layout: Layou
     scenes = list(unique.values())
     selection = Selection(
         tuple(
-            _select_item(item, keys, layout)
+            _select_item(item, keys, layout, local_files=local_files)
             for item, keys in zip(scenes, _asset_keys(scenes, assets), strict=True)
             if keys
         )
@@ -139,11 +146,14 @@ def _names(key: str, asset: pystac.Asset) -> set[str]:
     return {key} if layer is None else {key, layer.name}
 
 
-def _select_item(item: pystac.Item, keys: Sequence[str], layout: Layout) -> SelectedItem:
+def _select_item(
+    item: pystac.Item, keys: Sequence[str], layout: Layout, *, local_files: bool
+) -> SelectedItem:
     files: dict[tuple[PurePosixPath, AssetRef], list[str]] = {}
     by_href: dict[str, AssetRef] = {}
     for key in keys:
-        ref = by_href.setdefault(item.assets[key].href, asset_ref(item, key))
+        named = asset_ref(item, key, local_files=local_files)
+        ref = by_href.setdefault(item.assets[key].href, named)
         files.setdefault((destination(item, key, layout), ref), []).append(key)
     return SelectedItem(
         item,

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, TypeAdapter
 
+from constellr_stac._text import shown
+
 __all__ = ["Record", "UtcTime", "parse_time"]
 
 _NUMBER = re.compile(r"\s*[-+]?\d+(\.\d*)?\s*")
@@ -68,8 +70,8 @@ class Record(BaseModel):
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(str(name))}</th>"
-            f"<td style='text-align:left'>{html.escape(str(value))}</td></tr>"
+            f"<tr><th style='text-align:left'>{html.escape(shown(str(name)))}</th>"
+            f"<td style='text-align:left'>{html.escape(shown(str(value)))}</td></tr>"
             for name, value in self.__repr_args__()
         )
         return f"<table><caption>{html.escape(type(self).__name__)}</caption>{rows}</table>"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
+from constellr_stac._local import catalog_of, is_local
 from constellr_stac._text import redact_url
 
 if TYPE_CHECKING:
@@ -55,13 +56,16 @@ class AssetRef:
     """The item's id."""
     asset: str = ""
     """The asset's key in the item."""
+    catalog: str = ""
+    """Base URL of the catalog that the item came from, if it may renew the URL, or the href is
+    local and thus refused."""
 
     @classmethod
     def parse(cls, uri: str) -> Self:
         """Parse a reference; any other href becomes a reference without an item."""
         href, mark, names = uri.rpartition(_MARK)
         parts = names.split("/")
-        if not mark or len(parts) != 3:  # noqa: PLR2004 - collection, item, asset
+        if not mark or len(parts) not in (3, 4):  # collection, item, asset, catalog
             return cls(uri)
         return cls(href, *map(unquote, parts))
 
@@ -79,11 +83,11 @@ class AssetRef:
     def __str__(self) -> str:
         if not self.item:
             return self.href
-        names = (quote(name, safe="") for name in (self.collection, self.item, self.asset))
-        return f"{self.href}{_MARK}{'/'.join(names)}"
+        names = [self.collection, self.item, self.asset, *filter(None, [self.catalog])]
+        return f"{self.href}{_MARK}{'/'.join(quote(name, safe='') for name in names)}"
 
 
-def asset_ref(item: pystac.Item, key: str) -> AssetRef:
+def asset_ref(item: pystac.Item, key: str, *, local_files: bool = False) -> AssetRef:
     """Return the reference to one asset of an item.
 
     The signature of a pre-signed https URL is removed, since the API renews it. Unsigned URLs,
@@ -92,13 +96,18 @@ def asset_ref(item: pystac.Item, key: str) -> AssetRef:
     Args:
         item: An item of the API, or of a catalogue on disk.
         key: The asset's key.
+
+    Keyword Args:
+        local_files: Whether an item that came from a server may name a local file.
     """
     href = item.assets[key].get_absolute_href() or item.assets[key].href
+    collection = item.collection_id or ""
+    if is_local(href) and not local_files and (catalog := catalog_of(item)):
+        return AssetRef(href, collection, item.id, key, catalog)
     if _MARK in href:
         return AssetRef.parse(href)
-    collection = item.collection_id or ""
     if is_signed(href) and collection:
-        return AssetRef(redact_url(href), collection, item.id, key)
+        return AssetRef(redact_url(href), collection, item.id, key, catalog_of(item))
     if urlsplit(href).scheme in ("http", "https"):
         collection = ""  # unsigned, so not renewed
     return AssetRef(href, collection, item.id, key)

@@ -58,7 +58,7 @@ class Connections:
             target = answer.get_redirect_location()
             if not target:
                 return answer
-            answer.drain_conn()
+            answer.close()  # unread: its body may be endless
             url = urljoin(url, target)
         raise HTTPError("too many redirects")
 

@@ -6,9 +6,10 @@ it needs, in parallel.
 
 from __future__ import annotations
 
+import functools
 import json
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
 from pystac_client import ItemSearch
 
@@ -34,7 +35,10 @@ if TYPE_CHECKING:
     from constellr_stac.limits import Limits
     from constellr_stac.signing.signer import Signer
 
+    from .asset_ref import AssetRef
     from .prefetch import Fetcher
+
+    _Reference: TypeAlias = Callable[[pystac.Item, str], AssetRef]
 
 __all__ = ["describe"]
 
@@ -55,6 +59,7 @@ def describe(
     auth: ConstellrAuth | Credential | None = None,
     signer: Signer | None = None,
     limits: Limits | None = None,
+    local_files: bool = False,
 ) -> Description[pystac.ItemCollection]: ...
 @overload
 def describe(
@@ -66,6 +71,7 @@ def describe(
     auth: ConstellrAuth | Credential | None = None,
     signer: Signer | None = None,
     limits: Limits | None = None,
+    local_files: bool = False,
 ) -> Description[T]: ...
 def describe(
     items: Any,
@@ -76,6 +82,7 @@ def describe(
     auth: ConstellrAuth | Credential | None = None,
     signer: Signer | None = None,
     limits: Limits | None = None,
+    local_files: bool = False,
 ) -> Description[Any]:
     """Complete items, so that any STAC tool reads them correctly.
 
@@ -95,6 +102,8 @@ def describe(
         auth: Renews expired signed URLs; an auth object or a credential.
         signer: Signs ``s3://`` hrefs.
         limits: Bounds on waiting and sizes; default from the environment.
+        local_files: Whether items that came from a server may name files of this machine, since
+            you set their hrefs yourself.
 
     Returns:
         The items in the same form (``.items``), and a report of the added fields (``print`` it).
@@ -111,7 +120,8 @@ def describe(
     copy = copy and not isinstance(items, ItemSearch)  # nobody else holds the items of a search
     items = materialized(items)
     fetcher = shared_fetcher(AssetResolver(auth, signer, limits))
-    documents = _documents(items_of(items), fetcher) if metadata else {}
+    reference = functools.partial(asset_ref, local_files=local_files)
+    documents = _documents(items_of(items), fetcher, reference) if metadata else {}
 
     def document_of(item: pystac.Item) -> dict[str, Any] | None:
         return documents.get(_name(item))
@@ -121,7 +131,7 @@ def describe(
         completed = complete_items(items, metadata=document_of).items if documents else items
         found = _in_parallel(
             {(*_name(item), key): (item, key) for item, key in headers_needed(completed)},
-            lambda asset: _header(*asset, fetcher),
+            lambda asset: _header(*asset, fetcher, reference),
         )
     else:
         found = {}
@@ -138,7 +148,7 @@ def _name(item: pystac.Item) -> tuple[str | None, str]:
 
 
 def _documents(
-    items: Iterable[pystac.Item], fetcher: Fetcher
+    items: Iterable[pystac.Item], fetcher: Fetcher, reference: _Reference
 ) -> dict[tuple[str | None, str], dict[str, Any]]:
     assets = {
         _name(item): (item, key)
@@ -146,12 +156,14 @@ def _documents(
         if item.properties.get("eo:cloud_cover") is None
         and (key := metadata_asset(item)) is not None
     }
-    return _in_parallel(assets, lambda asset: _document(*asset, fetcher))
+    return _in_parallel(assets, lambda asset: _document(*asset, fetcher, reference))
 
 
-def _document(item: pystac.Item, key: str, fetcher: Fetcher) -> dict[str, Any]:
+def _document(
+    item: pystac.Item, key: str, fetcher: Fetcher, reference: _Reference
+) -> dict[str, Any]:
     fetcher.resolver.remember(item)
-    named = asset_ref(item, key)
+    named = reference(item, key)
     try:
         document = json.loads(fetcher.header(named, _DOCUMENT_BYTES).head)
     except ValueError as error:
@@ -159,9 +171,9 @@ def _document(item: pystac.Item, key: str, fetcher: Fetcher) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _header(item: pystac.Item, key: str, fetcher: Fetcher) -> Header:
+def _header(item: pystac.Item, key: str, fetcher: Fetcher, reference: _Reference) -> Header:
     fetcher.resolver.remember(item)
-    return header_of(fetcher.header(asset_ref(item, key), HEADER_BYTES))
+    return header_of(fetcher.header(reference(item, key), HEADER_BYTES))
 
 
 def _in_parallel(

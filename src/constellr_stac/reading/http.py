@@ -12,10 +12,7 @@ import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from requests import RequestException
 from urllib3.exceptions import HTTPError
@@ -24,11 +21,14 @@ from urllib3.util import Retry
 from constellr_stac.errors import AssetReadError, ConstellrError
 
 from .connections import Connections
+from .local import file_part, file_pieces, is_on_disk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from urllib3 import BaseHTTPResponse
+
+    from constellr_stac.limits import Limits
 
     from .asset_ref import AssetRef
     from .resolver import AssetResolver
@@ -47,6 +47,10 @@ _REFUSALS = {400, 401, 403}  # S3 answers 400 for an expired session token
 _START = re.compile(r"bytes (\d+)-")
 _TOTAL = re.compile(r"bytes (?:\d+-\d+|\*)/(\d+)")
 _CODE = re.compile(rb"<Code>(\w+)</Code>")
+
+
+class _LimitError(Exception):
+    """A response exceeds a limit, so that it is not requested again."""
 
 
 @dataclass(frozen=True)
@@ -111,11 +115,13 @@ class Transfer:
         Raises:
             AssetReadError: They cannot be read.
         """
-        path = _local_path(reference.href)
-        if path is not None:
-            return _from_disk(reference, path, start, stop)
+        if is_on_disk(reference):
+            return file_part(reference, start, stop)
+        limits = self._resolver.limits
         headers = {"Range": f"bytes={start}-{stop - 1}"}
-        return self._get(reference, lambda: headers, lambda answer: _body(answer, start, stop))
+        return self._get(
+            reference, lambda: headers, lambda answer: _body(answer, start, stop, limits)
+        )
 
     def parts(self, reference: AssetRef, spans: Sequence[tuple[int, int]]) -> list[bytes]:
         """Return several parts of a file, fetched in parallel.
@@ -148,10 +154,9 @@ class Transfer:
         Raises:
             AssetReadError: The file cannot be read.
         """
-        path = _local_path(reference.href)
-        if path is not None:
+        if is_on_disk(reference):
             receiver.begin(self.source(reference))
-            for piece in _pieces(reference, path):
+            for piece in file_pieces(reference):
                 receiver.take(piece)
             return
 
@@ -164,7 +169,7 @@ class Transfer:
         self._get(
             reference,
             range_headers,
-            lambda answer: _receive(answer, receiver),
+            lambda answer: _receive(answer, receiver, self._resolver.limits),
             progress=lambda: receiver.held,
         )
 
@@ -174,9 +179,8 @@ class Transfer:
         Raises:
             AssetReadError: The file cannot be read.
         """
-        path = _local_path(reference.href)
-        if path is not None:
-            return Source(_from_disk(reference, path, 0, 0)[1])
+        if is_on_disk(reference):
+            return Source(file_part(reference, 0, 0)[1])
         # A URL signed for GET is not valid for HEAD; the body is not read.
         return self._get(reference, dict, _source)
 
@@ -207,7 +211,10 @@ class Transfer:
                             return used
                         cause = "the server sent bytes other than those requested"
                         continue
-                    cause = _status_text(answer)
+                    cause = _status_text(answer, self._resolver.limits)
+            except _LimitError as error:
+                cause = str(error)
+                break
             except (RequestException, HTTPError) as error:
                 cause, status = f"{type(error).__name__}: the connection failed", None
                 if progress() > reached:
@@ -219,6 +226,7 @@ class Transfer:
                 pause = _retry_after(answer, pause)
             else:
                 break
+        url = ""  # errors keep their frames, and it is signed
         raise AssetReadError(
             f"{reference.label} cannot be read: {cause}. {_hint(status)}",
             status_code=status,
@@ -236,7 +244,9 @@ class Transfer:
             ) from error
 
 
-def _body(answer: BaseHTTPResponse, start: int, stop: int) -> tuple[bytes, int] | None:
+def _body(
+    answer: BaseHTTPResponse, start: int, stop: int, limits: Limits
+) -> tuple[bytes, int] | None:
     """Return the requested bytes and the file's size; ``None`` if wrong or incomplete."""
     total = _TOTAL.match(answer.headers.get("Content-Range", ""))
     if answer.status == _BEYOND_END:
@@ -245,9 +255,28 @@ def _body(answer: BaseHTTPResponse, start: int, stop: int) -> tuple[bytes, int] 
         first = _START.match(answer.headers.get("Content-Range", ""))
         if total is None or first is None or int(first[1]) != start:
             return None
-        content, size = answer.data, int(total[1])
+        size = int(total[1])
+        _check_size(size, limits)
+        content = b"".join(_pieces(answer, limits, stop - start))
         return (content, size) if len(content) == min(stop, size) - start else None
-    return answer.data[start:stop], len(answer.data)  # the server does not support ranges
+    content, size = b"", 0  # the server does not support ranges
+    for piece in _pieces(answer, limits):
+        content += piece[max(0, start - size) : max(0, stop - size)]
+        size += len(piece)
+        if size >= stop and answer.length_remaining is not None:
+            return content, size + answer.length_remaining
+    return content, size
+
+
+def _pieces(answer: BaseHTTPResponse, limits: Limits, most: float | None = None) -> Iterator[bytes]:
+    """Yield the raw body, at most so many bytes, within the limits of time and size."""
+    deadline = time.monotonic() + limits.answer_time
+    left = limits.asset_bytes if most is None else most
+    while left > 0 and (piece := answer.read1(int(min(left, _PIECE)), decode_content=False)):
+        left -= len(piece)
+        yield piece
+        if time.monotonic() > deadline:
+            raise _LimitError("its bytes arrive too slowly (limits.answer_time)")
 
 
 def _source(answer: BaseHTTPResponse) -> Source:
@@ -256,17 +285,30 @@ def _source(answer: BaseHTTPResponse) -> Source:
     return Source(int(length) if whole else None, answer.headers)
 
 
-def _receive(answer: BaseHTTPResponse, receiver: Receiver) -> bool | None:
+def _receive(answer: BaseHTTPResponse, receiver: Receiver, limits: Limits) -> bool | None:
     """Stream the body to ``receiver``; ``None`` if it does not continue at the right offset."""
     source = _source(answer)
+    _check_size(source.size, limits)
     if answer.status == _WHOLE:
         receiver.begin(source)
     elif not _continues(answer, source, receiver):
         receiver.begin(Source())
         return None
+    since, missing = time.monotonic(), _PIECE
     while piece := answer.read1(_PIECE, decode_content=False):
         receiver.take(piece)
+        missing -= len(piece)
+        if missing <= 0:
+            since, missing = time.monotonic(), _PIECE
+        elif time.monotonic() > since + limits.answer_time:
+            raise _LimitError("its bytes arrive too slowly (limits.answer_time)")
+        _check_size(receiver.held, limits)
     return True
+
+
+def _check_size(size: int | None, limits: Limits) -> None:
+    if size is not None and size > limits.asset_bytes:
+        raise _LimitError(f"it has more than {limits.asset_bytes:.0f} bytes (limits.asset_bytes)")
 
 
 def _continues(answer: BaseHTTPResponse, source: Source, receiver: Receiver) -> bool:
@@ -281,41 +323,6 @@ def _continues(answer: BaseHTTPResponse, source: Source, receiver: Receiver) -> 
     )
 
 
-def _pieces(reference: AssetRef, path: Path) -> Iterator[bytes]:
-    """Yield the pieces of a file on disk; errors of the consumer are not mapped."""
-    try:
-        with path.open("rb") as file:
-            while piece := file.read(_PIECE):
-                yield piece
-    except OSError as error:
-        raise _unreadable(reference, error) from error
-
-
-def _from_disk(reference: AssetRef, path: Path, start: int, stop: int) -> tuple[bytes, int]:
-    try:
-        with path.open("rb") as file:
-            file.seek(start)
-            return file.read(stop - start), path.stat().st_size
-    except OSError as error:
-        raise _unreadable(reference, error) from error
-
-
-def _unreadable(reference: AssetRef, error: OSError) -> AssetReadError:
-    scheme, is_url, _ = reference.href.partition("://")
-    if is_url and scheme != "file":
-        why = f"{scheme}:// is not supported. Use s3://, https:// or a file"
-    else:
-        why = f"{error.strerror or error}. Check that the file exists and is readable"
-    return AssetReadError(f"{reference.label} cannot be read: {why}.")
-
-
-def _local_path(href: str) -> Path | None:
-    scheme = urlsplit(href).scheme
-    if scheme == "file":
-        return Path(url2pathname(urlsplit(href).path))
-    return None if scheme in ("http", "https", "s3") else Path(href)
-
-
 def _retry_after(answer: BaseHTTPResponse, pause: float) -> float:
     """Honour Retry-After, in seconds or as a date, up to a limit."""
     try:
@@ -325,8 +332,8 @@ def _retry_after(answer: BaseHTTPResponse, pause: float) -> float:
     return min(max(pause, requested), _MAX_PAUSE)
 
 
-def _status_text(answer: BaseHTTPResponse) -> str:
-    code = _CODE.search(answer.data[:1000])
+def _status_text(answer: BaseHTTPResponse, limits: Limits) -> str:
+    code = _CODE.search(b"".join(_pieces(answer, limits, 1000)))
     reason = code[1].decode() if code else answer.reason or ""
     return f"{answer.status} {reason}".rstrip()
 

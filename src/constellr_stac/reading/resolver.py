@@ -8,12 +8,14 @@ unchanged. One thread renews for all.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote
 
+from constellr_stac._local import catalog_of
 from constellr_stac._refresh import Refreshing, utc_now
+from constellr_stac._text import redact_url
 from constellr_stac.auth.requests_auth import as_auth
 from constellr_stac.auth.session import api_session
 from constellr_stac.auth.transport import checked, connection_errors
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AssetResolver"]
 
+_Key: TypeAlias = tuple[str, str, str]  # catalog, collection, item
 _MIN_CACHED = 1000  # items cached before expired ones are dropped
 _RETRY_AFTER = timedelta(minutes=1)  # until an item whose new URL was refused is fetched again
 
@@ -46,7 +49,7 @@ _RETRY_AFTER = timedelta(minutes=1)  # until an item whose new URL was refused i
 class _SignedItem:
     """The hrefs of an item's assets, valid until the first signature expires."""
 
-    urls: Mapping[str, str]
+    urls: Mapping[str, str] = field(repr=False)
     expires_at: datetime | None
 
     @classmethod
@@ -81,8 +84,8 @@ class AssetResolver:
         self.signer = signer or Signer()
         self.limits = limits or Limits()
         self._lock = threading.Lock()
-        self._items: dict[tuple[str, str], Refreshing[_SignedItem]] = {}
-        self._unconfirmed: dict[tuple[str, str], datetime] = {}
+        self._items: dict[_Key, Refreshing[_SignedItem]] = {}
+        self._unconfirmed: dict[_Key, datetime] = {}
         self._most = _MIN_CACHED
         self._session: requests.Session | None = None
 
@@ -104,7 +107,14 @@ class AssetResolver:
                     f"Item {reference.item!r} no longer has an asset {reference.asset!r}; it has "
                     f"{', '.join(sorted(urls)) or 'none'}. Search again."
                 ) from None
-        return self.signer.sign(href) if is_s3(href) else href
+        url = self.signer.sign(href) if is_s3(href) else href
+        elsewhere = reference.renewable and reference.catalog not in ("", self.auth.base_url)
+        if elsewhere and redact_url(url) != reference.href:
+            raise APIError(
+                f"Item {reference.item!r} came from {reference.catalog}, and {self.auth.base_url} "
+                "has another one of this name. Pass the auth= of the API that it came from."
+            )
+        return url
 
     def refused(self, reference: AssetRef, url: str) -> bool:
         """Record that ``url`` was refused; return whether to try again with a new URL."""
@@ -112,7 +122,7 @@ class AssetResolver:
             item = self._item(reference)
             held = item.held
             if held is not None and held.urls.get(reference.asset) == url:
-                asked = self._unconfirmed.get((reference.collection, reference.item))
+                asked = self._unconfirmed.get(_key(reference))
                 if asked is not None and utc_now() < asked + _RETRY_AFTER:
                     return False  # a new URL was refused: do not fetch another one yet
                 item.discard(held)
@@ -123,11 +133,11 @@ class AssetResolver:
 
     def accepted(self, reference: AssetRef) -> None:
         """Record that the URL of a reference works."""
-        self._unconfirmed.pop((reference.collection, reference.item), None)
+        self._unconfirmed.pop(_key(reference), None)
 
     def held(self, reference: AssetRef) -> datetime | None:
         """Return when the cached URL of a reference expires, if there is one."""
-        item = self._items.get((reference.collection, reference.item))
+        item = self._items.get(_key(reference))
         signed = None if item is None else item.held
         return None if signed is None else signed.expires_at
 
@@ -136,7 +146,7 @@ class AssetResolver:
         urls = {name: asset.href for name, asset in item.assets.items()}
         if not any(map(is_signed, urls.values())):
             return
-        key = (item.collection_id or "", item.id)
+        key = (catalog_of(item), item.collection_id or "", item.id)
         with self._lock:
             known = self._items.get(key)
             held = None if known is None else known.held
@@ -145,7 +155,7 @@ class AssetResolver:
             signed = _SignedItem.of(urls)
             if held is None or signed.outlives(held):
                 self._drop_expired()
-                self._items[key] = Refreshing(_ItemRequest(self, *key), _expiry, value=signed)
+                self._items[key] = Refreshing(_ItemRequest(self, key), _expiry, value=signed)
 
     def fresh(self) -> AssetResolver:
         """Return an equal resolver without cached items, locks and connections."""
@@ -177,14 +187,14 @@ class AssetResolver:
         self._most = max(_MIN_CACHED, 2 * len(self._items))
 
     def _item(self, reference: AssetRef) -> Refreshing[_SignedItem]:
-        key = (reference.collection, reference.item)
+        key = _key(reference)
         with self._lock:
             if key not in self._items:
-                self._items[key] = Refreshing(_ItemRequest(self, *key), _expiry)
+                self._items[key] = Refreshing(_ItemRequest(self, key), _expiry)
             return self._items[key]
 
-    def ask(self, collection: str, item: str) -> _SignedItem:
-        """Fetch an item from the API.
+    def ask(self, catalog: str, collection: str, item: str) -> _SignedItem:
+        """Fetch an item from the API, for one that came from ``catalog``.
 
         Raises:
             APIError: An error response, or not an item.
@@ -209,18 +219,22 @@ class AssetResolver:
                 status_code=answer.status_code,
                 request_url=url,
             ) from error
-        self._unconfirmed[collection, item] = utc_now()
+        self._unconfirmed[catalog, collection, item] = utc_now()
         return signed
 
 
 class _ItemRequest:
     """Fetches one item."""
 
-    def __init__(self, resolver: AssetResolver, collection: str, item: str) -> None:
-        self._resolver, self._names = resolver, (collection, item)
+    def __init__(self, resolver: AssetResolver, key: _Key) -> None:
+        self._resolver, self._key = resolver, key
 
     def __call__(self) -> _SignedItem:
-        return self._resolver.ask(*self._names)
+        return self._resolver.ask(*self._key)
+
+
+def _key(reference: AssetRef) -> _Key:
+    return reference.catalog, reference.collection, reference.item
 
 
 def _expiry(signed: _SignedItem) -> datetime | None:

@@ -69,7 +69,7 @@ def stable(
         named = item.clone()
         for key, asset in named.assets.items():
             found = asset_ref(item, key)
-            if found.renewable:
+            if found.renewable or found.catalog:
                 asset.href = str(found)
         lasting.append(named)
     return lasting

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import threading
 from dataclasses import dataclass, field
@@ -9,7 +10,9 @@ from typing import Literal, get_args
 
 __all__ = ["Fault", "FaultPlan"]
 
-Kind = Literal["status", "reset", "truncate", "stall", "commit_then_reset", "commit_then_status"]
+Kind = Literal[
+    "status", "reset", "truncate", "stall", "throttle", "commit_then_reset", "commit_then_status"
+]
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,18 @@ class Fault:
     - ``reset``: reset the connection (TCP RST), without processing the request;
     - ``truncate``: process the request, send half of the body, and close the connection;
     - ``stall``: wait for ``seconds``, then process the request normally;
+    - ``throttle``: process the request, and send the body at ``bytes_per_second``;
     - ``commit_then_reset``: process the request, then reset the connection;
     - ``commit_then_status``: process the request, then answer with the status.
     """
     seconds: float = 0.0
     """Delay before the fault, in seconds."""
+    rate: float = 1.0
+    """Probability that a matching request fails (after ``skip``); the others pass."""
+    seed: int = 0
+    """Seed of ``rate``: equal seeds choose equal requests, in the order of their arrival."""
+    bytes_per_second: float | None = None
+    """Speed of ``throttle``."""
 
     def __post_init__(self) -> None:
         """Validate the fault."""
@@ -62,6 +72,10 @@ class Fault:
             )
         if self.kind.endswith("status") and self.status is None:
             raise ValueError(f"A fault of kind {self.kind!r} needs a status.")
+        if not 0 < self.rate <= 1:
+            raise ValueError(f"A fault's rate must be above 0 and at most 1, not {self.rate!r}.")
+        if self.kind == "throttle" and not (self.bytes_per_second or 0) > 0:
+            raise ValueError("A fault of kind 'throttle' needs bytes_per_second above 0.")
 
 
 class FaultPlan:
@@ -99,6 +113,10 @@ class _Pending:
     fault: Fault
     skip: int
     left: int | None
+    random: random.Random = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.random = random.Random(self.fault.seed)  # noqa: S311 - chooses requests
 
     def matches(self, server: str, method: str, path: str) -> bool:
         fault = self.fault
@@ -108,6 +126,8 @@ class _Pending:
             return False
         if self.skip:
             self.skip -= 1
+            return False
+        if fault.rate < 1 and self.random.random() >= fault.rate:
             return False
         if self.left is not None:
             self.left -= 1

@@ -26,7 +26,8 @@ Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 ASGIApp = Callable[[Any, Receive, Send], Awaitable[None]]
 
-_AFTER_PROCESSING = ("truncate", "commit_then_reset", "commit_then_status")
+_AFTER_PROCESSING = ("truncate", "throttle", "commit_then_reset", "commit_then_status")
+_TICK = 0.05  # seconds between two pieces of a throttled body
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -101,13 +102,9 @@ class Middleware:
                 messages.append(message)
 
             await self._app(scope, _replay(exchange.body, receive), keep)
-        if fault.kind.endswith("status"):
-            await _send_status(fault, answer)
-        elif fault.kind == "truncate":
-            await _send_half(messages, answer)
-            await _close(scope, receive, reset=False)
-        else:
-            await _close(scope, receive, reset=True)
+        await _fail(fault, messages, answer)
+        if not fault.kind.endswith(("status", "throttle")):
+            await _close(scope, receive, reset=fault.kind != "truncate")
 
 
 async def _read_body(exchange: Exchange, receive: Receive) -> bool:
@@ -135,6 +132,15 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return replayed
 
 
+async def _fail(fault: Fault, messages: list[Message], answer: Send) -> None:
+    if fault.kind.endswith("status"):
+        await _send_status(fault, answer)
+    elif fault.kind == "throttle":
+        await _send_slowly(messages, answer, fault.bytes_per_second or 1)
+    elif fault.kind == "truncate":
+        await _send_half(messages, answer)
+
+
 async def _send_status(fault: Fault, answer: Send) -> None:
     headers = {"content-length": str(len(fault.body)), **fault.headers}
     pairs = [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in headers.items()]
@@ -146,6 +152,17 @@ async def _send_half(messages: list[Message], answer: Send) -> None:
     body = b"".join(message.get("body", b"") for message in messages[1:])
     await answer(messages[0])
     await answer({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
+
+
+async def _send_slowly(messages: list[Message], answer: Send, speed: float) -> None:
+    body = b"".join(message.get("body", b"") for message in messages[1:])
+    await answer(messages[0])
+    size = max(1, int(speed * _TICK))
+    for start in range(0, len(body), size):
+        piece = {"type": "http.response.body", "body": body[start : start + size]}
+        await answer({**piece, "more_body": True})
+        await asyncio.sleep(size / speed)
+    await answer({"type": "http.response.body", "body": b""})
 
 
 async def _close(scope: Any, receive: Receive, *, reset: bool) -> None:

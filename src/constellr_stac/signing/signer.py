@@ -12,6 +12,7 @@ from constellr_stac.config import StorageSettings, storage_settings
 from constellr_stac.stac.items import materialized
 
 from .aws import CredentialSource
+from .local_files import refuse_local_files
 from .presign import Presigner
 from .s3_url import ObjectAddress, SignedObject, is_s3, own_object, signature_expiry
 from .texts import as_text, hrefs_in, split_href, with_hrefs
@@ -115,10 +116,12 @@ class Signer:
         self._presigner = Presigner(settings, credentials, expires_in, clock)
 
     @overload
-    def sign(self, obj: ItemSearch, *, copy: bool = True) -> pystac.ItemCollection: ...
+    def sign(
+        self, obj: ItemSearch, *, copy: bool = True, local_files: bool = False
+    ) -> pystac.ItemCollection: ...
     @overload
-    def sign(self, obj: T, *, copy: bool = True) -> T: ...
-    def sign(self, obj: Any, *, copy: bool = True) -> Any:
+    def sign(self, obj: T, *, copy: bool = True, local_files: bool = False) -> T: ...
+    def sign(self, obj: Any, *, copy: bool = True, local_files: bool = False) -> Any:
         """Sign every href in ``obj`` that can be signed.
 
         Args:
@@ -130,6 +133,7 @@ class Signer:
 
         Keyword Args:
             copy: Whether to sign a copy and leave ``obj`` unchanged.
+            local_files: Whether items that came from a server may name files of this machine.
 
         Returns:
             The signed object, of the type of ``obj``; an ItemCollection for an ItemSearch, a list
@@ -137,15 +141,18 @@ class Signer:
 
         Raises:
             SigningError: There are no AWS credentials, they have expired, or an ``s3://`` href
-                names no object. Nothing is signed then.
+                names no object, or an item that came from a server names a local file. Nothing is
+                signed then.
             TypeError: An object of this type has no hrefs.
 
         Warns:
             UserWarning: ``obj`` holds ``s3://`` hrefs in other places, which are not signed.
         """
         parts = materialized(obj)
+        if not local_files:
+            refuse_local_files(parts if isinstance(parts, list | tuple) else [parts])
         if isinstance(parts, list) and any(isinstance(each, list) for each in parts):
-            signed = [self.sign(each, copy=copy) for each in parts]
+            signed = [self.sign(each, copy=copy, local_files=local_files) for each in parts]
         elif isinstance(parts, list | tuple):
             signed = self._sign_all(parts, copy=copy)
         else:
@@ -188,6 +195,8 @@ class Signer:
             self._presigner.forget(signed, url)
 
     def __repr__(self) -> str:
+        if "credentials" not in vars(self):
+            return "Signer(not initialized)"  # as debuggers show it
         return (
             f"Signer(expires_in={self.expires_in!r}, region={self.settings.region!r}, "
             f"endpoint={self.settings.endpoint!r}, credentials={self.credentials!r})"
@@ -248,10 +257,12 @@ class Signer:
 
 
 @overload
-def sign(obj: ItemSearch, *, copy: bool = True) -> pystac.ItemCollection: ...
+def sign(
+    obj: ItemSearch, *, copy: bool = True, local_files: bool = False
+) -> pystac.ItemCollection: ...
 @overload
-def sign(obj: T, *, copy: bool = True) -> T: ...
-def sign(obj: Any, *, copy: bool = True) -> Any:
+def sign(obj: T, *, copy: bool = True, local_files: bool = False) -> T: ...
+def sign(obj: Any, *, copy: bool = True, local_files: bool = False) -> Any:
     """Sign every ``s3://`` href in ``obj`` for one hour, with the default AWS credentials.
 
     Args:
@@ -260,13 +271,15 @@ def sign(obj: Any, *, copy: bool = True) -> Any:
 
     Keyword Args:
         copy: Whether to sign a copy and leave ``obj`` unchanged.
+        local_files: Whether items that came from a server may name files of this machine.
 
     Returns:
         The signed object, of the type of ``obj``; an ItemCollection for an ItemSearch.
 
     Raises:
-        SigningError: There are no AWS credentials (the message lists the places searched), or an
-            ``s3://`` href names no object. Nothing is signed then.
+        SigningError: There are no AWS credentials (the message lists the places searched), an
+            ``s3://`` href names no object, or an item that came from a server names a local file.
+            Nothing is signed then.
         TypeError: An object of this type has no hrefs.
 
     Example:
@@ -277,7 +290,7 @@ def sign(obj: Any, *, copy: bool = True) -> Any:
     signer = STATE.shared(
         "signer", settings, lambda: Signer(region=settings.region, endpoint=settings.endpoint)
     )
-    return signer.sign(obj, copy=copy)
+    return signer.sign(obj, copy=copy, local_files=local_files)
 
 
 def sign_inplace(obj: Any) -> Any:  # Any, since modifier= is declared to return None

@@ -56,6 +56,15 @@ class Fixups:
         """Return whether ``url`` is a collection's item list, which the API does not have."""
         return re.fullmatch(re.escape(self.collections_url) + r"/[^/?]+/items/?", url) is not None
 
+    def kind_of(self, url: str) -> str | None:
+        """Return the STAC type of the document at ``url``; ``None`` for pages and others."""
+        if url == self.stac_url:
+            return "Catalog"
+        if not url.startswith(self.collections_url + "/"):
+            return None
+        names = url[len(self.collections_url) + 1 :].split("/")
+        return {1: "Collection", 3: "Feature"}.get(len(names))
+
     def own_url(self, href: str, found_at: str) -> str:
         """Return the absolute, rewritten URL of a link.
 

@@ -21,8 +21,17 @@ from constellr_stac.errors import (
     ConstellrError,
     NotFoundError,
 )
+from constellr_stac.limits import Limits
 
 from .fixups import Fixups
+from .screening import (
+    new_pages,
+    problem_of,
+    screen_counts,
+    screen_links,
+    screen_members,
+    without_local_assets,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -30,7 +39,6 @@ if TYPE_CHECKING:
     from pystac_client.stac_api_io import Timeout
 
     from constellr_stac.auth.requests_auth import ConstellrAuth
-    from constellr_stac.limits import Limits
 
 __all__ = ["ConstellrIO"]
 
@@ -75,7 +83,7 @@ class ConstellrIO(StacApiIO):
         super().__init__(max_retries=None)
         self.auth = auth
         self.documents = Fixups(f"{auth.base_url}/stac")
-        self.limits = limits
+        self.limits = limits or Limits()
         self.session = api_session(auth, retry_posts_to=[self.documents.search_url], limits=limits)
         self.update(headers, parameters, request_modifier, timeout)
 
@@ -160,19 +168,35 @@ class ConstellrIO(StacApiIO):
         url, body = _target(source, kwargs)
         if not self.documents.covers(url):
             return document  # a file
-        kind = {
-            self.documents.search_url: "features",
-            self.documents.collections_url: "collections",
-        }
-        members = kind.get(url.partition("?")[0].rstrip("/"))
         if not isinstance(document, dict):
             raise self._bad_response(source, "JSON that is not an object")
-        if members is not None and not isinstance(document.get(members), list):
-            raise self._bad_response(source, f"JSON without {members}")
+        if (problem := self._screened(document, url.partition("?")[0].rstrip("/"))) is not None:
+            raise self._bad_response(source, problem)
         document = self.documents.completed(document, url, self._conformance)
         if any(_target(pystac.Link.from_dict(link), {}) == (url, body) for link in _next(document)):
             raise self._bad_response(source, "a page whose next link is the page itself")
         return document
+
+    def _screened(self, document: dict[str, Any], path: str) -> str | None:
+        """Remove what is malformed from a document; return why it cannot be used, if so."""
+        if not screen_links(document):
+            return "a malformed next link"
+        for url, name, kind in (
+            (self.documents.search_url, "features", "Feature"),
+            (self.documents.collections_url, "collections", "Collection"),
+        ):
+            if path == url:
+                if not isinstance(document.get(name), list):
+                    return f"JSON without {name}"
+                screen_members(document, name, kind)
+                screen_counts(document)
+                return None
+        expected = self.documents.kind_of(path)
+        if expected is not None:
+            if (problem := problem_of(document, expected)) is not None:
+                return f"JSON that is not a STAC {expected} ({problem})"
+            without_local_assets(document)
+        return None
 
     def get_pages(
         self,
@@ -191,7 +215,8 @@ class ConstellrIO(StacApiIO):
         searches = url == self.documents.search_url or self.documents.is_items_url(url)
         if searches and (method or "GET").upper() == "GET":
             url, method, parameters = self.documents.search_url, "POST", _body(parameters or {})
-        yield from super().get_pages(url, method, parameters)
+        pages = super().get_pages(url, method, parameters)
+        yield from new_pages(pages, self.limits.pages, lambda what: self._bad_response(url, what))
 
     def __getstate__(self) -> dict[str, Any]:
         return {
@@ -213,9 +238,12 @@ class ConstellrIO(StacApiIO):
     def _conformance(self) -> list[str]:
         try:
             page = self.read_json(f"{self.documents.stac_url}/conformance")
-            return list(page["conformsTo"] or ())
-        except (NotFoundError, KeyError):
+        except NotFoundError:
             return []
+        classes = page.get("conformsTo")
+        return (
+            [each for each in classes if isinstance(each, str)] if isinstance(classes, list) else []
+        )
 
     def _bad_response(self, source: pystac.link.HREF, what: str) -> APIError:
         url = redact_url(_target(source, {})[0])
