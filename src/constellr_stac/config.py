@@ -7,19 +7,27 @@ anything is sent, unless its host is loopback.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import os
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from ._process import STATE
 from .errors import InsecureURLError
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 __all__ = [
+    "AWS_FILES",
     "DEFAULT_API_URL",
     "DEFAULT_REGION",
     "StorageSettings",
     "api_url",
+    "aws_files",
     "checked_url",
     "is_loopback",
     "origin",
@@ -124,29 +132,110 @@ class StorageSettings:
     region: str = DEFAULT_REGION
     """The bucket's region."""
     endpoint: str | None = None
-    """An S3 endpoint other than AWS, with path-style addressing."""
+    """An S3 endpoint other than AWS."""
     profile: str | None = None
     """The AWS profile for credentials."""
+    dualstack: bool = False
+    """Whether to use AWS's endpoints for IPv6 and IPv4."""
+    virtual_hosted: bool | None = None
+    """Whether the bucket is part of the host's name; ``None``: on AWS only."""
+    requester_pays: bool = False
+    """Whether the requester pays for the transfer."""
 
 
-def storage_settings(*, region: str | None = None, endpoint: str | None = None) -> StorageSettings:
+def storage_settings(
+    *,
+    region: str | None = None,
+    endpoint: str | None = None,
+    profile: str | None = None,
+    virtual_hosted: bool | None = None,
+    requester_pays: bool = False,
+) -> StorageSettings:
     """Return the object store's settings.
 
     Keyword Args:
-        region: Default ``AWS_REGION``, ``AWS_DEFAULT_REGION``, then :data:`DEFAULT_REGION`.
-        endpoint: Default ``AWS_ENDPOINT_URL_S3``, ``AWS_ENDPOINT_URL``, then AWS.
+        region: Default ``AWS_REGION``, ``AWS_DEFAULT_REGION``, the profile's ``region``, then
+            :data:`DEFAULT_REGION`.
+        endpoint: Default ``AWS_ENDPOINT_URL_S3``, ``AWS_ENDPOINT_URL``, the profile's
+            ``endpoint_url``, then AWS.
+        profile: An AWS profile; default ``AWS_PROFILE``.
+        virtual_hosted: As in :class:`StorageSettings`.
+        requester_pays: As in :class:`StorageSettings`.
 
     Raises:
         InsecureURLError: The endpoint is ``http://`` and its host is not loopback.
     """
-    endpoint = endpoint or _variable("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+    profile = profile or _variable("AWS_PROFILE")
+    stated = _profile_settings(profile)
+    if endpoint is None and not _is_true(_variable("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")):
+        endpoint = _variable("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL") or stated.get("endpoint")
     if endpoint is not None:
         endpoint = checked_url(endpoint, "The S3 endpoint").rstrip("/")
     return StorageSettings(
-        region=region or _variable("AWS_REGION", "AWS_DEFAULT_REGION") or DEFAULT_REGION,
+        region=region
+        or _variable("AWS_REGION", "AWS_DEFAULT_REGION")
+        or stated.get("region")
+        or DEFAULT_REGION,
         endpoint=endpoint,
-        profile=_variable("AWS_PROFILE"),
+        profile=profile,
+        dualstack=_is_true(_variable("AWS_USE_DUALSTACK_ENDPOINT") or stated.get("dualstack")),
+        virtual_hosted=virtual_hosted,
+        requester_pays=requester_pays,
     )
+
+
+AWS_FILES = (
+    ("AWS_CONFIG_FILE", "~/.aws/config"),
+    ("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"),
+)
+"""The files of AWS profiles: the variable that names each, and its default."""
+
+
+def aws_files() -> tuple[tuple[str, int], ...]:
+    """Return the files of AWS profiles that exist, and when each was modified."""
+    found = []
+    for variable, default in AWS_FILES:
+        path = os.path.expanduser(os.environ.get(variable) or default)  # noqa: PTH111 - works without a home
+        with suppress(OSError):
+            found.append((path, os.stat(path).st_mtime_ns))  # noqa: PTH116 - likewise
+    return tuple(found)
+
+
+def _profile_settings(profile: str | None) -> Mapping[str, str]:
+    """Return region, endpoint and dual-stack of an AWS profile; empty without botocore."""
+    files = aws_files()
+    named = profile or os.environ.get("AWS_DEFAULT_PROFILE")
+    return _read_profile(named, files) if files else {}
+
+
+@functools.lru_cache(maxsize=8)
+def _read_profile(profile: str | None, _files: tuple[tuple[str, int], ...]) -> Mapping[str, str]:
+    try:
+        import botocore.session
+        from botocore.exceptions import BotoCoreError
+    except ImportError:
+        return {}
+    session = botocore.session.Session(profile=profile)
+    try:
+        config = session.get_scoped_config()
+        services = session.full_config.get("services", {}).get(config.get("services"), {})
+    except BotoCoreError:  # the search for credentials reports it
+        return {}
+    s3 = services.get("s3")
+    own = s3.get("endpoint_url") if isinstance(s3, dict) else None
+    if _is_true(config.get("ignore_configured_endpoint_urls")):
+        config = {**config, "endpoint_url": None}
+        own = None
+    stated = {
+        "region": config.get("region"),
+        "endpoint": own or config.get("endpoint_url"),
+        "dualstack": config.get("use_dualstack_endpoint"),
+    }
+    return {name: value for name, value in stated.items() if isinstance(value, str) and value}
+
+
+def _is_true(text: str | None) -> bool:
+    return (text or "").lower() == "true"
 
 
 def _variable(*names: str) -> str | None:

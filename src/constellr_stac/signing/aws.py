@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from constellr_stac._process import STATE
 from constellr_stac._refresh import Refreshing, utc_now
+from constellr_stac.config import aws_files
 from constellr_stac.errors import SigningError
 
 from .aws_credentials import PUSHED, StorageCredentials, from_botocore, from_environment
@@ -80,6 +81,7 @@ class CredentialSource:
         self._not_pickled = False
         self._clock = clock
         self._discarded_at: datetime | None = None
+        self._discarded: tuple[StorageCredentials, tuple[tuple[str, int], ...]] | None = None
         self._renewed = Refreshing(self._renew, self._expiry_of, clock=clock)
 
     def get(self) -> StorageCredentials:
@@ -104,16 +106,18 @@ class CredentialSource:
     def discard(self, refused: StorageCredentials) -> None:
         """Search again at the next :meth:`get`, since ``refused`` were not accepted.
 
-        At most once a minute: a refusal can have other causes, and a search can be slow. For
+        Credentials that are refused again are not searched for within a minute, unless a file of
+        AWS profiles has changed: a refusal can have other causes, and a search can be slow. For
         pushed credentials, waits for the dask client to replace them.
         """
         pushed = self._pushed()
         if pushed is not None:
             pushed.other_than(refused)
             return
-        now = self._clock()
-        if self._discarded_at is None or now - self._discarded_at >= _DISCARD_EVERY:
-            self._discarded_at = now
+        now, files = self._clock(), aws_files()
+        is_due = self._discarded_at is None or now - self._discarded_at >= _DISCARD_EVERY
+        if is_due or (refused, files) != self._discarded:
+            self._discarded_at, self._discarded = now, (refused, files)
             self._renewed.discard(refused)
 
     def own(self) -> Self:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from constellr_stac._process import STATE
@@ -50,6 +50,8 @@ class StorageCredentials:
         if self.expires_at is not None and self.expires_at.tzinfo is None:
             msg = "AWS credentials' expires_at needs a time zone: datetime(..., tzinfo=UTC)."
             raise ValueError(msg)
+        if self.expires_at is not None:  # botocore's have dateutil's time zones
+            object.__setattr__(self, "expires_at", self.expires_at.astimezone(UTC))
         object.__setattr__(self, "secret_access_key", Secret(self.secret_access_key))
         object.__setattr__(self, "token", Secret(self.token) if self.token else None)
 
@@ -151,6 +153,10 @@ def from_botocore(profile: str | None = None, *, not_pickled: bool = False) -> S
         # A missing or unreadable program or file. Not chained: its content may be secret.
         raise SigningError(
             f"Cannot get AWS credentials from {asked}: {type(error).__name__}: {error}"
+        ) from None
+    except Exception as error:  # noqa: BLE001 - whatever botocore makes of a damaged file
+        raise SigningError(
+            f"Cannot get AWS credentials from {asked}: {type(error).__name__}. Check its files."
         ) from None
     if held is None or frozen is None:
         raise _not_found(profile, profiles, not_pickled=not_pickled)

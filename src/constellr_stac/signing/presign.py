@@ -11,10 +11,12 @@ import hashlib
 import hmac
 import itertools
 import threading
+from dataclasses import replace
 from datetime import UTC
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import quote, urlsplit
 
+from constellr_stac._process import STATE
 from constellr_stac._secret import Secret
 from constellr_stac.errors import SigningError
 
@@ -73,6 +75,18 @@ class Presigner:
         self._signed_with: StorageCredentials | None = None
         self._access_keys: dict[str, None] = {}
 
+    @property
+    def regions(self) -> dict[str, str]:
+        """The regions of buckets that are not in the region of the settings, as learnt."""
+        return STATE.shared("regions", self._settings.endpoint, dict[str, str])
+
+    def learn_region(self, signed: SignedObject, region: str) -> None:
+        """Sign for another region from now on: the object store names it."""
+        with self._lock:
+            self.regions[signed.address.bucket] = region
+            for address in [each for each in self._issued if each.bucket == signed.address.bucket]:
+                del self._issued[address]
+
     def urls(self, addresses: Iterable[ObjectAddress]) -> dict[ObjectAddress, str]:
         """Return a URL for each address, from the cache while fresh.
 
@@ -90,7 +104,7 @@ class Presigner:
                 issued = self._issued.get(address)
                 if issued is None or now >= issued.renew_at:
                     life = self._life(credentials, now)
-                    url = presigned(address, self._settings, credentials, clock, life)
+                    url = presigned(address, self._located(address), credentials, clock, life)
                     self._issued.pop(address, None)  # keeps the oldest first
                     issued = self._issued[address] = _Issued(url, now + life // 2)
                 urls[address] = issued.url
@@ -127,6 +141,10 @@ class Presigner:
                 del self._issued[signed.address]
         if credentials is not None and credentials.access_key_id == signed.access_key_id:
             self._credentials.discard(credentials)
+
+    def _located(self, address: ObjectAddress) -> StorageSettings:
+        region = self.regions.get(address.bucket)
+        return self._settings if region is None else replace(self._settings, region=region)
 
     def _access_key(self, *, may_search: bool) -> str | None:
         """Return the id of the current access key. The first search may take seconds."""
@@ -186,6 +204,8 @@ def presigned(
     if credentials.token:
         query["X-Amz-Security-Token"] = Secret(credentials.token).reveal()
     query["X-Amz-SignedHeaders"] = "host"
+    if settings.requester_pays:
+        query["x-amz-request-payer"] = "requester"
     text = "&".join(f"{name}={quote(value, safe=_UNRESERVED)}" for name, value in query.items())
     request = f"GET\n{parts.path}\n{text}\nhost:{parts.netloc}\n\nhost\nUNSIGNED-PAYLOAD"
     digest = hashlib.sha256(request.encode()).hexdigest()

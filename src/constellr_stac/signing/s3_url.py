@@ -6,23 +6,39 @@ Nothing here holds a credential or opens a connection.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Self
 from urllib.parse import unquote
 
 from constellr_stac.errors import SigningError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from constellr_stac.config import StorageSettings
 
-__all__ = ["ObjectAddress", "SignedObject", "base_url", "is_s3", "own_object", "signature_expiry"]
+__all__ = [
+    "ObjectAddress",
+    "SignedObject",
+    "base_url",
+    "is_region",
+    "is_s3",
+    "own_object",
+    "signature_expiry",
+    "signed_region",
+]
 
 _S3 = "s3://"
 _ANY_S3 = re.compile(r"s3[an]?://", re.IGNORECASE)
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 _DNS_LABEL = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 _UNADDRESSABLE = re.compile(r"(?:^|/)(?:\.{0,2})(?:/|$)|[\x00-\x1f\x7f\ud800-\udfff]")
+_REGION = re.compile(r"[a-z]{2,}(?:-[a-z0-9]+)*")
+_PAYER = "x-amz-request-payer"
+_SUFFIXES = {"cn": "amazonaws.com.cn", "eusc": "amazonaws.eu"}  # by the first part of a region
+_SCOPE = re.compile(r"[?&]X-Amz-Credential=[^&]*?%2F\d{8}%2F([a-z0-9-]+)%2Fs3%2F")
 _DATE = re.compile(r"[?&]X-Amz-Date=(\d{8}T\d{6}Z)(?:&|$)")
 _EXPIRES = re.compile(r"[?&]X-Amz-Expires=(\d{1,9})(?:&|$)")
 _SIGNATURE_FIELDS = {
@@ -34,6 +50,9 @@ _SIGNATURE_FIELDS = {
     "X-Amz-Signature",
     "X-Amz-SignedHeaders",
 }
+
+
+_NO_REGIONS: Mapping[str, str] = MappingProxyType({})
 
 
 def is_s3(href: str) -> bool:
@@ -62,6 +81,17 @@ def signature_expiry(url: str) -> datetime | None:
         return datetime.fromisoformat(date[1]) + timedelta(seconds=int(expires[1]))
     except (ValueError, OverflowError):
         return None
+
+
+def signed_region(url: str) -> str | None:
+    """Return the region for which a URL is signed, or ``None`` if it has no such signature."""
+    found = _SCOPE.search(url)
+    return found[1] if found else None
+
+
+def is_region(text: str) -> bool:
+    """Return whether ``text`` has the form of a region, which becomes part of a host's name."""
+    return len(text) <= 32 and _REGION.fullmatch(text) is not None  # noqa: PLR2004 - ample
 
 
 class ObjectAddress(NamedTuple):
@@ -111,8 +141,8 @@ class SignedObject:
 def base_url(bucket: str, settings: StorageSettings) -> str:
     """Return the URL of ``bucket``, without a trailing slash.
 
-    Virtual-hosted style on AWS, unless the name is not a valid host label or has dots, which the
-    certificate does not cover; path style everywhere else.
+    Virtual-hosted style on AWS and by ``virtual_hosted``, unless the name is not a valid host label
+    or has dots, which the certificate does not cover; path style everywhere else.
 
     Example:
         >>> from constellr_stac.config import StorageSettings
@@ -122,18 +152,24 @@ def base_url(bucket: str, settings: StorageSettings) -> str:
         'https://s3.eu-central-1.amazonaws.com/scenes.v2'
         >>> base_url("scenes", StorageSettings(endpoint="http://127.0.0.1:9000"))
         'http://127.0.0.1:9000/scenes'
+        >>> base_url("scenes", StorageSettings("cn-north-1", dualstack=True))
+        'https://scenes.s3.dualstack.cn-north-1.amazonaws.com.cn'
     """
-    if settings.endpoint is None and _DNS_LABEL.fullmatch(bucket):
-        return f"https://{bucket}.{_aws_host(settings.region)}"
-    return f"{settings.endpoint or 'https://' + _aws_host(settings.region)}/{bucket}"
+    scheme, mark, host = _store(settings).partition("://")
+    if _is_virtual_hosted(bucket, settings):
+        return f"{scheme}{mark}{bucket}.{host}"
+    return f"{scheme}{mark}{host}/{bucket}"
 
 
-def own_object(url: str, settings: StorageSettings) -> SignedObject | None:
+def own_object(
+    url: str, settings: StorageSettings, regions: Mapping[str, str] = _NO_REGIONS
+) -> SignedObject | None:
     """Parse a pre-signed URL for a plain GET of an object in our object store.
 
     Args:
         url: Any href.
         settings: Region and endpoint.
+        regions: The regions of buckets that are elsewhere.
 
     Returns:
         ``None`` for all other URLs: other hosts and regions, no signature, a signature of another
@@ -142,12 +178,16 @@ def own_object(url: str, settings: StorageSettings) -> SignedObject | None:
     path, mark, query = url.partition("?")
     if not mark or "X-Amz-Signature=" not in query or "#" in query:
         return None
+    region = signed_region(url)
+    if region is not None and region != settings.region and region in regions.values():
+        settings = replace(settings, region=region)
     address = _address(path, settings)
     if address is None:
         return None
     parts = query.split("&")
     named = dict(part.partition("=")[::2] for part in parts)
-    if len(named) != len(parts) or named.keys() - _SIGNATURE_FIELDS:
+    paid = {_PAYER} if settings.requester_pays else set()
+    if len(named) != len(parts) or named.keys() - _SIGNATURE_FIELDS != paid:
         return None
     expires_at = signature_expiry(url)
     if expires_at is None or named.get("X-Amz-SignedHeaders") != "host":
@@ -161,10 +201,7 @@ def own_object(url: str, settings: StorageSettings) -> SignedObject | None:
 
 def _address(url: str, settings: StorageSettings) -> ObjectAddress | None:
     """Parse the bucket and key of a URL without query."""
-    if settings.endpoint is not None:
-        shared, rest = settings.endpoint + "/", None
-    else:
-        shared, rest = f"https://{_aws_host(settings.region)}/", _virtual_hosted(url, settings)
+    shared, rest = _store(settings) + "/", _virtual_hosted(url, settings)
     if rest is None:
         if not url.startswith(shared):
             return None
@@ -179,11 +216,25 @@ def _address(url: str, settings: StorageSettings) -> ObjectAddress | None:
 
 def _virtual_hosted(url: str, settings: StorageSettings) -> str | None:
     """Return ``bucket/key`` of ``https://bucket.s3.region.amazonaws.com/key``."""
-    host, _, key = url.removeprefix("https://").partition("/")
-    bucket, dot, domain = host.partition(".")
-    ours = dot and domain == _aws_host(settings.region) and _DNS_LABEL.fullmatch(bucket)
-    return f"{bucket}/{key}" if ours else None
+    scheme, mark, domain = _store(settings).partition("://")
+    bucket, _, rest = url.removeprefix(scheme + mark).partition(".")
+    if not url.startswith(scheme + mark) or not _is_virtual_hosted(bucket, settings):
+        return None
+    key = rest.removeprefix(domain + "/")
+    return f"{bucket}/{key}" if key != rest else None
 
 
-def _aws_host(region: str) -> str:
-    return f"s3.{region}.amazonaws.com"
+def _is_virtual_hosted(bucket: str, settings: StorageSettings) -> bool:
+    wanted = settings.virtual_hosted
+    if wanted is None:
+        wanted = settings.endpoint is None
+    return wanted and _DNS_LABEL.fullmatch(bucket) is not None
+
+
+def _store(settings: StorageSettings) -> str:
+    """Return the URL of the object store."""
+    if settings.endpoint is not None:
+        return settings.endpoint
+    suffix = _SUFFIXES.get(settings.region.partition("-")[0], "amazonaws.com")
+    dualstack = "dualstack." if settings.dualstack else ""
+    return f"https://s3.{dualstack}{settings.region}.{suffix}"

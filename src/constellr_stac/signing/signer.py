@@ -14,7 +14,15 @@ from constellr_stac.stac.items import materialized
 from .aws import CredentialSource
 from .local_files import refuse_local_files
 from .presign import Presigner
-from .s3_url import ObjectAddress, SignedObject, is_s3, own_object, signature_expiry
+from .s3_url import (
+    ObjectAddress,
+    SignedObject,
+    is_region,
+    is_s3,
+    own_object,
+    signature_expiry,
+    signed_region,
+)
 from .texts import as_text, hrefs_in, split_href, with_hrefs
 from .traverse import copied, slots_in, warn_unsigned
 
@@ -65,9 +73,14 @@ class Signer:
             ``secret_access_key``, ``token``, ``expires_at``), or as a callable that returns
             either and is called again before they expire. Default: see
             :class:`constellr_stac.signing.aws.CredentialSource`.
-        region: The buckets' region; default ``AWS_REGION``, else ``eu-central-1``.
-        endpoint: An S3 endpoint other than AWS; default ``AWS_ENDPOINT_URL_S3``.
-        profile: The AWS profile for credentials (extra ``aws``).
+        region: The buckets' region; default ``AWS_REGION``, ``AWS_DEFAULT_REGION``, the profile's
+            ``region``, else ``eu-central-1``. If a read is answered with a bucket's own region,
+            its URLs are signed for that.
+        endpoint: An S3 endpoint other than AWS; default ``AWS_ENDPOINT_URL_S3``,
+            ``AWS_ENDPOINT_URL``, else the profile's ``endpoint_url``.
+        profile: The AWS profile for credentials, region and endpoint (extra ``aws``).
+        virtual_hosted: Whether the bucket is part of the host's name; default on AWS only.
+        requester_pays: Whether your account pays for the transfer.
         clock: Returns the current time, aware.
 
     Raises:
@@ -92,10 +105,18 @@ class Signer:
         region: str | None = None,
         endpoint: str | None = None,
         profile: str | None = None,
+        virtual_hosted: bool | None = None,
+        requester_pays: bool = False,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         source = CredentialSource(credentials, profile=profile, clock=clock)
-        settings = storage_settings(region=region, endpoint=endpoint)
+        settings = storage_settings(
+            region=region,
+            endpoint=endpoint,
+            profile=profile,
+            virtual_hosted=virtual_hosted,
+            requester_pays=requester_pays,
+        )
         self._set_up(expires_in, settings, source, clock)
 
     def _set_up(
@@ -190,9 +211,25 @@ class Signer:
 
         The next URL for the same href is signed again, with new credentials if there are any.
         """
-        signed = own_object(url, self.settings)
+        signed = own_object(url, self.settings, self._presigner.regions)
         if signed is not None:
             self._presigner.forget(signed, url)
+
+    def learn_region(self, url: str, region: str) -> bool:
+        """Record the region of a bucket, as the object store states it.
+
+        Args:
+            url: The URL that was refused.
+            region: The region.
+
+        Returns:
+            Whether the next URL is signed for another region than ``url``.
+        """
+        signed = own_object(url, self.settings, self._presigner.regions)
+        if signed is None or signed_region(url) == region or not is_region(region):
+            return False
+        self._presigner.learn_region(signed, region)
+        return True
 
     def __repr__(self) -> str:
         if "credentials" not in vars(self):
@@ -245,10 +282,11 @@ class Signer:
         """Return the objects to sign, by the index of their href."""
         to_sign: dict[int, ObjectAddress] = {}
         presigned: dict[int, SignedObject] = {}
+        regions = self._presigner.regions
         for index, href in enumerate(hrefs):
             if is_s3(href):
                 to_sign[index] = ObjectAddress.of(href)
-            elif (signed := own_object(href, self.settings)) is not None:
+            elif (signed := own_object(href, self.settings, regions)) is not None:
                 presigned[index] = signed
         if presigned:
             for index in self._presigner.to_renew(presigned):
