@@ -35,7 +35,11 @@ hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, data
 hypothesis.settings.load_profile("ci" if "CI" in os.environ else "here")
 
 _SMOKE = 9  # every ninth test
-_OURS = ("CONSTELLR_", "AWS_", "GDAL_", "CPL_", "VSI_", "NETRC")
+_OURS = (
+    *("CONSTELLR_", "AWS_", "GDAL_", "CPL_", "VSI_", "NETRC"),
+    *("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_"),
+)
+_RETRY_DEADLINE = "3"  # seconds; the default is two minutes
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -62,6 +66,7 @@ def _clean_environment(
     for name in list(os.environ):
         if name.startswith(_OURS) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("CONSTELLR_RETRY_DEADLINE", _RETRY_DEADLINE)
     home = str(tmp_path_factory.mktemp("home"))
     for name in ("HOME", "USERPROFILE", "XDG_CONFIG_HOME"):
         monkeypatch.setenv(name, home)
@@ -83,6 +88,7 @@ def swift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swift]:
 
 
 @pytest.fixture
-def sandbox(constellr_sandbox: Sandbox) -> Sandbox:
+def sandbox(constellr_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
     """The documented API and its object store, with the environment set to use them."""
+    monkeypatch.setenv("CONSTELLR_RETRY_DEADLINE", _RETRY_DEADLINE)
     return constellr_sandbox

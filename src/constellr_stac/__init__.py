@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from .auth.credentials import Password as Password
     from .auth.credentials import Token as Token
     from .auth.credentials import default_credential as default_credential
+    from .auth.modifiers import make_request_modifier as make_request_modifier
+    from .auth.modifiers import request_modifier as request_modifier
     from .auth.requests_auth import ConstellrAuth as ConstellrAuth
-    from .auth.requests_auth import make_request_modifier as make_request_modifier
-    from .auth.requests_auth import request_modifier as request_modifier
     from .cluster import check_workers as check_workers
     from .cluster import share_credentials as share_credentials
     from .cube.explain import explain as explain
@@ -67,7 +67,8 @@ _MODULES = ("errors", "orders", "plot", "sandbox")
 
 _NAMES = {
     "auth.credentials": ("ApiKey", "Password", "Token", "default_credential"),
-    "auth.requests_auth": ("ConstellrAuth", "make_request_modifier", "request_modifier"),
+    "auth.modifiers": ("make_request_modifier", "request_modifier"),
+    "auth.requests_auth": ("ConstellrAuth",),
     "cluster": ("check_workers", "share_credentials"),
     "cube.explain": ("explain",),
     "cube.reopen": ("open_cube",),

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import logging
-import ssl
 import threading
-from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
-from urllib3.exceptions import HTTPError, SSLError
+from urllib3.exceptions import HTTPError
 
-from constellr_stac.reading import connections as module
 from constellr_stac.reading.connections import Connections
 from constellr_stac.signing.signer import Signer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from constellr_stac.sandbox import Sandbox
 
@@ -126,46 +122,3 @@ def test_proxy_variables_are_honoured(server: Server, monkeypatch: pytest.Monkey
         b"http://store.example/a?X-Amz-Signature=1f"
     )
     assert get_body(f"{server.url}/b", connections) == b"/b"
-
-
-def self_signed_certificate(folder: Path) -> Path:
-    """Write a certificate for ``localhost`` and its key to one file."""
-    x509 = pytest.importorskip("cryptography.x509")
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(datetime.now(UTC) - timedelta(days=1))
-        .not_valid_after(datetime.now(UTC) + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    plain = serialization.NoEncryption()
-    written = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain)
-    path = folder / "localhost.pem"
-    path.write_bytes(written + certificate.public_bytes(pem))
-    return path
-
-
-def test_trusted_certificates_are_those_of_requests(
-    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """The bundle of requests is used, not the system's, which may be empty."""
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
-        monkeypatch.delenv(name, raising=False)
-    path = self_signed_certificate(tmp_path)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(path)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    url = f"https://localhost:{server.server_port}/a"
-    with pytest.raises(SSLError):
-        get_body(url)
-    with monkeypatch.context() as patch:
-        patch.setattr(module, "DEFAULT_CA_BUNDLE_PATH", str(path))  # the bundle of requests
-        assert get_body(url) == b"/a"
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(path))
-    assert get_body(url) == b"/a"

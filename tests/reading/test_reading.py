@@ -431,7 +431,7 @@ def test_retry_after_date(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        (Fault("lst.tiff", kind="reset", times=None), "connection failed"),
+        (Fault("lst.tiff", kind="reset", times=None), r"Connection reset.* Tried \d times in"),
         (Fault("lst.tiff", status=500, times=None), "500"),
         (Fault("lst.tiff", status=403, times=None), "403"),
         (Fault("lst.tiff", status=206, body=b"II*\0 not a file", times=None,
@@ -443,12 +443,12 @@ def test_retry_after_date(sandbox: Sandbox) -> None:
 def test_permanent_failure_names_item_asset_and_cause(
     sandbox: Sandbox, fault: Fault, words: str, engine: Any
 ) -> None:
-    """The number of attempts is bounded, and the error hides the signature."""
+    """The time of attempts is bounded, their pauses grow, and the error hides the signature."""
     cube = cube_of(sandbox, 1, engine=engine)
     sandbox.fail(fault)
     with pytest.raises(AssetReadError, match=words) as caught:
         cube.compute()
-    assert len(sandbox.requests) <= 4
+    assert len(sandbox.requests) <= 8
     assert cube.id.values[0] in str(caught.value)
     assert "X-Amz" not in str(caught.value)
     assert "X-Amz" not in str(caught.value.request_url)
@@ -836,7 +836,7 @@ def test_wrong_byte_range_is_retried_and_reported(sandbox: Sandbox) -> None:
         "lst.tiff", times=None, status=206, body=b"x", headers={"Content-Range": "bytes 0-9/10"}
     )
     sandbox.fail(wrong)
-    with pytest.raises(AssetReadError, match=r"sent bytes other than .* Tried 4 times"):
+    with pytest.raises(AssetReadError, match=r"sent bytes other than .* Tried \d times in"):
         cube.compute()
 
 

@@ -709,7 +709,7 @@ def test_missing_conformance_page(sandbox: Sandbox) -> None:
         (404, NotFoundError),
         (418, APIError),
         (422, ValidationError),
-        (500, ServerError),
+        (501, ServerError),
     ],
 )
 def test_status_maps_to_error_type(sandbox: Sandbox, status: int, kind: type[APIError]) -> None:
@@ -729,7 +729,7 @@ def test_status_maps_to_error_type(sandbox: Sandbox, status: int, kind: type[API
 def test_detail_is_one_line(sandbox: Sandbox, body: bytes) -> None:
     """A multi-line server message is joined into one line."""
     client = opened(sandbox)
-    sandbox.fail(Fault("/search", status=500, body=body))
+    sandbox.fail(Fault("/search", status=501, body=body))
     with pytest.raises(ServerError, match=r": Bad gateway\. Try") as caught:
         found_ids(client)
     assert caught.value.detail == "Bad gateway"
@@ -971,7 +971,7 @@ def test_no_secret_in_logs_and_errors(
             monkeypatch.setenv(name, value)
         client = open_client(sign=True)
         items = client.search(limit=5).item_collection()
-        sandbox.fail(Fault("/collections", status=500))
+        sandbox.fail(Fault("/collections", status=501))
         with pytest.raises(ServerError) as caught:
             list(client.get_collections())
         shown = f"{caplog.text} {caught.value!r} {client!r} {client._stac_io!r}"

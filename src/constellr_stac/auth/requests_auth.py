@@ -5,23 +5,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import urljoin
 
 import requests
 from requests.auth import AuthBase
 from requests.utils import rewind_body
 
-from constellr_stac._process import STATE
 from constellr_stac._refresh import utc_now
 from constellr_stac._secret import Secret
 from constellr_stac.config import api_url, origin
-from constellr_stac.errors import APIError, AuthenticationError
+from constellr_stac.errors import APIConnectionError, APIError, AuthenticationError
 
 from .credentials import (
-    VARIABLES,
     ApiKey,
     Credential,
     Password,
@@ -29,21 +26,18 @@ from .credentials import (
     own_credential,
     pushed_credential,
 )
+from .response_hook import RequestConnectionError, ResponseHook, SentHeader
 from .token import token_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from constellr_stac._pushed import PushedValue
-
-    RequestModifier: TypeAlias = Callable[[requests.Request], requests.Request | None]
 
 __all__ = [
     "CREDENTIAL_HEADERS",
     "ConstellrAuth",
     "as_auth",
-    "make_request_modifier",
-    "request_modifier",
 ]
 
 _UNAUTHORIZED = 401
@@ -101,7 +95,7 @@ class ConstellrAuth(AuthBase):
         if self.covers(request.url or ""):
             sent = self._header()
             request.headers[sent.name] = sent.value
-            request.register_hook("response", _ResponseHook(self, sent))
+            request.register_hook("response", ResponseHook(self, sent))
         return request
 
     def covers(self, url: str) -> bool:
@@ -205,25 +199,30 @@ class ConstellrAuth(AuthBase):
     def _pushed(self) -> PushedValue[Credential] | None:
         return pushed_credential(self.base_url) if self._explicit is None else None
 
-    def _header(self) -> _Header:
-        token = self.token()
+    def _header(self) -> SentHeader:
+        try:
+            token = self.token()
+        except APIConnectionError as error:
+            raise RequestConnectionError.of(error) from error.__cause__
         if token is not None:
             value = Secret("Bearer " + Secret(token.value).reveal())
-            return _Header("Authorization", value, token)
+            return SentHeader("Authorization", value, token)
         credential = self.credential
         if not isinstance(credential, ApiKey):
             msg = f"{type(credential).__name__} is not a credential that can be sent."
             raise TypeError(msg)
-        return _Header("X-Api-Key", Secret(credential.key), None)
+        return SentHeader("X-Api-Key", Secret(credential.key), None)
 
     def handle_response(
-        self, response: requests.Response, sent: _Header, send_kwargs: Mapping[str, Any]
+        self, response: requests.Response, hook: ResponseHook, send_kwargs: Mapping[str, Any]
     ) -> requests.Response:
         """Handle a response: strip the credential from redirects, renew and re-send after a 401.
 
         Raises:
             AuthenticationError: A 401 that a new token cannot fix.
+            APIConnectionError: ``POST /token`` was not answered.
         """
+        sent = hook.sent
         request = response.request
         where = response.headers.get("Location", "")
         if response.is_redirect and not self.covers(urljoin(response.url, where)):
@@ -232,6 +231,8 @@ class ConstellrAuth(AuthBase):
                 request.headers.pop(name, None)
         if response.status_code != _UNAUTHORIZED or not self.covers(request.url or ""):
             return response
+        if sent is None:
+            return response  # unpickled: not sent again
         refused = request.headers.get(sent.name) == sent.value
         final = refused and (sent.token is None or not self.discard(sent.token))
         if request.method == "POST" and request.path_url.endswith(_PLACES_ORDERS):
@@ -240,10 +241,14 @@ class ConstellrAuth(AuthBase):
             raise self._refused(response)
         _ = response.content  # frees the connection, even if there is no other token
         response.close()
-        return self._resend(response, self._header(), send_kwargs)
+        header = self._header()
+        answer = self._resend(response, header, send_kwargs)
+        # A prepared request that is sent again begins with the token that works.
+        request.headers[header.name], hook.sent = header.value, header
+        return answer
 
     def _resend(
-        self, response: requests.Response, header: _Header, send_kwargs: Mapping[str, Any]
+        self, response: requests.Response, header: SentHeader, send_kwargs: Mapping[str, Any]
     ) -> requests.Response:
         # As in requests.auth.HTTPDigestAuth: copy, rewind, send, keep history.
         again = response.request.copy()
@@ -291,56 +296,3 @@ def as_auth(
         msg = f"auth is for {auth.base_url}; its credential is not sent to {base_url}."
         raise ValueError(msg)
     return auth
-
-
-def request_modifier(request: requests.Request) -> requests.Request | None:
-    """Add the credential to a request: for ``pystac_client.Client.open(request_modifier=...)``.
-
-    Uses the credential that :func:`default_credential` finds and the API of
-    ``CONSTELLR_API_URL``. Requests to other origins are unchanged. The environment variables are
-    read at each request, so changes take effect.
-    """
-    variables = tuple(Secret(os.environ.get(name, "")) for name in VARIABLES)
-    url = api_url()
-    auth = STATE.shared("auth", (url, variables), lambda: ConstellrAuth(base_url=url))
-    return make_request_modifier(auth)(request)
-
-
-def make_request_modifier(auth: ConstellrAuth) -> RequestModifier:
-    """Return a request modifier for pystac-client that uses ``auth``.
-
-    Example:
-        >>> from constellr_stac import ApiKey, ConstellrAuth, make_request_modifier
-        >>> modifier = make_request_modifier(ConstellrAuth(ApiKey("secret")))
-    """
-
-    def modify(request: requests.Request) -> requests.Request | None:
-        # An auth object, not a header: it sees the response, and .netrc does not override it.
-        if auth.covers(request.url):
-            request.auth = auth
-        return request
-
-    return modify
-
-
-class _ResponseHook:
-    """The response hook of one request. Picklable, since responses are pickled with it."""
-
-    def __init__(self, auth: ConstellrAuth, sent: _Header | None) -> None:
-        self._auth, self._sent = auth, sent
-
-    def __call__(self, response: requests.Response, **send_kwargs: Any) -> requests.Response:
-        if self._sent is None:
-            return response  # unpickled: not sent again
-        return self._auth.handle_response(response, self._sent, send_kwargs)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _ResponseHook, (self._auth, None)
-
-
-class _Header(NamedTuple):
-    """The header added to a request, and the token in it, if any."""
-
-    name: str
-    value: Secret
-    token: Token | None

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import requests
+from typing import TYPE_CHECKING
 
 from constellr_stac.limits import Limits
 
 from .requests_auth import CREDENTIAL_HEADERS
-from .transport import TIMEOUT, retrying
+from .retry import READS, RetryingSession
+from .routes import RoutedAdapter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    import requests
 
     from .requests_auth import ConstellrAuth
 
@@ -20,43 +21,43 @@ __all__ = ["api_session"]
 
 
 def api_session(
-    auth: ConstellrAuth, *, retry_posts_to: Iterable[str] = (), limits: Limits | None = None
+    auth: ConstellrAuth,
+    *,
+    retry_posts_to: Iterable[str] = (),
+    never_retried: Iterable[str] = (),
+    limits: Limits | None = None,
 ) -> requests.Session:
     """Return an authenticated session for the API, with timeouts and retries.
 
-    GETs are retried with backoff after a dropped connection and after 429, 502, 503 and 504,
-    honouring ``Retry-After`` up to a minute. POSTs are not retried, except to URLs that begin with
-    one of ``retry_posts_to`` (such as a search, which only reads).
+    GETs are repeated until ``limits.retry_deadline`` has passed without an answer: after a dropped
+    connection, an incomplete body, 408, 425, 429, 500, 502, 503 and 504, with growing pauses, and
+    ``Retry-After`` respected up to a minute. POSTs are not, except to URLs that begin with one of
+    ``retry_posts_to`` (such as a search, which only reads). A connection that could not be made is
+    tried again for every method, since nothing was sent.
 
     Args:
         auth: Adds the credential to requests to the API.
 
     Keyword Args:
         retry_posts_to: URL prefixes whose POSTs change nothing on the server.
+        never_retried: URL prefixes of requests that are sent at most once.
         limits: Bounds on waiting and sizes; default from the environment.
     """
-    return _ApiSession(auth, retry_posts_to, limits or Limits())
+    session = _ApiSession(auth, limits or Limits())
+    for prefix in retry_posts_to:
+        session.mount(prefix, RoutedAdapter(session.limits, repeats=READS | {"POST"}))
+    for prefix in never_retried:
+        session.mount(prefix, RoutedAdapter(session.limits, repeats=None))
+    return session
 
 
-class _ApiSession(requests.Session):
+class _ApiSession(RetryingSession):
     """A session whose credential never crosses a redirect to another origin."""
 
-    def __init__(self, auth: ConstellrAuth, retry_posts_to: Iterable[str], limits: Limits) -> None:
-        super().__init__()
+    def __init__(self, auth: ConstellrAuth, limits: Limits) -> None:
+        super().__init__(limits)
         self.auth = auth
-        self.limits = limits
         self._covers = auth.covers
-        reads = retrying("GET", "HEAD", "OPTIONS", limits=limits)
-        self.mount("https://", reads)
-        self.mount("http://", reads)
-        for prefix in retry_posts_to:
-            self.mount(prefix, retrying("GET", "HEAD", "OPTIONS", "POST", limits=limits))
-
-    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
-        """Send with a default timeout."""
-        if kwargs.get("timeout") is None:
-            kwargs["timeout"] = TIMEOUT
-        return super().send(request, **kwargs)
 
     def rebuild_auth(
         self,

@@ -9,15 +9,19 @@ import copy
 from dataclasses import replace
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
-
-import requests
+from typing import TYPE_CHECKING
 
 from constellr_stac._process import STATE
 from constellr_stac._refresh import Refreshing, utc_now
 from constellr_stac.errors import APIError, AuthenticationError, forget_echo
+from constellr_stac.limits import Limits
 
 from .credentials import Password, Token
-from .transport import TIMEOUT, connection_errors, retrying, without_frames
+from .retry import READS, RetryingSession
+from .transport import connection_errors, without_frames
+
+if TYPE_CHECKING:
+    import requests
 
 __all__ = ["forget_token", "token_of"]
 
@@ -79,18 +83,17 @@ class _Exchange:
         return self._token(response)
 
     def _post(self) -> requests.Response:
-        with requests.Session() as session:
-            session.mount("https://", retrying("POST"))
-            session.mount("http://", retrying("POST"))
-            with connection_errors("POST", self._url):
-                return session.post(
-                    self._url,
-                    data={"username": self._password.username, "password": self._password.password},
-                    headers={"Accept": "application/json"},
-                    auth=_unchanged,  # otherwise .netrc would add credentials
-                    allow_redirects=False,  # the password must not follow a redirect
-                    timeout=TIMEOUT,
-                )
+        with (
+            RetryingSession(Limits(), READS | {"POST"}) as session,
+            connection_errors("POST", self._url),
+        ):
+            return session.post(
+                self._url,
+                data={"username": self._password.username, "password": self._password.password},
+                headers={"Accept": "application/json"},
+                auth=_unchanged,  # otherwise .netrc would add credentials
+                allow_redirects=False,  # the password must not follow a redirect
+            )
 
     def _token(self, response: requests.Response) -> Token:
         source = self._password.source

@@ -9,7 +9,6 @@ from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, Self, overload
 
 from constellr_stac.auth.requests_auth import as_auth
-from constellr_stac.auth.transport import TIMEOUT
 from constellr_stac.errors import (
     BadRequestError,
     ForbiddenError,
@@ -72,7 +71,7 @@ class OrdersClient:
             depending on the API's responses about areas.
         today: Returns the current date; default in UTC.
         session: A session to use; it is not closed and must not retry POSTs.
-        timeout: Connect and read timeout, in seconds.
+        timeout: Connect and read timeout, in seconds; default those of ``limits``.
         limits: Bounds on waiting and sizes; default from the environment.
         sleep: Waits for a number of seconds.
         clock: Returns monotonic seconds.
@@ -107,7 +106,7 @@ class OrdersClient:
         rules: OrderRules | None = None,
         today: Callable[[], date] = lambda: datetime.now(UTC).date(),
         session: requests.Session | None = None,
-        timeout: tuple[float, float] = TIMEOUT,
+        timeout: tuple[float, float] | None = None,
         limits: Limits | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from pydantic import ValidationError
-from requests.adapters import HTTPAdapter
 
 from constellr_stac._text import redact_url
 from constellr_stac.auth.session import api_session
-from constellr_stac.auth.transport import TIMEOUT, checked, connection_errors
+from constellr_stac.auth.transport import checked, connection_errors
 from constellr_stac.errors import APIError
 from constellr_stac.limits import Limits
 
@@ -69,7 +68,7 @@ class Api:
         auth: ConstellrAuth,
         *,
         session: requests.Session | None = None,
-        timeout: tuple[float, float] = TIMEOUT,
+        timeout: tuple[float, float] | None = None,
         limits: Limits | None = None,
         read_only_posts: Iterable[str] = (),
         never_retried: Iterable[str] = (),
@@ -80,12 +79,12 @@ class Api:
         self._timeout = timeout
         self._owns_session = session is None
         if session is None:
-            retried = map(self.base_url.__add__, read_only_posts)
-            session = api_session(auth, retry_posts_to=retried, limits=self.limits)
-            for path in never_retried:
-                # urllib3 retries some failures whatever the method, such as a TLS record that
-                # breaks after the server has acted.
-                session.mount(self.base_url + path, HTTPAdapter(max_retries=0))
+            session = api_session(
+                auth,
+                retry_posts_to=map(self.base_url.__add__, read_only_posts),
+                never_retried=map(self.base_url.__add__, never_retried),
+                limits=self.limits,
+            )
         else:
             for path in never_retried:
                 _refuse_retries(session, self.base_url + path)

@@ -17,8 +17,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from constellr_stac._process import STATE
+from constellr_stac.errors import AssetReadError
 
 from .http import Transfer
+from .store_answer import REFUSALS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,6 +91,8 @@ class Fetch:
     def __init__(self, reference: AssetRef) -> None:
         self.reference = reference
         self.started = False
+        self.joined = False
+        """Whether another reader came once it was under way."""
         self.result: Future[AssetFile] = Future()
 
 
@@ -140,15 +144,28 @@ class Fetcher:
             if fetch is None:
                 fetch = self._live[reference] = Fetch(reference)
                 self._queue.append(weakref.ref(fetch))
+            fetch.joined = fetch.joined or fetch.started
         self._proceed()
         return fetch
 
     def file(self, fetch: Fetch) -> AssetFile:
         """Wait for an asset's bytes; fetch them in this thread if still queued.
 
+        A refusal of a fetch that began before this reader came is not final: the credentials may
+        have been replaced since.
+
         Raises:
             AssetReadError: They cannot be read.
         """
+        is_earlier = fetch.result.done()
+        try:
+            return self._awaited(fetch)
+        except AssetReadError as error:
+            if error.status_code not in REFUSALS or not (is_earlier or fetch.joined):
+                raise
+        return self._awaited(self.again(fetch))
+
+    def _awaited(self, fetch: Fetch) -> AssetFile:
         with self._lock:
             queued = not fetch.started
             if queued:

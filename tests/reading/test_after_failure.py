@@ -1,0 +1,119 @@
+"""What is changed after a failure counts for the next call."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+import constellr_stac
+from constellr_stac import AssetReadError, Limits, Signer
+from constellr_stac.reading.asset_ref import AssetRef
+from constellr_stac.reading.http import Transfer
+from constellr_stac.reading.prefetch import Fetcher
+from constellr_stac.reading.resolver import AssetResolver
+from weak_network import AnswerServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from constellr_stac.cube.arguments import Engine
+    from constellr_stac.sandbox import Sandbox
+
+
+@pytest.mark.parametrize("engine", ["odc", "stackstac"])
+def test_replaced_keys_are_used_by_the_next_compute(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, engine: Engine
+) -> None:
+    """Not the failure of a fetch that the first compute had started."""
+    items = constellr_stac.open_client().search(collections=["lstprecision"]).item_collection()
+    right = sandbox.environment()
+    cube = constellr_stac.load(items, ["lst"], engine=engine, chunks={"time": 1})
+    for _ in range(2):
+        for name, value in right.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+        with pytest.raises(AssetReadError, match="403"):
+            cube.compute()
+        for name, value in right.items():
+            monkeypatch.setenv(name, value)
+        assert cube.compute().lst.notnull().any()
+
+
+def test_reader_that_joins_a_refused_fetch_asks_again() -> None:
+    """The fetch began with keys that have been replaced since."""
+    allowed, arrived, go = threading.Event(), threading.Event(), threading.Event()
+
+    def answer(_: object) -> tuple[int, dict[str, str], bytes]:
+        arrived.set()
+        go.wait(5)
+        return (200, {}, b"pixels") if allowed.is_set() else (403, {}, b"")
+
+    with AnswerServer(answer) as server:
+        fetcher = Fetcher(AssetResolver(limits=Limits(retry_deadline=2)))
+        reference = AssetRef(f"{server.url}/lst.tiff")
+        first = fetcher.start(reference)
+        assert arrived.wait(5)
+        second = fetcher.start(reference)
+        assert second is first
+        go.set()
+        while not first.result.done():
+            pass
+        allowed.set()
+        assert fetcher.file(second).head == b"pixels"
+
+
+def test_edited_credentials_file_is_read_after_a_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also within a minute of the last search."""
+    pytest.importorskip("botocore")
+    path = tmp_path / "credentials"
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(path))
+
+    def store(key: str) -> None:
+        path.write_text(f"[default]\naws_access_key_id = {key}\naws_secret_access_key = s\n")
+
+    store("AKIAONE")
+    signer = Signer()
+    for number, key in enumerate(["AKIAONE", "AKIATWO", "AKIATHREE"]):
+        store(key)
+        if number:
+            signer.refused(signer.sign("s3://scenes/lst.tiff"))
+        assert f"Credential={key}" in signer.sign("s3://scenes/lst.tiff")
+
+
+@pytest.fixture
+def broken_headers() -> Iterator[str]:
+    """The URL of a server whose first answer breaks off in its headers."""
+    whole = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npixels"
+    answers = [whole[:20], whole]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            for part in answers:
+                client, _ = listener.accept()
+                with client:
+                    client.recv(65536)
+                    client.sendall(part)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        thread.join()
+
+
+def test_headers_that_break_off_are_no_empty_body(
+    broken_headers: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The request is repeated, and urllib3's warning has no signature."""
+    caplog.set_level(logging.DEBUG)
+    url = f"{broken_headers}/lst.tiff?X-Amz-Signature=5ec2e7"
+    transfer = Transfer(AssetResolver(limits=Limits(retry_deadline=3)), 1)
+    assert transfer.get(AssetRef(url), 0, 100)[0] == b"pixels"
+    assert "Failed to parse headers" in caplog.text
+    assert "5ec2e7" not in caplog.text
