@@ -75,10 +75,13 @@ def test_doctor_runs_all_checks(sandbox: Sandbox) -> None:
     run = constellr("doctor", "--json")
     assert run.returncode == 0
     findings = {each["what"]: each for each in json.loads(run.stdout)}
-    looked = ["versions", "extras", "API", "clock", "credential", "object store", "asset"]
-    assert list(findings) == looked
+    looked = ["versions", "extras", "network", "API", "clock", "credential", "object store"]
+    assert list(findings) == [*looked, "bucket", "asset"]
     assert {each["state"] for each in findings.values()} <= {"ok", "note"}
     assert findings["asset"]["detail"].startswith("1,024 of ")
+    assert re.search(r"read in \d+\.\d\d s$", findings["asset"]["detail"])
+    assert "no proxy for the API, no proxy for the object store" in findings["network"]["detail"]
+    assert "clock of the store" in findings["bucket"]["detail"]
     assert "CONSTELLR_USERNAME" in findings["credential"]["detail"]
     assert sandbox.password not in run.stdout
 
@@ -90,7 +93,7 @@ def test_doctor_detects_clock_skew(sandbox: Sandbox) -> None:
     sandbox.advance(timedelta(minutes=20))
     run = constellr("doctor")
     assert run.returncode == 1
-    [line] = [line for line in run.stdout.splitlines() if " clock " in line]
+    [line] = [line for line in run.stdout.splitlines() if "  clock " in line]
     assert line.startswith("failed")
     assert "1200 s behind" in line or "1199 s behind" in line or "1201 s behind" in line
 

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import urljoin, urlsplit
 
 import typer
 
 from constellr_stac._text import redact_url
 from constellr_stac.errors import (
-    APIConnectionError,
     AuthenticationError,
     ConstellrError,
     CredentialsNotFoundError,
@@ -26,6 +26,10 @@ from .terminal import Terminal
 
 if TYPE_CHECKING:
     import requests
+
+    from constellr_stac.limits import Limits
+    from constellr_stac.reading.asset_ref import AssetRef
+    from constellr_stac.reading.resolver import AssetResolver
 
 __all__ = ["commands"]
 
@@ -44,7 +48,7 @@ _PACKAGES = ("pystac-client", "odc-stac", "xarray", "dask", "rasterio")
 _NOTABLE_SKEW, _FATAL_SKEW = 30, 900  # seconds; S3 refuses a skew of 15 minutes
 _UNAUTHENTICATED_STATUSES = (401, 403)
 _BYTES = 1024
-_TIMEOUT = 15
+_TIMEOUT, _PATIENCE = 15, 5  # seconds
 
 State = Literal["ok", "note", "failed"]
 
@@ -60,7 +64,7 @@ class CheckResult:
 
 @command(commands, "constellr doctor", "constellr doctor --json")
 def doctor(terminal: Terminal) -> None:
-    """Check API, credentials, clock and object store.
+    """Check network, API, credentials, clock and object store.
 
     Nothing is changed or ordered. The exit code is 0 if every check passes.
     """
@@ -102,7 +106,7 @@ def _extras() -> tuple[State, str]:
 
 def _api() -> tuple[State, str]:
     start = time.monotonic()
-    answer = _get_unauthenticated()
+    answer = _get_unauthenticated(_api_page())
     seconds = time.monotonic() - start
     text = f"{answer.url} answers {answer.status_code} in {seconds:.2f} s (without a credential)"
     if answer.ok or answer.status_code in _UNAUTHENTICATED_STATUSES:
@@ -110,16 +114,31 @@ def _api() -> tuple[State, str]:
     return "failed", f"{text}; check CONSTELLR_API_URL, or try again later"
 
 
+def _network() -> tuple[State, str]:
+    from constellr_stac.auth.trust import proxy_of, trusted
+    from constellr_stac.config import api_url, storage_settings
+    from constellr_stac.signing.s3_url import base_url
+
+    store = base_url("bucket", storage_settings())
+    proxies = {"the API": proxy_of(api_url()), "the object store": proxy_of(store)}
+    through = ", ".join(f"{proxy or 'no proxy'} for {name}" for name, proxy in proxies.items())
+    return "ok", f"trusted certificates: {trusted()}; {through}"
+
+
 def _clock() -> tuple[State, str]:
-    answer = _get_unauthenticated()
+    return _skew(_get_unauthenticated(_api_page()), "the API")
+
+
+def _skew(answer: "requests.Response", whose: str) -> tuple[State, str]:
     date = answer.headers.get("Date")
     if date is None:
-        return "note", "the API sends no Date header"
+        return "note", f"{whose} sends no Date header"
     # The header is truncated to whole seconds: on average half a second late.
     ahead = time.time() - parsedate_to_datetime(date).timestamp() - 0.5
     if abs(ahead) < _NOTABLE_SKEW:
-        return "ok", f"within {_NOTABLE_SKEW} s of the API's clock"
-    detail = f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the API's clock; set it"
+        return "ok", f"within {_NOTABLE_SKEW} s of the clock of {whose}"
+    side = "ahead of" if ahead > 0 else "behind"
+    detail = f"{abs(ahead):.0f} s {side} the clock of {whose}; set it"
     return ("failed" if abs(ahead) >= _FATAL_SKEW else "note"), detail
 
 
@@ -129,7 +148,7 @@ def _credential() -> tuple[State, str]:
 
     auth = ConstellrAuth()
     kind, source = type(auth.credential).__name__, auth.credential.source
-    with OrdersClient(auth) as client:
+    with OrdersClient(auth, limits=_limits()) as client:
         try:
             client.products()
         except ForbiddenError:
@@ -152,50 +171,80 @@ def _storage() -> tuple[State, str]:
     return "ok", f"{where}; credentials from {found.source}{expiry}"
 
 
+def _bucket() -> tuple[State, str]:
+    from constellr_stac.signing.s3_url import signed_region
+
+    sample = _sample()
+    if sample is None:
+        return "note", "the account has no scenes"
+    resolver, reference = sample
+    url = resolver.url(reference)
+    if not url.startswith("http"):
+        return "note", f"{redact_url(url)} is not in an object store"
+    answer = _get_unauthenticated(urljoin(url, "/"))
+    state, clock = _skew(answer, "the store")
+    region, signed = answer.headers.get("x-amz-bucket-region"), signed_region(url)
+    said = f"answers from {region}" if region else "does not state its region"
+    if region and signed and region != signed:
+        said += f", while its URLs are signed for {signed}; set AWS_REGION={region}"
+        state = "note" if state == "ok" else state
+    return state, f"{urlsplit(url).hostname} {said}; this machine is {clock}"
+
+
 def _asset() -> tuple[State, str]:
+    from constellr_stac.reading.http import Transfer
+
+    sample = _sample()
+    if sample is None:
+        return "note", "the account has no scenes to read"
+    resolver, reference = sample
+    start = time.monotonic()
+    read, size = Transfer(resolver, 1).get(reference, 0, _BYTES)
+    seconds = time.monotonic() - start
+    where = redact_url(reference.href)
+    return "ok", f"{len(read):,} of {size:,} bytes of {where} read in {seconds:.2f} s"
+
+
+def _sample() -> "tuple[AssetResolver, AssetRef] | None":
+    """Return one asset of the account, if it has any."""
     from constellr_stac.auth.requests_auth import ConstellrAuth
     from constellr_stac.layers.table import layer_of
     from constellr_stac.reading.asset_ref import asset_ref
-    from constellr_stac.reading.http import Transfer
     from constellr_stac.reading.resolver import AssetResolver
     from constellr_stac.stac.client import open_client
 
-    auth = ConstellrAuth()
-    item = next(open_client(auth=auth).search(max_items=1, limit=1).items(), None)
+    auth, limits = ConstellrAuth(), _limits()
+    found = open_client(auth=auth, limits=limits).search(max_items=1, limit=1)
+    item = next(found.items(), None)
     if item is None:
-        return "note", "the account has no scenes to read"
+        return None
     layers = {key: layer_of(key, asset.href) for key, asset in item.assets.items()}
     data = [key for key, layer in layers.items() if layer is not None and layer.bands]
-    key = next(iter([*data, *item.assets]))
-    resolver = AssetResolver(auth)
+    resolver = AssetResolver(auth, limits=limits)
     resolver.remember(item)
-    read, size = Transfer(resolver, 1).get(asset_ref(item, key), 0, _BYTES)
-    where = redact_url(item.assets[key].href)
-    return "ok", f"{len(read):,} of {size:,} bytes of {where} read"
+    return resolver, asset_ref(item, next(iter([*data, *item.assets])))
 
 
-def _get_unauthenticated() -> "requests.Response":
-    """Send a GET to the API without a credential."""
-    import requests
+def _limits() -> "Limits":
+    from constellr_stac.limits import Limits
 
-    from constellr_stac.auth.transport import cause_of
+    return Limits(retry_deadline=_PATIENCE, read_timeout=_TIMEOUT)
+
+
+def _api_page() -> str:
     from constellr_stac.config import api_url
 
-    url = f"{api_url()}/stac"
-    with requests.Session() as session:
-        try:
-            return session.get(
-                url,
-                auth=lambda request: request,  # keep .netrc out
-                timeout=_TIMEOUT,
-                allow_redirects=False,
-            )
-        except requests.RequestException as error:
-            raise APIConnectionError(
-                f"GET {url} was not answered ({cause_of(error)}). Check the network and "
-                "CONSTELLR_API_URL.",
-                request_url=url,
-            ) from error
+    return f"{api_url()}/stac"
+
+
+def _get_unauthenticated(url: str) -> "requests.Response":
+    """Send a GET without a credential."""
+    from constellr_stac.auth.retry import RetryingSession
+    from constellr_stac.auth.transport import connection_errors
+
+    with RetryingSession(_limits()) as session, connection_errors("GET", url):
+        # The auth keeps .netrc out.
+        return session.get(url, auth=lambda request: request, allow_redirects=False)
 
 
 def _is_installed(package: str) -> bool:
@@ -209,10 +258,12 @@ def _is_installed(package: str) -> bool:
 _CHECKS: tuple[tuple[str, Callable[[], tuple[State, str]], bool], ...] = (
     ("versions", _versions, False),
     ("extras", _extras, False),
+    ("network", _network, False),
     ("API", _api, True),
     ("clock", _clock, False),
     ("credential", _credential, True),
     ("object store", _storage, False),
+    ("bucket", _bucket, False),
     ("asset", _asset, False),
 )
 """Name, function, and whether a failure stops the remaining checks."""
