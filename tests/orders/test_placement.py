@@ -400,7 +400,9 @@ def test_connect_timeout_sent_nothing() -> None:
             client._api.send("POST", BATCH, data=b"{}")
         assert isinstance(failed.value.__cause__, requests.ConnectTimeout)
         assert never_sent(failed.value)
-        client.session.proxies["http"] = "http://127.0.0.1:9"  # no proxy there
+        client = OrdersClient(ApiKey("key"), base_url="https://localhost:1")
+        stack.enter_context(client)
+        client.session.proxies["https"] = "http://127.0.0.1:9"  # no proxy there
         with pytest.raises(APIConnectionError) as failed:
             client._api.send("POST", BATCH, data=b"{}")
         assert isinstance(failed.value.__cause__, requests.exceptions.ProxyError)
@@ -563,12 +565,13 @@ def test_batch_is_sent_again_only_after_a_look(env: Environment) -> None:
 
 
 def test_transport_does_not_retry_orders(env: Environment) -> None:
-    """urllib3 would retry a POST after some TLS errors."""
+    """Neither urllib3 nor the session repeats a batch."""
     client = env.client()
     placing: Any = client.session.get_adapter(f"{client.base_url}{BATCH}")
     reading: Any = client.session.get_adapter(f"{client.base_url}/orders")
-    assert placing.max_retries.total == 0
-    assert reading.max_retries.total > 0
+    assert placing.max_retries.total == reading.max_retries.total == 0
+    assert placing.repeats is None
+    assert "GET" in reading.repeats
 
 
 def test_redirect_is_not_followed(env: Environment) -> None:

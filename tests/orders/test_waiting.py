@@ -113,15 +113,15 @@ def test_other_final_state_is_an_error(
 
 def test_outage_is_tolerated(client: OrdersClient, order: Order, sandbox: Sandbox) -> None:
     """Four failures in a row are tolerated, the fifth raises; a 404 raises at once."""
-    sandbox.fail(Fault("/orders/", status=500, times=4))
-    sandbox.fail(Fault("/orders/", status=500, times=4, skip=1))
+    sandbox.fail(Fault("/orders/", status=501, times=4))
+    sandbox.fail(Fault("/orders/", status=501, times=4, skip=1))
     assert client.wait(order, "in_progress", interval=1).state == "in_progress"
-    sandbox.fail(Fault("/orders/", status=500, times=5))
+    sandbox.fail(Fault("/orders/", status=501, times=5))
     with pytest.raises(ServerError):
         client.wait(order)
     sandbox.fail(Fault("/orders/", status=404))
     with pytest.raises(NotFoundError):
         client.wait(order)
-    sandbox.fail(Fault("/orders/", status=500, times=2))
+    sandbox.fail(Fault("/orders/", status=501, times=2))
     with pytest.raises(OrderWaitTimeout, match="unknown state"):
         client.wait(order, timeout=60)

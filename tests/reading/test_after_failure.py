@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -78,10 +79,12 @@ def test_edited_credentials_file_is_read_after_a_refusal(
     def store(key: str) -> None:
         path.write_text(f"[default]\naws_access_key_id = {key}\naws_secret_access_key = s\n")
 
+    now = datetime(2026, 8, 24, tzinfo=UTC)
     store("AKIAONE")
-    signer = Signer()
+    signer = Signer(clock=lambda: now)
     for number, key in enumerate(["AKIAONE", "AKIATWO", "AKIATHREE"]):
         store(key)
+        now += timedelta(seconds=2)
         if number:
             signer.refused(signer.sign("s3://scenes/lst.tiff"))
         assert f"Credential={key}" in signer.sign("s3://scenes/lst.tiff")

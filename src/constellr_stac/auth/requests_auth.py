@@ -95,7 +95,7 @@ class ConstellrAuth(AuthBase):
         if self.covers(request.url or ""):
             sent = self._header()
             request.headers[sent.name] = sent.value
-            request.register_hook("response", ResponseHook(self, sent))
+            request.register_hook("response", ResponseHook(self.handle_response, sent))
         return request
 
     def covers(self, url: str) -> bool:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
 
 import requests
 
 from constellr_stac.errors import APIConnectionError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from constellr_stac._secret import Secret
 
     from .credentials import Token
-    from .requests_auth import ConstellrAuth
+
+    Handler: TypeAlias = Callable[
+        [requests.Response, "ResponseHook", Mapping[str, Any]], requests.Response
+    ]
 
 __all__ = ["RequestConnectionError", "ResponseHook", "SentHeader"]
 
@@ -31,17 +36,17 @@ class RequestConnectionError(APIConnectionError, requests.ConnectionError):
 class ResponseHook:
     """The response hook of one request. Picklable, since responses are pickled with it."""
 
-    def __init__(self, auth: ConstellrAuth, sent: SentHeader | None) -> None:
-        self._auth = auth
+    def __init__(self, handle: Handler, sent: SentHeader | None) -> None:
+        self._handle = handle
         self.sent = sent
         """The header that the request has; ``None`` if unpickled, to not send it again."""
 
     def __call__(self, response: requests.Response, **send_kwargs: Any) -> requests.Response:
         """Return the response, or that of the request sent again."""
-        return self._auth.handle_response(response, self, send_kwargs)
+        return self._handle(response, self, send_kwargs)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ResponseHook, (self._auth, None)
+        return ResponseHook, (self._handle, None)
 
 
 class SentHeader(NamedTuple):

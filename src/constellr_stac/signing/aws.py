@@ -26,6 +26,7 @@ __all__ = ["CredentialSource"]
 
 _SEARCH_EVERY = timedelta(minutes=15)  # for credentials without expiry, whose file may change
 _DISCARD_EVERY = timedelta(minutes=1)
+_DISCARD_CHANGED_EVERY = timedelta(seconds=1)
 
 _TRANSFER_TIME = timedelta(seconds=4)
 _MIN_REMAINING = timedelta(seconds=3)  # less is too short to sign a usable URL
@@ -81,7 +82,7 @@ class CredentialSource:
         self._not_pickled = False
         self._clock = clock
         self._discarded_at: datetime | None = None
-        self._discarded: tuple[StorageCredentials, tuple[tuple[str, int], ...]] | None = None
+        self._refused: tuple[StorageCredentials, tuple[tuple[str, int], ...]] | None = None
         self._renewed = Refreshing(self._renew, self._expiry_of, clock=clock)
 
     def get(self) -> StorageCredentials:
@@ -106,18 +107,20 @@ class CredentialSource:
     def discard(self, refused: StorageCredentials) -> None:
         """Search again at the next :meth:`get`, since ``refused`` were not accepted.
 
-        Credentials that are refused again are not searched for within a minute, unless a file of
-        AWS profiles has changed: a refusal can have other causes, and a search can be slow. For
-        pushed credentials, waits for the dask client to replace them.
+        Credentials that are refused again are not searched for within a minute: a refusal can have
+        other causes, and a search can be slow. Others, and changed files of AWS profiles, are not
+        within a second. For pushed credentials, waits for the dask client to replace them.
         """
         pushed = self._pushed()
         if pushed is not None:
             pushed.other_than(refused)
             return
         now, files = self._clock(), aws_files()
-        is_due = self._discarded_at is None or now - self._discarded_at >= _DISCARD_EVERY
-        if is_due or (refused, files) != self._discarded:
-            self._discarded_at, self._discarded = now, (refused, files)
+        # Other keys than those refused last have been refused, or a file has changed.
+        changed = self._refused != (refused, files)
+        pause = _DISCARD_CHANGED_EVERY if changed else _DISCARD_EVERY
+        if self._discarded_at is None or now - self._discarded_at >= pause:
+            self._discarded_at, self._refused = now, (refused, files)
             self._renewed.discard(refused)
 
     def own(self) -> Self:
