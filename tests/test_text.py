@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from constellr_stac._text import redact, redact_url
-from constellr_stac.errors import ConstellrError
+from constellr_stac._text import redact, redact_url, shown
+from constellr_stac.downloads.naming import check_path
+from constellr_stac.errors import ConstellrError, DownloadError
 
 SECRET = "5ecret"
 
@@ -52,3 +53,15 @@ def test_request_url_has_no_query_or_fragment() -> None:
     url = f"https://me:{SECRET}@h.example/LA harbor?page=2#{SECRET}"
     assert redact_url(url) == "https://h.example/LA harbor"
     assert ConstellrError("no", request_url=url).request_url == "https://h.example/LA harbor"
+
+
+def test_shown_text_has_no_control_characters() -> None:
+    """Neither a terminal nor a line's order is controlled by a server's text, nor a file name."""
+    hostile = [*map(chr, range(32)), *map(chr, range(0x7F, 0xA0)), *"\u202e\u2066\u200f\ud800"]
+    kept = {"\t", "\n"}
+    assert {char for char in hostile if char in shown(f"a{char}b")} == kept
+    assert shown("Zürich 温度 🌡") == "Zürich 温度 🌡"
+    assert "\x1b" not in str(ConstellrError("\x1b[2J"))
+    for char in set(hostile) - kept:
+        with pytest.raises(DownloadError):
+            check_path(f"a{char}b", "an asset")

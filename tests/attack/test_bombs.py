@@ -139,6 +139,8 @@ def test_assets_are_not_decompressed(tmp_path: Path) -> None:
             {"start_datetime": "2026-01-01T00:00:00Z", "end_datetime": "2026-01-01T00:00:00Z"},
         )
         item.add_asset("lst", pystac.Asset(f"{server.url}/lst.tiff", media_type="image/tiff"))
+        with pytest.raises(ConstellrError):  # imports what it needs
+            constellr_stac.load([item], ["lst"])
         assert _peak(lambda: constellr_stac.load([item], ["lst"])) < 100
         assert _peak(lambda: constellr_stac.download([item], tmp_path, progress=False)) < 100
         assert not list(tmp_path.rglob("*.tiff"))

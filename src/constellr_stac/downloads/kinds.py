@@ -25,7 +25,7 @@ _OTHERS = {  # by what the type or name of such a file holds
     "htm": (re.compile(rb"<!doctype html|<html"), "an HTML page"),
     "error": (re.compile(rb"(?:<\?xml[^>]*>\s*)?<error>\s*<code>"), "an error of the object store"),
 }
-_NEVER_EMPTY = ("tif", "json", "png", "jpeg", "jpg", "pdf", "xml", "htm", "text", "csv")
+_NEVER_EMPTY = ("tif", "json", "png", "jpeg", "jpg", "pdf", "xml", "htm", "text", "txt", "csv")
 _warnings_lock = threading.Lock()  # warnings.catch_warnings is not thread-safe
 
 

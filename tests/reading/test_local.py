@@ -1,0 +1,82 @@
+"""Laws of local files and of catalogs: what an item may name, and whose URL is used."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pystac
+import pytest
+
+import constellr_stac
+from constellr_stac import ApiKey, ConstellrAuth, Signer
+from constellr_stac.errors import AssetReadError, ConstellrError, SigningError
+from constellr_stac.reading.asset_ref import AssetRef, asset_ref
+from constellr_stac.reading.http import Transfer
+from constellr_stac.reading.resolver import AssetResolver
+from hostile_bodies import tiff
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SERVER = "https://api.example/stac"
+
+
+def _item(href: str, root: str | None = None) -> pystac.Item:
+    item = pystac.Item("scene", None, None, datetime(2026, 6, 1, tzinfo=UTC), {}, collection="c")
+    item.add_asset("lst", pystac.Asset(href))
+    if root is not None:
+        item.add_link(pystac.Link("root", root))
+    return item
+
+
+def test_a_server_names_no_local_file(tmp_path: Path) -> None:
+    """load, describe, download, stable and sign refuse it, unless the caller vouches for it."""
+    path = tmp_path / "lst.tiff"
+    path.write_bytes(tiff())
+    for href in (str(path), path.as_uri(), "/proc/self/environ", "C:/lst.tiff", "//host/lst.tiff"):
+        item = _item(href, SERVER)
+        reference = asset_ref(item, "lst")
+        assert AssetRef.parse(str(reference)) == reference
+        with pytest.raises(AssetReadError, match="local_files=True"):
+            Transfer(AssetResolver(), 1).get(reference, 0, 10)
+        with pytest.raises(AssetReadError, match="local_files=True"):
+            constellr_stac.describe(item)
+        with pytest.raises(ConstellrError, match="local_files=True"):
+            constellr_stac.download(item, tmp_path / "out", progress=False)
+        with pytest.raises(SigningError, match="local_files=True"):
+            constellr_stac.sign(item)
+        with pytest.raises(SigningError, match="local_files=True"):
+            constellr_stac.sign(item.to_dict(transform_hrefs=False))
+        [stable] = constellr_stac.stable(item)
+        assert AssetRef.parse(stable.assets["lst"].href).catalog
+    vouched = _item(str(path), SERVER)
+    assert constellr_stac.sign(vouched, local_files=True).assets["lst"].href == str(path)
+    assert constellr_stac.describe(vouched, local_files=True).items
+    done = constellr_stac.download(vouched, tmp_path / "own", progress=False, local_files=True)
+    assert len(done.written) == 1
+    assert Transfer(AssetResolver(), 1).get(asset_ref(_item(str(path)), "lst"), 0, 2)[0] == b"II"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_only_regular_files_are_read(tmp_path: Path) -> None:
+    """A pipe does not block, and a device does not run on, whoever names it."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (str(tmp_path / "pipe"), "/dev/zero", str(tmp_path)):
+        with pytest.raises(AssetReadError):
+            Transfer(AssetResolver(), 1).get(asset_ref(_item(path), "lst"), 0, 10)
+
+
+def test_urls_are_remembered_per_catalog() -> None:
+    """A URL learnt from one catalog is not used for another's item of the same name."""
+    signed = "https://{}.example/lst.tiff?X-Amz-Signature=1f"
+    items = {name: _item(signed.format(name), f"https://{name}.example/stac") for name in "ab"}
+    auth = ConstellrAuth(ApiKey("key"), base_url="https://a.example")
+    resolver = AssetResolver(
+        auth, Signer(credentials={"access_key_id": "a", "secret_access_key": "b"})
+    )
+    for item in items.values():
+        resolver.remember(item)
+    for name, item in items.items():
+        assert resolver.url(asset_ref(item, "lst")) == signed.format(name)
