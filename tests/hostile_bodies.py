@@ -13,9 +13,9 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from affine import Affine
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import MemoryFile
-from rasterio.transform import from_origin
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -155,7 +155,7 @@ def tiff(
             height=side,
             width=side,
             crs="EPSG:32611",
-            transform=from_origin(WEST, NORTH, PIXEL, PIXEL),
+            transform=Affine(PIXEL, 0, WEST, 0, -PIXEL, NORTH),
             **options,
         ) as file:
             file.write(np.full((1, side, side), fill, "uint8"))

@@ -94,7 +94,7 @@ def test_forms_of_tiff_are_opened(form: dict[str, str], tmp_path: Path) -> None:
     """Classic TIFF and BigTIFF of both byte orders are opened."""
     path = tmp_path / "a.tif"
     profile = {"driver": "GTiff", "dtype": "uint8", "count": 1, "height": 4, "width": 4}
-    transform = rasterio.transform.from_origin(0, 0, 2, 2)
+    transform = rasterio.Affine(2, 0, 0, 0, -2, 0)
     with rasterio.open(path, "w", **profile, transform=transform, **form) as file:
         file.write(np.full((1, 4, 4), 5, "uint8"))
     for each in (path, path.read_bytes()):
