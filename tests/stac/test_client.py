@@ -410,7 +410,13 @@ def test_next_link_to_the_same_page_is_an_error(sandbox: Sandbox) -> None:
     assert len(api_requests(sandbox)) == 2
     again = {"rel": "next", "href": "https://example.com/stac/collections?offset=1"}
     extent = {"spatial": {"bbox": [[0, 0, 1, 1]]}, "temporal": {"interval": [[None, None]]}}
-    collection = {"id": "a", "description": "", "license": "other", "extent": extent}
+    collection = {
+        "type": "Collection",
+        "id": "a",
+        "description": "",
+        "license": "other",
+        "extent": extent,
+    }
     body = json.dumps({"collections": [collection], "links": [again]}).encode()
     sandbox.fail(Fault("/collections", status=200, body=body, times=5))
     with pytest.raises(APIError, match="next link is the page itself"):

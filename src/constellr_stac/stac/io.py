@@ -24,14 +24,7 @@ from constellr_stac.errors import (
 from constellr_stac.limits import Limits
 
 from .fixups import Fixups
-from .screening import (
-    new_pages,
-    problem_of,
-    screen_counts,
-    screen_links,
-    screen_members,
-    without_local_assets,
-)
+from .screening import new_pages, screened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -170,33 +163,12 @@ class ConstellrIO(StacApiIO):
             return document  # a file
         if not isinstance(document, dict):
             raise self._bad_response(source, "JSON that is not an object")
-        if (problem := self._screened(document, url.partition("?")[0].rstrip("/"))) is not None:
+        if (problem := screened(document, url, self.documents)) is not None:
             raise self._bad_response(source, problem)
         document = self.documents.completed(document, url, self._conformance)
         if any(_target(pystac.Link.from_dict(link), {}) == (url, body) for link in _next(document)):
             raise self._bad_response(source, "a page whose next link is the page itself")
         return document
-
-    def _screened(self, document: dict[str, Any], path: str) -> str | None:
-        """Remove what is malformed from a document; return why it cannot be used, if so."""
-        if not screen_links(document):
-            return "a malformed next link"
-        for url, name, kind in (
-            (self.documents.search_url, "features", "Feature"),
-            (self.documents.collections_url, "collections", "Collection"),
-        ):
-            if path == url:
-                if not isinstance(document.get(name), list):
-                    return f"JSON without {name}"
-                screen_members(document, name, kind)
-                screen_counts(document)
-                return None
-        expected = self.documents.kind_of(path)
-        if expected is not None:
-            if (problem := problem_of(document, expected)) is not None:
-                return f"JSON that is not a STAC {expected} ({problem})"
-            without_local_assets(document)
-        return None
 
     def get_pages(
         self,

@@ -28,20 +28,44 @@ from constellr_stac.errors import SkippedContentWarning
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = [
-    "new_pages",
-    "problem_of",
-    "screen_counts",
-    "screen_links",
-    "screen_members",
-    "without_local_assets",
-]
+    from .fixups import Fixups
+
+__all__ = ["new_pages", "screened"]
 
 _MAX_DEPTH = 64
 _MAX_COORDINATE_DEPTH = 4
 _MAX_NAMED = 3
 
 _Id: TypeAlias = Annotated[str, Field(min_length=1, max_length=1024)]
+
+
+def screened(document: dict[str, Any], url: str, fixups: Fixups) -> str | None:
+    """Remove what is malformed from an answer; return why it cannot be used, if so.
+
+    Args:
+        document: The answer; changed in place.
+        url: The requested URL.
+        fixups: What is known of the API's documents.
+    """
+    if not screen_links(document):
+        return "a malformed next link"
+    path = url.partition("?")[0].rstrip("/")
+    for page, name, kind in (
+        (fixups.search_url, "features", "Feature"),
+        (fixups.collections_url, "collections", "Collection"),
+    ):
+        if path == page:
+            if not isinstance(document.get(name), list):
+                return f"JSON without {name}"
+            screen_members(document, name, kind)
+            screen_counts(document)
+            return None
+    expected = fixups.kind_of(path)
+    if expected is not None:
+        if (problem := problem_of(document, expected)) is not None:
+            return f"JSON that is not a STAC {expected} ({problem})"
+        without_local_assets(document)
+    return None
 
 
 def screen_members(page: dict[str, Any], name: str, kind: str) -> None:
