@@ -34,6 +34,15 @@ def matches(
         batch_comment: The batch's comment.
         may_have_more_tags: Whether tags may have been added to ``found`` since.
     """
+    # The cheap comparisons first: a batch may be compared with thousands of orders.
+    if (
+        sent.end_date != found.end_date
+        or sent.start_date != found.start_date
+        or sent.frequency != found.frequency
+        or sent.product_name != found.product_name
+        or sent.illumination_constraint != found.illumination_constraint
+    ):
+        return False
     tags, found_tags = Counter(sent.tag_names), Counter(found.tag_names)
     comments = {sent.comment or ""} if sent.comment else {"", batch_comment or ""}
     options = (found.product_options or {}).items()
@@ -41,13 +50,8 @@ def matches(
     extra = (sent.model_extra or {}).items()
     return (
         _normalized(sent.area_of_interest_id) == _normalized(found.area_of_interest_id)
-        and sent.product_name == found.product_name
-        and sent.frequency == found.frequency
-        and sent.start_date == found.start_date
-        and sent.end_date == found.end_date
-        and sent.illumination_constraint == found.illumination_constraint
-        and (tags <= found_tags if may_have_more_tags else tags == found_tags)
         and (found.comment or "") in comments
+        and (tags <= found_tags if may_have_more_tags else tags == found_tags)
         and sent.maximum_number_of_images in (None, found.maximum_number_of_images)
         and all(option in options for option in (sent.product_options or {}).items())
         and all(others.get(name, value) == value for name, value in extra)
