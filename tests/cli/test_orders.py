@@ -172,13 +172,14 @@ def test_files_without_orders(sandbox: Sandbox, here: Path, content: str, fragme
 
 def test_equal_active_order_is_asked_about(sandbox: Sandbox, here: Path) -> None:
     """At a terminal a second question follows; only y places the order again."""
-    file = in_yaml("summer.yaml", an_order())
-    assert constellr("orders", "create", file, "--yes").returncode == 0
-    [first] = sandbox.orders
+    order = an_order()
+    file = in_yaml("summer.yaml", order)
+    with OrdersClient() as client:
+        [first] = client.create(order)
     questions = [("Place this order?", "y"), ("Place them all the same?", "n")]
     code, screen = converse(["orders", "create", file], questions)
     assert code == 1
-    assert first["id"] in screen
+    assert str(first.id) in screen
     assert "Nothing was ordered." in screen
     assert len(sandbox.orders) == 1
     code, _ = converse(["orders", "create", file], [*questions[:1], (questions[1][0], "y")])
@@ -187,8 +188,10 @@ def test_equal_active_order_is_asked_about(sandbox: Sandbox, here: Path) -> None
 
 def test_equal_active_order_needs_an_option_in_scripts(sandbox: Sandbox, here: Path) -> None:
     """With --yes an equal order is a failure; the options use it, or place another one."""
-    file = in_yaml("summer.yaml", an_order())
-    placed = json.loads(constellr("orders", "create", file, "--yes", "--json").stdout)
+    order = an_order()
+    file = in_yaml("summer.yaml", order)
+    with OrdersClient() as client:
+        placed = [each.to_dict() for each in client.create(order)]
     run = constellr("orders", "create", file, "--yes", "--json")
     assert (run.returncode, run.stdout) == (1, "")
     for word in (placed[0]["id"], "--exist-ok", "--duplicate-ok"):
