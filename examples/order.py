@@ -36,5 +36,5 @@ with OrdersClient() as client:
 
     order = order.model_copy(update={"start_date": today + timedelta(days=10)})
     print(client.create(order, dry_run=True))
-    [placed] = client.create(order)
+    [placed] = client.create(order, exist_ok=True)  # run again today, it orders nothing
     print(f"{placed.id} is {placed.state}.")

@@ -1,4 +1,4 @@
-"""What the threads and tasks of a process share: tokens, pushed credentials, fetchers.
+"""What the threads and tasks of a process share: tokens, pushed credentials, claimed orders.
 
 All shared state of the package is in :data:`STATE`, and :meth:`ProcessState.clear` drops it.
 """

@@ -121,8 +121,7 @@ class OrdersClient:
             read_only_posts=READ_ONLY_POSTS,
             never_retried=(BATCH,),
         )
-        self.session = self._api.session
-        self.limits = self._api.limits
+        self.session, self.limits = self._api.session, self._api.limits
         self._rules = rules
         self._today = today
         self._areas = Areas(self._api)
@@ -224,11 +223,10 @@ class OrdersClient:
             OrderExistsError: An equal order is active (neither closed nor rejected); nothing was
                 sent. ``existing`` holds it.
             OrderValidationError: Nothing was sent; ``violations`` holds every broken rule.
-            APIError: The API refused with a documented status (400, 401, 403, 404, 422), or the
-                existing orders could not be listed; nothing was placed.
+            APIError: The API refused (400, 401, 403, 404, 422), or the orders could not be
+                listed; nothing was placed.
             APIConnectionError: The API could not be reached; nothing was placed.
-            OrderOutcomeUnknown: The orders were sent, and whether they were placed is unknown. See
-                :meth:`look_again`.
+            OrderOutcomeUnknown: Whether the orders were placed is unknown; see :meth:`look_again`.
         """
         given = [orders] if isinstance(orders, (Order, Mapping)) else orders
         valid, malformed = parse_orders(given)

@@ -56,6 +56,7 @@ class Api:
     Keyword Args:
         session: A session to use; it is not closed.
         timeout: Connect and read timeout, in seconds.
+        limits: Bounds on waiting and sizes; default from the environment.
         read_only_posts: Paths whose POST changes nothing and may be retried.
         never_retried: Paths that are never sent twice.
 
