@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from constellr_stac import Limits
 from constellr_stac.errors import APIError
 from constellr_stac.orders.paging import Page, listing, parse_page
 from ordering import FIELD, client_of, new_name, open_sandbox, wish
@@ -126,6 +127,22 @@ def test_client_list_under_concurrent_changes(seed: int) -> None:
         assert len(listed) == len(set(listed))
         assert there == set(held)
         assert there <= set(listed)
+
+
+def test_endless_list_is_an_error() -> None:
+    """A server that repeats a page for ever, or that sends more pages than allowed, is refused."""
+    page = Page([{"id": "1"}, {"id": "2"}], 10**30)
+    with pytest.raises(APIError, match="does not end"):
+        list(listing(lambda _offset, _limit: page))
+    with open_sandbox() as sandbox, client_of(sandbox) as client:
+        area = client.create_aoi(new_name(), FIELD)
+        for _ in range(5):
+            client.create([wish(area)] * 25, check=False, duplicate_ok=True)
+        with (
+            client_of(sandbox, limits=Limits(pages=2)) as limited,
+            pytest.raises(APIError, match="More than 2 pages"),
+        ):
+            list(limited.list())
 
 
 def test_listing_is_lazy() -> None:

@@ -24,6 +24,8 @@ __all__ = ["Page", "listing", "parse_page"]
 
 PAGE_SIZE = 100
 OVERLAP = 25
+_MOST_STALE = 1000
+"""Pages without new items before a list counts as endless; items may be created meanwhile."""
 
 
 class Page(NamedTuple):
@@ -60,16 +62,23 @@ def listing(
 
     Keyword Args:
         page_size: The limit; the server may send fewer.
+
+    Raises:
+        APIError: The server sends pages without new items, and no end.
     """
     seen: set[str] = set()
     known: frozenset[str] = frozenset()
-    pages = 0
+    pages = stale = 0
     while pages != 1:  # a list that fits one page could not change while it was read
         for pages, page in enumerate(_walk(fetch, page_size), start=1):  # noqa: B007 - used above
+            stale += 1
             for item in page.items:
                 if item["id"] not in seen:
+                    stale = 0
                     seen.add(item["id"])
                     yield item
+            if stale > _MOST_STALE:
+                raise APIError(f"The list does not end: {stale} pages brought nothing new.")
             if _shared(page, known):
                 break
         known = frozenset(seen)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from itertools import islice
+from itertools import count, islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
@@ -143,7 +143,11 @@ class Api:
         if limit is not None and limit < 1:
             return
 
+        pages = count(1)
+
         def fetch(offset: int, size: int) -> Page:
+            if next(pages) > self.limits.pages:
+                raise APIError(f"More than {self.limits.pages:.0f} pages (limits.pages).")
             params = {"limit": size, "offset": offset, "sort": sort}
             return self.call(parse_page, "GET", path, params=params)
 
