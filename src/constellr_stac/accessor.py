@@ -108,8 +108,7 @@ class ConstellrAccessor(AreaMethods):
                 compared with the median of its scenes of the same hours and the same season
                 (December to February, and so on), as in climatological anomalies (WMO-No. 1203,
                 2017). Where the baseline has no such scene, or no valid value at a pixel, the
-                anomaly is NaN. Without times, all of
-                it is compared.
+                anomaly is NaN. If it or the cube has no times, all of it is compared.
 
         Returns:
             Differences in the unit of each variable (kelvin), without variables that the baseline

@@ -81,10 +81,12 @@ def same_grid(one: GeoBox, other: GeoBox) -> bool:
         return False
     limit = _SAME_PLACE * abs(one.resolution.x)
     corners = ((0, 0), (one.shape[1], 0), (0, one.shape[0]), (one.shape[1], one.shape[0]))
+    first: Any = one.pix2wld  # published without types
+    second: Any = other.pix2wld
     return all(
         abs(a - b) <= limit
         for corner in corners
-        for a, b in zip(one.affine * corner, other.affine * corner, strict=True)
+        for a, b in zip(first(*corner), second(*corner), strict=True)
     )
 
 

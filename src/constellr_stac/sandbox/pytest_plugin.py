@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["constellr_sandbox"]
 
 DEPENDENCY_WARNINGS = (
-    # odc-geo, with shapely 2.2 and affine 3
+    # with shapely 2.2 and affine 3
     r"ignore:The 'shapely.ops.transform:DeprecationWarning:odc\.geo\..*",
-    r"ignore:Use .@. matmul instead:PendingDeprecationWarning:odc\.geo\..*",
+    r"ignore:Use .@. matmul instead:PendingDeprecationWarning:(odc\.geo|rioxarray|stackstac)\..*",
 )
 """Filters for warnings that this package's dependencies cause, not this package."""
 
