@@ -22,7 +22,7 @@ LEVELS = (
     {"_local", "_pushed", "_secret", "_text", "limits"},
     {"_process", "_refresh", "errors"},
     {"_files", "config"},
-    {"auth"},
+    {"auth", "geometry"},
     {"stac.items"},
     {"layers", "signing"},
     {"stac", "orders"},

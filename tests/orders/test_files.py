@@ -21,7 +21,7 @@ from area_files import (
     write_shapefile,
 )
 from constellr_stac.orders import InvalidAreaError, polygon_from, same_area
-from constellr_stac.orders.files import MAX_UPLOAD, is_path, read_area, upload_of
+from constellr_stac.geometry.files import MAX_UPLOAD, is_path, read_area, upload_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -154,7 +154,7 @@ import sys
 sys.modules["geopandas"] = sys.modules["pyogrio"] = None  # simulates that they are not installed
 from constellr_stac.errors import MissingExtraError
 from constellr_stac.orders import aois_to_geodataframe, orders_to_geodataframe, polygon_from
-from constellr_stac.orders.files import read_area
+from constellr_stac.geometry.files import read_area
 polygon_from(read_area(sys.argv[1]))
 for needs_geo in (
     lambda: read_area(sys.argv[2]),

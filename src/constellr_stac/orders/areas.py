@@ -19,8 +19,8 @@ from constellr_stac.errors import (
     MissingExtraError,
     ValidationError,
 )
+from constellr_stac.geometry.files import upload_of
 
-from .files import is_path, read_area, upload_of
 from .geometry import geojson_of, polygon_from, same_area
 from .payloads import AreaOfInterest, GeometryInfo
 from .wire import ignore_body, parse, path_of
@@ -171,10 +171,8 @@ class Areas:
 
     def _polygon(self, geometry: Any) -> shapely.Polygon:
         """Return the polygon of a geometry or a file; without ``geo``, the API reads the file."""
-        if not is_path(geometry):
-            return polygon_from(geometry)
         try:
-            return polygon_from(read_area(geometry))
+            return polygon_from(geometry)
         except MissingExtraError:
             if str(geometry).lower().endswith(".gpkg"):
                 raise

@@ -12,6 +12,8 @@ from uuid import UUID
 
 from pydantic import BeforeValidator, Field, field_serializer, model_validator
 
+from constellr_stac.geometry.polygons import polygon_of
+
 from .records import Record, UtcTime
 
 if TYPE_CHECKING:
@@ -24,7 +26,6 @@ __all__ = [
     "Order",
     "Product",
     "Tag",
-    "polygon_of",
 ]
 
 FINAL_STATES = frozenset({"closed", "rejected"})
@@ -228,24 +229,6 @@ class Product(Record):
 
 SERVER_FIELDS = ("id", "created", "state", "rejection_reason")
 """Fields that the server sets; they are never sent."""
-
-
-def polygon_of(geojson: Any) -> Any:
-    """Return the polygon of a Feature, a FeatureCollection of one, or a MultiPolygon of one.
-
-    Anything else is returned unchanged.
-    """
-    if not isinstance(geojson, Mapping):
-        return geojson
-    match geojson:
-        case {"type": "FeatureCollection", "features": [feature]}:
-            return polygon_of(feature)
-        case {"type": "Feature", "geometry": geometry}:
-            return polygon_of(geometry)
-        case {"type": "MultiPolygon", "coordinates": [rings]}:
-            return {"type": "Polygon", "coordinates": rings}
-        case _:
-            return geojson
 
 
 def _summary(geometry: Mapping[str, Any]) -> str:

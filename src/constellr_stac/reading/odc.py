@@ -139,7 +139,7 @@ class OdcDriver:
             )
             signer = signer_of(asked["patch_url"])
             if signer is not None and self._default_signer:
-                self.fetcher = shared_fetcher(AssetResolver(resolver.auth, signer))
+                self.fetcher = shared_fetcher(AssetResolver(resolver.auth, signer, resolver.limits))
             settings = self.fetcher.resolver.signer.settings
             settle_sources(asked["srcs"], parameters, settings)
         return {"errors": self.errors}

@@ -34,14 +34,14 @@ def is_path(area: Any) -> bool:
 
 
 def read_area(path: str | os.PathLike[str]) -> Any:
-    """Return the area in a file, as input of :func:`.geometry.polygon_from`.
+    """Return the geometries in a file: GeoJSON as it is, other formats as a GeoSeries.
 
     Args:
-        path: A ``.geojson``, ``.json``, ``.gpkg``, ``.kml``, ``.kmz`` or ``.zip`` (Shapefile) with
-            one polygon, in any CRS.
+        path: A ``.geojson``, ``.json``, ``.gpkg``, ``.kml``, ``.kmz`` or ``.zip`` (Shapefile), in
+            any CRS.
 
     Raises:
-        InvalidAreaError: It cannot be read, or does not contain exactly one geometry.
+        InvalidAreaError: It cannot be read, or contains no geometry.
         MissingExtraError: The format needs the extra ``geo``.
         OSError: The file is missing or unreadable.
     """
@@ -52,8 +52,8 @@ def read_area(path: str | os.PathLike[str]) -> Any:
     if suffix not in _GDAL_SUFFIXES:
         raise InvalidAreaError(
             f"{path.name}: cannot read a {suffix or 'file without a suffix'}. Pass .geojson, "
-            ".gpkg, .kml, .kmz, or a Shapefile as one .zip. A string is a path: pass a geometry as "
-            "a dict or a shapely object, not as text."
+            ".gpkg, .kml, .kmz, or a Shapefile as one .zip. A string is WKT or a path: pass "
+            "GeoJSON as a dict."
         )
     path.stat()
     return _read_with_gdal(path)
@@ -110,9 +110,10 @@ def _read_geojson(path: Path) -> Mapping[str, Any]:
 
 
 def _read_with_gdal(path: Path) -> Any:
-    """Return the only geometry in all layers of a file, as a GeoSeries of one row."""
+    """Return the geometries in all layers of a file, as a GeoSeries."""
     try:
         import geopandas as gpd
+        import pandas as pd
         import pyogrio
         from pyogrio.errors import DataLayerError, DataSourceError
     except ImportError as error:
@@ -127,12 +128,9 @@ def _read_with_gdal(path: Path) -> Any:
     except (DataSourceError, DataLayerError) as error:
         raise InvalidAreaError(f"{path.name} cannot be read: {error}.") from error
     rows = [layer for layer in layers if len(layer)]
-    if sum(map(len, rows)) != 1:
-        raise InvalidAreaError(
-            f"{path.name} contains {sum(map(len, rows))} geometries, not one. Read it with "
-            "geopandas and select a row."
-        )
-    return rows[0]
+    if not rows:
+        raise InvalidAreaError(f"{path.name} contains no geometries.")
+    return gpd.GeoSeries(pd.concat([layer.to_crs(rows[0].crs) for layer in rows]))
 
 
 def _gdal_path(path: Path) -> str:
