@@ -20,8 +20,8 @@ from area_files import (
     write_kmz,
     write_shapefile,
 )
-from constellr_stac.orders import InvalidAreaError, polygon_from, same_area
 from constellr_stac.geometry.files import MAX_UPLOAD, is_path, read_area, upload_of
+from constellr_stac.orders import InvalidAreaError, polygon_from, same_area
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,8 +42,8 @@ def test_file_with_two_areas_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "two.gpkg"
     IN_METRES.to_file(path, layer="a")
     IN_METRES.to_file(path, layer="b")
-    with pytest.raises(InvalidAreaError, match="2 geometries"):
-        read_area(path)
+    with pytest.raises(InvalidAreaError, match="2 rows, not one"):
+        polygon_from(path)
     shapefiles = tmp_path / "two.zip"
     write_shapefile(shapefiles, names=("one", "other"))
     with pytest.raises(InvalidAreaError, match="2 Shapefiles"):
@@ -62,7 +62,7 @@ def test_file_with_two_areas_is_refused(tmp_path: Path) -> None:
         ("a.zip", b"no zip", "not a zip file"),
         ("a.shp", b"", r"as one \.zip"),
         ("a", b"", "without a suffix"),
-        ('{"type": "Polygon"}', b"", "not as text"),
+        ('{"type": "Polygon"}', b"", "GeoJSON as a dict"),
     ],
 )
 def test_broken_file_is_refused_by_name(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .errors import Failure
-from .inputs import STDIN, bbox, from_json
+from .inputs import STDIN, bbox, from_json, readable
 
 if TYPE_CHECKING:
     import pystac
@@ -37,7 +37,7 @@ class Query:
         str | None, typer.Option("--bbox", metavar="W,S,E,N", help="Bounding box in degrees.")
     ] = None
     intersects: Annotated[
-        str | None, typer.Option(metavar="FILE", help="GeoJSON file with a geometry.")
+        str | None, typer.Option(metavar="FILE", help="Vector file with an area.")
     ] = None
     datetime: Annotated[
         str | None, typer.Option(metavar="TIME", help="2026-07, 2026-06-01/2026-08-31, 2026-06/..")
@@ -143,20 +143,19 @@ def items_in(content: Any) -> Iterator[dict[str, Any]]:
 
 
 def geometry_in(source: str) -> Any:
-    """Return the geometry in a GeoJSON file.
+    """Return the geometry in a vector file, or in GeoJSON on standard input.
 
     Raises:
-        typer.BadParameter: It holds none, or several.
+        typer.BadParameter: It holds none, or an invalid one.
     """
-    match from_json(source):
-        case {"type": "FeatureCollection", "features": [{"geometry": {} as geometry}]}:
-            return geometry
-        case {"type": "Feature", "geometry": {} as geometry}:
-            return geometry
-        case {"type": str(), "coordinates": [*_]} as geometry:
-            return geometry
-        case _:
-            raise typer.BadParameter(f"{source} must hold exactly one GeoJSON geometry.")
+    from constellr_stac.errors import InvalidAreaError
+    from constellr_stac.geometry.any_geometry import geometry_from
+
+    try:
+        form = from_json(source) if source == STDIN else readable(source)
+        return dict(geometry_from(form).__geo_interface__)
+    except InvalidAreaError as error:
+        raise typer.BadParameter(f"{source}: {error}") from error
 
 
 def _filter(text: str) -> tuple[Any, str]:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypedDict
 
 if TYPE_CHECKING:
+    from os import PathLike
+
     from odc.geo.geobox import GeoBox
     from odc.geo.geom import Geometry as OdcGeometry
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Bands",
     "Chunks",
+    "CubeArguments",
     "Engine",
     "Errors",
     "Geometry",
@@ -73,7 +76,8 @@ class HasGeoInterface(Protocol):
         """The geometry as GeoJSON."""
 
 
-Geometry: TypeAlias = "OdcGeometry | HasGeoInterface | Mapping[str, Any]"
+Geometry: TypeAlias = "OdcGeometry | HasGeoInterface | Mapping[str, Any] | str | PathLike[str]"
+"""GeoJSON, shapely, geopandas, WKT, or the path of a file."""
 
 
 class GridArguments(TypedDict, total=False):
@@ -110,3 +114,9 @@ class LoadArguments(GridArguments, total=False):
     signer: Signer | None
     limits: Limits | None
     local_files: bool
+
+
+class CubeArguments(LoadArguments, total=False):
+    """Those and what is done with the cube."""
+
+    clip: bool

@@ -17,6 +17,7 @@ from pyproj.exceptions import CRSError
 from constellr_stac.errors import ResamplingWarning
 from constellr_stac.reading.raster import name_of
 
+from .clip import as_geometry
 from .footprint import HALF_TURN, box_of, eastward, footprint, shape_of
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ def cube_grid(scenes: Sequence[Scene], **arguments: Unpack[GridArguments]) -> Ge
     asked: dict[str, Any] = {name: value for name, value in arguments.items() if value is not None}
     if "intersects" in asked:
         asked["geopolygon"] = asked.pop("intersects")
+    if "geopolygon" in asked:
+        asked["geopolygon"] = as_geometry(asked["geopolygon"])
     if not asked and (common := _common(scenes)) is not None:
         return common
     known: dict[tuple[str, frozenset[GeoBox]], ParsedItem] = {}

@@ -10,6 +10,7 @@ from constellr_stac.stac.items import sorted_items
 
 from .attributes import described, step_coordinates
 from .backends import build
+from .clip import clipped
 from .mask import classes_of, mask_out
 from .mosaic import mask_and_join
 from .other_names import refuse_unknown
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from .arguments import (
         Bands,
         Chunks,
+        CubeArguments,
         Engine,
         Errors,
         Geometry,
@@ -52,7 +54,7 @@ def load(
     bands: Bands = None,
     *,
     group_by_resolution: Literal[False] = False,
-    **arguments: Unpack[LoadArguments],
+    **arguments: Unpack[CubeArguments],
 ) -> xr.Dataset: ...
 @overload
 def load(
@@ -60,7 +62,7 @@ def load(
     bands: Bands = None,
     *,
     group_by_resolution: Literal[True],
-    **arguments: Unpack[LoadArguments],
+    **arguments: Unpack[CubeArguments],
 ) -> dict[float, xr.Dataset]: ...
 def load(
     items: Items,
@@ -93,6 +95,7 @@ def load(
     y: tuple[float, float] | None = None,
     geopolygon: Geometry | None = None,
     intersects: Geometry | None = None,
+    clip: bool = False,
     **unknown: Any,
 ) -> xr.Dataset | dict[float, xr.Dataset]:
     """Load scenes as a lazy cube of physical values.
@@ -141,8 +144,10 @@ def load(
         lat: Least and greatest latitude, with ``lon``.
         x: Least and greatest x in units of the CRS, with ``y``.
         y: Least and greatest y in units of the CRS, with ``x``.
-        geopolygon: A geometry whose bounding box is loaded.
+        geopolygon: A geometry whose bounding box is loaded: GeoJSON, shapely, WKT, a GeoDataFrame
+            or GeoSeries in any CRS, or the path of a vector file.
         intersects: The same as ``geopolygon``.
+        clip: Whether pixels whose centre is outside ``geopolygon`` are left without data.
         **unknown: Refused, with what to use instead of an argument of odc-stac or stackstac.
 
     Returns:
@@ -196,9 +201,14 @@ def load(
         "geopolygon": geopolygon,
         "intersects": intersects,
     }
+    area = intersects if geopolygon is None else geopolygon
+    if clip and area is None:
+        raise ValueError("clip=True needs geopolygon= or intersects=.")
     if group_by_resolution:
-        return _by_resolution(items, bands, arguments)
+        return _by_resolution(items, bands, arguments, clip=clip)
     cube = cube_of(make_plan(items, bands, **arguments))
+    if clip:
+        cube = clipped(cube, area)
     return cube.load() if chunks is None else cube
 
 
@@ -213,7 +223,9 @@ def cube_of(plan: Plan) -> xr.Dataset:
     return in_celsius(cube) if plan.units == "degC" else cube
 
 
-def _by_resolution(items: Items, bands: Bands, arguments: LoadArguments) -> dict[float, xr.Dataset]:
+def _by_resolution(
+    items: Items, bands: Bands, arguments: LoadArguments, *, clip: bool
+) -> dict[float, xr.Dataset]:
     """Load the variables of each pixel size as one cube, the finest first."""
     found = sorted_items(items)
     asked = with_mask_bands(bands, classes_of(arguments["mask"]))
@@ -228,5 +240,5 @@ def _by_resolution(items: Items, bands: Bands, arguments: LoadArguments) -> dict
         if isinstance(resampling, Mapping):
             own = {name: resampling[name] for name in (*names, "*") if name in resampling}
             arguments["resampling"] = own
-        cubes[gsd] = load(found, names, **arguments)
+        cubes[gsd] = load(found, names, clip=clip, **arguments)
     return cubes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from .arguments import LoadArguments
+from .arguments import CubeArguments
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -68,7 +68,7 @@ def refuse_unknown(names: Iterable[str]) -> None:
         for library, instead in _INSTEAD.items():
             if name in instead:
                 raise TypeError(f"load() has no {library} argument {name}=: {instead[name]}.")
-        known = (*LoadArguments.__annotations__, "bands", "group_by_resolution")
+        known = (*CubeArguments.__annotations__, "bands", "group_by_resolution")
         similar = get_close_matches(name, known, n=1)
         hint = f" Did you mean {similar[0]}=?" if similar else ""
         raise TypeError(f"load() got an unexpected keyword argument {name!r}.{hint}")

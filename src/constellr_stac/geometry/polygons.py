@@ -42,7 +42,7 @@ def polygon_from(geometry: Any) -> shapely.Polygon:
     """
     form = read_form(geometry)
     if is_table(form):
-        form = _only_row(form).__geo_interface__
+        form = read_form(_only_row(form))
     geojson = form
     crs = named_crs(geojson)
     geojson = polygon_of(geojson)

@@ -20,6 +20,7 @@ from constellr_stac.layers.describe import complete_items
 from constellr_stac.signing.signer import Signer, sign_inplace
 
 from .io import ConstellrIO
+from .search_arguments import area, interval
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,6 +117,8 @@ class ConstellrClient(pystac_client.Client):
         *,
         method: str | None = "POST",
         filter: dict[str, Any] | str | None = None,  # noqa: A002 - pystac-client's name
+        datetime: Any = None,
+        intersects: Any = None,
         **kwargs: Any,
     ) -> pystac_client.ItemSearch:
         """Search items; see :meth:`pystac_client.Client.search`.
@@ -124,16 +127,27 @@ class ConstellrClient(pystac_client.Client):
             method: ``"POST"``; the API does not support GET searches.
             filter: CQL2, as JSON or text. The operator ``eq`` of the provider's examples is sent
                 as ``=``.
-            **kwargs: As in pystac-client: ``collections``, ``bbox``, ``datetime``,
-                ``intersects``, ``ids``, ``sortby``, ``max_items``, ``limit``, ...
+            datetime: A str, date, datetime, ``np.datetime64``, ``pd.Timestamp`` or
+                ``pd.Period``, or a pair of these.
+            intersects: A geometry: GeoJSON, shapely, WKT, a GeoDataFrame or GeoSeries in any CRS,
+                or the path of a vector file.
+            **kwargs: As in pystac-client: ``collections``, ``bbox``, ``ids``, ``sortby``,
+                ``max_items``, ``limit``, ...
 
         Raises:
+            InvalidAreaError: ``intersects`` is not a geometry.
             ValueError: Another method is requested.
         """
         if method not in (None, "POST"):
             msg = f"The API supports POST searches only, not {method}; omit method=."
             raise ValueError(msg)
-        return super().search(method="POST", filter=_standardized(filter), **kwargs)
+        return super().search(
+            method="POST",
+            filter=_standardized(filter),
+            datetime=interval(datetime),
+            intersects=None if intersects is None else area(intersects),
+            **kwargs,
+        )
 
     def collection_search(
         self,
