@@ -57,3 +57,30 @@ def test_search_with_geopandas_and_periods(sandbox: Sandbox) -> None:
     ours = client.search(intersects=frame, datetime=pd.Period("2023-07"))
     plain = client.search(intersects=area.__geo_interface__, datetime="2023-07")
     assert [item.id for item in ours.items()] == [item.id for item in plain.items()] != []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"collections": ["lstprecison"]}, "no collection 'lstprecison', but .*'lstprecision'"),
+        (
+            {"filter": {"op": "<", "args": [{"property": "eo:cloudcover"}, 5]}},
+            "no property 'eo:cloudcover', but .*'datetime'",
+        ),
+    ],
+    ids=["collection", "property"],
+)
+def test_empty_search_names_what_there_is(
+    sandbox: Sandbox, arguments: dict[str, Any], message: str
+) -> None:
+    """A typing error is a warning, once, and not a silent zero."""
+    search = constellr_stac.open_client().search(**arguments)
+    with pytest.warns(UserWarning, match=message):
+        assert search.matched() == 0
+    assert list(search.items()) == []
+
+
+def test_empty_search_without_typing_errors_is_silent(sandbox: Sandbox) -> None:
+    """There may be no scenes."""
+    client = constellr_stac.open_client()
+    assert list(client.search(collections=["lstprecision"], datetime="1990").items()) == []

@@ -19,6 +19,7 @@ from constellr_stac.errors import NotFoundError
 from constellr_stac.layers.describe import complete_items
 from constellr_stac.signing.signer import Signer, sign_inplace
 
+from .empty_search import ExplainedSearch
 from .io import ConstellrIO
 from .search_arguments import area, interval
 
@@ -137,17 +138,23 @@ class ConstellrClient(pystac_client.Client):
         Raises:
             InvalidAreaError: ``intersects`` is not a geometry.
             ValueError: Another method is requested.
+
+        Warns:
+            UserWarning: Nothing is found (when the search runs), and a collection or a property in
+                the request does not exist.
         """
         if method not in (None, "POST"):
             msg = f"The API supports POST searches only, not {method}; omit method=."
             raise ValueError(msg)
-        return super().search(
+        search = super().search(
             method="POST",
             filter=_standardized(filter),
             datetime=interval(datetime),
             intersects=None if intersects is None else area(intersects),
             **kwargs,
         )
+        search.__class__ = ExplainedSearch  # the class that Client.search makes is fixed
+        return search
 
     def collection_search(
         self,
