@@ -412,6 +412,7 @@ def test_next_link_to_the_same_page_is_an_error(sandbox: Sandbox) -> None:
     extent = {"spatial": {"bbox": [[0, 0, 1, 1]]}, "temporal": {"interval": [[None, None]]}}
     collection = {
         "type": "Collection",
+        "stac_version": "1.1.0",
         "id": "a",
         "description": "",
         "license": "other",
