@@ -186,7 +186,7 @@ def third_party(node: ast.AST) -> set[str]:
 def test_modules_are_small() -> None:
     """At most 300 lines; the tree of errors is one module, though longer."""
     lines = {name: len(path.read_text().splitlines()) for name, path in modules().items()}
-    assert {name: count for name, count in lines.items() if count > 300} == {}
+    assert {name for name, count in lines.items() if count > 300} <= {"errors"}
 
 
 def test_public_names() -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .auth.credentials import ApiKey as ApiKey
     from .auth.credentials import Password as Password
     from .auth.credentials import Token as Token
-    from .auth.credentials import default_credential as default_credential
+    from .auth.find_credential import default_credential as default_credential
     from .auth.modifiers import make_request_modifier as make_request_modifier
     from .auth.modifiers import request_modifier as request_modifier
     from .auth.requests_auth import ConstellrAuth as ConstellrAuth
@@ -55,9 +55,9 @@ if TYPE_CHECKING:
     from .reading.odc import OdcDriver as OdcDriver
     from .reading.stackstac import StackstacReader as StackstacReader
     from .reading.unsigned import stable as stable
+    from .signing.default import sign as sign
+    from .signing.default import sign_inplace as sign_inplace
     from .signing.signer import Signer as Signer
-    from .signing.signer import sign as sign
-    from .signing.signer import sign_inplace as sign_inplace
     from .stac.client import open_client as open_client
 
     __version__: str
@@ -66,7 +66,8 @@ _MODULES = ("errors", "orders", "plot", "sandbox")
 """Public modules, imported on first use like the names."""
 
 _NAMES = {
-    "auth.credentials": ("ApiKey", "Password", "Token", "default_credential"),
+    "auth.credentials": ("ApiKey", "Password", "Token"),
+    "auth.find_credential": ("default_credential",),
     "auth.modifiers": ("make_request_modifier", "request_modifier"),
     "auth.requests_auth": ("ConstellrAuth",),
     "cluster": ("check_workers", "share_credentials"),
@@ -102,7 +103,8 @@ _NAMES = {
     "reading.odc": ("OdcDriver",),
     "reading.stackstac": ("StackstacReader",),
     "reading.unsigned": ("stable",),
-    "signing.signer": ("Signer", "sign", "sign_inplace"),
+    "signing.default": ("sign", "sign_inplace"),
+    "signing.signer": ("Signer",),
     "stac.client": ("open_client",),
 }
 """The public names by module; the imports above tell a type checker the same."""

@@ -25,7 +25,8 @@ from constellr_stac import (
     default_credential,
     open_client,
 )
-from constellr_stac.auth.credentials import Secret, forget_credential, store_credential
+from constellr_stac.auth.credentials import Secret
+from constellr_stac.auth.find_credential import forget_credential, store_credential
 from constellr_stac.orders import OrdersClient
 from constellr_stac.signing.aws import CredentialSource
 

@@ -22,7 +22,9 @@ from hypothesis import strategies as st
 
 import constellr_stac
 from constellr_stac.errors import InsecureURLError, SigningError
-from constellr_stac.signing.signer import Signer, sign, sign_inplace, signature_expiry
+from constellr_stac.signing.default import sign, sign_inplace
+from constellr_stac.signing.s3_url import signature_expiry
+from constellr_stac.signing.signer import Signer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

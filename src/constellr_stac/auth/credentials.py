@@ -1,4 +1,4 @@
-"""Credentials as immutable values, and the chain that finds one.
+"""Credentials as immutable values; :mod:`.find_credential` finds one.
 
 A credential masks its secret in repr and is never pickled: another process searches for its own.
 Nothing here calls the API.
@@ -9,35 +9,18 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import netrc
-import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Self
-from urllib.parse import urlsplit
+from typing import Any, NoReturn, Self
 
-from constellr_stac import config as settings
-from constellr_stac._process import STATE
-from constellr_stac._pushed import push_hint
 from constellr_stac._secret import Secret
-from constellr_stac.errors import AuthenticationError, CredentialsNotFoundError, MissingExtraError
-
-if TYPE_CHECKING:
-    from constellr_stac._pushed import PushedValue
 
 __all__ = [
-    "VARIABLES",
     "ApiKey",
     "Credential",
     "Password",
     "Secret",
     "Token",
-    "default_credential",
-    "forget_credential",
-    "own_credential",
-    "pushed_credential",
-    "store_credential",
 ]
 
 
@@ -133,190 +116,6 @@ class Token(Credential):
     def issued_at(self) -> datetime | None:
         """Time of issue by the server's clock (the ``iat`` claim of a JWT), if known."""
         return _jwt_time(Secret(self.value), "iat")
-
-
-VARIABLES = ("CONSTELLR_API_KEY", "CONSTELLR_USERNAME", "CONSTELLR_PASSWORD", "CONSTELLR_TOKEN")
-"""The environment variables that hold a credential."""
-
-
-def default_credential(
-    explicit: Credential | None = None, *, base_url: str | None = None
-) -> Credential:
-    """Find a credential: explicit, pushed, the environment, ``.netrc``, the OS keyring.
-
-    Pushed means shared with this dask worker by :func:`constellr_stac.share_credentials`. In the
-    environment, ``CONSTELLR_API_KEY`` takes precedence over ``CONSTELLR_USERNAME`` with
-    ``CONSTELLR_PASSWORD``, and these over ``CONSTELLR_TOKEN``. In ``.netrc`` (or the file named
-    by ``NETRC``) only an entry for the API's host is used, never ``default``.
-
-    Args:
-        explicit: Returned unchanged, if given.
-
-    Keyword Args:
-        base_url: The API; default as for :func:`constellr_stac.config.api_url`.
-
-    Raises:
-        AuthenticationError: An environment variable holds an invalid key or token.
-        CredentialsNotFoundError: None was found; the message lists every place searched.
-    """
-    if explicit is not None:
-        return explicit
-    pushed = pushed_credential(settings.api_url(base_url))
-    return (None if pushed is None else pushed.get()) or own_credential(base_url=base_url)
-
-
-def pushed_credential(base_url: str) -> PushedValue[Credential] | None:
-    """Return the credential that the dask client pushes to this process for an API, if any."""
-    return STATE.pushed(("api", settings.origin(base_url)))
-
-
-def own_credential(*, base_url: str | None = None, not_pickled: bool = False) -> Credential:
-    """Find a credential like :func:`default_credential`, but ignore a pushed one.
-
-    ``not_pickled``: whether an explicit credential was lost when its auth object was pickled.
-
-    Raises:
-        AuthenticationError: An environment variable holds an invalid key or token.
-        CredentialsNotFoundError: None was found; the message lists every place searched.
-    """
-    url = settings.api_url(base_url)
-    pushed = "the client does not answer" if pushed_credential(url) else "nothing"
-    looked = ["given in code: not pickled to other processes"] * not_pickled
-    looked.append(f"pushed by constellr_stac.share_credentials: {pushed}")
-    for find in (_from_environment, _from_netrc, _from_keyring):
-        found = find(url, looked)
-        if found is not None:
-            return found
-    places = "\n".join(f"  - {place}" for place in looked)
-    raise CredentialsNotFoundError(
-        f"No credential for {url} was found. Searched:\n{places}\n"
-        "Set CONSTELLR_API_KEY, or CONSTELLR_USERNAME and CONSTELLR_PASSWORD, or run "
-        f"`constellr login`.{push_hint()}"
-    )
-
-
-def store_credential(credential: Credential, *, base_url: str | None = None) -> None:
-    """Store a credential in the OS keyring, where :func:`default_credential` finds it.
-
-    Raises:
-        MissingExtraError: The extra ``keyring`` is not installed.
-        keyring.errors.KeyringError: There is no keyring, or it did not store the entry.
-        ValueError: Neither an :class:`ApiKey` nor a :class:`Password`.
-    """
-    keyring = _keyring()
-    if isinstance(credential, ApiKey):
-        entry = {"api_key": Secret(credential.key).reveal()}
-    elif isinstance(credential, Password):
-        entry = {
-            "username": credential.username,
-            "password": Secret(credential.password).reveal(),
-        }
-    else:
-        msg = f"Only an ApiKey or a Password can be stored, not a {type(credential).__name__}."
-        raise ValueError(msg)  # noqa: TRY004 - the type is right, the choice is not
-    url, text = settings.api_url(base_url), json.dumps(entry)
-    keyring.set_password(_KEYRING_SERVICE, url, text)
-    if keyring.get_password(_KEYRING_SERVICE, url) != text:
-        name = keyring.get_keyring().name
-        raise keyring.errors.PasswordSetError(f"{name} did not store the entry")
-
-
-def forget_credential(*, base_url: str | None = None) -> bool:
-    """Remove the credential of :func:`store_credential`; return whether there was one.
-
-    Raises:
-        MissingExtraError: The extra ``keyring`` is not installed.
-        keyring.errors.KeyringError: There is no keyring, or the entry cannot be deleted.
-    """
-    keyring = _keyring()
-    url = settings.api_url(base_url)
-    if keyring.get_password(_KEYRING_SERVICE, url) is None:
-        return False
-    keyring.delete_password(_KEYRING_SERVICE, url)
-    return True
-
-
-_KEYRING_SERVICE = "constellr-stac"
-
-
-def _from_environment(_url: str, looked: list[str]) -> Credential | None:
-    if key := Secret(os.environ.get("CONSTELLR_API_KEY", "")):
-        return _sendable(ApiKey, key, "environment variable CONSTELLR_API_KEY")
-    looked.append("environment variable CONSTELLR_API_KEY: not set")
-    username, password = (
-        os.environ.get("CONSTELLR_USERNAME"),
-        Secret(os.environ.get("CONSTELLR_PASSWORD", "")),
-    )
-    if username and password:
-        source = "environment variables CONSTELLR_USERNAME and CONSTELLR_PASSWORD"
-        return Password(username, password, source=source)
-    for name, value in (("CONSTELLR_USERNAME", username), ("CONSTELLR_PASSWORD", password)):
-        looked.append(f"environment variable {name}: {'set' if value else 'not set'}")
-    if token := Secret(os.environ.get("CONSTELLR_TOKEN", "")):
-        return _sendable(Token, token, "environment variable CONSTELLR_TOKEN")
-    looked.append("environment variable CONSTELLR_TOKEN: not set")
-    return None
-
-
-def _sendable(kind: type[ApiKey | Token], value: Secret, source: str) -> Credential:
-    try:
-        return kind(value, source=source)
-    except ValueError as error:
-        raise AuthenticationError(f"The {source} cannot be used. {error}") from None
-
-
-def _from_netrc(url: str, looked: list[str]) -> Credential | None:
-    host = urlsplit(url).hostname or ""
-    named = os.environ.get("NETRC")
-    for name in [named] if named else ["~/.netrc", "~/_netrc"]:
-        path = Path(name)
-        try:
-            path = path.expanduser()  # a RuntimeError where there is no home directory
-            entry = netrc.netrc(path).hosts.get(host)
-        except (netrc.NetrcParseError, OSError, RuntimeError, UnicodeDecodeError) as error:
-            missing = isinstance(error, FileNotFoundError)
-            why = "no such file" if missing else f"cannot be read ({type(error).__name__})"
-            looked.append(f"{path}: {why}")
-            continue
-        if entry is not None and entry[0] and entry[2]:
-            return Password(entry[0], entry[2], source=f"{path}, entry for {host}")
-        looked.append(f"{path}: no complete entry for {host}")
-    return None
-
-
-def _from_keyring(url: str, looked: list[str]) -> Credential | None:
-    try:
-        keyring = _keyring()
-    except ImportError:
-        looked.append("OS keyring: not searched (pip install 'constellr-stac[keyring]')")
-        return None
-    try:
-        stored = keyring.get_password(_KEYRING_SERVICE, url)
-    except keyring.errors.KeyringError as error:
-        looked.append(f"OS keyring: not available ({type(error).__name__})")
-        return None
-    if stored is None:
-        looked.append(f"OS keyring: nothing for {url}")
-        return None
-    source = f"OS keyring, entry for {url}"
-    try:
-        entry = json.loads(stored)
-        if "api_key" in entry:
-            return ApiKey(entry["api_key"], source=source)
-        return Password(entry["username"], entry["password"], source=source)
-    except (ValueError, KeyError, TypeError):
-        looked.append(f"{source}: not written by constellr login")
-        return None
-
-
-def _keyring() -> Any:
-    try:
-        import keyring
-        import keyring.errors
-    except ImportError as error:
-        what = "The OS keyring"
-        raise MissingExtraError(what, "keyring") from error
-    return keyring
 
 
 def _header_value(value: str, what: str) -> Secret:

@@ -9,7 +9,7 @@ from constellr_stac._process import STATE
 from constellr_stac._secret import Secret
 from constellr_stac.config import api_url
 
-from .credentials import VARIABLES
+from .find_credential import VARIABLES
 from .requests_auth import ConstellrAuth
 
 if TYPE_CHECKING:

@@ -18,14 +18,8 @@ from constellr_stac._secret import Secret
 from constellr_stac.config import api_url, origin
 from constellr_stac.errors import APIConnectionError, APIError, AuthenticationError
 
-from .credentials import (
-    ApiKey,
-    Credential,
-    Password,
-    Token,
-    own_credential,
-    pushed_credential,
-)
+from .credentials import ApiKey, Credential, Password, Token
+from .find_credential import own_credential, pushed_credential
 from .response_hook import RequestConnectionError, ResponseHook, SentHeader
 from .token import token_of
 

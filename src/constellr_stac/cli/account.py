@@ -49,7 +49,8 @@ def login(
     The password or key is read from standard input (-), else from CONSTELLR_PASSWORD or
     CONSTELLR_API_KEY, else prompted for without echo.
     """
-    from constellr_stac.auth.credentials import ApiKey, Password, store_credential
+    from constellr_stac.auth.credentials import ApiKey, Password
+    from constellr_stac.auth.find_credential import store_credential
     from constellr_stac.config import api_url
 
     keyring = _keyring()
@@ -91,7 +92,7 @@ def login(
 @command(commands, "constellr logout")
 def logout(terminal: Terminal) -> None:
     """Remove the credential from the system keyring."""
-    from constellr_stac.auth.credentials import forget_credential
+    from constellr_stac.auth.find_credential import forget_credential
     from constellr_stac.config import api_url
 
     keyring = _keyring()

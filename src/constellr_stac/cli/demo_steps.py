@@ -24,7 +24,7 @@ from constellr_stac.reading.asset_ref import asset_ref
 from constellr_stac.reading.http import Transfer
 from constellr_stac.reading.resolver import AssetResolver
 from constellr_stac.sandbox import Sandbox
-from constellr_stac.signing.signer import signature_expiry
+from constellr_stac.signing.s3_url import signature_expiry
 from constellr_stac.stac.client import open_client
 
 from .output import replacing, write_zarr

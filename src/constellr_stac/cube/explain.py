@@ -16,6 +16,7 @@ import numpy as np
 import xarray as xr
 from dask import config
 from dask.system import CPU_COUNT
+from dask.utils import format_bytes
 from rich.table import Table
 
 from constellr_stac._refresh import utc_now
@@ -23,8 +24,8 @@ from constellr_stac.auth.credentials import ApiKey, Password, Token
 from constellr_stac.auth.token import token_of
 from constellr_stac.errors import ConstellrError
 from constellr_stac.layers.table import layer_of
+from constellr_stac.reading.file_grid import name_of
 from constellr_stac.reading.prefetch import HEAD_BYTES, MAX_BYTES, Fetcher
-from constellr_stac.reading.raster import name_of
 from constellr_stac.signing.s3_url import is_s3
 
 from .graph_reads import reads_of
@@ -84,11 +85,11 @@ class Explanation:
         about = "" if self.bytes_are_exact else "about "
         requests = f"{about}{_count(self.requests, 'request')}"
         yield "scenes", f"{self.scenes} ({_count(self.files, 'file')})"
-        yield "to fetch", f"{about}{_size(self.bytes_to_fetch)} in {requests}"
+        yield "to fetch", f"{about}{format_bytes(self.bytes_to_fetch)} in {requests}"
         yield "cube", ", ".join(f"{name} {size}" for name, size in self.shape.items())
-        yield "chunks", f"{self.chunks}, at most {_size(self.bytes_per_chunk)} each"
+        yield "chunks", f"{self.chunks}, at most {format_bytes(self.bytes_per_chunk)} each"
         threads = _count(self.threads, "thread")
-        yield "memory", f"about {_size(self.bytes_at_peak)} at peak on {threads}"
+        yield "memory", f"about {format_bytes(self.bytes_at_peak)} at peak on {threads}"
         for grid, count in self.grids.items():
             yield "grid", f"{_count(count, 'file')} on {grid}"
         if self.grids:
@@ -297,11 +298,3 @@ def _remaining(end: datetime) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:  # noqa: PLR2004 - the step between units
-            return f"{count:.3g} {unit}"
-        count /= 1024
-    return f"{count:.3g} TiB"

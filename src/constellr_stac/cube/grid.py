@@ -15,7 +15,7 @@ from odc.stac import output_geobox, parse_items
 from pyproj.exceptions import CRSError
 
 from constellr_stac.errors import ResamplingWarning
-from constellr_stac.reading.raster import name_of
+from constellr_stac.reading.file_grid import name_of
 
 from .clip import as_geometry
 from .footprint import HALF_TURN, box_of, eastward, footprint, shape_of

@@ -18,9 +18,10 @@ from pyproj.exceptions import CRSError
 from constellr_stac.errors import AssetReadError, ContradictionWarning
 from constellr_stac.layers.item_bands import asset_gsd
 from constellr_stac.layers.table import layer_of
+from constellr_stac.reading.file_grid import name_of
 from constellr_stac.reading.item_geobox import geobox_of, stated_geobox
 from constellr_stac.reading.prefetch import HEADER_BYTES, MAX_REQUESTS, Fetcher
-from constellr_stac.reading.raster import header_of, name_of
+from constellr_stac.reading.raster import header_of
 
 from .footprint import HALF_TURN, footprint, shape_of
 

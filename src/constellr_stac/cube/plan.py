@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Unpack, get_args
@@ -21,7 +20,6 @@ from constellr_stac.layers.units import conversion
 from constellr_stac.reading.prefetch import Fetcher, shared_fetcher
 from constellr_stac.reading.raster import fill_of, output_dtype
 from constellr_stac.reading.resolver import AssetResolver
-from constellr_stac.signing.s3_url import is_s3
 from constellr_stac.stac.items import sorted_items
 
 from .arguments import Bands, Engine, Errors, Units
@@ -157,7 +155,8 @@ def make_plan(
     for item in found:
         fetcher.resolver.remember(item)
     scenes = scenes_of(found, selections, local_files=local_files)
-    _check_credentials(scenes, fetcher.resolver)
+    refs = (band.ref for scene in scenes for band in scene.bands.values())
+    fetcher.resolver.check_credentials(refs)
     if raw:
         scenes = with_file_encodings(scenes, fetcher, lenient=errors == "nan")
     variables = _variables(scenes, selections, resampling, raw=raw)
@@ -282,26 +281,3 @@ def _metres(resolution: Any) -> float | None:
     if not isinstance(resolution, int | float):
         return None
     return float(resolution) if resolution >= 1 else resolution * _METRES_PER_DEGREE
-
-
-def _check_credentials(scenes: Sequence[Scene], resolver: AssetResolver) -> None:
-    """Sign one ``s3://`` href to fail early, unless dask workers sign."""
-    if _has_dask_client():
-        return
-    for scene in scenes:
-        for band in scene.bands.values():
-            if is_s3(band.ref.href):
-                resolver.url(band.ref)
-                return
-
-
-def _has_dask_client() -> bool:
-    """Return whether a dask.distributed client is active, whose workers have own credentials."""
-    distributed = sys.modules.get("distributed")
-    if distributed is None:
-        return False
-    try:
-        distributed.default_client()
-    except ValueError:
-        return False
-    return True

@@ -19,8 +19,9 @@ from constellr_stac.errors import (
 from constellr_stac.layers.settle import Contradiction
 
 from .asset_ref import AssetRef
+from .file_grid import name_of, same_grid
 from .notices import warn_once
-from .raster import Pixels, name_of, read_pixels, same_grid
+from .raster import Pixels, read_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,11 +8,9 @@ before anything is resampled.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from odc.geo.converters import rio_geobox
-from odc.geo.geobox import GeoBox
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError, RasterioIOError
 
@@ -21,6 +19,7 @@ from constellr_stac.layers.header import FileBand, Header
 from constellr_stac.layers.settle import Contradiction, UnsettledError, class_table, settle
 
 from .blocks import block_spans, has_all_directories, window_of
+from .file_grid import grid_of
 from .geotiff import begins_like_tiff, check_window, open_overview, open_regions
 from .resample import pixel_ratio, resampled
 
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
     import rasterio
     from numpy.typing import NDArray
+    from odc.geo.geobox import GeoBox
     from odc.loader import RasterLoadParams
 
     from constellr_stac.layers.band import Band
@@ -41,16 +41,12 @@ __all__ = [
     "Pixels",
     "fill_of",
     "header_of",
-    "name_of",
     "output_dtype",
     "read_pixels",
-    "same_grid",
 ]
 
 MASK_FILL = 255
 """The fill value of masks where there is no scene; not 0, which is a class (clear)."""
-
-_SAME_PLACE = 1e-3  # pixels
 
 
 class Pixels(NamedTuple):
@@ -64,30 +60,6 @@ class Pixels(NamedTuple):
     """The file's grid; ``None`` if no file was read."""
     contradictions: tuple[Contradiction, ...] = ()
     """What the file's header and the item or documents state differently."""
-
-
-def name_of(grid: GeoBox) -> str:
-    """Return a name for a grid: ``EPSG:32611 at 30 x 30``."""
-    crs = grid.crs
-    name = "no CRS" if crs is None else f"EPSG:{crs.epsg}" if crs.epsg else str(crs)
-    return f"{name} at {abs(grid.resolution.x):g} x {abs(grid.resolution.y):g}"
-
-
-def same_grid(one: GeoBox, other: GeoBox) -> bool:
-    """Return whether two grids are the same to a thousandth of a pixel."""
-    if one == other:
-        return True
-    if one.shape != other.shape or one.crs != other.crs:
-        return False
-    limit = _SAME_PLACE * abs(one.resolution.x)
-    corners = ((0, 0), (one.shape[1], 0), (0, one.shape[0]), (one.shape[1], one.shape[0]))
-    first: Any = one.pix2wld  # published without types
-    second: Any = other.pix2wld
-    return all(
-        abs(a - b) <= limit
-        for corner in corners
-        for a, b in zip(first(*corner), second(*corner), strict=True)
-    )
 
 
 def output_dtype(band: Band, *, raw: bool = False) -> str:
@@ -281,7 +253,7 @@ def _opened(
     with open_regions(file.regions(spans), file.size) as dataset:
         if index > dataset.count:
             raise _unreadable(file, f"it has no band {index}, only {dataset.count}")
-        own = _grid(dataset, stated)
+        own = grid_of(dataset, stated)
         if own is None:
             raise _unreadable(
                 file,
@@ -289,18 +261,6 @@ def _opened(
                 "proj:code on the item's asset)",
             )
         yield dataset, own
-
-
-def _grid(dataset: rasterio.DatasetReader, stated: GeoBox | None) -> GeoBox | None:
-    """Return a file's grid; what it leaves out is the item's word."""
-    own: Any = rio_geobox(dataset)
-    if dataset.crs is not None:
-        return cast("GeoBox", own)
-    if stated is None or stated.crs is None:
-        return None
-    if dataset.transform.is_identity:
-        return stated if stated.shape == own.shape else None
-    return GeoBox(own.shape, own.affine, stated.crs)
 
 
 def _spans(
@@ -312,7 +272,7 @@ def _spans(
     spans = None
     try:
         with open_regions([(0, file.head)], file.size) as dataset:
-            own = _grid(dataset, stated) if index <= dataset.count else None
+            own = grid_of(dataset, stated) if index <= dataset.count else None
             if own is not None:
                 spans = block_spans(dataset, index, own, geobox, method)
     except RasterioIOError:

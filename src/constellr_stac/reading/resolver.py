@@ -7,6 +7,7 @@ unchanged. One thread renews for all.
 
 from __future__ import annotations
 
+import sys
 import threading
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -21,8 +22,8 @@ from constellr_stac.auth.session import api_session
 from constellr_stac.auth.transport import checked, connection_errors
 from constellr_stac.errors import APIError
 from constellr_stac.limits import Limits
-from constellr_stac.signing.s3_url import is_s3
-from constellr_stac.signing.signer import Signer, signature_expiry
+from constellr_stac.signing.s3_url import is_s3, signature_expiry
+from constellr_stac.signing.signer import Signer
 
 from .asset_ref import is_signed
 
@@ -115,6 +116,16 @@ class AssetResolver:
                 "has another one of this name. Pass the auth= of the API that it came from."
             )
         return url
+
+    def check_credentials(self, references: Iterable[AssetRef]) -> None:
+        """Sign the first ``s3://`` href, to fail early, unless dask workers will sign.
+
+        Raises:
+            SigningError: There are no object-store credentials.
+        """
+        stored = next((each for each in references if is_s3(each.href)), None)
+        if stored is not None and not _has_dask_client():
+            self.url(stored)
 
     def refused(self, reference: AssetRef, url: str) -> bool:
         """Record that ``url`` was refused; return whether to try again with a new URL."""
@@ -239,3 +250,15 @@ def _key(reference: AssetRef) -> _Key:
 
 def _expiry(signed: _SignedItem) -> datetime | None:
     return signed.expires_at
+
+
+def _has_dask_client() -> bool:
+    """Return whether a dask.distributed client is active, whose workers have own credentials."""
+    distributed = sys.modules.get("distributed")
+    if distributed is None:
+        return False
+    try:
+        distributed.default_client()
+    except ValueError:
+        return False
+    return True

@@ -17,7 +17,8 @@ from pystac_client.collection_search import CollectionSearch
 from constellr_stac.auth.requests_auth import as_auth
 from constellr_stac.errors import NotFoundError
 from constellr_stac.layers.describe import complete_items
-from constellr_stac.signing.signer import Signer, sign_inplace
+from constellr_stac.signing.default import sign_inplace
+from constellr_stac.signing.signer import Signer
 
 from .empty_search import ExplainedSearch
 from .io import ConstellrIO

@@ -1,0 +1,51 @@
+"""The grids of files, compared and named."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from odc.geo.converters import rio_geobox
+from odc.geo.geobox import GeoBox
+
+if TYPE_CHECKING:
+    import rasterio
+
+__all__ = ["grid_of", "name_of", "same_grid"]
+
+_SAME_PLACE = 1e-3  # pixels
+
+
+def name_of(grid: GeoBox) -> str:
+    """Return a name for a grid: ``EPSG:32611 at 30 x 30``."""
+    crs = grid.crs
+    name = "no CRS" if crs is None else f"EPSG:{crs.epsg}" if crs.epsg else str(crs)
+    return f"{name} at {abs(grid.resolution.x):g} x {abs(grid.resolution.y):g}"
+
+
+def same_grid(one: GeoBox, other: GeoBox) -> bool:
+    """Return whether two grids are the same to a thousandth of a pixel."""
+    if one == other:
+        return True
+    if one.shape != other.shape or one.crs != other.crs:
+        return False
+    limit = _SAME_PLACE * abs(one.resolution.x)
+    corners = ((0, 0), (one.shape[1], 0), (0, one.shape[0]), (one.shape[1], one.shape[0]))
+    first: Any = one.pix2wld  # published without types
+    second: Any = other.pix2wld
+    return all(
+        abs(a - b) <= limit
+        for corner in corners
+        for a, b in zip(first(*corner), second(*corner), strict=True)
+    )
+
+
+def grid_of(dataset: rasterio.DatasetReader, stated: GeoBox | None) -> GeoBox | None:
+    """Return a file's grid; what it leaves out is the item's word."""
+    own: Any = rio_geobox(dataset)
+    if dataset.crs is not None:
+        return cast("GeoBox", own)
+    if stated is None or stated.crs is None:
+        return None
+    if dataset.transform.is_identity:
+        return stated if stated.shape == own.shape else None
+    return GeoBox(own.shape, own.affine, stated.crs)
