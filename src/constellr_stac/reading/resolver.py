@@ -28,7 +28,7 @@ from constellr_stac.signing.signer import Signer
 from .asset_ref import is_signed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     import pystac
