@@ -101,7 +101,7 @@ def outcomes(account: Account, until: float, expected: dict[str, Any]) -> Counte
         day = TODAY + timedelta(days=30)  # orders need a notice
         while time.monotonic() < until:
             day += timedelta(days=1)
-            dates = {"start_date": str(day), "end_date": str(day + timedelta(days=1))}
+            dates = {"start_date": str(day), "end_date": str(day + timedelta(days=29))}
             try:
                 account.orders.create([wish(account.area, **dates)], check=False)
                 result = "order placed"
