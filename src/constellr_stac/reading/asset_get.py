@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from urllib3 import BaseHTTPResponse
 
+    from constellr_stac.limits import Limits
+
     from .asset_ref import AssetRef
     from .resolver import AssetResolver
 
@@ -108,7 +110,7 @@ class AssetGetter:
             sent = {"Accept-Encoding": "identity", **headers}
             with self._connections.get(url, sent) as answer:
                 if answer.status not in _USABLE:
-                    return None, _refusal(answer, url)
+                    return None, _refusal(answer, url, self._resolver.limits)
                 self._resolver.accepted(reference)
                 return use(answer), _Outcome(_WRONG_BYTES, answer.status)
         except LimitError as error:
@@ -149,8 +151,8 @@ class _Outcome:
 _WRONG_BYTES = Failure("transient", "the server sent bytes other than those requested")
 
 
-def _refusal(answer: BaseHTTPResponse, url: str) -> _Outcome:
-    said, asked = StoreAnswer.of(answer), retry_after(answer)
+def _refusal(answer: BaseHTTPResponse, url: str, limits: Limits) -> _Outcome:
+    said, asked = StoreAnswer.of(answer, limits), retry_after(answer)
     if said.slow_down:
         host_of(url).slow_down(asked or _SLOWER)
     if said.status in TRANSIENT:

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from constellr_stac._refresh import utc_now
+from constellr_stac.auth.body import steady
 from constellr_stac.signing.s3_url import signed_region
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
+
+    from constellr_stac.limits import Limits
 
 __all__ = ["REFUSALS", "StoreAnswer"]
 
@@ -51,13 +54,14 @@ class StoreAnswer:
     """The store's clock, if it refused the request's time or lifetime."""
 
     @classmethod
-    def of(cls, answer: BaseHTTPResponse) -> Self:
+    def of(cls, answer: BaseHTTPResponse, limits: Limits) -> Self:
         """Read an error response.
 
         Raises:
             HTTPError: The connection failed (urllib3).
+            TooSlowError: Its body arrives too slowly.
         """
-        body = answer.read(_MOST).decode(errors="replace")
+        body = b"".join(steady(answer, limits, most=_MOST)).decode(errors="replace")
         return cls(
             answer.status,
             _element(body, "Code") or answer.reason or "",

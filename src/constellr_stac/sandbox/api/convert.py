@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import python_multipart  # noqa: F401 - Starlette needs it to read forms
 import shapely
-import shapely.ops
 from shapely.geometry import mapping
 from starlette.datastructures import UploadFile
 from starlette.responses import JSONResponse
@@ -82,7 +81,7 @@ def _in_degrees(geometry: shapely.Geometry, crs: str | None) -> shapely.Geometry
     from pyproj import Transformer
 
     transformer = Transformer.from_crs(crs, 4326, always_xy=True)
-    return shapely.ops.transform(transformer.transform, geometry)
+    return shapely.transform(geometry, transformer.transform, interleaved=False)
 
 
 def _bad(problem: str) -> ApiError:
