@@ -646,7 +646,7 @@ def test_other_files_are_complete_after_a_failure(sandbox: Sandbox, tmp_path: Pa
     ("href", "said"),
     [
         ("ftp://host/lst.tiff", "ftp:// is not supported. Use s3://, https:// or a file"),
-        ("http://127.0.0.1:99999/lst.tiff", "InvalidURL"),
+        ("http://127.0.0.1:99999/lst.tiff", "Port out of range"),
         ("/no/such/lst.tiff", "No such file or directory"),
     ],
 )

@@ -64,7 +64,7 @@ class LoadOptions:
     commands,
     "constellr cube --bbox -118.3,33.7,-118.1,33.9 -b lst -o harbour.zarr",
     "constellr cube --order 123e4567-e89b-12d3-a456-426614174000 -o summer.nc",
-    "constellr cube --id LSTPRECISION_ECO01_9Q5B8K2T_20230826T175031Z -b lst -o august.tif",
+    "constellr cube items.json -b lst -o august.tif",
     "constellr search --json -c lstprecision | constellr cube - -o all.zarr",
 )
 def cube(
@@ -90,7 +90,7 @@ def cube(
         bool, typer.Option("--explain", help="Show the plan; read no pixels.")
     ] = False,
 ) -> None:
-    """Write scenes to Zarr, NetCDF or GeoTIFF as a cube of physical values."""
+    """Write scenes as a cube: Zarr, NetCDF or GeoTIFF."""
     write = writer_for(output)
     if explain:
         _explain(terminal, items, query, loading)

@@ -32,8 +32,8 @@ MinClear = Annotated[
 
 @command(
     commands,
-    "constellr zonal districts.gpkg -c lstprecision --datetime 2026-07 -b lst -o july.csv",
-    "constellr zonal fields.geojson items.json --mask clear -s mean,p90,count -o fields.gpkg",
+    "constellr zonal districts.gpkg items.json -b lst -o july.csv",
+    "constellr zonal fields.geojson items.json -s mean,p90,count -o fields.gpkg",
 )
 def zonal(
     terminal: Terminal,
@@ -56,7 +56,7 @@ def zonal(
             "--statistic",
             "-s",
             metavar="NAMES",
-            help="mean,median,min,max,count (default), std,p90,area,clear_fraction,classes,...",
+            help="Default mean,median,min,max,count; also std,p90,area,clear_fraction,classes.",
         ),
     ] = None,
     min_clear: MinClear = None,
@@ -135,7 +135,7 @@ def series(
 
 @command(
     commands,
-    "constellr composite -c lstprecision --datetime 2026 -b lst --mask clear -o months.nc",
+    "constellr composite items.json -b lst --mask clear -o months.nc",
     "constellr composite items.json --by all --statistic p90 --day -o hot.tif",
 )
 def composite(
@@ -164,7 +164,7 @@ def composite(
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write maps of months, seasons or years: a statistic of each pixel."""
+    """Write maps of months, seasons or years."""
     write = writer_for(output)
     refuse_existing(output, overwrite=overwrite)
     cube = _loaded(terminal, items, query, loading)
