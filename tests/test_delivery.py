@@ -280,11 +280,11 @@ def test_follow_tolerates_outages(account: Account) -> None:
     """Four failures in a row are tolerated, the fifth raises; a 403 raises at once."""
     order = account.order()
     account.deliver_all()
-    account.sandbox.fail(Fault("/orders/", status=500, times=4))
+    account.sandbox.fail(Fault("/orders/", status=501, times=4))
     pauses: list[float] = []
     assert len(list(follow(order, sleep=pauses.append, **account.clients))) == SCENES
     assert len(pauses) == 4
-    account.sandbox.fail(Fault("/orders/", status=500, times=5))
+    account.sandbox.fail(Fault("/orders/", status=501, times=5))
     with pytest.raises(ServerError):
         list(follow(order, sleep=pauses.append, **account.clients))
     assert len(pauses) == 8

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 ROOT: Any = typer.main.get_command(app)
 LEAVES = {
-    "login", "logout", "whoami", "search", "sign", "cube", "zonal", "series", "composite", "download", "quicklook", "orders list",
+    "login", "logout", "whoami", "search", "sign", "cube", "zonal", "series",
+    "composite", "download", "quicklook", "orders list",
     "orders show", "orders create", "orders update", "orders wait", "orders delete",
     "orders check", "aoi list", "aoi show", "aoi create", "aoi delete", "aoi info", "products",
     "sandbox", "demo", "doctor",

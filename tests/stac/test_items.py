@@ -10,7 +10,7 @@ import pystac_client
 import pytest
 
 import constellr_stac
-from constellr_stac.cube.arguments import LoadArguments
+from constellr_stac.cube.arguments import CubeArguments, LoadArguments
 from constellr_stac.stac.items import items_of
 from real_scenes import found
 
@@ -95,7 +95,8 @@ def test_other_objects_are_a_type_error(function: Callable[[Any], Any], other: A
 
 
 def test_keyword_arguments_of_load_are_typed_once() -> None:
-    """``explain`` and ``load_order`` take the keyword arguments of ``load``."""
+    """``load_order`` takes the keyword arguments of ``load``, ``explain`` those but ``clip``."""
     parameters = inspect.signature(constellr_stac.load).parameters
     keywords = {name for name, each in parameters.items() if each.kind is each.KEYWORD_ONLY}
-    assert keywords - {"group_by_resolution"} == set(LoadArguments.__annotations__)
+    assert keywords - {"group_by_resolution"} == set(CubeArguments.__annotations__)
+    assert set(LoadArguments.__annotations__) == set(CubeArguments.__annotations__) - {"clip"}

@@ -53,6 +53,7 @@ def solar_hour(times: xr.DataArray, longitude: float) -> xr.DataArray:
         longitude: Degrees east.
 
     Example:
+        >>> import xarray as xr
         >>> times = xr.DataArray(np.array(["2023-07-03T15:25:51"], "datetime64[ns]"), dims="time")
         >>> solar_hour(times, -118.22).round(2).values
         array([7.55])
