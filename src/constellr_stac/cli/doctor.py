@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import urljoin, urlsplit
 
 import typer
@@ -22,6 +22,7 @@ from constellr_stac.errors import (
 
 from .command import command
 from .errors import FAILED, UNAUTHENTICATED
+from .statements import show_statements
 from .terminal import Terminal
 
 if TYPE_CHECKING:
@@ -62,12 +63,21 @@ class CheckResult:
     detail: str
 
 
-@command(commands, "constellr doctor", "constellr doctor --json")
-def doctor(terminal: Terminal) -> None:
+@command(commands, "constellr doctor", "constellr doctor item.json", "constellr doctor lst.tiff")
+def doctor(
+    terminal: Terminal,
+    source: Annotated[
+        str | None,
+        typer.Argument(metavar="ITEMS", help="File of items, or a GeoTIFF.", show_default=False),
+    ] = None,
+) -> None:
     """Check network, API, credentials, clock and object store.
 
-    Nothing is changed or ordered. The exit code is 0 if every check passes.
+    With items or a file: show what the documents, the item and the file state about values, and
+    which of these is used. Nothing is changed or ordered. The exit code is 0 if every check passes.
     """
+    if source is not None:
+        raise typer.Exit(0 if show_statements(terminal, source) else FAILED)
     results: list[CheckResult] = []
     code = 0
     for name, check, required in _CHECKS:
