@@ -138,7 +138,7 @@ class StorageSettings:
     dualstack: bool = False
     """Whether to use AWS's endpoints for IPv6 and IPv4."""
     virtual_hosted: bool | None = None
-    """Whether the bucket is part of the host's name; ``None``: on AWS only."""
+    """Whether the bucket is part of the host's name; if ``None``, on AWS only."""
     requester_pays: bool = False
     """Whether the requester pays for the transfer."""
 

@@ -26,7 +26,7 @@ def polygon_from(geometry: Any) -> shapely.Polygon:
     """Return ``geometry`` as one valid WGS 84 polygon with the winding of RFC 7946.
 
     Args:
-        geometry: As for :func:`.geometry_from`, with one polygon.
+        geometry: As for ``geometry_from``, with one polygon.
 
     Raises:
         InvalidAreaError: It is of another type, empty, not closed, self-intersecting, out of

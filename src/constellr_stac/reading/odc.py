@@ -111,7 +111,7 @@ class OdcDriver:
 
     @property
     def dask_reader(self) -> None:
-        """``None``: odc-loader's own tasks read the sources."""
+        """Return ``None``, since odc-loader's own tasks read the sources."""
 
     @property
     def aux_reader(self) -> AuxReader:

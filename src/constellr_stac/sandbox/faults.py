@@ -59,7 +59,7 @@ class Fault:
     rate: float = 1.0
     """Probability that a matching request fails (after ``skip``); the others pass."""
     seed: int = 0
-    """Seed of ``rate``: equal seeds choose equal requests, in the order of their arrival."""
+    """Seed of ``rate``; equal seeds choose equal requests, in the order of their arrival."""
     bytes_per_second: float | None = None
     """Speed of ``throttle``."""
 
