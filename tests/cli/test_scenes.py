@@ -209,7 +209,7 @@ def test_explain_json_has_all_grids(here: Path) -> None:
     [
         (["-o", "x.zarr"], 2, "Which scenes?"),
         (["items.json", "-c", "lstprecision", "-o", "x.zarr"], 2, "not both"),
-        (["items.json", "-o", "x.tif"], 2, ".zarr or .nc"),
+        (["items.json", "-o", "x.hdf"], 2, ".zarr"),
         (["items.json", "-o", "there.zarr"], 2, "--overwrite"),
         (["items.json", "-o", "there.zarr", "--overwrite"], 2, "not a Zarr store"),
         (["items.json", "-o", "no/such.zarr"], 2, "is not a folder"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import gc
 import json
-import time
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -408,22 +407,6 @@ def test_report_lists_fields_and_sources() -> None:
     assert text.endswith("2 items still lack the grid of some of their data")
     whole = complete_items(items, headers=lambda *_: header_at(30)).items
     assert str(complete_items(whole)) == "3 items described: no fields were missing"
-
-
-def test_1000_items_take_less_than_a_second() -> None:
-    """Describing 1,000 copied day scenes of twenty files without requests; best of three.
-
-    Measured in process time, so that other load does not count.
-    """
-    items = [bare_item(DAY, item_id=str(n)) for n in range(1000)]
-
-    def seconds() -> float:
-        start = time.process_time()
-        assert complete_items(items).count == 1000
-        return time.process_time() - start
-
-    assert len(DAY) >= 20
-    assert any(seconds() < 1 for _ in range(3))
 
 
 @pytest.mark.parametrize("collects", [True, False])
