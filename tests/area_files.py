@@ -64,6 +64,16 @@ def write_nested_shapefile(path: Path) -> None:
     write_shapefile(path, folder="some folder/")
 
 
+def write_parquet(path: Path) -> None:
+    """Write GeoParquet, in metres."""
+    IN_METRES.to_parquet(path)
+
+
+def write_flatgeobuf(path: Path) -> None:
+    """Write FlatGeobuf, in metres."""
+    IN_METRES.to_file(path, driver="FlatGeobuf")
+
+
 KINDS: dict[str, Callable[[Path], None]] = {
     "field.geojson": write_geojson,
     "field.json": write_geojson,
@@ -73,4 +83,6 @@ KINDS: dict[str, Callable[[Path], None]] = {
     "field.kmz": write_kmz,
     "field shape.zip": write_shapefile,
     "a+b {c}.zip": write_nested_shapefile,
+    "field.parquet": write_parquet,
+    "field.fgb": write_flatgeobuf,
 }

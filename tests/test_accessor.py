@@ -281,25 +281,20 @@ def test_invalid_zonal_arguments_are_refused() -> None:
     areas = gpd.GeoDataFrame(geometry=[FIELD])
     with pytest.raises(ValueError, match=r"no CRS.*set_crs"):
         cube.constellr.zonal(areas)
-    with pytest.raises(TypeError, match="Expected a GeoDataFrame or GeoSeries, not a list"):
+    with pytest.raises(TypeError, match="A list is not an area"):
         cube.constellr.zonal([FIELD])
     with pytest.raises(ValueError, match="Unknown statistic 'mode'; use one of median, mean"):
         cube.constellr.timeseries(FIELD, crs=CRS, statistic="mode")
-    with pytest.raises(ValueError, match=r"outside the cube.*crs="):
+    with pytest.raises(ValueError, match=r"reproject metres"):
         cube.constellr.timeseries(FIELD)
     with pytest.raises(ValueError, match="outside the cube"):
         cube.constellr.timeseries(shapely.Point(0, 0), crs=CRS)
 
 
-@pytest.mark.parametrize(
-    "geometry",
-    [None, (8.12, 49.11), "POINT (8.12 49.11)", {}, gpd.GeoDataFrame(geometry=[FIELD], crs=CRS)],
-    ids=type,
-)
-def test_timeseries_needs_one_geometry(geometry: Any) -> None:
-    """Numbers, text and tables are refused by type, with the types accepted."""
-    name = type(geometry).__name__
-    with pytest.raises(TypeError, match=rf"Expected a shapely geometry.*, not a {name}.*zonal\(\)"):
+@pytest.mark.parametrize("geometry", [None, (8.12, 49.11), {}], ids=type)
+def test_timeseries_needs_a_geometry(geometry: Any) -> None:
+    """Numbers are refused by type, with the types accepted."""
+    with pytest.raises(TypeError, match=r"is not an area\. Pass GeoJSON|not GeoJSON"):
         small().constellr.timeseries(geometry)
 
 

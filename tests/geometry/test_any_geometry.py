@@ -12,9 +12,10 @@ import rasterio.features
 import shapely
 
 import constellr_stac
-from area_files import write_geopackage
+import constellr_stac.accessor
+from area_files import KINDS
 from constellr_stac.errors import InvalidAreaError
-from constellr_stac.geometry.any_geometry import geometry_from
+from constellr_stac.geometry.any_geometry import geometry_from, table_from
 from constellr_stac.orders import polygon_from
 from layer_files import EPSG, ORIGIN, written_item
 
@@ -40,9 +41,47 @@ FORMS: dict[str, Any] = {
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_every_form_is_the_same_geometry(form: Any) -> None:
-    """For searches and cubes, and for orders."""
-    for read in (geometry_from, polygon_from):
+    """For searches and cubes, for orders, and for statistics."""
+    for read in (geometry_from, polygon_from, only_area):
         assert read(form).symmetric_difference(SQUARE).area < 1e-9
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_file_is_the_same_geometry(name: str, tmp_path: Path) -> None:
+    """In any CRS and format."""
+    KINDS[name](tmp_path / name)
+    for read in (geometry_from, polygon_from, only_area):
+        assert read(tmp_path / name).symmetric_difference(SQUARE).area < 1e-9
+
+
+def only_area(form: Any) -> shapely.Geometry:
+    """The only row of a table, in degrees."""
+    (shape,) = table_from(form).geometry.to_crs(4326)
+    return shape
+
+
+def test_rows_keep_their_columns(tmp_path: Path) -> None:
+    """The features of GeoJSON, the rows of files and of all their layers."""
+    features = [
+        {**FEATURE, "properties": {"name": "field"}},
+        {"type": "Feature", "properties": {"name": "none"}, "geometry": None},
+    ]
+    table = table_from({"type": "FeatureCollection", "features": features})
+    assert table["name"].tolist() == ["field", "none"]
+    assert table.geometry.isna().tolist() == [False, True]
+    path = tmp_path / "two.gpkg"
+    table.to_file(path, layer="a")
+    table.to_crs(32632).to_file(path, layer="b")
+    assert table_from(path)["name"].tolist() == ["field", "none"] * 2
+
+
+def test_geometry_in_its_own_crs_is_exact() -> None:
+    """Not by way of degrees, where it would move."""
+    series = gpd.GeoSeries([TRIANGLE], crs=EPSG)
+    assert geometry_from(series, to=EPSG) == TRIANGLE
+    assert geometry_from(TRIANGLE, crs=EPSG, to=EPSG) == TRIANGLE
+    assert geometry_from(f"SRID={EPSG};{TRIANGLE.wkt}", to=EPSG) == TRIANGLE
+    assert geometry_from(odc.geo.geom.Geometry(TRIANGLE, EPSG), to=EPSG) == TRIANGLE
 
 
 def test_several_parts_are_united() -> None:
@@ -66,12 +105,20 @@ def test_several_parts_are_united() -> None:
         ({"type": "Polygon", "coordinates": 3}, "."),
     ],
 )
-def test_wrong_geometry_has_the_same_message_for_cubes_and_orders(
+def test_wrong_geometry_has_the_same_message_everywhere(
     form: Any, message: str, tmp_path: Path
 ) -> None:
     """It is an InvalidAreaError that names the cause."""
     item = written_item(tmp_path, ["lst"])
-    for read in (polygon_from, lambda area: constellr_stac.load(item, ["lst"], geopolygon=area)):
+    cube = constellr_stac.load(item, ["lst"])
+    for read in (
+        polygon_from,
+        lambda area: constellr_stac.load(item, ["lst"], geopolygon=area),
+        cube.constellr.timeseries,
+        cube.constellr.zonal,
+    ):
+        if read == cube.constellr.zonal and message == "empty":
+            continue  # a row without a geometry has no values
         with pytest.raises(InvalidAreaError, match=message):
             read(form)
 
@@ -98,10 +145,3 @@ def test_clip_leaves_out_what_is_outside(tmp_path: Path) -> None:
     assert cube.odc.crs == own.crs
     with pytest.raises(ValueError, match="clip=True needs geopolygon="):
         constellr_stac.load(item, ["lst"], clip=True)
-
-
-def test_file_is_read(tmp_path: Path) -> None:
-    """Any vector file in any CRS."""
-    path = tmp_path / "area.gpkg"
-    write_geopackage(path)
-    assert geometry_from(path).geom_type == "Polygon"

@@ -48,11 +48,12 @@ class AreaMethods:
         """Return the time series of each variable at a point or over an area.
 
         Args:
-            geometry: A shapely geometry, GeoJSON (a geometry or Feature) or an
-                :class:`odc.geo.geom.Geometry`. A point selects the pixel that contains it.
+            geometry: A shapely geometry, GeoJSON, WKT, an :class:`odc.geo.geom.Geometry`, a
+                GeoDataFrame or GeoSeries, or the path of a vector file; several geometries are
+                united. A point selects the pixel that contains it.
 
         Keyword Args:
-            crs: The CRS of ``geometry``, unless it has one.
+            crs: The CRS of a ``geometry`` that states none.
             statistic: Over the valid pixels of an area, as in :meth:`zonal` (not ``classes``).
             all_touched: As in :meth:`zonal`.
             weights: Whether pixels are weighted as in :meth:`zonal`; default whole pixels, whose
@@ -64,7 +65,7 @@ class AreaMethods:
             Dims (time,); NaN where no pixel is valid.
 
         Raises:
-            TypeError: ``geometry`` is not a geometry, or a table of several.
+            InvalidAreaError: ``geometry`` is not a geometry, empty, invalid or out of bounds.
             ValueError: The geometry does not intersect the cube, or the cube has no CRS or holds
                 raw stored values.
         """
@@ -92,8 +93,9 @@ class AreaMethods:
         smaller than a pixel has a value, and its ``count`` is the share of a pixel.
 
         Args:
-            areas: A GeoDataFrame or GeoSeries with a CRS (extra ``geo``). A point or line has the
-                whole pixels it meets.
+            areas: A GeoDataFrame or GeoSeries with a CRS (extra ``geo``), the path of a vector
+                file, GeoJSON, or a single geometry in any form that :meth:`timeseries` takes. A
+                point or line has the whole pixels it meets.
 
         Keyword Args:
             statistics: Out of ``median``, ``mean``, ``min``, ``max``, ``std`` (of the population),
@@ -117,9 +119,9 @@ class AreaMethods:
             ``.constellr.to_geodataframe()`` one with the areas' columns and geometry.
 
         Raises:
-            TypeError: ``areas`` has no geometries.
-            ValueError: It has no CRS, there is no such statistic, or the cube has no CRS or holds
-                raw stored values.
+            InvalidAreaError: ``areas`` are no geometries, invalid, or a table without a CRS.
+            ValueError: There is no such statistic, or the cube has no CRS or holds raw stored
+                values.
         """
         options = Options(
             weights=weights,

@@ -10,6 +10,7 @@ import pandas as pd
 
 from constellr_stac.cube.mask import values_of
 from constellr_stac.cube.units import is_stored
+from constellr_stac.geometry.any_geometry import table_from
 
 from .times import as_steps
 from .zonal import AREAS
@@ -47,6 +48,7 @@ def to_geodataframe(stats: xr.Dataset, areas: Any, shape: Literal["long", "wide"
     if areas is None:
         msg = "The Dataset has lost its areas, as in a file. Pass them: to_geodataframe(areas)."
         raise ValueError(msg)
+    areas = table_from(areas)
     frame = areas.to_frame("geometry") if not hasattr(areas, "columns") else areas
     frame = frame.iloc[_positions(frame.index, stats["zone"].to_numpy())]
     values = {str(name): stats[name].transpose(..., "zone") for name in stats.data_vars}

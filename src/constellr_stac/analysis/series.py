@@ -30,8 +30,8 @@ def timeseries(
 
     Args:
         cube: Physical values, with a grid.
-        geometry: As :func:`.in_cube_crs` takes it.
-        crs: The CRS of one that does not bring its own.
+        geometry: As for :func:`.geometry_from`.
+        crs: The CRS of a geometry that states none.
         statistic: Of its valid pixels.
         options: How pixels are chosen and weighted.
 
@@ -39,10 +39,10 @@ def timeseries(
         ValueError: The geometry is outside the cube.
     """
     place = in_cube_crs(cube, geometry, crs)
-    if place.is_empty or not cube.odc.geobox.extent.geom.intersects(place.geom):
+    if not cube.odc.geobox.extent.geom.intersects(place):
         msg = "The geometry is outside the cube. Check its CRS (crs=)."
         raise ValueError(msg)
-    series = statistics_of(cube, [place.geom], [statistic], options).isel(zone=0)
+    series = statistics_of(cube, [place], [statistic], options).isel(zone=0)
     return series.rename(
         {name: str(name).removesuffix(f"_{statistic}") for name in series.data_vars}
     )

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from constellr_stac.cube.mask import values_of
+from constellr_stac.geometry.any_geometry import table_from
 
 from .clear import clear_of, errors_of
 from .reduce import Reduction, correlated, percentile_of, reduce, shares
@@ -49,14 +50,15 @@ def zonal(
 
     Args:
         cube: Physical values, with a grid.
-        areas: A GeoDataFrame or GeoSeries.
+        areas: As for :func:`.table_from`.
         statistics: Their names.
         options: How pixels are chosen and weighted.
 
     Raises:
-        TypeError: ``areas`` has no geometries.
-        ValueError: It has no CRS, or the cube no grid, or there is no such statistic.
+        InvalidAreaError: As for :func:`.table_from`.
+        ValueError: The cube has no grid, or there is no such statistic.
     """
+    areas = table_from(areas)
     named = [statistics] if isinstance(statistics, str) else list(dict.fromkeys(statistics))
     result = statistics_of(cube, outlines(cube, areas), named, options)
     labels = np.empty(len(areas.index), object)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +9,10 @@ import numpy as np
 import odc.geo.xr  # noqa: F401 - the .odc accessor
 import shapely
 import shapely.geometry
-from odc.geo.geom import Geometry
 from rasterio.features import geometry_mask
 
 from constellr_stac.cube.footprint import centre_of
+from constellr_stac.geometry.any_geometry import geometry_from
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,56 +66,31 @@ def spatial_dims(cube: xr.Dataset) -> tuple[str, str]:
     return str(dims[0]), str(dims[1])
 
 
-def in_cube_crs(cube: xr.Dataset, geometry: Any, crs: Any) -> Geometry:
-    """Return a geometry in the cube's CRS.
+def in_cube_crs(cube: xr.Dataset, geometry: Any, crs: Any) -> BaseGeometry:
+    """Return one geometry in the cube's CRS.
 
     Args:
         cube: With a grid.
-        geometry: Shapely, GeoJSON (a geometry or Feature) or :class:`odc.geo.geom.Geometry`.
-        crs: The CRS of ``geometry``, unless it has one.
+        geometry: As for :func:`.geometry_from`.
+        crs: The CRS of a geometry that states none.
 
     Raises:
-        TypeError: ``geometry`` is not a geometry, or a table of several.
+        InvalidAreaError: As for :func:`.geometry_from`.
     """
     spatial_dims(cube)
-    if not isinstance(geometry, Geometry):
-        geometry = Geometry(_shape(geometry), crs)
-    projected: Geometry = geometry.to_crs(cube.odc.geobox.crs)
-    return projected
-
-
-def _shape(geometry: Any) -> BaseGeometry:
-    plain = getattr(geometry, "__geo_interface__", geometry)
-    if isinstance(plain, Mapping) and plain.get("type") == "Feature":
-        plain = plain["geometry"]
-    if not isinstance(plain, Mapping) or plain.get("type") in (None, "FeatureCollection"):
-        raise TypeError(
-            "Expected a shapely geometry, GeoJSON (a geometry or Feature) or an odc.geo Geometry, "
-            f"not a {type(geometry).__name__}. For a GeoDataFrame, use zonal()."
-        )
-    return shapely.geometry.shape(plain)
+    return geometry_from(geometry, crs=crs, to=cube.odc.geobox.crs.proj)
 
 
 def outlines(cube: xr.Dataset, areas: Any) -> list[BaseGeometry]:
-    """Return the geometries of a GeoDataFrame in the cube's CRS; an empty one for a missing one.
+    """Return the geometries of a table in the cube's CRS; an empty one for a missing one.
 
     Args:
         cube: With a grid.
-        areas: A GeoDataFrame or GeoSeries.
-
-    Raises:
-        TypeError: ``areas`` has no geometries.
-        ValueError: It has no CRS.
+        areas: From :func:`.table_from`.
     """
     spatial_dims(cube)
-    series = getattr(areas, "geometry", None)
-    if series is None or not hasattr(series, "to_crs"):
-        raise TypeError(f"Expected a GeoDataFrame or GeoSeries, not a {type(areas).__name__}.")
-    if series.crs is None:
-        msg = "The areas have no CRS; set it with .set_crs('EPSG:4326')."
-        raise ValueError(msg)
     nowhere = shapely.geometry.Polygon()
-    projected = series.to_crs(cube.odc.geobox.crs.to_wkt())
+    projected = areas.geometry.to_crs(cube.odc.geobox.crs.to_wkt())
     return [nowhere if shape is None else shape for shape in projected]
 
 

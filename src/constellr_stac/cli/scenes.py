@@ -1,6 +1,6 @@
 """The scenes a command works on: a search, or items from a file or a pipe."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pystac
     import pystac_client
 
-__all__ = ["ItemsArgument", "Query", "geometry_in", "items_in", "scenes"]
+__all__ = ["ItemsArgument", "Query", "areas_in", "geometry_in", "items_in", "scenes"]
 
 ItemsArgument = Annotated[
     str | None,
@@ -148,12 +148,27 @@ def geometry_in(source: str) -> Any:
     Raises:
         typer.BadParameter: It holds none, or an invalid one.
     """
-    from constellr_stac.errors import InvalidAreaError
     from constellr_stac.geometry.any_geometry import geometry_from
 
+    return dict(_geometry(source, geometry_from).__geo_interface__)
+
+
+def areas_in(source: str) -> Any:
+    """Return the areas in a vector file, or in GeoJSON on standard input, as a GeoDataFrame.
+
+    Raises:
+        typer.BadParameter: It holds none, or an invalid one.
+    """
+    from constellr_stac.geometry.any_geometry import table_from
+
+    return _geometry(source, table_from)
+
+
+def _geometry(source: str, read: Callable[[Any], Any]) -> Any:
+    from constellr_stac.errors import InvalidAreaError
+
     try:
-        form = from_json(source) if source == STDIN else readable(source)
-        return dict(geometry_from(form).__geo_interface__)
+        return read(from_json(source) if source == STDIN else readable(source))
     except InvalidAreaError as error:
         raise typer.BadParameter(f"{source}: {error}") from error
 

@@ -5,14 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from constellr_stac.errors import MissingExtraError
-
 from .command import command
 from .cube import LoadOptions, progress_bar
-from .errors import Failure
-from .inputs import point, readable
+from .inputs import point
 from .output import refuse_existing, replacing, table_writer_for, writer_for
-from .scenes import ItemsArgument, Query, geometry_in, scenes
+from .scenes import ItemsArgument, Query, areas_in, geometry_in, scenes
 from .terminal import Terminal
 
 if TYPE_CHECKING:
@@ -38,7 +35,7 @@ MinClear = Annotated[
 def zonal(
     terminal: Terminal,
     areas: Annotated[
-        str, typer.Argument(metavar="AREAS", help="File of areas: GeoJSON, GeoPackage, ...")
+        str, typer.Argument(metavar="AREAS", help="Vector file of areas: GeoJSON, GeoPackage, ...")
     ],
     items: ItemsArgument = None,
     *,
@@ -69,7 +66,7 @@ def zonal(
     """Write statistics of areas over time as a table."""
     write = table_writer_for(output)
     refuse_existing(output, overwrite=overwrite)
-    frame = _read_areas(areas)
+    frame = areas_in(areas)
     names = [name for names in statistic or () for name in names.split(",")]
     cube = _loaded(terminal, items, query, loading)
     options: dict[str, Any] = {"statistics": names} if names else {}
@@ -98,7 +95,7 @@ def series(
         str | None, typer.Option("--point", metavar="LON,LAT", help="Place, in degrees.")
     ] = None,
     area: Annotated[
-        str | None, typer.Option(metavar="FILE", help="GeoJSON file with one geometry.")
+        str | None, typer.Option(metavar="FILE", help="Vector file with an area.")
     ] = None,
     statistic: Annotated[
         str, typer.Option("--statistic", "-s", metavar="NAME", help="Of an area: mean, p90, ...")
@@ -189,23 +186,6 @@ def _loaded(
     with terminal.working("Reading metadata …"):
         cube: xr.Dataset = load(scenes(items, query), **loading.arguments())
     return cube
-
-
-def _read_areas(source: str) -> Any:
-    """Read a file of areas; GeoJSON without a CRS is in degrees."""
-    try:
-        import geopandas as gpd
-    except ImportError as error:
-        raise MissingExtraError("Reading areas", "geo") from error
-    path = readable(source)
-    read = gpd.read_parquet if path.suffix.lower() == ".parquet" else gpd.read_file
-    try:
-        frame = read(path)
-    except Exception as error:  # the errors of pyogrio and pyarrow
-        raise typer.BadParameter(f"{source} holds no areas: {error}.") from error
-    if not len(frame):
-        raise Failure(f"{source} holds no areas.")
-    return frame
 
 
 def _report(terminal: Terminal, output: Path, words: str, table: Any) -> None:

@@ -1,4 +1,4 @@
-"""Read areas from files: GeoJSON, GeoPackage, KML, KMZ, zipped Shapefile.
+"""Read areas from vector files: GeoJSON, GeoPackage, KML, KMZ, zipped Shapefile, GeoParquet, ...
 
 GeoJSON needs nothing else, the other formats need the extra ``geo``. :class:`Upload` is the input
 of the API's own converter.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import zipfile
 import zlib
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ MAX_UPLOAD = 10_000_000
 """Maximum size in bytes that the API's converter accepts."""
 
 _GEOJSON_SUFFIXES = frozenset({".geojson", ".json"})
-_GDAL_SUFFIXES = frozenset({".gpkg", ".kml", ".kmz", ".zip"})
+_PARQUET_SUFFIXES = frozenset({".parquet", ".geoparquet"})
 
 
 def is_path(area: Any) -> bool:
@@ -34,29 +35,32 @@ def is_path(area: Any) -> bool:
 
 
 def read_area(path: str | os.PathLike[str]) -> Any:
-    """Return the geometries in a file: GeoJSON as it is, other formats as a GeoSeries.
+    """Return what a vector file contains: GeoJSON as it is, other formats as a GeoDataFrame.
 
     Args:
-        path: A ``.geojson``, ``.json``, ``.gpkg``, ``.kml``, ``.kmz`` or ``.zip`` (Shapefile), in
-            any CRS.
+        path: GeoJSON, GeoPackage, KML, KMZ, a Shapefile as ``.zip``, GeoParquet, or another format
+            that GDAL reads, in any CRS. The layers of a file are joined.
 
     Raises:
         InvalidAreaError: It cannot be read, or contains no geometry.
-        MissingExtraError: The format needs the extra ``geo``.
+        MissingExtraError: The format needs the extra ``geo``, GeoParquet also ``files``.
         OSError: The file is missing or unreadable.
     """
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix in _GEOJSON_SUFFIXES:
         return _read_geojson(path)
-    if suffix not in _GDAL_SUFFIXES:
+    if not re.fullmatch(r"\.\w+", suffix):
         raise InvalidAreaError(
             f"{path.name}: cannot read a {suffix or 'file without a suffix'}. Pass .geojson, "
             ".gpkg, .kml, .kmz, or a Shapefile as one .zip. A string is WKT or a path: pass "
             "GeoJSON as a dict."
         )
     path.stat()
-    return _read_with_gdal(path)
+    frame = _read_parquet(path) if suffix in _PARQUET_SUFFIXES else _read_with_gdal(path)
+    if not frame.geometry.notna().any():
+        raise InvalidAreaError(f"{path.name} contains no geometries.")
+    return frame
 
 
 @dataclass(frozen=True)
@@ -109,8 +113,20 @@ def _read_geojson(path: Path) -> Mapping[str, Any]:
     return content
 
 
+def _read_parquet(path: Path) -> Any:
+    try:
+        import geopandas as gpd
+        import pyarrow as pa
+    except ImportError as error:
+        raise MissingExtraError("Reading GeoParquet", "geo,files") from error
+    try:
+        return gpd.read_parquet(path)
+    except (pa.ArrowException, ValueError) as error:
+        raise InvalidAreaError(f"{path.name} cannot be read: {error}.") from error
+
+
 def _read_with_gdal(path: Path) -> Any:
-    """Return the geometries in all layers of a file, as a GeoSeries."""
+    """Return the rows in all layers of a file, as a GeoDataFrame."""
     try:
         import geopandas as gpd
         import pandas as pd
@@ -121,16 +137,21 @@ def _read_with_gdal(path: Path) -> Any:
     source = _kml_of(path) if path.suffix.lower() == ".kmz" else _gdal_path(path)
     try:
         layers = [
-            gpd.read_file(source, layer=name).geometry.dropna()
+            gpd.read_file(source, layer=name)
             for name, geometry_type in pyogrio.list_layers(source)
             if geometry_type is not None
         ]
     except (DataSourceError, DataLayerError) as error:
-        raise InvalidAreaError(f"{path.name} cannot be read: {error}.") from error
-    rows = [layer for layer in layers if len(layer)]
-    if not rows:
+        hint = " Pass a Shapefile as one .zip." if path.suffix.lower() == ".shp" else ""
+        raise InvalidAreaError(f"{path.name} cannot be read: {error}.{hint}") from error
+    layers = [layer for layer in layers if len(layer)] or layers[:1]
+    if not layers:
         raise InvalidAreaError(f"{path.name} contains no geometries.")
-    return gpd.GeoSeries(pd.concat([layer.to_crs(rows[0].crs) for layer in rows]))
+    crs = layers[0].crs
+    if len(layers) > 1 and any((layer.crs is None) != (crs is None) for layer in layers):
+        raise InvalidAreaError(f"{path.name}: only some of its layers have a CRS.")
+    same = [layer if layer.crs == crs else layer.to_crs(crs) for layer in layers]
+    return same[0] if len(same) == 1 else pd.concat(same, ignore_index=True)
 
 
 def _gdal_path(path: Path) -> str:

@@ -6,12 +6,12 @@ Harmless differences (winding, a third coordinate) are corrected; likely mistake
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from constellr_stac.errors import InvalidAreaError
 
-from .forms import check_crs, is_table, named_crs, read_form, to_wgs84
+from .forms import is_table, read_form, to_crs
 
 if TYPE_CHECKING:
     import shapely
@@ -40,19 +40,12 @@ def polygon_from(geometry: Any) -> shapely.Polygon:
         >>> polygon.bounds
         (8.6, 49.8, 8.7, 49.9)
     """
-    form = read_form(geometry)
-    if is_table(form):
-        form = read_form(_only_row(form))
-    geojson = form
-    crs = named_crs(geojson)
-    geojson = polygon_of(geojson)
+    form, crs = read_form(geometry)
+    geojson = polygon_of(_only_row(form) if is_table(form) else form)
     if not isinstance(geojson, Mapping) or geojson.get("type") != "Polygon":
         raise InvalidAreaError(_problem(geojson))
     rings = [_ring(number, ring) for number, ring in enumerate(_rings(geojson))]
-    if crs is not None:
-        rings = [to_wgs84(ring, crs) for ring in rings]
-    check_bounds(rings[0])
-    return _build(rings)
+    return _build(rings, crs)
 
 
 def polygon_of(geojson: Any) -> Any:
@@ -73,17 +66,17 @@ def polygon_of(geojson: Any) -> Any:
             return geojson
 
 
-def check_bounds(ring: list[tuple[float, float]]) -> None:
-    """Raise if positions are out of bounds, naming the likely cause.
+def check_bounds(bounds: Sequence[float]) -> None:
+    """Raise if a geometry is out of bounds, naming the likely cause.
 
     Args:
-        ring: Longitudes and latitudes.
+        bounds: Least longitude and latitude, greatest longitude and latitude; NaN if empty.
 
     Raises:
         InvalidAreaError: They are out of bounds, or span more than 180 degrees.
     """
-    xs, ys = [x for x, _ in ring], [y for _, y in ring]
-    max_x, max_y = max(map(abs, xs)), max(map(abs, ys))
+    west, south, east, north = bounds
+    max_x, max_y = max(abs(west), abs(east)), max(abs(south), abs(north))
     if max_y > _MAX_LONGITUDE / 2:
         swapped = max_y <= _MAX_LONGITUDE and max_x <= _MAX_LONGITUDE / 2
         raise InvalidAreaError(
@@ -98,7 +91,7 @@ def check_bounds(ring: list[tuple[float, float]]) -> None:
         raise InvalidAreaError(
             f"A longitude of {max_x:g} is outside [-180, 180]. Split an area at the antimeridian."
         )
-    if max(xs) - min(xs) > _MAX_LONGITUDE:
+    if east - west > _MAX_LONGITUDE:
         raise InvalidAreaError(
             "The area spans more than 180 degrees: it crosses the antimeridian. Split it there."
         )
@@ -120,14 +113,14 @@ def check_valid(geometry: shapely.Geometry) -> None:
 
 
 def _only_row(frame: Any) -> Any:
-    """Return the geometry of a GeoDataFrame or GeoSeries of one row, in WGS 84."""
-    if len(frame) != 1:
+    """Return the geometry of a GeoDataFrame or GeoSeries of one row."""
+    shapes = frame.geometry if len(frame) == 1 else frame.geometry.dropna()
+    if len(shapes) != 1:
         raise InvalidAreaError(
             f"The {type(frame).__name__} has {len(frame)} rows, not one. Select a row, or "
             "merge them with .dissolve()."
         )
-    check_crs(frame)
-    return frame.to_crs("EPSG:4326").geometry.iloc[0]
+    return read_form(shapes.iloc[0])[0]
 
 
 def _rings(geojson: Mapping[str, Any]) -> list[list[Any]]:
@@ -163,11 +156,14 @@ def _ring(number: int, ring: Any) -> list[tuple[float, float]]:
     return positions
 
 
-def _build(rings: list[list[tuple[float, float]]]) -> shapely.Polygon:
+def _build(rings: list[list[tuple[float, float]]], crs: Any) -> shapely.Polygon:
     import shapely
     from shapely.geometry.polygon import orient
 
     polygon = shapely.Polygon(rings[0], rings[1:])
+    if crs is not None:
+        polygon = to_crs(polygon, crs)
+    check_bounds(polygon.bounds)
     check_valid(polygon)
     if polygon.area == 0:
         raise InvalidAreaError("The polygon has no area.")
