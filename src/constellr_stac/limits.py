@@ -32,8 +32,7 @@ class Limits:
     answer_bytes: float = 256 << 20
     """Bytes of an API response, decompressed."""
     answer_time: float = 300.0
-    """Seconds for the body of an API response, or for a part of an asset, however slowly it
-    arrives."""
+    """Seconds for an API response, or for each 256 KiB of an asset, however slowly it arrives."""
     asset_bytes: float = 64 << 30
     """Bytes of an asset."""
     file_pixels: float = 10**10

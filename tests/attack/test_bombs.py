@@ -20,6 +20,8 @@ from constellr_stac import ApiKey, Limits, open_client
 from constellr_stac.auth.credentials import Password
 from constellr_stac.auth.token import token_of
 from constellr_stac.errors import ConstellrError
+from constellr_stac.orders import Order, OrdersClient
+from constellr_stac.orders.lookup import Batch, Snapshot
 from constellr_stac.reading.asset_ref import AssetRef
 from constellr_stac.reading.http import Transfer
 from constellr_stac.reading.resolver import AssetResolver
@@ -41,6 +43,15 @@ LANDING = {
 }
 
 
+ORDER = Order(
+    area_of_interest_id="a",
+    product_name="LSTfusion",
+    frequency="daily",
+    start_date="2026-06-01",
+    end_date="2026-08-31",
+)
+
+
 @functools.cache
 def _bomb(mebibytes: int) -> bytes:
     """Return gzip of a JSON string of so many MiB."""
@@ -53,8 +64,8 @@ def _bomb(mebibytes: int) -> bytes:
 
 
 @contextmanager
-def _dripping(head: bytes) -> Iterator[str]:
-    """Serve a response that sends one byte every 50 ms, for ever."""
+def _dripping(head: bytes, drop: bytes) -> Iterator[str]:
+    """Serve a response that repeats a few bytes every 50 ms, for ever."""
     stop = threading.Event()
     server = socket.create_server(("127.0.0.1", 0))
 
@@ -72,7 +83,7 @@ def _dripping(head: bytes) -> Iterator[str]:
             try:
                 connection.sendall(head)
                 while not stop.wait(0.05):
-                    connection.sendall(b" ")
+                    connection.sendall(drop)
             except OSError:
                 pass
 
@@ -82,6 +93,13 @@ def _dripping(head: bytes) -> Iterator[str]:
     finally:
         stop.set()
         server.close()
+
+
+def _item(asset: pystac.Asset, key: str = "a") -> pystac.Item:
+    times = {"start_datetime": "2026-01-01T00:00:00Z", "end_datetime": "2026-01-01T00:00:00Z"}
+    item = pystac.Item("a", None, None, None, times)
+    item.add_asset(key, asset)
+    return item
 
 
 def _peak(call: Callable[[], object]) -> float:
@@ -131,14 +149,7 @@ def test_assets_are_not_decompressed(tmp_path: Path) -> None:
     """A gzip bomb as an asset is neither decoded in a read nor kept by a download."""
     with replaying() as server:
         server.answers["/lst.tiff"] = Replayed(_bomb(200), headers={"Content-Encoding": "gzip"})
-        item = pystac.Item(
-            "a",
-            None,
-            None,
-            None,
-            {"start_datetime": "2026-01-01T00:00:00Z", "end_datetime": "2026-01-01T00:00:00Z"},
-        )
-        item.add_asset("lst", pystac.Asset(f"{server.url}/lst.tiff", media_type="image/tiff"))
+        item = _item(pystac.Asset(f"{server.url}/lst.tiff", media_type="image/tiff"), "lst")
         with pytest.raises(ConstellrError):  # imports what it needs
             constellr_stac.load([item], ["lst"])
         assert _peak(lambda: constellr_stac.load([item], ["lst"])) < 100
@@ -146,16 +157,35 @@ def test_assets_are_not_decompressed(tmp_path: Path) -> None:
         assert not list(tmp_path.rglob("*.tiff"))
 
 
-@pytest.mark.parametrize("what", ["answer", "token", "asset"])
-def test_drips_end(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A body that brings a byte now and then ends with the deadline, not with the last byte."""
-    monkeypatch.setenv("CONSTELLR_ANSWER_TIME", "0.5")
-    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 1000000\r\n\r\n"
-    with _dripping(head) as url:
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+DRIPS = {
+    "status": (b"HTTP/1.1 2", b"0"),
+    "interim responses": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "header": (OK + b"X: ", b"x"),
+    "headers": (OK, b"X: x\r\n"),
+    "body": (OK + b"Content-Length: 1000000\r\n\r\n", b" "),
+    "body without length": (OK + b"Connection: close\r\n\r\n", b" "),
+    "size of a chunk": (CHUNKED, b"0"),
+    "trailers": (CHUNKED + b"0\r\n", b"X: x\r\n"),
+}
+
+
+@pytest.mark.parametrize("form", DRIPS)
+@pytest.mark.parametrize("what", ["answer", "token", "batch of orders", "asset", "download"])
+def test_drips_end(what: str, form: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A response that brings a byte now and then ends with the deadline, wherever it drips."""
+    monkeypatch.setenv("CONSTELLR_ANSWER_TIME", "0.1")
+    with _dripping(*DRIPS[form]) as url:
+        item = _item(pystac.Asset(f"{url}/a.bin"))
+        asset = AssetRef(f"{url}/a.tif")
+        placer = OrdersClient(ApiKey("key"), base_url=url)._placer
         uses: dict[str, Callable[[], Any]] = {
             "answer": lambda: open_client(url, auth=ApiKey("key")),
             "token": lambda: token_of(url, Password("u", "p")).get(),
-            "asset": lambda: Transfer(AssetResolver(), 1).get(AssetRef(f"{url}/a.tif"), 0, 500_000),
+            "batch of orders": lambda: placer._send(Batch([ORDER]), Snapshot(None)),
+            "asset": lambda: Transfer(AssetResolver(), 1).get(asset, 0, 500_000),
+            "download": lambda: constellr_stac.download([item], tmp_path, progress=False),
         }
         started = time.monotonic()
         with pytest.raises(ConstellrError, match="answer_time"):
@@ -167,15 +197,8 @@ def test_announced_sizes_bound_a_download(tmp_path: Path) -> None:
     """A file that is longer than its item states is not kept, nor are the bytes beyond."""
     with replaying() as server:
         server.answers["/a.bin"] = Replayed(bytes(5 * MEBIBYTE))
-        item = pystac.Item(
-            "a",
-            None,
-            None,
-            None,
-            {"start_datetime": "2026-01-01T00:00:00Z", "end_datetime": "2026-01-01T00:00:00Z"},
-        )
         asset = pystac.Asset(f"{server.url}/a.bin", extra_fields={"file:size": MEBIBYTE})
-        item.add_asset("a", asset)
+        item = _item(asset)
         with pytest.raises(ConstellrError, match="announced"):
             constellr_stac.download([item], tmp_path, progress=False)
         kept = [path.stat().st_size for path in tmp_path.rglob("a.bin*")]

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from requests.adapters import HTTPAdapter
 
-from .body import read_body
+from constellr_stac._text import redact_url
+from constellr_stac.errors import APIError
+
+from .body import LimitError, read_body, timed
 from .hosts import host_of
 from .trust import allowed, tls_context
 
@@ -34,23 +37,38 @@ class RoutedAdapter(HTTPAdapter):
         pool: As for ``HTTPAdapter``.
     """
 
+    piece = float("inf")
+    """Bytes of a response to which ``limits.answer_time`` applies."""
+
     def __init__(self, limits: Limits, *, repeats: Iterable[str] | None = (), **pool: Any) -> None:
         super().__init__(**pool)
         self.limits = limits
         self.repeats = None if repeats is None else frozenset(repeats)
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:  # type: ignore[override]
-        """Send once, and read the body within the limits.
+        """Send once, and read the response within the limits.
 
         Before that, wait while the host is down and another request asks.
+
+        Raises:
+            APIError: The response exceeds a limit.
         """
         kwargs["stream"] = True  # read_body reads it
-        if self.repeats is None:
-            response = super().send(request, **kwargs)
-        else:
-            with host_of(request.url or "").turn(self.limits.retry_deadline):
+        url, status = request.url or "", None
+        try:
+            if self.repeats is None:
                 response = super().send(request, **kwargs)
-        read_body(response, self.limits)
+            else:
+                with host_of(url).turn(self.limits.retry_deadline):
+                    response = super().send(request, **kwargs)
+            status = response.status_code
+            read_body(response, self.limits)
+        except LimitError as error:
+            raise APIError(
+                f"{request.method} {redact_url(url)} failed: {error}.",
+                status_code=status,
+                request_url=url,
+            ) from None
         return response
 
     def build_connection_pool_key_attributes(
@@ -77,9 +95,11 @@ class RoutedAdapter(HTTPAdapter):
         cert: Any = None,
     ) -> Any:
         """Return the connection pool of a request."""
-        return super().get_connection_with_tls_context(
+        pool: Any = super().get_connection_with_tls_context(
             request, verify, allowed(proxies, request.url), cert
         )
+        pool.ConnectionCls = timed(pool.ConnectionCls, self.limits.answer_time, self.piece)
+        return pool
 
     def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
         """Return the request's target: the whole URL for a proxy."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from requests import RequestException
 from urllib3.exceptions import HTTPError
 
-from constellr_stac.auth.body import TooSlowError
+from constellr_stac.auth.body import LimitError, TooSlowError
 from constellr_stac.auth.failures import Failure, failure_of
 from constellr_stac.auth.hosts import host_of
 from constellr_stac.auth.retry import TRANSIENT, Attempts, retry_after
@@ -31,17 +31,13 @@ if TYPE_CHECKING:
     from .asset_ref import AssetRef
     from .resolver import AssetResolver
 
-__all__ = ["BEYOND_END", "PART", "WHOLE", "AssetGetter", "LimitError"]
+__all__ = ["BEYOND_END", "PART", "WHOLE", "AssetGetter"]
 
 T = TypeVar("T")
 
 WHOLE, PART, BEYOND_END = _USABLE = 200, 206, 416
 _RAISE_LIMIT = "Pass limits= with a higher bound if the file is right."
 _SLOWER = 1.0  # seconds for which a host that answers SlowDown gets no request
-
-
-class LimitError(Exception):
-    """A response exceeds a limit, so that it is not requested again."""
 
 
 class AssetGetter:

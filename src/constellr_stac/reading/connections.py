@@ -118,6 +118,8 @@ class _Route(NamedTuple):
 class _Adapter(RoutedAdapter):
     """Resolves the route to an origin as requests does."""
 
+    piece = 256 << 10
+
     def route(self, url: str) -> _Route:
         request = requests.Request("GET", url).prepare()
         with requests.Session() as session:

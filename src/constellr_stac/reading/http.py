@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import functools
 import re
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from constellr_stac.auth.body import steady
+from constellr_stac.auth.body import LimitError, steady
 
-from .asset_get import BEYOND_END, PART, WHOLE, AssetGetter, LimitError
+from .asset_get import BEYOND_END, PART, WHOLE, AssetGetter
 from .local import file_part, file_pieces, is_on_disk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from urllib3 import BaseHTTPResponse
 
@@ -28,7 +27,6 @@ __all__ = ["Receiver", "Source", "Transfer"]
 
 T = TypeVar("T")
 
-_PIECE = 256 << 10
 _START = re.compile(r"bytes (\d+)-")
 _TOTAL = re.compile(r"bytes (?:\d+-\d+|\*)/(\d+)")
 
@@ -178,24 +176,15 @@ def _body(
             return None
         size = int(total[1])
         _check_size(size, limits)
-        content = b"".join(_pieces(answer, limits, stop - start))
+        content = b"".join(steady(answer, limits, most=stop - start))
         return (content, size) if len(content) == min(stop, size) - start else None
     content, size = b"", 0  # the server does not support ranges
-    for piece in _pieces(answer, limits):
+    for piece in steady(answer, limits, most=limits.asset_bytes):
         content += piece[max(0, start - size) : max(0, stop - size)]
         size += len(piece)
         if size >= stop and answer.length_remaining is not None:
             return content, size + answer.length_remaining
     return content, size
-
-
-def _pieces(answer: BaseHTTPResponse, limits: Limits, most: float | None = None) -> Iterator[bytes]:
-    """Yield the raw body, at most so many bytes, within the limits of time and size."""
-    deadline = time.monotonic() + limits.answer_time
-    for piece in steady(answer, limits, most=limits.asset_bytes if most is None else most):
-        yield piece
-        if time.monotonic() > deadline:
-            raise LimitError("its bytes arrive too slowly (limits.answer_time)")
 
 
 def _source(answer: BaseHTTPResponse) -> Source:
@@ -213,14 +202,8 @@ def _receive(answer: BaseHTTPResponse, receiver: Receiver, limits: Limits) -> bo
     elif not _continues(answer, source, receiver):
         receiver.begin(Source())
         return None
-    since, missing = time.monotonic(), _PIECE
     for piece in steady(answer, limits):
         receiver.take(piece)
-        missing -= len(piece)
-        if missing <= 0:
-            since, missing = time.monotonic(), _PIECE
-        elif time.monotonic() > since + limits.answer_time:
-            raise LimitError("its bytes arrive too slowly (limits.answer_time)")
         _check_size(receiver.held, limits)
     return True
 
