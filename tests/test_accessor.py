@@ -185,12 +185,14 @@ def test_timeseries_of_a_point() -> None:
     assert series["lst"].attrs["units"] == "K"
 
 
-@pytest.mark.parametrize("touched", [{}, {"all_touched": True}])
+@pytest.mark.parametrize("touched", [{"weights": False}, {"all_touched": True}])
 @pytest.mark.parametrize("statistic", ["median", "mean", "min", "max", "std", "count"])
 def test_timeseries_of_an_area(statistic: Any, touched: dict[str, bool]) -> None:
     """Pixels with centres inside, or all touched ones; NaN is skipped."""
     cube = small()
-    inside = ~geometry_mask([FIELD], BOX.shape, BOX.affine, **touched)
+    inside = ~geometry_mask(
+        [FIELD], BOX.shape, BOX.affine, all_touched=touched.get("all_touched", False)
+    )
     assert inside[2, 3]
     pixels = cube["lst"].values[:, inside].astype(float)
     functions: dict[str, Any] = {
@@ -260,9 +262,13 @@ def test_zonal_statistics_equal_each_timeseries(crs: str) -> None:
         f"lst_std_{each}" for each in ("mean", "median", "min", "max", "count")
     }
     for statistic in ("mean", "median", "count"):
-        series = cube.constellr.timeseries(FIELD, crs=CRS, statistic=statistic)["lst"]
-        column = zonal[f"lst_{statistic}"].sel(zone="field")
-        np.testing.assert_allclose(column, series, rtol=1e-6)
+        for weights in (True, False):
+            series = cube.constellr.timeseries(
+                FIELD, crs=CRS, statistic=statistic, weights=weights
+            )["lst"]
+            exact = cube.constellr.zonal(areas) if weights else zonal
+            column = exact[f"lst_{statistic}"].sel(zone="field")
+            np.testing.assert_allclose(column, series, rtol=1e-6)
     half = cube["lst"].values[:, :, :4].reshape(3, -1)
     np.testing.assert_allclose(zonal["lst_max"].sel(zone="half"), np.nanmax(half, axis=1))
     assert zonal["lst_count"].sel(zone="half").values.tolist() == [24, 23, 24]

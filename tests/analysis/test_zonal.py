@@ -221,6 +221,11 @@ def test_uncertainty_with_a_correlation_length() -> None:
         assert list(series.data_vars) == ["lst"]
         np.testing.assert_allclose(zonal["lst_uncertainty"][:, 0], series["lst"])
         assert series["lst"].attrs["units"] == "K"
+        mean = cube.constellr.timeseries(
+            point, crs=CRS, statistic="mean", correlation_length=length
+        )
+        assert set(mean.data_vars) == {"lst", "lst_std"}
+        np.testing.assert_array_equal(mean["lst_std"], series["lst"])
         return series["lst"].to_numpy()
 
     errors = cube["lst_std"].to_numpy().astype(float)

@@ -41,7 +41,7 @@ class AreaMethods:
         crs: Any = "EPSG:4326",
         statistic: Statistic = "median",
         all_touched: bool = False,
-        weights: bool = False,
+        weights: bool = True,
         min_clear: float | None = None,
         correlation_length: float | None = None,
     ) -> xr.Dataset:
@@ -56,13 +56,13 @@ class AreaMethods:
             crs: The CRS of a ``geometry`` that states none.
             statistic: Over the valid pixels of an area, as in :meth:`zonal` (not ``classes``).
             all_touched: As in :meth:`zonal`.
-            weights: Whether pixels are weighted as in :meth:`zonal`; default whole pixels, whose
-                centres are inside.
+            weights: As in :meth:`zonal`.
             min_clear: As in :meth:`zonal`.
             correlation_length: As in :meth:`zonal`.
 
         Returns:
-            Dims (time,); NaN where no pixel is valid.
+            Dims (time,); NaN where no pixel is valid. With ``mean``, ``lst_std`` is the
+            ``uncertainty`` of the mean, as in :meth:`zonal`.
 
         Raises:
             InvalidAreaError: ``geometry`` is not a geometry, empty, invalid or out of bounds.

@@ -42,10 +42,17 @@ def timeseries(
     if not cube.odc.geobox.extent.geom.intersects(place):
         msg = "The geometry is outside the cube. Check its CRS (crs=)."
         raise ValueError(msg)
-    series = statistics_of(cube, [place], [statistic], options).isel(zone=0)
-    return series.rename(
-        {name: str(name).removesuffix(f"_{statistic}") for name in series.data_vars}
-    )
+    names = [statistic, "uncertainty"] if statistic == "mean" else [statistic]
+    series = statistics_of(cube, [place], names, options).isel(zone=0)
+    columns = {
+        str(name).removesuffix(f"_{statistic}"): values
+        for name, values in series.data_vars.items()
+        if str(name).endswith(f"_{statistic}")
+    }
+    for name in list(columns):
+        if statistic == "mean" and f"{name}_uncertainty" in series:
+            columns[f"{name}_std"] = series[f"{name}_uncertainty"]
+    return series.drop_vars(list(series.data_vars)).assign(columns)
 
 
 def table(cube: xr.Dataset, variable: str) -> pd.DataFrame:

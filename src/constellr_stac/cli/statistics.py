@@ -21,6 +21,9 @@ commands = typer.Typer()
 
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="PATH")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")]
+WholePixels = Annotated[
+    bool, typer.Option("--whole-pixels", help="Do not weight pixels by their share inside.")
+]
 MinClear = Annotated[
     float | None,
     typer.Option(metavar="SHARE", min=0, max=1, help="Least share that must be clear, 0 to 1."),
@@ -57,9 +60,7 @@ def zonal(
         ),
     ] = None,
     min_clear: MinClear = None,
-    whole_pixels: Annotated[
-        bool, typer.Option("--whole-pixels", help="Do not weight pixels by their share inside.")
-    ] = False,
+    whole_pixels: WholePixels = False,
     wide: Annotated[bool, typer.Option("--wide", help="One row per area.")] = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -101,6 +102,7 @@ def series(
         str, typer.Option("--statistic", "-s", metavar="NAME", help="Of an area: mean, p90, ...")
     ] = "median",
     min_clear: MinClear = None,
+    whole_pixels: WholePixels = False,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="PATH", help="Table: .csv or .parquet."),
@@ -117,7 +119,9 @@ def series(
         refuse_existing(output, overwrite=overwrite)
     geometry = geometry_in(area) if area is not None else point(place or "")
     cube = _loaded(terminal, items, query, loading)
-    found = cube.constellr.timeseries(geometry, statistic=statistic, min_clear=min_clear)
+    found = cube.constellr.timeseries(
+        geometry, statistic=statistic, weights=not whole_pixels, min_clear=min_clear
+    )
     with progress_bar(terminal):
         table = found.drop_vars("spatial_ref", errors="ignore").compute().to_dataframe()
     if output is not None and write is not None:
