@@ -18,8 +18,7 @@ from .analysis.composite import anomaly, composite
 from .analysis.series import table
 from .analysis.summary import as_html, as_text
 from .analysis.times import centre, solar_hour
-from .analysis.zones import pixel_size, spatial_dims
-from .cube.buffer import mask_buffer as buffered
+from .analysis.zones import spatial_dims
 from .cube.mask import classes_of, mask_out
 from .cube.reopen import with_crs_coordinate
 from .cube.units import in_celsius
@@ -70,8 +69,9 @@ class ConstellrAccessor(AreaMethods):
 
         Keyword Args:
             mask_buffer: Metres around pixels of these classes that are masked out too, measured
-                between the centres of pixels. Unknown pixels have no buffer. This is a dilation
-                with a disc, as in the cloud buffers of Fmask (Zhu & Woodcock, 2012).
+                between the centres of pixels. Unknown pixels, and clouds outside the cube, have
+                none. This is a dilation with a disc, as in the cloud buffers of Fmask (Zhu &
+                Woodcock, 2012).
 
         Returns:
             Masked values are NaN; the masks are unchanged.
@@ -79,12 +79,9 @@ class ConstellrAccessor(AreaMethods):
         Raises:
             ValueError: Unknown class, the cube lacks its mask, or the buffer is negative.
         """
-        named = classes_of(classes)
-        cleared = mask_out(self._cube, named)
-        if mask_buffer == 0:
-            return cleared
-        spatial_dims(self._cube)
-        return buffered(cleared, named, mask_buffer, pixel_size(self._cube.odc.geobox))
+        if mask_buffer:
+            spatial_dims(self._cube)
+        return mask_out(self._cube, classes_of(classes), mask_buffer)
 
     @property
     def solar_hour(self) -> xr.DataArray:

@@ -121,6 +121,47 @@ def test_mosaicked_mask_matches_the_values(tmp_path: Path, engine: Any) -> None:
         assert cube[name].encoding == alone[name].encoding
 
 
+@pytest.mark.parametrize("metres", [30, 45])
+@ENGINES
+def test_mask_buffer_reaches_into_the_pixels_around(
+    tmp_path: Path, engine: Any, metres: float
+) -> None:
+    """In each scene, before scenes are joined, across chunks; unknown pixels have no buffer."""
+    scenes = [scene(tmp_path, name) for name in "ab"]
+    for item, _, _ in scenes:
+        item.properties["day"] = "one"
+    arguments: dict[str, Any] = {"mask": "thick", "mask_buffer": metres, "engine": engine}
+    items = [item for item, _, _ in scenes]
+    cube = constellr_stac.load(
+        items, ["lst"], groupby="day", chunks={"y": 5, "x": 4}, **arguments
+    ).compute()
+    rows, columns = np.indices((SIDE, SIDE))
+    expected = np.full((SIDE, SIDE), np.nan)
+    alone = []
+    for _, stored, (cloud, *_) in reversed(scenes):
+        near = cloud == 7
+        for row, column in np.argwhere(cloud == 1):
+            near |= np.hypot(rows - row, columns - column) * 30 <= metres
+        seen = (stored != FILL) & ~near
+        assert (near & (cloud == 0)).any()
+        assert seen.any()
+        expected[seen] = stored[seen] * 0.01
+        alone.append(seen)
+    np.testing.assert_allclose(cube.lst[0], expected, rtol=1e-6)
+    apart = constellr_stac.load(items, ["lst"], **arguments)
+    np.testing.assert_array_equal(apart.lst.notnull(), alone[::-1])
+    assert f"thick within {metres} m" in cube.attrs["source"]
+
+
+def test_a_mask_buffer_needs_a_mask(tmp_path: Path) -> None:
+    """And is not negative."""
+    item, _, _ = scene(tmp_path, "a")
+    with pytest.raises(ValueError, match="mask_buffer= needs mask="):
+        constellr_stac.load([item], ["lst"], mask_buffer=30)
+    with pytest.raises(ValueError, match="0 metres or more"):
+        constellr_stac.load([item], ["lst"], mask="clear", mask_buffer=-30)
+
+
 def test_mosaic_reads_each_file_once(tmp_path: Path) -> None:
     """With and without a mask."""
     items = [scene(tmp_path, name)[0] for name in DAYS]

@@ -9,12 +9,13 @@ import numpy as np
 import xarray as xr
 
 from constellr_stac.cube.mask import values_of
+from constellr_stac.cube.pixel_size import pixel_areas, pixel_size
 from constellr_stac.geometry.any_geometry import table_from
 
 from .clear import clear_of, errors_of
 from .reduce import Reduction, correlated, percentile_of, reduce, shares
 from .words import words
-from .zones import cover, outlines, pixel_areas, pixel_size, spatial_dims
+from .zones import cover, outlines, spatial_dims
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

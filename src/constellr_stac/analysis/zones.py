@@ -11,7 +11,6 @@ import shapely
 import shapely.geometry
 from rasterio.features import geometry_mask
 
-from constellr_stac.cube.footprint import centre_of
 from constellr_stac.geometry.any_geometry import geometry_from
 
 if TYPE_CHECKING:
@@ -22,11 +21,9 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
     from shapely.geometry.base import BaseGeometry
 
-__all__ = ["Zones", "cover", "in_cube_crs", "outlines", "pixel_areas", "pixel_size", "spatial_dims"]
+__all__ = ["Zones", "cover", "in_cube_crs", "outlines", "spatial_dims"]
 
 _AREAL = ("Polygon", "MultiPolygon")
-_METRES_IN_DEGREE = 111_195.0
-"""Of latitude, on average."""
 
 
 @dataclass(frozen=True)
@@ -196,42 +193,3 @@ def _whole_pixels(shape: tuple[int, int], place: Any, number: int, *, all_touche
     rows, columns = np.nonzero(~outside)
     cell = (rows + first[0]) * shape[1] + columns + first[1]
     return np.full(cell.shape, number), cell, np.ones(cell.shape)
-
-
-def pixel_areas(geobox: GeoBox, cells: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the sizes of pixels on the ellipsoid in square metres.
-
-    Args:
-        geobox: The cube's grid.
-        cells: Rows and columns, (2, pixels).
-    """
-    import pyproj
-
-    longitude, latitude = centre_of(geobox)
-    equal_area = f"+proj=laea +lat_0={latitude} +lon_0={longitude} +ellps=WGS84"
-    transformer = pyproj.Transformer.from_crs(str(geobox.crs), equal_area, always_xy=True)
-    corners = cells[:, :, None] + np.array([[0, 0, 1, 1], [0, 1, 1, 0]])[:, None, :]
-    rows, columns = corners
-    grid = geobox.affine
-    x, y = transformer.transform(
-        grid.a * columns + grid.b * rows + grid.c, grid.d * columns + grid.e * rows + grid.f
-    )
-    areas: NDArray[np.float64] = (x * (np.roll(y, -1, 1) - np.roll(y, 1, 1))).sum(1) / 2
-    return np.abs(areas)
-
-
-def pixel_size(geobox: GeoBox) -> tuple[float, float]:
-    """Return height and width of a pixel in metres, in the middle of the cube.
-
-    Args:
-        geobox: The cube's grid.
-    """
-    affine = geobox.affine
-    height, width = float(np.hypot(affine.b, affine.e)), float(np.hypot(affine.a, affine.d))
-    rows, columns = geobox.shape
-    [area] = pixel_areas(geobox, np.array([[rows // 2], [columns // 2]]))
-    if geobox.crs is not None and geobox.crs.geographic:
-        metres = _METRES_IN_DEGREE * height  # nearly the same everywhere
-        return metres, float(area) / metres
-    scale = float(np.sqrt(area / (height * width)))
-    return height * scale, width * scale

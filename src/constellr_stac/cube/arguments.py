@@ -104,12 +104,14 @@ class LoadArguments(GridArguments, total=False):
     engine: Engine
     chunks: Chunks
     mask: Mask
+    mask_buffer: float
     units: Units
     raw: bool
     groupby: GroupBy
     overlap: Overlap
     resampling: Resampling
     errors: Errors
+    with_metadata: bool
     auth: ConstellrAuth | Credential | None
     signer: Signer | None
     limits: Limits | None

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from constellr_stac.layers.metadata import ANGLES
+
 from .footprint import centre_of
 from .solar import sun_elevation
 
@@ -33,6 +35,13 @@ _ATTRIBUTES: dict[str, dict[str, str]] = {
         "long_name": "cloud cover",
         "units": "percent",
     },
+    "sun_elevation": {"standard_name": "solar_elevation_angle", "units": "degree"},
+    "sun_azimuth": {"standard_name": "solar_azimuth_angle", "units": "degree"},
+    "view_zenith": {"standard_name": "sensor_zenith_angle", "units": "degree"},
+    "view_azimuth": {"standard_name": "sensor_azimuth_angle", "units": "degree"},
+    "off_nadir": {"standard_name": "sensor_view_angle", "units": "degree"},
+    "day_flag": {"long_name": "day, as the provider states"},
+    "processing_level": {"long_name": "processing level"},
     "daytime": {"long_name": "sun above the horizon at the cube's centre"},
 }
 """Attributes of coordinates; CF standard names where they exist."""
@@ -90,6 +99,7 @@ def _source(plan: Plan) -> str:
     named = ", ".join(items[:_NAMED]) + (", ..." if len(items) > _NAMED else "")
     resampling = ", ".join(f"{each.name} {each.resampling}" for each in plan.variables.values())
     mask = ", ".join(plan.classes) or "none"
+    mask += f" within {plan.mask_buffer:g} m" if plan.mask_buffer else ""
     return f"{len(items)} items ({named}); mask: {mask}; resampling where needed: {resampling}"
 
 
@@ -111,6 +121,11 @@ def step_coordinates(plan: Plan) -> dict[str, xr.DataArray]:
             ]
     if any("eo:cloud_cover" in each for each in properties):
         columns["cloud_cover"] = [_mean_cover(step) for step in plan.steps]
+    for name in (*ANGLES, "day_flag", "processing_level"):
+        stated = [_stated(step, name) for step in plan.steps]
+        if any(value is not None for value in stated):
+            missing = "" if name == "processing_level" else np.nan
+            columns[name] = [missing if value is None else value for value in stated]
     # Strings as objects: Zarr does not specify NumPy's str dtype.
     types = {
         name: object if isinstance(values[0], str) else None for name, values in columns.items()
@@ -119,6 +134,12 @@ def step_coordinates(plan: Plan) -> dict[str, xr.DataArray]:
         name: xr.DataArray(np.array(values, types[name]), dims="time")
         for name, values in columns.items()
     }
+
+
+def _stated(scenes: Sequence[Scene], name: str) -> Any:
+    """Return what the first scene that states it says, of the scenes of one step."""
+    stated = ((scene.metadata or {}).get(name) for scene in scenes)
+    return next((value for value in stated if value is not None), None)
 
 
 def _joined(names: Iterable[Any]) -> str:

@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-import functools
-import operator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .mask import CLASSES, apply_mask, is_in, values_of
-
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import xarray as xr
     from numpy.typing import NDArray
 
-__all__ = ["mask_buffer"]
+__all__ = ["dilated"]
 
 _TOLERANCE = 1e-3
 """UTM distorts by this much, and 30 m should reach the next pixel of 30 m."""
 
 
-def mask_buffer(
-    cube: xr.Dataset, classes: Sequence[str], metres: float, pixel: tuple[float, float]
-) -> xr.Dataset:
-    """Return ``cube`` with the pixels near these classes masked out: a dilation with a disc.
-
-    Unclassified pixels have no buffer.
+def dilated(mask: xr.DataArray, metres: float, pixel: tuple[float, float]) -> xr.DataArray:
+    """Return which pixels are within a distance of a masked one: a dilation with a disc.
 
     Args:
-        cube: With the masks of the classes.
-        classes: Names of classes.
+        mask: Of bools, dims (..., y, x), in memory or lazy.
         metres: The largest distance between the centres of pixels.
         pixel: Height and width of a pixel in metres.
 
@@ -40,18 +29,6 @@ def mask_buffer(
     """
     if not 0 <= metres < np.inf:
         raise ValueError(f"mask_buffer= must be 0 metres or more, not {metres}.")
-    result = cube.copy()
-    if metres == 0 or not classes:
-        return result
-    inside = functools.reduce(operator.or_, (is_in(cube[CLASSES[one]], one) for one in classes))
-    keep = ~_near(inside.transpose(..., *cube.odc.spatial_dims), metres, pixel)
-    for name, variable in values_of(cube).items():
-        result[name] = apply_mask(variable, keep)
-    return result
-
-
-def _near(mask: xr.DataArray, metres: float, pixel: tuple[float, float]) -> xr.DataArray:
-    """Return which pixels are within a distance of a masked one; dims (..., y, x)."""
     metres *= 1 + _TOLERANCE
     reach = [
         min(int(metres / side), size) for side, size in zip(pixel, mask.shape[-2:], strict=True)

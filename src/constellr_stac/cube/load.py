@@ -71,12 +71,14 @@ def load(
     engine: Engine = "odc",
     chunks: Chunks = "auto",
     mask: Mask = None,
+    mask_buffer: float = 0.0,
     units: Units = "K",
     raw: bool = False,
     groupby: GroupBy = "time",
     overlap: Overlap = "first",
     resampling: Resampling = None,
     errors: Errors = "raise",
+    with_metadata: bool = False,
     group_by_resolution: bool = False,
     auth: ConstellrAuth | Credential | None = None,
     signer: Signer | None = None,
@@ -116,6 +118,9 @@ def load(
             ``thick``, ``thin``, ``shadow``, ``castshadow``, ``water``, ``land``. The masks stay in
             the cube. Unclassified pixels are masked too, since an undetected cloud looks like a
             cold surface.
+        mask_buffer: Metres around pixels of these classes that are masked out too, in each scene
+            before scenes are joined; see
+            :meth:`~constellr_stac.accessor.ConstellrAccessor.clear`.
         units: The unit of temperatures: ``"K"`` or ``"degC"``.
         raw: Whether to return stored integers instead of physical values.
         groupby: What makes a time step: ``"time"`` (one acquisition; scenes of the same second
@@ -127,6 +132,10 @@ def load(
         resampling: For scenes that do not fit onto the grid: a method, or one per variable
             (``"*"`` for the others); default bilinear for values. Masks are always ``nearest``.
         errors: ``"raise"``, or ``"nan"``: leave scenes that cannot be read NaN and warn.
+        with_metadata: Whether to read the metadata document of each scene, many at once, for the
+            coordinates ``sun_elevation``, ``sun_azimuth``, ``view_zenith``, ``view_azimuth``,
+            ``off_nadir`` (degrees), ``day_flag`` and ``processing_level``, as far as the item or
+            its document states them. Else NaN and ``""``.
         group_by_resolution: One cube per pixel size instead of one grid for all bands.
         auth: Renews expired signed URLs; an auth object or a credential.
         signer: Signs ``s3://`` hrefs.
@@ -177,12 +186,14 @@ def load(
         "engine": engine,
         "chunks": chunks,
         "mask": mask,
+        "mask_buffer": mask_buffer,
         "units": units,
         "raw": raw,
         "groupby": groupby,
         "overlap": overlap,
         "resampling": resampling,
         "errors": errors,
+        "with_metadata": with_metadata,
         "auth": auth,
         "signer": signer,
         "limits": limits,
@@ -216,9 +227,11 @@ def cube_of(plan: Plan) -> xr.Dataset:
     """Return the lazy cube of a plan."""
     if plan.classes and plan.joins:
         lengths = [len(step) for step in plan.steps]
-        cube = mask_and_join(build(plan.ungrouped()), plan.classes, lengths, plan.chunks["time"])
+        cube = mask_and_join(
+            build(plan.ungrouped()), plan.classes, lengths, plan.chunks["time"], plan.mask_buffer
+        )
     else:
-        cube = mask_out(build(plan), plan.classes)
+        cube = mask_out(build(plan), plan.classes, plan.mask_buffer)
     cube = described(cube.assign_coords(step_coordinates(plan)), plan)
     return in_celsius(cube) if plan.units == "degC" else cube
 

@@ -12,6 +12,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
+import odc.geo.xr  # noqa: F401 - the .odc accessor
+
+from .buffer import dilated
+from .pixel_size import pixel_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,7 +74,7 @@ def classes_of(mask: str | Sequence[str] | None) -> tuple[str, ...]:
     return classes
 
 
-def mask_out(cube: xr.Dataset, classes: Sequence[str]) -> xr.Dataset:
+def mask_out(cube: xr.Dataset, classes: Sequence[str], buffer: float = 0.0) -> xr.Dataset:
     """Return ``cube`` with pixels of these classes, and unclassified ones, masked out.
 
     Masked floats become NaN, stored integers the variable's ``nodata`` (NaN if it has none).
@@ -79,24 +83,31 @@ def mask_out(cube: xr.Dataset, classes: Sequence[str]) -> xr.Dataset:
     Args:
         cube: With the masks of the classes.
         classes: From :func:`classes_of`.
+        buffer: As for :func:`unmasked`.
 
     Raises:
-        ValueError: A mask is missing.
+        ValueError: A mask is missing, or the buffer is negative.
     """
     if not classes:
         return cube
-    keep = unmasked(cube, classes)
+    keep = unmasked(cube, classes, buffer)
     result = cube.copy()
     for name, variable in values_of(cube).items():
         result[name] = apply_mask(variable, keep)
     return result
 
 
-def unmasked(cube: xr.Dataset, classes: Sequence[str]) -> xr.DataArray:
+def unmasked(cube: xr.Dataset, classes: Sequence[str], buffer: float = 0.0) -> xr.DataArray:
     """Return which pixels are classified and in none of these classes.
 
+    Args:
+        cube: With the masks of the classes.
+        classes: From :func:`classes_of`; at least one.
+        buffer: Metres around pixels of these classes that are masked too. Unclassified pixels
+            have no buffer.
+
     Raises:
-        ValueError: A mask is missing.
+        ValueError: A mask is missing, or the buffer is negative.
     """
     keeps = []
     for name in dict.fromkeys(CLASSES[each] for each in classes):
@@ -104,7 +115,12 @@ def unmasked(cube: xr.Dataset, classes: Sequence[str]) -> xr.DataArray:
             raise ValueError(f"The cube has no {name}; load it too (bands=[..., {name!r}]).")
         # Selects the other classes, rather than excluding these: drops unclassified pixels too.
         keeps.append(is_in(cube[name], *(set(_meanings(cube[name])) - set(classes))))
-    return functools.reduce(operator.and_, keeps)
+    keep = functools.reduce(operator.and_, keeps)
+    if buffer == 0:
+        return keep
+    inside = functools.reduce(operator.or_, (is_in(cube[CLASSES[one]], one) for one in classes))
+    inside = inside.transpose(..., *cube.odc.spatial_dims)
+    return keep & ~dilated(inside, buffer, pixel_size(cube.odc.geobox))
 
 
 def apply_mask(variable: xr.DataArray, keep: xr.DataArray) -> xr.DataArray:

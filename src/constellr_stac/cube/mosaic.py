@@ -84,7 +84,11 @@ def _joined(
 
 
 def mask_and_join(
-    scenes: xr.Dataset, classes: Sequence[str], lengths: Sequence[int], chunk: int
+    scenes: xr.Dataset,
+    classes: Sequence[str],
+    lengths: Sequence[int],
+    chunk: int,
+    buffer: float = 0.0,
 ) -> xr.Dataset:
     """Mask each scene, and mosaic the scenes of each time step.
 
@@ -96,8 +100,9 @@ def mask_and_join(
         classes: From :func:`constellr_stac.cube.mask.classes_of`; at least one.
         lengths: The number of scenes of each step.
         chunk: Steps per chunk.
+        buffer: Metres around pixels of these classes that are masked too.
     """
-    keep = unmasked(scenes, classes)
+    keep = unmasked(scenes, classes, buffer)
     joined = scenes.isel(time=np.cumsum(lengths) - lengths)
     for name, variable in scenes.data_vars.items():
         masked = apply_mask(variable, keep)

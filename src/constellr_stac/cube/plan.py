@@ -28,7 +28,7 @@ from .grid import cube_grid, needs_own_grids
 from .mask import CLASSES, classes_of
 from .own_grids import with_own_grids
 from .raw import with_file_encodings
-from .scene import Scene, scenes_of
+from .scene import Scene, scenes_of, with_documents
 from .steps import time_steps
 
 if TYPE_CHECKING:
@@ -81,6 +81,8 @@ class Plan:
     engine: Engine
     classes: tuple[str, ...]
     """The classes to mask out."""
+    mask_buffer: float
+    """Metres around pixels of these classes that are masked out too."""
     units: Units
     errors: Errors
     raw: bool
@@ -128,12 +130,14 @@ def make_plan(
     engine: Engine = "odc",
     chunks: Chunks = "auto",
     mask: Mask = None,
+    mask_buffer: float = 0.0,
     units: Units = "K",
     raw: bool = False,
     groupby: GroupBy = "time",
     overlap: Overlap = "first",
     resampling: Resampling = None,
     errors: Errors = "raise",
+    with_metadata: bool = False,
     auth: ConstellrAuth | Credential | None = None,
     signer: Signer | None = None,
     limits: Limits | None = None,
@@ -144,6 +148,8 @@ def make_plan(
     units = "degC" if units in ("C", "celsius") else units
     _check_choices(engine, units, errors, raw=raw)
     classes = classes_of(mask)
+    if mask_buffer and not classes:
+        raise ValueError("mask_buffer= needs mask=, such as mask='clear'.")
     found = sorted_items(items)
     selections = resolve_bands(
         found,
@@ -165,6 +171,8 @@ def make_plan(
     scenes = with_own_grids(
         scenes, fetcher if needs_own_grids(**grid) else None, lenient=errors == "nan"
     )
+    if with_metadata:
+        scenes = with_documents(scenes, fetcher, local_files=local_files, lenient=errors == "nan")
     geobox = cube_grid(scenes, **grid)
     steps = time_steps(scenes, groupby, overlap, geobox)
     itemsize = max(variable.dtype.itemsize for variable in variables.values())
@@ -176,6 +184,7 @@ def make_plan(
         fetcher=fetcher,
         engine=engine,
         classes=classes,
+        mask_buffer=mask_buffer,
         units=units,
         errors=errors,
         raw=raw,

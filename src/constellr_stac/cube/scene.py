@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from odc.geo.geom import Geometry, unary_union
 
+from constellr_stac.layers.metadata import stated_metadata
 from constellr_stac.reading.asset_ref import asset_ref
 from constellr_stac.reading.band_source import BandRead
+from constellr_stac.reading.documents import documents_of, name_of
 from constellr_stac.stac.items import time_of
 
 from .footprint import box_of, footprint
@@ -24,8 +27,9 @@ if TYPE_CHECKING:
     from constellr_stac.layers.band import Band
     from constellr_stac.layers.resolve import BandSelection
     from constellr_stac.reading.asset_ref import AssetRef
+    from constellr_stac.reading.prefetch import Fetcher
 
-__all__ = ["Scene", "SceneBand", "scenes_of"]
+__all__ = ["Scene", "SceneBand", "scenes_of", "with_documents"]
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,8 @@ class Scene:
     """Aware, UTC."""
     bands: Mapping[str, SceneBand]
     """By variable, without variables that the item lacks."""
+    metadata: Mapping[str, Any] | None = None
+    """What item and metadata document state of the scene, if asked for."""
 
     @property
     def time64(self) -> np.datetime64:
@@ -134,6 +140,31 @@ def scenes_of(
             },
         )
         for number, item in enumerate(items)
+    ]
+
+
+def with_documents(
+    scenes: Sequence[Scene], fetcher: Fetcher, *, local_files: bool, lenient: bool
+) -> list[Scene]:
+    """Return the scenes with what their items and metadata documents state of them.
+
+    Args:
+        scenes: The scenes.
+        fetcher: Reads the documents, in parallel.
+
+    Keyword Args:
+        local_files: As for :func:`constellr_stac.load`.
+        lenient: Whether a document that cannot be read states nothing.
+
+    Raises:
+        AssetReadError: A document cannot be read.
+    """
+    reference = functools.partial(asset_ref, local_files=local_files)
+    items = [scene.item for scene in scenes]
+    documents = documents_of(items, fetcher, reference, lenient=lenient)
+    return [
+        replace(scene, metadata=stated_metadata(scene.item, documents.get(name_of(scene.item), {})))
+        for scene in scenes
     ]
 
 

@@ -7,25 +7,20 @@ it needs, in parallel.
 from __future__ import annotations
 
 import functools
-import json
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from pystac_client import ItemSearch
 
-from constellr_stac.errors import AssetReadError
 from constellr_stac.layers.describe import complete_items, headers_needed
-from constellr_stac.layers.metadata import metadata_asset
 from constellr_stac.stac.items import items_of, materialized
 
 from .asset_ref import asset_ref
-from .prefetch import HEADER_BYTES, MAX_REQUESTS, shared_fetcher
+from .documents import documents_of, in_parallel, name_of
+from .prefetch import HEADER_BYTES, shared_fetcher
 from .raster import header_of
 from .resolver import AssetResolver
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     import pystac
 
     from constellr_stac.auth.credentials import Credential
@@ -35,18 +30,12 @@ if TYPE_CHECKING:
     from constellr_stac.limits import Limits
     from constellr_stac.signing.signer import Signer
 
-    from .asset_ref import AssetRef
+    from .documents import Reference
     from .prefetch import Fetcher
-
-    _Reference: TypeAlias = Callable[[pystac.Item, str], AssetRef]
 
 __all__ = ["describe"]
 
 T = TypeVar("T")
-Key = TypeVar("Key")
-Answer = TypeVar("Answer")
-
-_DOCUMENT_BYTES = 1 << 20
 
 
 @overload
@@ -121,66 +110,28 @@ def describe(
     items = materialized(items)
     fetcher = shared_fetcher(AssetResolver(auth, signer, limits))
     reference = functools.partial(asset_ref, local_files=local_files)
-    documents = _documents(items_of(items), fetcher, reference) if metadata else {}
+    unknown = [item for item in items_of(items) if item.properties.get("eo:cloud_cover") is None]
+    documents = documents_of(unknown, fetcher, reference) if metadata else {}
 
     def document_of(item: pystac.Item) -> dict[str, Any] | None:
-        return documents.get(_name(item))
+        return documents.get(name_of(item))
 
     if headers:
         # Grids of metadata documents are not read from the files.
         completed = complete_items(items, metadata=document_of).items if documents else items
-        found = _in_parallel(
-            {(*_name(item), key): (item, key) for item, key in headers_needed(completed)},
+        found = in_parallel(
+            {(*name_of(item), key): (item, key) for item, key in headers_needed(completed)},
             lambda asset: _header(*asset, fetcher, reference),
         )
     else:
         found = {}
 
     def header_of(item: pystac.Item, key: str) -> Header | None:
-        return found.get((*_name(item), key))
+        return found.get((*name_of(item), key))
 
     return complete_items(items, copy=copy, headers=header_of, metadata=document_of)
 
 
-def _name(item: pystac.Item) -> tuple[str | None, str]:
-    """Return an item's key: ids are unique within a collection only."""
-    return item.collection_id, item.id
-
-
-def _documents(
-    items: Iterable[pystac.Item], fetcher: Fetcher, reference: _Reference
-) -> dict[tuple[str | None, str], dict[str, Any]]:
-    assets = {
-        _name(item): (item, key)
-        for item in items
-        if item.properties.get("eo:cloud_cover") is None
-        and (key := metadata_asset(item)) is not None
-    }
-    return _in_parallel(assets, lambda asset: _document(*asset, fetcher, reference))
-
-
-def _document(
-    item: pystac.Item, key: str, fetcher: Fetcher, reference: _Reference
-) -> dict[str, Any]:
-    fetcher.resolver.remember(item)
-    named = reference(item, key)
-    try:
-        document = json.loads(fetcher.header(named, _DOCUMENT_BYTES).head)
-    except ValueError as error:
-        raise AssetReadError(f"{named.label} is not a JSON document ({error}).") from error
-    return document if isinstance(document, dict) else {}
-
-
-def _header(item: pystac.Item, key: str, fetcher: Fetcher, reference: _Reference) -> Header:
+def _header(item: pystac.Item, key: str, fetcher: Fetcher, reference: Reference) -> Header:
     fetcher.resolver.remember(item)
     return header_of(fetcher.header(reference(item, key), HEADER_BYTES))
-
-
-def _in_parallel(
-    assets: dict[Key, tuple[pystac.Item, str]],
-    fetch: Callable[[tuple[pystac.Item, str]], Answer],
-) -> dict[Key, Answer]:
-    if not assets:
-        return {}
-    with ThreadPoolExecutor(min(MAX_REQUESTS, len(assets))) as pool:
-        return dict(zip(assets, pool.map(fetch, assets.values()), strict=True))
