@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import pystac
 import pystac_client
@@ -22,10 +22,11 @@ from constellr_stac.signing.signer import Signer
 
 from .empty_search import ExplainedSearch
 from .io import ConstellrIO
+from .members import owned
 from .search_arguments import area, interval
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from constellr_stac.auth.credentials import Credential
     from constellr_stac.auth.requests_auth import ConstellrAuth
@@ -108,11 +109,29 @@ class ConstellrClient(pystac_client.Client):
             APIError: Another error response.
         """
         try:
-            return super().get_collection(collection_id)
+            found = super().get_collection(collection_id)
+            return None if found is None else owned(found, self)
         except NotFoundError as error:  # pystac-client 0.8 raises it, 0.9 returns None
             if not (error.request_url or "").startswith(self._collections_href()):
                 raise  # a 404 of POST /token
             return None
+
+    def get_collections(self) -> Iterator[pystac.Collection]:
+        """Return all collections."""
+        for collection in super().get_collections():
+            yield owned(collection, self)
+
+    def covers(self, url: str) -> bool:
+        """Return whether a URL is one of the API, which gets its credential."""
+        return isinstance(self._stac_io, ConstellrIO) and self._stac_io.documents.covers(url)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # pystac keeps all items ever found in it.
+        return {**vars(self), "_resolved_objects": pystac.cache.ResolvedObjectCache()}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Return the client, which copies of its items share."""
+        return self
 
     def search(
         self,

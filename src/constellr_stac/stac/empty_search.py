@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pystac_client
+
+from .members import owned
+
+if TYPE_CHECKING:
+    import pystac
 
 __all__ = ["ExplainedSearch"]
 
@@ -29,6 +34,22 @@ class ExplainedSearch(pystac_client.ItemSearch):
         if count == 0:
             self._explain()
         return count
+
+    def items(self) -> Iterator[pystac.Item]:
+        """Yield the items."""
+        return (owned(item, self._owner) for item in super().items())
+
+    def pages(self) -> Iterator[pystac.ItemCollection]:
+        """Yield the pages."""
+        return (owned(page, self._owner) for page in super().pages())
+
+    def item_collection(self) -> pystac.ItemCollection:  # type: ignore[override] # likewise
+        """Return all items."""
+        return owned(super().item_collection(), self._owner)
+
+    @property
+    def _owner(self) -> Any:
+        return self.client
 
     def pages_as_dicts(self) -> Iterator[dict[str, Any]]:
         """Yield the pages.

@@ -99,6 +99,10 @@ class Fixups:
             self._note_advertised(document)
         for linked in (document, *members):
             self._rewrite_links(linked, url)
+        for item in document.get("features", (document,)):
+            if item.get("type") == "Feature":
+                # pystac follows it to write the item, and knows no credential.
+                item["links"] = [link for link in item["links"] if link.get("rel") != "root"]
         if path == self.stac_url:
             self._complete_landing_page(document, conformance)
         elif path == self.collections_url:

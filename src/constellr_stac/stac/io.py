@@ -24,6 +24,7 @@ from constellr_stac.errors import (
 from constellr_stac.limits import Limits
 
 from .fixups import Fixups
+from .members import owned
 from .screening import new_pages, screened
 
 if TYPE_CHECKING:
@@ -169,6 +170,21 @@ class ConstellrIO(StacApiIO):
         if any(_target(pystac.Link.from_dict(link), {}) == (url, body) for link in _next(document)):
             raise self._bad_response(source, "a page whose next link is the page itself")
         return document
+
+    def stac_object_from_dict(
+        self,
+        d: dict[str, Any],
+        href: pystac.link.HREF | None = None,
+        root: pystac.Catalog | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> pystac.STACObject:
+        """Return a document as an object of pystac-client, of the client that is its root."""
+        found = super().stac_object_from_dict(d, href, root, *args, **kwargs)
+        client: Any = None if root is None else root.get_root()
+        if client is not None and isinstance(found, pystac.Item | pystac.Collection):
+            return owned(found, client)
+        return found
 
     def get_pages(
         self,
