@@ -18,6 +18,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import MemoryFile
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 WEST, NORTH, PIXEL, SIDE = 381060, 3746640, 30, 16
@@ -132,9 +133,9 @@ def bad_tiffs(path: Path) -> dict[str, bytes]:
         )
     }
     # ImageWidth and ImageLength; then also the size of a tile.
-    bodies["10^18 pixels"] = _patched(tiff(), {256: 10**9, 257: 10**9})
+    bodies["10^18 pixels"] = patched(tiff(), {256: 10**9, 257: 10**9})
     huge = dict.fromkeys((256, 257, 322, 323), 80_000)
-    bodies["a tile of 6.4 GB"] = _patched(tiff(tiled=True, blockxsize=16, blockysize=16), huge)
+    bodies["a tile of 6.4 GB"] = patched(tiff(tiled=True, blockxsize=16, blockysize=16), huge)
     return bodies
 
 
@@ -143,6 +144,7 @@ def tiff(
     *,
     side: int = SIDE,
     tags: dict[str, dict[str, str]] | None = None,
+    overviews: Sequence[int] = (),
     **options: Any,
 ) -> bytes:
     """Return a GeoTIFF of one uint8 band."""
@@ -161,6 +163,7 @@ def tiff(
             file.write(np.full((1, side, side), fill, "uint8"))
             for domain, items in (tags or {}).items():
                 file.update_tags(ns=domain, **items)
+            file.build_overviews(list(overviews))
         return bytes(memory.read())
 
 
@@ -174,10 +177,13 @@ def _vrt(band: str, content: str, kind: str = "", after: str = "") -> bytes:
     ).encode()
 
 
-def _patched(body: bytes, values: dict[int, int]) -> bytes:
-    """Set numeric tags of a little-endian TIFF's first directory, as 32-bit numbers."""
+def patched(body: bytes, values: dict[int, int], directory: int = 0) -> bytes:
+    """Set numeric tags of a directory of a little-endian TIFF, as 32-bit numbers."""
     changed = bytearray(body)
     (at,) = struct.unpack_from("<I", body, 4)
+    for _ in range(directory):
+        (count,) = struct.unpack_from("<H", body, at)
+        (at,) = struct.unpack_from("<I", body, at + 2 + 12 * count)
     (count,) = struct.unpack_from("<H", body, at)
     for entry in range(at + 2, at + 2 + 12 * count, 12):
         (tag,) = struct.unpack_from("<H", body, entry)

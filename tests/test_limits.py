@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import constellr_stac
-from constellr_stac import ConstellrAuth, Limits, OdcDriver
+from constellr_stac import ConstellrAuth, Limits, OdcDriver, Password
 from constellr_stac.auth.session import api_session
+from constellr_stac.errors import APIConnectionError
 from constellr_stac.orders import OrdersClient
 from constellr_stac.reading.resolver import AssetResolver
+from constellr_stac.sandbox import Fault, Sandbox
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from constellr_stac.cube.arguments import Engine
-    from constellr_stac.sandbox import Sandbox
 
 LIMITS = Limits(retry_deadline=7, read_timeout=3)
 
@@ -42,6 +45,22 @@ def test_limits_reach_sessions_and_clients(sandbox: Sandbox) -> None:
         assert vars(session)["limits"] == LIMITS
     again = pickle.loads(pickle.dumps(client._stac_io))  # noqa: S301 - our own pickle
     assert again.session.limits == LIMITS
+
+
+def test_limits_of_the_caller_bound_the_token_request() -> None:
+    """``POST /token`` waits as long as the ``limits=`` of the call that needs it."""
+    limits = Limits(read_timeout=0.2, retry_deadline=0.3)
+    with Sandbox() as sandbox:
+        sandbox.fail(Fault("/token", kind="stall", seconds=5, times=None))
+        password, url = Password("u", "p"), sandbox.api_url
+        uses: tuple[Callable[[], object], ...] = (
+            lambda: constellr_stac.open_client(url, auth=password, limits=limits),
+            lambda: next(OrdersClient(password, base_url=url, limits=limits).list()),
+            lambda: ConstellrAuth(password, base_url=url, limits=limits).token(),
+        )
+        for use in uses:
+            with pytest.raises(APIConnectionError, match="/token was not answered"):
+                use()
 
 
 @pytest.mark.parametrize("engine", ["odc", "stackstac"])

@@ -11,7 +11,7 @@ import threading
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +51,8 @@ class Refreshing(Generic[T]):
       life: five to two and a half minutes before the end), so that many processes spread out.
 
     Args:
-        refresh: Returns a new value; may be slow and may raise.
+        refresh: Returns a new value; may be slow and may raise. Gets the arguments of
+            :meth:`get` of the caller that refreshes.
         expires_at: Returns when a value expires (aware), or ``None`` for never.
 
     Keyword Args:
@@ -70,7 +71,7 @@ class Refreshing(Generic[T]):
 
     def __init__(
         self,
-        refresh: Callable[[], T],
+        refresh: Callable[..., T],
         expires_at: Callable[[T], datetime | None],
         *,
         value: T | None = None,
@@ -83,7 +84,7 @@ class Refreshing(Generic[T]):
         self._held = None if value is None else self._schedule(value)
         self._pending: Future[T] | None = None
 
-    def get(self) -> T:
+    def get(self, *given: Any) -> T:
         """Return a value that is good now, refreshed first if that is due.
 
         Raises:
@@ -103,7 +104,7 @@ class Refreshing(Generic[T]):
                 elif good is not None:
                     return good.value
             if mine:
-                self._run(pending, good)
+                self._run(pending, good, given)
             try:
                 return pending.result()
             except CancelledError:
@@ -121,12 +122,12 @@ class Refreshing(Generic[T]):
             if self._held is not None and self._held.value == value:
                 self._held = None
 
-    def _run(self, pending: Future[T], good: _Held[T] | None) -> None:
+    def _run(self, pending: Future[T], good: _Held[T] | None, given: tuple[Any, ...]) -> None:
         """Refresh, and give the result to all who wait for ``pending``."""
         held: _Held[T] | None = None
         failure: Exception | None = None
         try:
-            held = self._schedule(self._refresh())
+            held = self._schedule(self._refresh(*given))
         except Exception as error:  # noqa: BLE001 - those who wait get it, or the old value
             failure = error
         finally:

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
 
+from constellr_stac import Limits
 from constellr_stac.downloads.checks import (
     Digests,
     Expected,
@@ -195,14 +196,14 @@ def tiff(tmp_path: Path) -> Path:
 
 def test_valid_tiff_has_no_error(tiff: Path) -> None:
     """No error and no warning."""
-    assert decode_error(tiff) is None
+    assert decode_error(tiff, Limits()) is None
 
 
 @pytest.mark.parametrize("keep", [8, 1000, -5000])
 def test_truncated_tiff_cannot_be_decoded(tiff: Path, keep: int) -> None:
     """Truncation is detected anywhere in the file."""
     tiff.write_bytes(tiff.read_bytes()[:keep])
-    assert "cannot be decoded" in str(decode_error(tiff))
+    assert "cannot be decoded" in str(decode_error(tiff, Limits()))
 
 
 def test_modified_tiff_cannot_be_decoded(tiff: Path) -> None:
@@ -210,10 +211,10 @@ def test_modified_tiff_cannot_be_decoded(tiff: Path) -> None:
     content = bytearray(tiff.read_bytes())
     content[len(content) // 2] ^= 0xFF
     tiff.write_bytes(content)
-    assert "cannot be decoded" in str(decode_error(tiff))
+    assert "cannot be decoded" in str(decode_error(tiff, Limits()))
 
 
 def test_other_content_cannot_be_decoded(tiff: Path) -> None:
     """An error page named as a TIFF is detected."""
     tiff.write_bytes(b"<html>Service unavailable</html>")
-    assert "cannot be decoded" in str(decode_error(tiff))
+    assert "cannot be decoded" in str(decode_error(tiff, Limits()))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from constellr_stac import download
+from constellr_stac import Limits, download
 from constellr_stac.downloads.kinds import kind_error
 from constellr_stac.errors import DownloadError
 from hostile_bodies import not_tiffs, tiff
@@ -24,12 +24,12 @@ def test_a_geotiff_begins_like_one(tmp_path: Path) -> None:
     path = tmp_path / "file.part"
     for name, body in not_tiffs(tmp_path / "x.tif", "http://h").items():
         path.write_bytes(body)
-        assert kind_error(path, "lst.tiff", None), name
-        assert kind_error(path, "lst", "image/tiff; application=geotiff"), name
+        assert kind_error(path, "lst.tiff", None, Limits()), name
+        assert kind_error(path, "lst", "image/tiff; application=geotiff", Limits()), name
     path.write_bytes(tiff(side=200))
-    assert kind_error(path, "lst.tiff", "image/tiff") is None
+    assert kind_error(path, "lst.tiff", "image/tiff", Limits()) is None
     path.write_bytes(tiff(side=200)[:-1000])
-    assert kind_error(path, "lst.tiff", None) == "it is truncated"
+    assert kind_error(path, "lst.tiff", None, Limits()) == "it is truncated"
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_other_files_are_checked_by_their_kind(
     """A login page, an error document or a compressed answer is not kept under another name."""
     path = tmp_path / "file.part"
     path.write_bytes(body)
-    assert (kind_error(path, name, None) is None) is fine
+    assert (kind_error(path, name, None, Limits()) is None) is fine
 
 
 @pytest.mark.skipif(not hasattr(os, "symlink"), reason="needs symbolic links")

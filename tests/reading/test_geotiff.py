@@ -9,16 +9,29 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
+from odc.geo.geobox import GeoBox
+from odc.loader import RasterLoadParams
 from rasterio.errors import RasterioError
 
+import constellr_stac
 from constellr_stac.downloads.kinds import decode_error
+from constellr_stac.errors import ConstellrError
+from constellr_stac.layers.band import Band
 from constellr_stac.limits import Limits
+from constellr_stac.reading.asset_ref import AssetRef
 from constellr_stac.reading.geotiff import RefusedFileError, open_geotiff
-from hostile_bodies import SIDE, bad_tiffs, not_tiffs, tiff
+from constellr_stac.reading.http import Transfer
+from constellr_stac.reading.prefetch import AssetFile
+from constellr_stac.reading.raster import read_pixels
+from constellr_stac.reading.resolver import AssetResolver
+from hostile_bodies import NORTH, SIDE, WEST, bad_tiffs, not_tiffs, patched, tiff
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from constellr_stac.sandbox import Sandbox
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +60,12 @@ def test_only_a_tiff_is_opened(tmp_path: Path, visits: tuple[str, list[str]]) ->
     for name, body in not_tiffs(secret, url).items():
         with (
             pytest.raises(RefusedFileError, match="does not begin like a TIFF"),
-            open_geotiff(body),
+            open_geotiff(body, Limits()),
         ):
             pytest.fail(name)
         file = tmp_path / "body.tiff"
         file.write_bytes(body)
-        assert "does not begin like a TIFF" in (decode_error(file) or ""), name
+        assert "does not begin like a TIFF" in (decode_error(file, Limits()) or ""), name
     assert not seen
     assert {path.name for path in tmp_path.iterdir()} == {"secret.tif", "body.tiff"}
 
@@ -64,7 +77,7 @@ def test_bad_tiffs_are_refused(tmp_path: Path) -> None:
     for name, body in bad_tiffs(secret).items():
         with (
             pytest.raises(RefusedFileError, match=r"another file|file_pixels|window_bytes"),
-            open_geotiff(body),
+            open_geotiff(body, Limits()),
         ):
             pytest.fail(name)
 
@@ -82,7 +95,7 @@ def test_sidecar_files_are_ignored(tmp_path: Path) -> None:
     )
     with rasterio.open(path) as trusted:
         assert len(trusted.files) > 1, "GDAL finds the sidecars otherwise"
-    with open_geotiff(path) as file:
+    with open_geotiff(path, Limits()) as file:
         assert file.files == [str(path)]
         assert (file.crs.to_epsg(), file.nodata, file.overviews(1)) == (32611, None, [])
         assert file.transform.a == 30
@@ -98,7 +111,7 @@ def test_forms_of_tiff_are_opened(form: dict[str, str], tmp_path: Path) -> None:
     with rasterio.open(path, "w", **profile, transform=transform, **form) as file:
         file.write(np.full((1, 4, 4), 5, "uint8"))
     for each in (path, path.read_bytes()):
-        with open_geotiff(each) as opened:
+        with open_geotiff(each, Limits()) as opened:
             assert opened.driver == "GTiff"
             assert np.all(opened.read() == 5)
 
@@ -108,7 +121,33 @@ def test_limits_of_a_file_are_settings() -> None:
     for limits in (Limits(file_pixels=SIDE), Limits(window_bytes=SIDE)):
         with (
             pytest.raises(RefusedFileError, match=r"limits\."),
-            open_geotiff(tiff(), limits=limits),
+            open_geotiff(tiff(), limits),
         ):
             pass
     assert issubclass(RefusedFileError, RasterioError)
+
+
+def test_limits_of_the_caller_bound_the_opening(sandbox: Sandbox, tmp_path: Path) -> None:
+    """``load``, ``describe`` and ``download`` open files within their own ``limits=``."""
+    limits = Limits(file_pixels=10)
+    client = constellr_stac.open_client()
+    items = client.search(collections=["lstprecision"], max_items=1).item_collection()
+    uses: tuple[Callable[[], object], ...] = (
+        lambda: constellr_stac.load(items, ["lst"], limits=limits).lst.values,
+        lambda: constellr_stac.describe(items, limits=limits),
+        lambda: constellr_stac.download(items, tmp_path, assets=["lst"], limits=limits),
+    )
+    for use in uses:
+        with pytest.raises(ConstellrError, match=r"limits\.file_pixels"):
+            use()
+
+
+def test_blocks_of_overviews_are_bounded() -> None:
+    """An overview with a huge tile is refused before GDAL allocates it."""
+    body = tiff(side=512, tiled=True, blockxsize=256, blockysize=256, overviews=[2])
+    body = patched(body, {322: 80_000, 323: 80_000}, directory=1)
+    file = AssetFile(AssetRef("a.tiff"), body, len(body), Transfer(AssetResolver(), 1))
+    coarse = GeoBox((100, 100), Affine(153.6, 0, WEST, 0, -153.6, NORTH), "EPSG:32611")
+    params = RasterLoadParams(dtype="float32", resampling="bilinear")
+    with pytest.raises(RefusedFileError, match="window_bytes"):
+        read_pixels(file, Band(1, "a", "uint8", 1, 0, None), coarse, params)

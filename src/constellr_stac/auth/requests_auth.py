@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import urljoin
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from constellr_stac._pushed import PushedValue
+    from constellr_stac.limits import Limits
 
 __all__ = [
     "CREDENTIAL_HEADERS",
@@ -34,6 +36,7 @@ __all__ = [
     "as_auth",
 ]
 
+_KEY = attrgetter("base_url", "_explicit", "_limits")
 _UNAUTHORIZED = 401
 _PLACES_ORDERS = "/orders/batch"
 
@@ -56,6 +59,7 @@ class ConstellrAuth(AuthBase):
 
     Keyword Args:
         base_url: The API; default ``CONSTELLR_API_URL``, else ``https://api.constellr.com``.
+        limits: Bounds on waiting for ``POST /token``; default from the environment.
 
     Raises:
         InsecureURLError: ``base_url`` is ``http://`` and its host is not loopback.
@@ -68,7 +72,11 @@ class ConstellrAuth(AuthBase):
     """
 
     def __init__(
-        self, credential: Credential | None = None, *, base_url: str | None = None
+        self,
+        credential: Credential | None = None,
+        *,
+        base_url: str | None = None,
+        limits: Limits | None = None,
     ) -> None:
         if credential is not None and not isinstance(credential, Credential):
             msg = f"Pass an ApiKey, a Password or a Token, not a {type(credential).__name__}."
@@ -76,6 +84,7 @@ class ConstellrAuth(AuthBase):
         self.base_url = api_url(base_url)
         self._explicit = credential
         self._found: Credential | None = credential
+        self._limits = limits
         self._not_pickled = False
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -128,7 +137,7 @@ class ConstellrAuth(AuthBase):
     def _valid_token(self) -> Token | None:
         credential = self.credential
         if isinstance(credential, Password):
-            return token_of(self.base_url, credential).get()
+            return token_of(self.base_url, credential).get(self._limits)
         if isinstance(credential, Token):
             if credential.expires_at is not None and credential.expires_at <= utc_now():
                 renewed = self.credential if self.discard(credential) else None
@@ -160,15 +169,15 @@ class ConstellrAuth(AuthBase):
             CredentialsNotFoundError: There is none.
         """
         own = self._explicit or own_credential(base_url=self.base_url)
-        return type(self)(own, base_url=self.base_url)
+        return type(self)(own, base_url=self.base_url, limits=self._limits)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ConstellrAuth):
             return NotImplemented
-        return (self.base_url, self._explicit) == (other.base_url, other._explicit)
+        return _KEY(self) == _KEY(other)
 
     def __hash__(self) -> int:
-        return hash((self.base_url, self._explicit))
+        return hash(_KEY(self))
 
     def __repr__(self) -> str:
         if "_found" not in vars(self):
@@ -183,12 +192,7 @@ class ConstellrAuth(AuthBase):
 
     def __getstate__(self) -> dict[str, Any]:
         not_pickled = self._not_pickled or self._explicit is not None
-        return {"base_url": self.base_url, "not_pickled": not_pickled}
-
-    def __setstate__(self, state: Mapping[str, Any]) -> None:
-        self.base_url = state["base_url"]
-        self._explicit = self._found = None
-        self._not_pickled = state["not_pickled"]
+        return {**vars(self), "_explicit": None, "_found": None, "_not_pickled": not_pickled}
 
     def _pushed(self) -> PushedValue[Credential] | None:
         return pushed_credential(self.base_url) if self._explicit is None else None
@@ -262,14 +266,15 @@ class ConstellrAuth(AuthBase):
     def _refused(self, response: requests.Response) -> AuthenticationError:
         source = self.credential.source
         self._found = self._explicit  # search again: the source may have been corrected
-        error = APIError.from_response(
-            response, hint=f"The credential ({source}) was refused; check that it is still valid."
-        )
-        return cast("AuthenticationError", error)
+        hint = f"The credential ({source}) was refused; check that it is still valid."
+        return cast("AuthenticationError", APIError.from_response(response, hint=hint))
 
 
 def as_auth(
-    auth: ConstellrAuth | Credential | None = None, *, base_url: str | None = None
+    auth: ConstellrAuth | Credential | None = None,
+    *,
+    base_url: str | None = None,
+    limits: Limits | None = None,
 ) -> ConstellrAuth:
     """Return ``auth`` as a :class:`ConstellrAuth`.
 
@@ -279,13 +284,14 @@ def as_auth(
 
     Keyword Args:
         base_url: The API; default that of ``auth``, else ``CONSTELLR_API_URL``.
+        limits: Bounds on waiting for ``POST /token``; an auth object has its own.
 
     Raises:
         TypeError: ``auth`` is neither.
         ValueError: ``auth`` is for an API other than ``base_url``.
     """
     if not isinstance(auth, ConstellrAuth):
-        return ConstellrAuth(auth, base_url=base_url)
+        return ConstellrAuth(auth, base_url=base_url, limits=limits)
     if base_url is not None and api_url(base_url) != auth.base_url:
         msg = f"auth is for {auth.base_url}; its credential is not sent to {base_url}."
         raise ValueError(msg)

@@ -33,7 +33,7 @@ _NO_SUCH_PATH = (404, 405)
 
 
 def token_of(base_url: str, password: Password) -> Refreshing[Token]:
-    """Return the process-wide token of an account.
+    """Return the process-wide token of an account; its ``get`` takes the caller's limits.
 
     Args:
         base_url: The API.
@@ -63,18 +63,18 @@ class _Exchange:
         self._password = password
         self._refused: tuple[datetime, AuthenticationError] | None = None
 
-    def __call__(self) -> Token:
+    def __call__(self, limits: Limits | None = None) -> Token:
         if self._refused is not None and utc_now() < self._refused[0] + _REFUSAL_COOLDOWN:
             raise copy.copy(self._refused[1])
         try:
-            return self._ask()
+            return self._ask(limits or Limits())
         except AuthenticationError as error:
             self._refused = (utc_now(), error)
             raise
 
-    def _ask(self) -> Token:
+    def _ask(self, limits: Limits) -> Token:
         try:
-            response = self._post()
+            response = self._post(limits)
         except BaseException as error:  # also a signal: the frames of requests hold the form
             without_frames(error)
             raise
@@ -82,9 +82,9 @@ class _Exchange:
             response.request.body = None  # holds the password, and errors keep their frames
         return self._token(response)
 
-    def _post(self) -> requests.Response:
+    def _post(self, limits: Limits) -> requests.Response:
         with (
-            RetryingSession(Limits(), READS | {"POST"}) as session,
+            RetryingSession(limits, READS | {"POST"}) as session,
             connection_errors("POST", self._url),
         ):
             return session.post(

@@ -12,7 +12,6 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Literal
 
 from constellr_stac._text import redact
-from constellr_stac.auth.requests_auth import as_auth
 from constellr_stac.auth.session import api_session
 from constellr_stac.auth.transport import checked, connection_errors
 from constellr_stac.errors import ConstellrError, WorkerError, WorkerVersionWarning
@@ -126,7 +125,7 @@ def check_workers(
         tcp://10.0.0.7:41155   0.1.0           3.10.3  pushed by the dask client  ...
     """
     waiting = checked_client(client, "check_workers")
-    resolver = AssetResolver(as_auth(auth or None), signer, limits)
+    resolver = AssetResolver(auth or None, signer, limits)
     reference = None if items is None else _asset(sorted_items(items))
     found = waiting.run(
         probe, resolver, reference, authenticate=auth is not False, on_error="return"

@@ -205,7 +205,7 @@ class Fetcher:
         if multihash(_DIGEST, digests[_DIGEST]) != record.checksum:
             problem: str | None = "its checksum differs from the manifest"
         else:
-            problem = decode_error(job.target)
+            problem = decode_error(job.target, self._transfer.limits)
         if problem is not None:
             raise DownloadError(
                 f"{str(job.target)!r} is damaged or was modified: {problem}. "
@@ -222,10 +222,10 @@ class Fetcher:
         if not self._verify:
             return None
         problem = mismatch(expected, digests) or kind_error(
-            path, job.target.name, job.file.asset.media_type
+            path, job.target.name, job.file.asset.media_type, self._transfer.limits
         )
         if problem is None and self._verify == STRUCTURE and is_tiff(job.target.name):
-            return decode_error(path)
+            return decode_error(path, self._transfer.limits)
         return problem
 
     def _record(self, file: SelectedFile, expected: Iterable[Expected], digests: Digests) -> Record:

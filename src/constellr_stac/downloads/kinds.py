@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from constellr_stac.limits import Limits
+
 __all__ = ["decode_error", "is_tiff", "kind_error"]
 
 _HEAD = 512
@@ -34,13 +36,14 @@ def is_tiff(name: str) -> bool:
     return name.lower().endswith((".tif", ".tiff"))
 
 
-def kind_error(path: Path, name: str, media_type: str | None) -> str | None:
+def kind_error(path: Path, name: str, media_type: str | None, limits: Limits) -> str | None:
     """Return why a file is not what its name and type say, or ``None``.
 
     Args:
         path: The file, whatever its name.
         name: The name it will have.
         media_type: The asset's type, such as ``image/tiff``.
+        limits: Bounds on opening it.
     """
     with path.open("rb") as file:
         head = file.read(_HEAD)
@@ -49,7 +52,7 @@ def kind_error(path: Path, name: str, media_type: str | None) -> str | None:
     if not head:
         return "it is empty" if any(kind in said for kind in _NEVER_EMPTY) else None
     if "tif" in said:
-        return _truncation_error(path) if begins_like_tiff(head) else "it is not a TIFF"
+        return _truncation_error(path, limits) if begins_like_tiff(head) else "it is not a TIFF"
     for kind, magic in _MAGIC.items():
         if kind in said and not head.startswith(magic):
             return f"it is not {kind.upper()}"
@@ -67,13 +70,13 @@ def _json_error(path: Path) -> str | None:
     return None
 
 
-def _truncation_error(path: Path) -> str | None:
+def _truncation_error(path: Path, limits: Limits) -> str | None:
     """Return whether a block of a GeoTIFF lies beyond the end of the file, as text."""
     from rasterio.errors import RasterioError
 
     size = path.stat().st_size
     try:
-        with _opened_quietly(path) as dataset:
+        with _opened_quietly(path, limits) as dataset:
             for (row, column), _ in dataset.block_windows(1):
                 place = [
                     dataset.get_tag_item(f"BLOCK_{what}_{column}_{row}", dm="TIFF", bidx=1)
@@ -88,16 +91,17 @@ def _truncation_error(path: Path) -> str | None:
     return None
 
 
-def decode_error(path: Path) -> str | None:
+def decode_error(path: Path, limits: Limits) -> str | None:
     """Decode every block of a GeoTIFF; return the error as text, or ``None``.
 
     Args:
         path: The file, whatever its name.
+        limits: Bounds on opening it.
     """
     from rasterio.errors import RasterioError
 
     try:
-        with _opened_quietly(path) as dataset:
+        with _opened_quietly(path, limits) as dataset:
             for _, window in dataset.block_windows(1):
                 for index in dataset.indexes:  # one by one, since a file may have many bands
                     dataset.read(index, window=window)
@@ -107,12 +111,12 @@ def decode_error(path: Path) -> str | None:
 
 
 @contextlib.contextmanager
-def _opened_quietly(path: Path) -> Iterator[Any]:
+def _opened_quietly(path: Path, limits: Limits) -> Iterator[Any]:
     """Open a GeoTIFF without a warning if it has no grid."""
     from rasterio.errors import NotGeoreferencedWarning
 
     with ExitStack() as stack:
         with _warnings_lock, warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            dataset = stack.enter_context(open_geotiff(path))
+            dataset = stack.enter_context(open_geotiff(path, limits))
         yield dataset

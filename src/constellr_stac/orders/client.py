@@ -111,7 +111,7 @@ class OrdersClient:
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.auth = as_auth(auth, base_url=base_url)
+        self.auth = as_auth(auth, base_url=base_url, limits=limits)
         self.base_url = self.auth.base_url
         self._api = Api(
             self.auth,

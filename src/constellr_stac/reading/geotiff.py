@@ -19,16 +19,17 @@ from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 from rasterio.session import DummySession
 
-from constellr_stac.limits import Limits
-
 from .memory_file import sparse_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from constellr_stac.limits import Limits
+
 __all__ = [
     "RefusedFileError",
     "begins_like_tiff",
+    "check_blocks",
     "check_window",
     "open_geotiff",
     "open_overview",
@@ -55,16 +56,12 @@ def begins_like_tiff(head: bytes) -> bool:
 
 @contextmanager
 def open_geotiff(
-    file: bytes | MemoryFile | Path,
-    *,
-    limits: Limits | None = None,
+    file: bytes | MemoryFile | Path, limits: Limits
 ) -> Iterator[rasterio.DatasetReader]:
     """Open a GeoTIFF.
 
     Args:
         file: Its bytes, a file in memory, or a path on disk.
-
-    Keyword Args:
         limits: Bounds on its size in pixels and on the decoded size of its blocks.
 
     Raises:
@@ -74,7 +71,7 @@ def open_geotiff(
     if isinstance(file, bytes):
         _check_magic(file[:4])
         with _gdal(), MemoryFile(file, ext=".tif") as memory:
-            yield from _opened(memory.name, limits or Limits())
+            yield from _opened(memory.name, limits)
         return
     if isinstance(file, Path):
         with file.open("rb") as start:
@@ -85,25 +82,23 @@ def open_geotiff(
         _check_magic(file.read(4))
         name = file.name
     with _gdal():
-        yield from _opened(name, limits or Limits())
+        yield from _opened(name, limits)
 
 
 @contextmanager
 def open_regions(
-    regions: Sequence[tuple[int, bytes]], size: int, *, limits: Limits | None = None
+    regions: Sequence[tuple[int, bytes]], size: int, limits: Limits
 ) -> Iterator[rasterio.DatasetReader]:
     """Open a GeoTIFF of which only some regions are there; errors as :func:`open_geotiff`.
 
     Args:
         regions: Offsets and their bytes; the first one is the file's beginning.
         size: The size of the whole file.
-
-    Keyword Args:
         limits: As for :func:`open_geotiff`.
     """
     _check_magic(regions[0][1][:4])
     with _gdal(), sparse_file(regions, size) as name:
-        yield from _opened(name, limits or Limits())
+        yield from _opened(name, limits)
 
 
 @contextmanager
@@ -124,21 +119,29 @@ def open_overview(
         yield overview
 
 
-def check_window(
-    shape: tuple[int, int], dtype: str, limits: Limits | None = None, *, bands: int = 1
-) -> None:
+def check_window(shape: tuple[int, int], dtype: str, limits: Limits, *, bands: int = 1) -> None:
     """Check the decoded size of a window or a block before it is read.
 
     Raises:
         RefusedFileError: It exceeds the limit.
     """
-    limits = limits or Limits()
     size = math.prod(shape) * np.dtype(dtype).itemsize * bands
     if size > limits.window_bytes:
         raise RefusedFileError(
             f"a window or block of it has {size:.3g} bytes, more than {limits.window_bytes:.3g} "
             "(limits.window_bytes)"
         )
+
+
+def check_blocks(dataset: rasterio.DatasetReader, limits: Limits) -> None:
+    """Check the decoded size of a tile or strip of a file, or of its overview.
+
+    Raises:
+        RefusedFileError: It exceeds the limit.
+    """
+    bands = dataset.count if dataset.interleaving is Interleaving.pixel else 1
+    for shape, dtype in zip(dataset.block_shapes, dataset.dtypes, strict=True):
+        check_window(shape, dtype, limits, bands=bands)
 
 
 def _check_magic(head: bytes) -> None:
@@ -170,6 +173,4 @@ def _check(dataset: rasterio.DatasetReader, limits: Limits) -> None:
         raise RefusedFileError(
             f"it has {pixels:.3g} pixels, more than {limits.file_pixels:.3g} (limits.file_pixels)"
         )
-    bands = dataset.count if dataset.interleaving is Interleaving.pixel else 1
-    for shape, dtype in zip(dataset.block_shapes, dataset.dtypes, strict=True):
-        check_window(shape, dtype, limits, bands=bands)
+    check_blocks(dataset, limits)

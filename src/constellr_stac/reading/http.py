@@ -79,7 +79,7 @@ class Transfer:
     """
 
     def __init__(self, resolver: AssetResolver, connections: int) -> None:
-        self._limits = resolver.limits
+        self.limits = resolver.limits
         self._most = connections
         self._assets = AssetGetter(resolver, connections)
 
@@ -95,7 +95,7 @@ class Transfer:
         """
         if is_on_disk(reference):
             return file_part(reference, start, stop)
-        limits = self._limits
+        limits = self.limits
         headers = {"Range": f"bytes={start}-{stop - 1}"}
         return self._assets.get(
             reference, lambda: headers, lambda answer: _body(answer, start, stop, limits)
@@ -147,7 +147,7 @@ class Transfer:
         self._assets.get(
             reference,
             range_headers,
-            lambda answer: _receive(answer, receiver, self._limits),
+            lambda answer: _receive(answer, receiver, self.limits),
             progress=lambda: receiver.held,
         )
 

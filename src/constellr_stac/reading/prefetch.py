@@ -25,6 +25,8 @@ from .store_answer import REFUSALS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from constellr_stac.limits import Limits
+
     from .asset_ref import AssetRef
     from .resolver import AssetResolver
 
@@ -63,6 +65,11 @@ class AssetFile:
     size: int
     """Size of the file in bytes."""
     transfer: Transfer
+
+    @property
+    def limits(self) -> Limits:
+        """Bounds on opening it."""
+        return self.transfer.limits
 
     @property
     def whole(self) -> bool:

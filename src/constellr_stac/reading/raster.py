@@ -20,7 +20,7 @@ from constellr_stac.layers.settle import Contradiction, UnsettledError, class_ta
 
 from .blocks import block_spans, has_all_directories, window_of
 from .file_grid import grid_of
-from .geotiff import begins_like_tiff, check_window, open_overview, open_regions
+from .geotiff import begins_like_tiff, check_blocks, check_window, open_overview, open_regions
 from .resample import pixel_ratio, resampled
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from odc.loader import RasterLoadParams
 
     from constellr_stac.layers.band import Band
+    from constellr_stac.limits import Limits
 
     from .blocks import Window
     from .prefetch import AssetFile
@@ -119,7 +120,7 @@ def read_pixels(
         if window is None:
             empty = np.empty((0, 0), dtype)
             return Pixels(np.s_[0:0, 0:0], empty, own, settled.contradictions)
-        stored, valid = _stored(dataset, settled.band, window)
+        stored, valid = _stored(dataset, settled.band, window, file.limits)
         own_shape = dataset.shape
     is_stored = raw or (dtype.kind != "f" and not band.is_mask)
     if band.is_mask:
@@ -159,11 +160,11 @@ def header_of(file: AssetFile) -> Header:
     """
     try:
         try:
-            return _header([(0, file.head)], len(file.head))
+            return _header(file, [(0, file.head)], len(file.head))
         except (RasterioIOError, ValueError):  # may be truncated: long tables precede the CRS
             if file.whole:
                 raise
-            return _header(file.regions([(0, file.size)]), file.size)
+            return _header(file, file.regions([(0, file.size)]), file.size)
     except (RasterioError, ValueError) as error:
         raise AssetReadError(
             f"{file.reference.label} cannot be read: it is not a readable GeoTIFF with a CRS "
@@ -172,8 +173,8 @@ def header_of(file: AssetFile) -> Header:
         ) from error
 
 
-def _header(regions: Sequence[tuple[int, bytes]], size: int) -> Header:
-    with open_regions(regions, size) as dataset:
+def _header(file: AssetFile, regions: Sequence[tuple[int, bytes]], size: int) -> Header:
+    with open_regions(regions, size, file.limits) as dataset:
         return Header.of(dataset)
 
 
@@ -186,12 +187,13 @@ def _unreadable(file: AssetFile, why: str) -> AssetReadError:
 
 
 def _stored(
-    dataset: rasterio.DatasetReader, band: Band, window: Window
+    dataset: rasterio.DatasetReader, band: Band, window: Window, limits: Limits
 ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
     """Read a window's stored values, and which of them are valid; ``None`` for all."""
     index = band.index
     with open_overview(dataset, window.level) as image:
-        check_window(window.shape, image.dtypes[index - 1])
+        check_blocks(image, limits)
+        check_window(window.shape, image.dtypes[index - 1], limits)
         stored = image.read(index, window=window.bounds)
         valid = _valid(image, band, window)
     if band.nodata is not None:
@@ -250,7 +252,7 @@ def _opened(
 ) -> Iterator[tuple[rasterio.DatasetReader, GeoBox]]:
     """Open a file in memory that holds the blocks of the window; with its grid."""
     spans = [] if file.whole else _spans(file, index, geobox, method, stated)
-    with open_regions(file.regions(spans), file.size) as dataset:
+    with open_regions(file.regions(spans), file.size, file.limits) as dataset:
         if index > dataset.count:
             raise _unreadable(file, f"it has no band {index}, only {dataset.count}")
         own = grid_of(dataset, stated)
@@ -271,7 +273,7 @@ def _spans(
         return [(0, file.size)]
     spans = None
     try:
-        with open_regions([(0, file.head)], file.size) as dataset:
+        with open_regions([(0, file.head)], file.size, file.limits) as dataset:
             own = grid_of(dataset, stated) if index <= dataset.count else None
             if own is not None:
                 spans = block_spans(dataset, index, own, geobox, method)

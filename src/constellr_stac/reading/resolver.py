@@ -81,7 +81,7 @@ class AssetResolver:
         signer: Signer | None = None,
         limits: Limits | None = None,
     ) -> None:
-        self.auth = as_auth(auth)
+        self.auth = as_auth(auth, limits=limits)
         self.signer = signer or Signer()
         self.limits = limits or Limits()
         self._lock = threading.Lock()

@@ -91,7 +91,7 @@ def open_client(
             msg = f"The header {name} holds a credential; pass the credential as auth= instead."
             raise ValueError(msg)
     modifier = _modifier(describe=describe, given=kwargs.pop("modifier", None), sign=sign)
-    stac_io = ConstellrIO(as_auth(auth, base_url=url), limits=limits)
+    stac_io = ConstellrIO(as_auth(auth, base_url=url, limits=limits), limits=limits)
     return ConstellrClient.open(  # type: ignore[return-value] # open() returns its own class
         stac_io.documents.stac_url, modifier=modifier, stac_io=stac_io, **kwargs
     )
