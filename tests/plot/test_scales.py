@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyproj
 import pytest
 import xarray as xr
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 from odc.geo.geobox import GeoBox
 from rasterio import Affine
 
@@ -99,6 +101,48 @@ def test_classes_have_meaningful_colours() -> None:
     assert np.ptp(thin) < 0.15
     assert shadow.max() < 0.35
     assert all(abs(each - to_rgb("0.82")).max() > 0.05 for each in (clear, thick, thin, shadow))
+
+
+def test_classes_have_a_legend() -> None:
+    """In their colours, with grey, outside the map; and no colour bar."""
+    band = LAYERS["scl_mask_30m"].bands[0]
+    clouds = small()["lst"].copy(data=np.indices((4, 6, 8))[2] % 5)
+    clouds.attrs = band.cf_attributes("uint8")
+    ax = temperature_map(clouds[0])
+    image = ax.images[0]
+    for figure in (ax.figure, quicklook(clouds)):
+        assert isinstance(figure, Figure)
+        assert len(maps(figure)) == len(figure.axes)
+        [legend] = figure.legends
+        names = [text.get_text() for text in legend.get_texts()]
+        assert names == ["clear", "thick", "thin", "shadow", "no data"]
+        fills = np.array([to_rgb(patch.get_facecolor()) for patch in legend.get_patches()])
+        np.testing.assert_allclose(fills[:4], image.to_rgba(np.arange(4.0))[:, :3])
+        np.testing.assert_allclose(fills[4], to_rgb("0.82"))
+        assert_inside(figure)
+        box = legend.get_window_extent()
+        assert not any(box.overlaps(each.get_window_extent()) for each in maps(figure))
+
+
+def test_scene_without_a_valid_pixel_has_no_colour_bar() -> None:
+    """There is no scale to show."""
+    for figure in (temperature_map(small()["lst"][0] * np.nan).figure, quicklook(small() * np.nan)):
+        assert isinstance(figure, Figure)
+        assert len(maps(figure)) == len(figure.axes)
+
+
+@pytest.mark.parametrize(("side", "label"), [(0.2, "2 km"), (0.0003, "2 m"), (4.0, "50 km")])
+def test_maps_in_degrees_have_a_scale_bar(side: float, label: str) -> None:
+    """Of a round length, up to a quarter of the width, right at the middle latitude."""
+    box = GeoBox.from_bbox((8, 60 - side / 2, 8 + side, 60 + side / 2), "EPSG:4326", shape=(6, 8))
+    ax = temperature_map(cube_of(np.full((1, 6, 8), 300.0), TIMES[:1], geobox=box)["lst"][0])
+    [bar] = [each for each in ax.artists if isinstance(each, AnchoredSizeBar)]
+    assert bar.txt_label.get_text() == label
+    number, unit = label.split()
+    metres = float(number) * (1000 if unit == "km" else 1)
+    [line] = bar.size_bar.get_children()
+    _, _, drawn = pyproj.Geod(ellps="WGS84").inv(8, 60, 8 + line.get_width(), 60)
+    assert drawn == pytest.approx(metres, rel=0.005)
 
 
 def test_axes_of_a_new_figure_are_shown_by_a_notebook() -> None:

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from odc.geo.geobox import GeoBox
 
 __all__ = [
     "NO_DATA",
     "decimated",
-    "figure_of",
     "is_difference",
     "is_temperature",
     "label_axes",
@@ -30,13 +30,13 @@ __all__ = [
     "new_figure",
     "quantity",
     "time_of",
-    "title_of",
 ]
 
 NO_DATA = "0.82"
 """Grey of masked and missing pixels; far from every colour of the maps."""
 _UNITS = {"degC": "°C", "1": "", "percent": "%"}
 _METRES_IN_KM = 1000.0
+_METRES_IN_DEGREE = 111_195.0
 _LEAST_TEMPERATURE = 100.0
 """Kelvin; no surface on Earth is colder."""
 
@@ -83,11 +83,6 @@ def decimated(scene: xr.DataArray, most: int) -> xr.DataArray:
     return scene.isel(dict.fromkeys(scene.dims[-2:], slice(step // 2, None, step)))
 
 
-def figure_of(ax: Axes) -> Figure:
-    """Return the top-level figure of axes."""
-    return ax.figure.figure
-
-
 def quantity(values: xr.DataArray) -> str:
     """Return name and unit: ``Land surface temperature (°C)``."""
     unit = "as stored" if is_stored(values) else values.attrs.get("units", "")
@@ -122,11 +117,6 @@ def time_of(values: xr.DataArray) -> str:
     if "time" not in values.coords or values["time"].ndim:
         return ""
     return str(np.datetime_as_string(values["time"].to_numpy(), "m")).replace("T", " ") + " UTC"
-
-
-def title_of(values: xr.DataArray) -> str:
-    """Return name and time of a scene, on two lines."""
-    return "\n".join(part for part in (name_of(values), time_of(values)) if part)
 
 
 def map_extent(scene: xr.DataArray) -> tuple[float, float, float, float]:
@@ -172,9 +162,27 @@ def label_axes(ax: Axes, scene: xr.DataArray, *, ticks: int = 5) -> None:
         return
     if geobox.crs.geographic:
         ax.set(xlabel="Longitude (°)", ylabel="Latitude (°)")
+        _add_scale_bar(ax, geobox)
         return
     name = f", {geobox.crs.authority[0]}:{geobox.crs.epsg}" if geobox.crs.epsg else ""
     ax.set(xlabel=f"Easting (km){name}", ylabel="Northing (km)")
+
+
+def _add_scale_bar(ax: Axes, geobox: GeoBox) -> None:
+    """Draw a bar of 1, 2 or 5 times a power of ten metres, up to a quarter of the map."""
+    from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
+
+    west, south, east, north = geobox.boundingbox
+    per_degree = _METRES_IN_DEGREE * max(np.cos(np.radians((south + north) / 2)), 0.01)
+    most = (east - west) * per_degree / 4
+    power = 10.0 ** np.floor(np.log10(most))
+    metres = power * max(step for step in (1, 2, 5) if step * power <= most)
+    label = f"{metres / 1000:g} km" if metres >= _METRES_IN_KM else f"{metres:g} m"
+    bar = AnchoredSizeBar(
+        ax.transData, metres / per_degree, label, "upper left", pad=0.3, sep=3, borderpad=0.5
+    )
+    bar.patch.set(alpha=0.75, edgecolor="none")
+    ax.add_artist(bar)
 
 
 def _aspect(scene: xr.DataArray) -> float:

@@ -45,7 +45,7 @@ class NotebookFigure(Figure):
 class NotebookAxes(Axes):
     """Axes whose figure a notebook shows."""
 
+    figure: NotebookFigure
+
     def _repr_png_(self) -> bytes:
-        drawn = BytesIO()
-        self.figure.figure.savefig(drawn, format="png")
-        return drawn.getvalue()
+        return self.figure._repr_png_()

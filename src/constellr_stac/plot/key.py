@@ -1,4 +1,4 @@
-"""Colour maps, limits, colour bars and the legend of grey."""
+"""Colours of values and classes, colour bars and legends."""
 
 from __future__ import annotations
 
@@ -17,28 +17,15 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap
-    from matplotlib.figure import Figure, SubFigure
+    from matplotlib.figure import Figure
 
-__all__ = [
-    "add_colour_bar",
-    "class_numbers",
-    "colours_of",
-    "explain_grey",
-    "has_grey",
-    "meaning_of_grey",
-    "robust_limits",
-]
+__all__ = ["add_colour_bar", "add_legend", "colours_of", "meanings_of", "numbered", "robust_limits"]
 
-COLOUR_MAP = "inferno"
-"""Perceptually uniform."""
-
-_DARKEST = 0.1
-"""Start of the colour map: nearly black colours are indistinguishable."""
-
-DIVERGING = "RdBu_r"
-"""For anomalies: blue below zero, white at zero, red above."""
-
-CLASS_COLOURS = {
+_SEQUENTIAL, _DARKEST = "inferno", 0.1
+"""Perceptually uniform, without its nearly black colours, which are indistinguishable."""
+_DIVERGING = "RdBu_r"
+"""For differences: blue below zero, white at zero, red above."""
+_CLASSES = {
     "clear": "#c9dfb8",
     "thick": "#ffffff",
     "thin": "#a9b8cc",
@@ -48,58 +35,52 @@ CLASS_COLOURS = {
     "water": "#2b5c8a",
 }
 """Conventional colours; other classes use the colour map."""
-
-_BAR_WIDTH = 0.15
-"""Inches."""
-
-_CHARACTERS = 11
-"""Of a label, in an inch."""
-
-_ROBUST = (2.0, 98.0)
+_BAR_WIDTH = 0.15  # inches
+_CHARACTERS = 11  # of a label, in an inch
 
 
-def colours_of(scene: xr.DataArray, cmap: str | None = None) -> Colormap:
-    """Return the colour map of a scene, grey for missing pixels.
-
-    Classes get one colour each. ``cmap`` defaults to a sequential map, or a diverging one for
-    anomalies.
-    """
-    from matplotlib import colormaps
-    from matplotlib.colors import ListedColormap
-
-    name = cmap or (DIVERGING if _is_centred(scene) else COLOUR_MAP)
-    meanings = str(scene.attrs.get("flag_meanings", "")).split()
-    steps = np.linspace(_DARKEST if name == COLOUR_MAP else 0.0, 1.0, len(meanings) or 256)
-    colours: Any = colormaps[name](steps)
-    if cmap is None and meanings and set(meanings) <= CLASS_COLOURS.keys():
-        colours = [CLASS_COLOURS[meaning] for meaning in meanings]
-    return ListedColormap(colours, name).with_extremes(bad=NO_DATA)
+def meanings_of(scene: xr.DataArray) -> list[str]:
+    """Return the names of a mask's classes; none for values."""
+    return str(scene.attrs.get("flag_meanings", "")).split()
 
 
-def _is_centred(scene: xr.DataArray) -> bool:
-    """Return whether zero is the middle of the colours."""
-    return is_anomaly(scene.attrs) or is_difference(scene)
-
-
-def class_numbers(scene: xr.DataArray) -> xr.DataArray:
-    """Number the classes of a mask 0, 1, 2, … in ``flag_values`` order; NaN elsewhere."""
-    stored = scene.to_numpy()
-    numbers = np.full(stored.shape, np.nan)
+def numbered(scene: xr.DataArray) -> xr.DataArray:
+    """Return a mask with its classes numbered 0, 1, 2, … and NaN elsewhere; values as they are."""
+    if not meanings_of(scene):
+        return scene
+    stored, numbers = scene.to_numpy(), np.full(scene.shape, np.nan)
     for number, value in enumerate(np.atleast_1d(scene.attrs["flag_values"])):
         numbers[stored == value] = number
     return scene.copy(data=numbers)
 
 
+def colours_of(scene: xr.DataArray, cmap: str | None = None) -> Colormap:
+    """Return the colours of a scene: one for each class of a mask, grey for missing pixels."""
+    from matplotlib import colormaps
+    from matplotlib.colors import ListedColormap
+
+    name, meanings = cmap or (_DIVERGING if _is_centred(scene) else _SEQUENTIAL), meanings_of(scene)
+    steps = np.linspace(_DARKEST if name == _SEQUENTIAL else 0.0, 1.0, len(meanings) or 256)
+    colours: Any = colormaps[name](steps)
+    if cmap is None and meanings and set(meanings) <= _CLASSES.keys():
+        colours = [_CLASSES[meaning] for meaning in meanings]
+    return ListedColormap(colours, name).with_extremes(bad=NO_DATA)
+
+
+def _is_centred(scene: xr.DataArray) -> bool:
+    return is_anomaly(scene.attrs) or is_difference(scene)
+
+
 def robust_limits(scenes: Sequence[xr.DataArray]) -> tuple[float, float]:
     """Return the 2nd and 98th percentile over the valid pixels of several scenes.
 
-    Limits of anomalies are symmetric about zero. 0 and 1 if no pixel is valid.
+    Limits of differences are symmetric about zero. 0 and 1 if no pixel is valid.
     """
     values = np.concatenate([scene.to_numpy().astype("float64").ravel() for scene in scenes])
     values = values[np.isfinite(values)]
     if not values.size:
         return 0.0, 1.0
-    low, high = (float(limit) for limit in np.percentile(values, _ROBUST))
+    low, high = (float(limit) for limit in np.percentile(values, (2, 98)))
     if all(map(_is_centred, scenes)):
         high = max(-low, high)
         low = -high
@@ -107,74 +88,76 @@ def robust_limits(scenes: Sequence[xr.DataArray]) -> tuple[float, float]:
 
 
 def add_colour_bar(
-    figure: Figure | SubFigure,
     axes: Sequence[Axes],
     scenes: Sequence[xr.DataArray],
     *,
     beside: Sequence[Axes] = (),
-    label: str = "",
+    when: str = "",
 ) -> None:
-    """Add the shared colour bar of maps, as high as they are, with the unit.
+    """Add the shared colour bar of maps of values, as high as they are, with name and unit.
+
+    None for masks, which have a legend, nor if no pixel is valid.
 
     Args:
-        figure: The figure of the maps.
         axes: The maps; the first one's colours apply to all.
         scenes: The scenes shown.
 
     Keyword Args:
         beside: What the bar stands beside; default the maps.
-        label: Default: name and unit.
+        when: Added to the label.
     """
-    label = label or quantity(scenes[0])
-    beside = beside or axes
-    image: Any = axes[0].images[0]
+    known = [scene for scene in scenes if scene.notnull().any()]
+    if not known or meanings_of(scenes[0]):
+        return
+    figure: Figure = axes[0].figure.figure
+    beside, image = beside or axes, axes[0].images[0]
     low, high = image.get_clim()
-    attrs = scenes[0].attrs
-    if "flag_values" in attrs:
-        scenes = [class_numbers(scene) for scene in scenes]
-    lowest = min((float(scene.min()) for scene in scenes), default=low)
-    highest = max((float(scene.max()) for scene in scenes), default=high)
+    lowest, highest = (
+        min(float(scene.min()) for scene in known),
+        max(float(scene.max()) for scene in known),
+    )
     ends = {(False, False): "neither", (True, False): "min", (False, True): "max"}
-    extend = ends.get((lowest < low, highest > high), "both")
     corners = np.array([ax.get_position().corners() for ax in beside]).reshape(-1, 2)
     inches = np.asarray(figure.bbox.size) / figure.dpi
     width, height = (corners.max(0) - corners.min(0)) * inches
-    bar = figure.colorbar(
+    label = quantity(scenes[0]) + (f", {when}" if when else "")
+    figure.colorbar(
         image,
         ax=beside,
         label="\n".join(textwrap.wrap(label, int(inches[1] * _CHARACTERS))),
-        extend=extend,
+        extend=ends.get((lowest < low, highest > high), "both"),
         extendfrac=min(_BAR_WIDTH / height, 0.1),
         aspect=height / _BAR_WIDTH,
         fraction=_BAR_WIDTH / width,
         pad=0.02,
     )
-    if "flag_values" in attrs:
-        names = [name.replace("_", " ") for name in str(attrs["flag_meanings"]).split()]
-        bar.set_ticks(range(len(names)), labels=names)
-        bar.ax.tick_params(length=0)
 
 
-def has_grey(scenes: Sequence[xr.DataArray]) -> bool:
-    """Return whether any pixel is drawn grey."""
-    return any(
-        bool((class_numbers(scene) if "flag_values" in scene.attrs else scene).isnull().any())
-        for scene in scenes
-    )
+def add_legend(
+    where: Axes | Figure, ax: Axes, scenes: Sequence[xr.DataArray], *, grey: str = ""
+) -> None:
+    """Add a legend of classes and of grey, as far as there are any.
 
+    Args:
+        where: A figure, for a legend outside its maps, or axes.
+        ax: A map; its colours apply to all.
+        scenes: The scenes shown.
 
-def meaning_of_grey(values: xr.DataArray) -> str:
-    """Return the legend text for grey."""
-    return "no data" if "flag_values" in values.attrs else "no data or masked"
-
-
-def explain_grey(where: Axes | Figure, meaning: str) -> None:
-    """Add a legend for grey: outside the maps of a figure, or in a corner of given axes."""
+    Keyword Args:
+        grey: What grey means; default no data.
+    """
     from matplotlib.axes import Axes
     from matplotlib.patches import Patch
 
-    grey = Patch(facecolor=NO_DATA, edgecolor="0.5", label=meaning)
-    if isinstance(where, Axes):
-        where.legend(handles=[grey], loc="lower right", fontsize="small", borderaxespad=0.6)
-    else:
-        where.legend(handles=[grey], loc="outside lower right", fontsize="small", frameon=False)
+    meanings, colours = meanings_of(scenes[0]), ax.images[0].get_cmap()
+    entries: dict[str, Any] = {
+        name.replace("_", " "): colours(number) for number, name in enumerate(meanings)
+    }
+    if any(bool(numbered(scene).isnull().any()) for scene in scenes):
+        entries[grey or ("no data" if meanings else "no data or masked")] = NO_DATA
+    handles = [Patch(facecolor=fill, edgecolor="0.5", label=name) for name, fill in entries.items()]
+    if handles and isinstance(where, Axes):
+        where.legend(handles=handles, loc="lower right", fontsize="small", borderaxespad=0.6)
+    elif handles:
+        loc: Any = "outside right upper" if meanings else "outside lower right"
+        where.legend(handles=handles, loc=loc, fontsize="small", frameon=False)

@@ -12,26 +12,16 @@ from constellr_stac.cube.mask import values_of
 from .canvas import (
     NO_DATA,
     decimated,
-    figure_of,
     is_temperature,
     label_axes,
     map_extent,
     map_size,
+    name_of,
     new_axes,
     new_figure,
-    quantity,
     time_of,
-    title_of,
 )
-from .key import (
-    add_colour_bar,
-    class_numbers,
-    colours_of,
-    explain_grey,
-    has_grey,
-    meaning_of_grey,
-    robust_limits,
-)
+from .key import add_colour_bar, add_legend, colours_of, meanings_of, numbered, robust_limits
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,7 +67,7 @@ def temperature_map(
         limits: Values of the first and last colour. Default: the 2nd and 98th percentile,
             symmetric about zero for an anomaly. Ignored for masks.
         title: Default: name and time.
-        colorbar: Whether to add a colour bar.
+        colorbar: Whether to add a colour bar or, for classes, a legend.
         cmap: A matplotlib colour map. Default: sequential, or diverging for an anomaly.
 
     Returns:
@@ -88,18 +78,15 @@ def temperature_map(
         ValueError: ``values`` is not a single scene.
     """
     scene = one_scene(values)
-    has_axes = ax is not None
-    extent = map_extent(scene)
-    ax = ax or _map_axes(scene, beside=2.2 if "flag_values" in scene.attrs else 1.75)
+    own, ax, extent = ax, ax or _map_axes(scene, beside=1.75), map_extent(scene)
     scene = decimated(scene, _MOST_PIXELS)
     colours = colours_of(scene, cmap)
-    if "flag_values" in scene.attrs:
-        scene = class_numbers(scene)
+    if meanings_of(scene):
         low, high = -0.5, colours.N - 0.5
     else:
         low, high = limits or robust_limits([scene])
     ax.imshow(
-        np.ma.masked_invalid(scene.to_numpy().astype("float64")),
+        np.ma.masked_invalid(numbered(scene).to_numpy().astype("float64")),
         cmap=colours,
         vmin=low,
         vmax=high,
@@ -107,11 +94,11 @@ def temperature_map(
         interpolation="nearest",
     )
     label_axes(ax, scene)
-    ax.set_title(title_of(scene) if title is None else title, pad=_TITLE_PAD)
+    default = "\n".join(part for part in (name_of(scene), time_of(scene)) if part)
+    ax.set_title(default if title is None else title, pad=_TITLE_PAD)
     if colorbar:
-        add_colour_bar(figure_of(ax), [ax], [scene])
-        if has_grey([scene]):
-            explain_grey(ax if has_axes else figure_of(ax), meaning_of_grey(values))
+        add_colour_bar([ax], [scene])
+        add_legend(own or ax.figure.figure, ax, [scene])
     return ax
 
 
@@ -146,17 +133,14 @@ def rgb(
             f"The cube has no {', '.join(map(repr, missing))}: load them, or pass bands=."
         )
     scenes = [one_scene(cube[name]) for name in bands]
-    has_axes = ax is not None
-    ax = ax or _map_axes(scenes[0], beside=0.95)
+    own, ax = ax, ax or _map_axes(scenes[0], beside=0.95)
     stack = np.stack([scene.to_numpy().astype("float64") for scene in scenes], axis=-1)
     low, high = robust_limits([scene.drop_attrs() for scene in scenes])
     colours = np.clip((stack - low) / (high - low), 0.0, 1.0) ** (1 / _GAMMA)
-    empty = np.isnan(stack).any(axis=-1)
-    colours[empty] = float(NO_DATA)
+    colours[np.isnan(stack).any(axis=-1)] = float(NO_DATA)
     ax.imshow(colours, extent=map_extent(scenes[0]), interpolation="nearest")
     label_axes(ax, scenes[0])
-    if empty.any():
-        explain_grey(ax if has_axes else figure_of(ax), meaning_of_grey(scenes[0]))
+    add_legend(own or ax.figure.figure, ax, scenes)
     ax.set_title(f"True colour\n{time_of(scenes[0])}".strip() if title is None else title)
     return ax
 
@@ -197,7 +181,7 @@ def quicklook(
     if values.sizes.get("time", 1) == 0:
         raise ValueError("The cube has no time step to draw.")
     if values.sizes.get("time", 1) == 1:
-        return figure_of(temperature_map(values, limits=limits, cmap=cmap))
+        return temperature_map(values, limits=limits, cmap=cmap).figure.figure
     steps = np.linspace(0, values.sizes["time"] - 1, min(most, values.sizes["time"]))
     chosen = decimated(values.isel(time=np.unique(steps.round().astype(int))), _MOST_PIXELS // 2)
     scenes = list(chosen.compute())
@@ -228,11 +212,9 @@ def quicklook(
     for ax in axes[len(scenes) :]:
         ax.remove()
     for when, members in groups.items():
-        label = quantity(scenes[0]) + (f", {when}" if when else "")
         own = [maps[member] for member in members], [scenes[member] for member in members]
-        add_colour_bar(figure, *own, beside=maps, label=label)
-    if has_grey(scenes):
-        explain_grey(figure, meaning_of_grey(values))
+        add_colour_bar(*own, beside=maps, when=when)
+    add_legend(figure, maps[0], scenes)
     return figure
 
 

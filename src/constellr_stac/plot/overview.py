@@ -9,7 +9,7 @@ import numpy as np
 from constellr_stac.cube.units import FREEZING, in_celsius
 
 from .canvas import label_times, new_figure, time_of
-from .key import add_colour_bar, explain_grey, has_grey, robust_limits
+from .key import add_colour_bar, add_legend, robust_limits
 from .maps import temperature_map
 
 if TYPE_CHECKING:
@@ -61,9 +61,8 @@ def demo_figure(cube: xr.Dataset, table: pd.DataFrame, *, variable: str = "lst")
     for ax in axes[1:]:
         ax.set_ylabel("")
         ax.tick_params(labelleft=False)
-    add_colour_bar(figure, axes, scenes)
-    if has_grey(scenes):
-        explain_grey(axes[-1], "cloud or no data")
+    add_colour_bar(axes, scenes)
+    add_legend(axes[-1], axes[-1], scenes, grey="cloud or no data")
     axes[0].set_anchor("C")  # otherwise a single map sits beside the colour bar
     below = figure.add_subplot(grid[1, :])
     _draw_medians(below, table)
