@@ -136,6 +136,7 @@ def test_anomaly_subtracts_the_median_of_the_same_hours(real: xr.Dataset) -> Non
         "long_name": "land surface temperature, anomaly",
         "standard_name": "surface_temperature_anomaly",
         "units": "K",
+        "units_metadata": "temperature: difference",
     }
     xr.testing.assert_identical(anomaly.constellr.celsius, anomaly)
     assert anomaly["lst"].odc.geobox == cube.odc.geobox

@@ -19,6 +19,7 @@ from .analysis.series import table
 from .analysis.summary import as_html, as_text
 from .analysis.times import centre, solar_hour
 from .analysis.zones import spatial_dims
+from .cube.attributes import noted
 from .cube.mask import classes_of, mask_out
 from .cube.reopen import with_crs_coordinate
 from .cube.units import in_celsius
@@ -115,11 +116,10 @@ class ConstellrAccessor(AreaMethods):
             ValueError: ``hours`` does not divide 24, the cube holds raw stored values, or the
                 baseline is on another grid or in another unit.
         """
-        return anomaly(
-            self._physical,
-            hours=hours,
-            baseline=None if baseline is None else physical(with_crs_coordinate(baseline)),
-        )
+        usual = None if baseline is None else physical(with_crs_coordinate(baseline))
+        result = anomaly(self._physical, hours=hours, baseline=usual)
+        of = "" if baseline is None else ", of a baseline"
+        return noted(result, f"anomaly from the median of the same {hours} h of day{of}")
 
     def composite(
         self,
@@ -156,7 +156,9 @@ class ConstellrAccessor(AreaMethods):
             ValueError: There is no such period or statistic, no scene, or the cube holds raw
                 stored values.
         """
-        return composite(self._physical, by, statistic, min_clear=min_clear, only=daytime)
+        result = composite(self._physical, by, statistic, min_clear=min_clear, only=daytime)
+        when = {None: "", True: " by day", False: " at night"}[daytime]
+        return noted(result, f"composite of the scenes{when}, by {by}: {statistic}")
 
     def clear_fraction(self, variable: str = "lst") -> xr.DataArray:
         """Return the share of the time steps in which each pixel has a clear value, dims (y, x).

@@ -148,6 +148,7 @@ def test_temperature_cf_attributes() -> None:
         "long_name": "land surface temperature",
         "units": "K",
         "standard_name": "surface_temperature",
+        "units_metadata": "temperature: on_scale",
     }
     assert LAYERS["lst_std"].bands[0].standard_name == "surface_temperature standard_error"
 

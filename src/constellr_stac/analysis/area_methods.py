@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from constellr_stac.cube.attributes import noted
 from constellr_stac.cube.reopen import with_crs_coordinate
 from constellr_stac.cube.units import is_stored
 
@@ -63,6 +64,7 @@ class AreaMethods:
         Returns:
             Dims (time,); NaN where no pixel is valid. With ``mean``, ``lst_std`` is the
             ``uncertainty`` of the mean, as in :meth:`zonal`.
+            ``longitude`` and ``latitude`` are those of the point, or of a point in the area.
 
         Raises:
             InvalidAreaError: ``geometry`` is not a geometry, empty, invalid or out of bounds.
@@ -75,7 +77,8 @@ class AreaMethods:
             min_clear=min_clear,
             correlation_length=correlation_length,
         )
-        return timeseries(self._physical, geometry, crs, statistic, options)
+        result = timeseries(self._physical, geometry, crs, statistic, options)
+        return noted(result, f"time series of a place: {statistic}")
 
     def zonal(
         self,
@@ -114,9 +117,10 @@ class AreaMethods:
 
         Returns:
             Variables ``lst_mean``, … with dims (time, zone), ``zone`` being the index of
-            ``areas``; NaN (and a count of 0) where no pixel is valid, an area lies outside or
-            has no geometry. ``.to_dataframe()`` makes it a table,
-            ``.constellr.to_geodataframe()`` one with the areas' columns and geometry.
+            ``areas``, and ``longitude`` and ``latitude`` a point in each; NaN (and a count of 0)
+            where no pixel is valid, an area lies outside or has no geometry. ``.to_dataframe()``
+            makes it a table, ``.constellr.to_geodataframe()`` one with the areas' columns and
+            geometry.
 
         Raises:
             InvalidAreaError: ``areas`` are no geometries, invalid, or a table without a CRS.
@@ -129,7 +133,8 @@ class AreaMethods:
             min_clear=min_clear,
             correlation_length=correlation_length,
         )
-        return zonal(self._physical, areas, statistics, options)
+        result = zonal(self._physical, areas, statistics, options)
+        return noted(result, "statistics of areas")
 
     def to_geodataframe(
         self, areas: Any = None, *, shape: Literal["long", "wide"] = "long"

@@ -29,6 +29,7 @@ Period: TypeAlias = Literal["month", "season", "year", "all"]
 
 _FREQUENCIES = {"month": "M", "season": "Q-NOV", "year": "Y"}
 _DAY = 24  # hours
+_SCENES = {"long_name": "scenes of the period", "units": "1"}
 _OF_STEPS = ("mean", "min", "max", "std", "count")
 
 
@@ -67,7 +68,9 @@ def composite(
         when = {None: "", True: " by day", False: " at night"}[only]
         raise ValueError(f"The cube has no scene{when}.")
     if by == "all" or "time" not in cube.coords:
-        return _reduced(steps, statistic, min_clear).assign_coords(scenes=steps.sizes["time"])
+        return _reduced(steps, statistic, min_clear).assign_coords(
+            scenes=((), steps.sizes["time"], _SCENES)
+        )
     times = steps.indexes["time"]
     labels = pd.DatetimeIndex(times).to_period(_FREQUENCIES[by]).start_time
     periods, group, counts = np.unique(labels, return_inverse=True, return_counts=True)
@@ -77,7 +80,7 @@ def composite(
     ]
     index = xr.DataArray(periods, dims="time", name="time", attrs=dict(steps["time"].attrs))
     whole = xr.concat(maps, index, coords="minimal", compat="override", join="override")
-    return whole.assign_coords(scenes=("time", counts))
+    return whole.assign_coords(scenes=("time", counts, _SCENES))
 
 
 def _reduced(steps: xr.Dataset, statistic: Statistic, min_clear: float | None) -> xr.Dataset:

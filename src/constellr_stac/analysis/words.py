@@ -35,7 +35,9 @@ def words(
     """
     attrs = values.attrs
     long_name = str(attrs.get("long_name", name))
-    kept = {word: attrs[word] for word in ("units", "standard_name") if word in attrs}
+    kept = {
+        word: attrs[word] for word in ("units", "standard_name", "units_metadata") if word in attrs
+    }
     if statistic == "count":
         return {
             "long_name": f"valid {'pixels' if over == 'area' else 'scenes'} of {long_name}",
@@ -47,6 +49,8 @@ def words(
         return {"long_name": text.format(long_name), "units": units}
     if statistic in ("std", "uncertainty"):
         kept.pop("standard_name", None)  # which would make 3 K a temperature of -270 °C
+        if "units_metadata" in kept:
+            kept["units_metadata"] = "temperature: difference"
         what = "standard deviation" if statistic == "std" else "standard uncertainty of the mean"
         long_name = f"{long_name}, {what}"
     elif statistic not in _CELL_METHODS:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyproj
+import shapely
 import xarray as xr
 
 from constellr_stac.cube.mask import values_of
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+    from odc.geo.geobox import GeoBox
     from shapely.geometry.base import BaseGeometry
 
     from .reduce import Statistic
@@ -65,7 +68,7 @@ def zonal(
     labels = np.empty(len(areas.index), object)
     labels[:] = list(areas.index)
     index = labels if areas.index.nlevels > 1 else areas.index.to_numpy()
-    result = result.assign_coords(zone=("zone", index))
+    result = result.assign_coords(zone=("zone", index, {"long_name": "area"}))
     result["zone"].encoding[AREAS] = areas.copy()
     return result
 
@@ -111,7 +114,27 @@ def statistics_of(
     if _CLASSES in statistics:
         columns.update(_class_shares(cube, dims, zones))
     kept = cube.drop_dims(dims).drop_vars(list(cube.drop_dims(dims).data_vars))
-    return kept.assign(columns)
+    # Places are in degrees; the CRS, with its transform, is that of pixels.
+    kept = kept.drop_vars([name for name in kept.coords if "crs_wkt" in kept[name].attrs])
+    return kept.assign(columns).assign_coords(_places(geobox, shapes))
+
+
+def _places(geobox: GeoBox, shapes: Sequence[BaseGeometry]) -> dict[str, Any]:
+    """Return longitude and latitude of a point in each area; NaN for one without a geometry."""
+    bounds = shapely.bounds(shapely.point_on_surface(np.asarray(shapes, object)))
+    to_degrees = pyproj.Transformer.from_crs(str(geobox.crs), "EPSG:4326", always_xy=True)
+    x, y = to_degrees.transform(bounds[:, 0], bounds[:, 1])
+    return {
+        name: (
+            "zone",
+            np.where(np.isfinite(values), values, np.nan),
+            {"standard_name": name, "long_name": f"{name} of a point in the area", "units": units},
+        )
+        for name, values, units in (
+            ("longitude", x, "degrees_east"),
+            ("latitude", y, "degrees_north"),
+        )
+    }
 
 
 def _reduced(

@@ -123,7 +123,7 @@ def series(
         geometry, statistic=statistic, weights=not whole_pixels, min_clear=min_clear
     )
     with progress_bar(terminal):
-        table = found.drop_vars("spatial_ref", errors="ignore").compute().to_dataframe()
+        table = found.compute().to_dataframe()
     if output is not None and write is not None:
         with replacing(output) as part:
             write(table, part)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import version
+from math import copysign
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,10 +20,15 @@ if TYPE_CHECKING:
     from .plan import Plan
     from .scene import Scene
 
-__all__ = ["described", "step_coordinates"]
+__all__ = ["described", "noted", "step_coordinates"]
 
 _ATTRIBUTES: dict[str, dict[str, str]] = {
-    "time": {"standard_name": "time", "long_name": "time of acquisition (UTC)", "axis": "T"},
+    "time": {
+        "standard_name": "time",
+        "long_name": "time of acquisition (UTC)",
+        "axis": "T",
+        "units_metadata": "leap_seconds: utc",
+    },
     "y": {"standard_name": "projection_y_coordinate", "axis": "Y"},
     "x": {"standard_name": "projection_x_coordinate", "axis": "X"},
     "latitude": {"standard_name": "latitude", "axis": "Y"},
@@ -53,6 +59,17 @@ _TIME_ENCODING = {
     "dtype": "int64",
 }
 _NAMED = 5  # items named in an attribute
+_CONVENTIONS = "CF-1.11"
+
+_WEB_MERCATOR = {
+    "grid_mapping_name": "mercator",
+    "earth_radius": 6378137.0,
+    "longitude_of_projection_origin": 0.0,
+    "scale_factor_at_projection_origin": 1.0,
+    "false_easting": 0.0,
+    "false_northing": 0.0,
+}
+"""EPSG:3857 on the sphere that its formulas use; PROJ has no CF form of it."""
 
 
 def described(cube: xr.Dataset, plan: Plan) -> xr.Dataset:
@@ -62,7 +79,8 @@ def described(cube: xr.Dataset, plan: Plan) -> xr.Dataset:
     ``grid_mapping`` is an attribute, which arithmetic keeps, and not an encoding, which it drops.
     """
     cube.attrs |= {
-        "Conventions": "CF-1.11",
+        "Conventions": _CONVENTIONS,
+        "title": f"Constellr scenes: {', '.join(map(str, cube.data_vars))}",
         "source": _source(plan),
         "history": f"loaded by constellr_stac {version('constellr-stac')}",
     }
@@ -70,6 +88,8 @@ def described(cube: xr.Dataset, plan: Plan) -> xr.Dataset:
         coordinate.attrs.update(_ATTRIBUTES.get(str(name), {}))
         if coordinate.attrs.get("units") == "":  # odc-geo, for the axes of some polar grids
             coordinate.attrs["units"] = "metre"
+        if "crs_wkt" in coordinate.attrs:
+            _complete_grid_mapping(coordinate.attrs)
         if coordinate.ndim and coordinate.dtype.kind == "f":
             coordinate.encoding["_FillValue"] = None  # CF: coordinates have no missing values
     cube["time"].encoding = dict(_TIME_ENCODING)
@@ -80,6 +100,28 @@ def described(cube: xr.Dataset, plan: Plan) -> xr.Dataset:
             variable.attrs["flag_values"] = np.array(variable.attrs["flag_values"], variable.dtype)
     _link_ancillary(cube)
     return cube
+
+
+def noted(result: xr.Dataset, step: str) -> xr.Dataset:
+    """Return a result whose history has one more step.
+
+    Args:
+        result: Derived from a cube, with its attributes or without any.
+        step: What was done, as it is called.
+    """
+    history = "\n".join(filter(None, [result.attrs.get("history"), step]))
+    conventions = result.attrs.get("Conventions", _CONVENTIONS)
+    return result.assign_attrs(Conventions=conventions, history=history)
+
+
+def _complete_grid_mapping(attrs: dict[str, Any]) -> None:
+    """Add what CF demands of a grid mapping and PROJ leaves out."""
+    attrs.setdefault("long_name", "coordinate reference system")
+    if attrs.get("grid_mapping_name") == "polar_stereographic" and "standard_parallel" in attrs:
+        pole = copysign(90.0, attrs["standard_parallel"])
+        attrs.setdefault("latitude_of_projection_origin", pole)
+    elif "grid_mapping_name" not in attrs and 'ID["EPSG",3857]' in attrs["crs_wkt"]:
+        attrs.update(_WEB_MERCATOR)
 
 
 def _link_ancillary(cube: xr.Dataset) -> None:

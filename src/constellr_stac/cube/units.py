@@ -75,6 +75,8 @@ def as_anomaly(attrs: Mapping[str, Any], name: str) -> dict[str, Any]:
         name: The variable's name, if it has no ``long_name``.
     """
     kept = {key: attrs[key] for key in ("units", "grid_mapping") if key in attrs}
+    if "units_metadata" in attrs:
+        kept["units_metadata"] = "temperature: difference"
     kept["long_name"] = f"{attrs.get('long_name', name)}{_ANOMALY}"
     if attrs.get("standard_name") == _TEMPERATURE:  # CF: a difference is not a temperature
         kept["standard_name"] = f"{_TEMPERATURE}_anomaly"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from .units import TEMPERATURES
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -162,6 +164,9 @@ class Band:
         attributes: dict[str, Any] = {"long_name": self.long_name, "units": self.unit}
         if self.standard_name is not None:
             attributes["standard_name"] = self.standard_name
+        if self.unit in TEMPERATURES:
+            kind = "difference" if self.is_difference else "on_scale"
+            attributes["units_metadata"] = f"temperature: {kind}"
         if self.is_mask:
             attributes["flag_values"] = np.array(self.flag_values, dtype)
             attributes["flag_meanings"] = " ".join(self.flag_meanings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["KELVIN", "conversion", "unit_name"]
+__all__ = ["KELVIN", "TEMPERATURES", "conversion", "unit_name"]
 
 KELVIN = "K"
 
@@ -35,6 +35,8 @@ _NAMES = {
     "percent": "%",
 }
 _TO_KELVIN = {KELVIN: (1.0, 0.0), "degC": (1.0, 273.15), "degF": (5 / 9, 459.67 * 5 / 9)}
+TEMPERATURES = frozenset(_TO_KELVIN)
+"""The units of temperature, by their usual names."""
 _TO_ONE = {"1": 1.0, "%": 0.01}
 
 
