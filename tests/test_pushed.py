@@ -7,7 +7,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -37,7 +37,7 @@ API = "https://api.example.com"
 class FakeClient:
     """Answers requests for values from a separate thread."""
 
-    def __init__(self, **holds: float) -> None:
+    def __init__(self, **holds: Any) -> None:
         self.requests: list[int] = []
         self.answer: tuple[int, str, int] | None = None
         self.pushed: PushedValue[str] = PushedValue(self.ask, **{"patience": 5.0, **holds})

@@ -9,10 +9,12 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ._pushed import on_dask_worker
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-    from ._pushed import PushedValue
+    from ._pushed import Owner, Pushed
 
 __all__ = ["STATE", "ProcessState"]
 
@@ -36,7 +38,8 @@ class ProcessState:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._values: dict[str, dict[Hashable, Any]] = {}
-        self._pushed: dict[Hashable, tuple[PushedValue[Any], ...]] = {}
+        self._pushed: dict[Hashable, tuple[Pushed, ...]] = {}
+        self._ended: dict[Hashable, Pushed] = {}
 
     def shared(self, kind: str, key: Hashable, make: Callable[[], T], *, most: int = _MOST) -> T:
         """Return the value of a key, made on first use.
@@ -70,22 +73,49 @@ class ProcessState:
             else:
                 self._values.pop(kind, None)
 
-    def pushed(self, purpose: Hashable) -> PushedValue[Any] | None:
-        """Return the value that a dask client pushes for a purpose, the newest of several."""
+    def pushed(self, purpose: Hashable, owner: Owner | None = None) -> Any:
+        """Return what a dask client pushes for a purpose; ``None`` without one.
+
+        Args:
+            purpose: What it is for.
+            owner: Whose graph needs it; of several clients, the owner's own is used, and never
+                that of another account. By default the newest.
+        """
         values = self._pushed.get(purpose, ())
+        if owner is not None:
+            values = tuple(sorted(filter(owner.may_use, values), key=owner.preference))
         return values[-1] if values else None
 
-    def add_pushed(self, purpose: Hashable, value: PushedValue[Any]) -> None:
+    def add_pushed(self, purpose: Hashable, value: Pushed) -> None:
         """Use a pushed value from now on."""
         with self._lock:
             self._pushed[purpose] = (*self._pushed.get(purpose, ()), value)
 
-    def remove_pushed(self, purpose: Hashable, value: PushedValue[Any]) -> None:
+    def remove_pushed(self, purpose: Hashable, value: Pushed) -> None:
         """Stop using a pushed value; the one before it counts again."""
         with self._lock:
             left = tuple(each for each in self._pushed.get(purpose, ()) if each is not value)
             self._pushed[purpose] = left
+            self._ended[purpose] = value
         value.end()
+
+    def push_search(self, purpose: Hashable, owner: Owner | None = None) -> tuple[list[str], str]:
+        """Return what a search among pushed values found, and what to do, for an error message.
+
+        Both are empty where no dask client can push: in process pools, joblib, Ray, MPI.
+        """
+        values = self._pushed.get(purpose, ())
+        used = self.pushed(purpose, owner) or (None if values else self._ended.get(purpose))
+        advice = "On dask workers, call constellr_stac.share_credentials(client) on the client."
+        if used is not None and used.trouble:
+            found, advice = used.trouble
+        elif values:
+            found = f"those of another account ({values[-1].owner.process})"
+        elif self._pushed or on_dask_worker():
+            found = "nothing"
+        else:
+            return [], ""
+        return [f"pushed by constellr_stac.share_credentials: {found}"], f" {advice}"
 
     def _after_fork(self) -> None:
         """Threads, connections and held locks do not survive a fork."""

@@ -1,4 +1,4 @@
-"""Values pushed by the dask client, which replaces them before they expire.
+"""What a dask client pushes to its workers: values that it replaces, and the URLs of items.
 
 :mod:`constellr_stac.cluster` pushes credentials to workers. This module is independent of the
 kind of value and of the transport.
@@ -6,15 +6,27 @@ kind of value and of the transport.
 
 from __future__ import annotations
 
+import itertools
+import os
+import socket
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Generic, TypeVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["PushedValue", "push_hint"]
+__all__ = [
+    "Owner",
+    "Pushed",
+    "PushedItems",
+    "PushedValue",
+    "advice_for",
+    "has_dask_client",
+    "on_dask_worker",
+]
 
 T = TypeVar("T")
 
@@ -23,7 +35,127 @@ _ASK_AGAIN = 5.0  # seconds between requests to the client
 _NO_HOLDS = 60.0  # seconds; the client may have a new value later
 
 
-class PushedValue(Generic[T]):
+def _this_process() -> str:
+    return f"process {os.getpid()} on {socket.gethostname()}"
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whose credentials a graph uses, or a client shares. It holds no secret."""
+
+    account: str = ""
+    """A digest of the account; empty if unknown."""
+    explicit: bool = False
+    """Whether the account was given in code."""
+    process: str = field(default_factory=_this_process)
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the process is this one."""
+        return self.process == _this_process()
+
+    def may_use(self, pushed: Pushed) -> bool:
+        """Return whether a graph of this owner may use what a client pushes.
+
+        Never that of another account, unless none was given in code and the process is the same.
+        """
+        theirs = pushed.owner
+        if not self.account or not theirs.account or self.account == theirs.account:
+            return True
+        return not self.explicit and self.process == theirs.process
+
+    def preference(self, pushed: Pushed) -> tuple[bool, bool]:
+        """Return a sort key: first the account, then the process."""
+        theirs = pushed.owner
+        return bool(self.account) and self.account == theirs.account, self.process == theirs.process
+
+
+class Pushed:
+    """The common part of what a client pushes: who it is, and whether it answers.
+
+    Args:
+        owner: Whose credentials they are.
+        patience: Seconds to wait for an answer.
+    """
+
+    def __init__(self, owner: Owner | None, patience: float) -> None:
+        self.owner = owner or Owner()
+        self._patience = patience
+        self._news = threading.Condition()
+        self._silent = False
+        self._ended = False
+
+    @property
+    def trouble(self) -> tuple[str, str] | None:
+        """Why the client sends nothing, and what to do; ``None`` if it answers."""
+        if self._ended:
+            return (
+                f"closed by the client ({self.owner.process}) before this task read",
+                "Keep the `with` block of share_credentials open until the compute has ended.",
+            )
+        if self._silent:
+            why = f"the client does not answer ({self.owner.process})"
+            return f"{why}; it has ended, is suspended or is not connected", (
+                "Keep the process that shares credentials running and awake and share again, or "
+                "share with send_credential=True."
+            )
+        return None
+
+    def end(self) -> None:
+        """Release all waiting threads."""
+        with self._news:
+            self._ended = True
+            self._news.notify_all()
+
+
+class PushedItems(Pushed):
+    """The URLs of items, which the client renews for its workers; thread-safe.
+
+    Args:
+        ask: Sends the client a number and the names of items. It must not block; the answers
+            arrive through :meth:`put` with this number, in one or more parts.
+    """
+
+    def __init__(
+        self,
+        ask: Callable[[int, Sequence[tuple[str, str]]], None],
+        *,
+        owner: Owner | None = None,
+        patience: float = _PATIENCE,
+    ) -> None:
+        super().__init__(owner, patience)
+        self._ask = ask
+        self._numbers = itertools.count(1)
+        self._answers: dict[int, dict[tuple[str, str], Mapping[str, str]]] = {}
+
+    def get(self, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Mapping[str, str]]:
+        """Return the hrefs by asset of those items that the client could renew.
+
+        Once it has not answered in time, it is not asked again until it sends something.
+        """
+        with self._news:
+            if self._silent or self._ended:
+                return {}
+            number = next(self._numbers)
+            answers = self._answers[number] = {}
+            self._ask(number, names)
+            self._news.wait_for(
+                lambda: len(answers) >= len(names) or self._ended, timeout=self._patience
+            )
+            del self._answers[number]
+            self._silent = len(answers) < len(names)
+            return {name: urls for name, urls in answers.items() if urls}
+
+    def put(self, number: int, answers: Mapping[tuple[str, str], Mapping[str, str]]) -> None:
+        """Take answers: no hrefs for an item that could not be renewed."""
+        with self._news:
+            self._silent = False
+            if number in self._answers:
+                self._answers[number].update(answers)
+            self._news.notify_all()
+
+
+class PushedValue(Pushed, Generic[T]):
     """A value that the client replaces; thread-safe.
 
     The client numbers values from 1. Threads whose value was refused wait for the next one; only
@@ -35,6 +167,7 @@ class PushedValue(Generic[T]):
             block; the answer arrives through :meth:`put`.
 
     Keyword Args:
+        owner: Whose credentials they are.
         patience: Seconds to wait for an answer.
         no_holds: Seconds for which an answer "no other value" is cached.
 
@@ -52,20 +185,18 @@ class PushedValue(Generic[T]):
         self,
         ask: Callable[[int], None],
         *,
+        owner: Owner | None = None,
         patience: float = _PATIENCE,
         no_holds: float = _NO_HOLDS,
     ) -> None:
+        super().__init__(owner, patience)
         self._ask = ask
-        self._patience = patience
         self._no_holds = no_holds
-        self._news = threading.Condition()
         self._value: T | None = None
         self._number = 0
         self._last = 0
         self._last_until = 0.0
         self._asked_at: float | None = None
-        self._silent = False
-        self._ended = False
 
     def put(self, number: int, value: T, *, last: int = 0) -> None:
         """Store a value from the client.
@@ -110,10 +241,8 @@ class PushedValue(Generic[T]):
 
     def end(self) -> None:
         """Drop the value and release all waiting threads."""
-        with self._news:
-            self._ended = True
-            self._value = None
-            self._news.notify_all()
+        self._value = None
+        super().end()
 
     def _wait(self) -> None:
         """Wait for a newer value, or for the answer "no other value"."""
@@ -133,8 +262,28 @@ class PushedValue(Generic[T]):
             self._news.wait(min(deadline - now, _ASK_AGAIN))
 
 
-def push_hint() -> str:
-    """Return advice for missing credentials on a dask worker; empty without distributed."""
-    if "distributed" not in sys.modules:
-        return ""
-    return " On dask workers, call constellr_stac.share_credentials(client) on the client."
+def advice_for(pushed: Pushed | None, otherwise: str) -> str:
+    """Return the end of a message about an expired value: what to do."""
+    trouble = None if pushed is None else pushed.trouble
+    return f". {otherwise}" if trouble is None else f"; {trouble[0]}. {trouble[1]}"
+
+
+def on_dask_worker() -> bool:
+    """Return whether this process is a worker of dask.distributed."""
+    return _distributed_has("get_worker")
+
+
+def has_dask_client() -> bool:
+    """Return whether a client of dask.distributed is active here."""
+    return _distributed_has("default_client")
+
+
+def _distributed_has(getter: str) -> bool:
+    distributed: Any = sys.modules.get("distributed")
+    if distributed is None:
+        return False
+    try:
+        getattr(distributed, getter)()
+    except (ValueError, AttributeError):  # AttributeError: its import is under way
+        return False
+    return True

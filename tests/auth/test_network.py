@@ -313,7 +313,7 @@ def test_broken_answers_and_500_are_asked_for_again(sandbox: Sandbox) -> None:
     client = constellr_stac.open_client()
     assert OrdersClient().products()
     found = next(client.search(max_items=1, limit=1).items())
-    assert AssetResolver().ask("", str(found.collection_id), found.id).urls
+    assert AssetResolver().renewer.one((str(found.collection_id), found.id)).urls
 
 
 def test_other_posts_are_sent_once(sandbox: Sandbox) -> None:

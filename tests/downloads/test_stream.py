@@ -161,10 +161,10 @@ def test_expired_url_is_renewed_during_a_transfer() -> None:
         password = Password(sandbox.username, sandbox.password)
 
         class Breaking(AssetResolver):
-            def ask(self, catalog: str, collection: str, item: str) -> Any:
+            def _renew(self, key: Any) -> Any:
                 if len(store_requests(sandbox)) < 3:  # truncate the first two responses
                     sandbox.fail(Fault("lst.tiff", server="store", kind="truncate"))
-                return super().ask(catalog, collection, item)
+                return super()._renew(key)
 
         resolver = Breaking(ConstellrAuth(password, base_url=sandbox.api_url))
         reference = AssetRef(

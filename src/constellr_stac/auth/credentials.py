@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ __all__ = [
     "Password",
     "Secret",
     "Token",
+    "account_of",
 ]
 
 
@@ -40,8 +42,8 @@ class Credential:
     def __reduce__(self) -> NoReturn:
         msg = (
             f"{type(self).__name__} cannot be pickled, to keep secrets out of files and dask "
-            "graphs. Set the CONSTELLR_ variables on the workers, or use "
-            "constellr_stac.share_credentials(dask_client)."
+            "graphs. Set the CONSTELLR_ variables in the environment of the other processes; with "
+            "a dask client, constellr_stac.share_credentials(client) does without."
         )
         raise TypeError(msg)
 
@@ -116,6 +118,16 @@ class Token(Credential):
     def issued_at(self) -> datetime | None:
         """Time of issue by the server's clock (the ``iat`` claim of a JWT), if known."""
         return _jwt_time(Secret(self.value), "iat")
+
+
+def account_of(credential: Credential, base_url: str) -> str:
+    """Return a digest that tells accounts apart; empty for a token, which does not name its own."""
+    match credential:
+        case ApiKey(key=name) | Password(username=name):
+            digest = hashlib.blake2b(f"{type(credential).__name__} {base_url}".encode())
+            digest.update(name.encode())
+            return digest.hexdigest()[:16]
+    return ""
 
 
 def _header_value(value: str, what: str) -> Secret:

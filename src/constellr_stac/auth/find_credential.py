@@ -14,13 +14,20 @@ from urllib.parse import urlsplit
 
 from constellr_stac import config as settings
 from constellr_stac._process import STATE
-from constellr_stac._pushed import push_hint
+from constellr_stac._pushed import Owner
 from constellr_stac._secret import Secret
-from constellr_stac.errors import AuthenticationError, CredentialsNotFoundError, MissingExtraError
+from constellr_stac.errors import (
+    AuthenticationError,
+    ConstellrError,
+    CredentialsNotFoundError,
+    MissingExtraError,
+)
 
-from .credentials import ApiKey, Credential, Password, Token
+from .credentials import ApiKey, Credential, Password, Token, account_of
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from constellr_stac._pushed import PushedValue
 
 __all__ = [
@@ -28,6 +35,7 @@ __all__ = [
     "default_credential",
     "forget_credential",
     "own_credential",
+    "owner_of",
     "pushed_credential",
     "store_credential",
 ]
@@ -64,24 +72,30 @@ def default_credential(
     return (None if pushed is None else pushed.get()) or own_credential(base_url=base_url)
 
 
-def pushed_credential(base_url: str) -> PushedValue[Credential] | None:
-    """Return the credential that the dask client pushes to this process for an API, if any."""
-    return STATE.pushed(("api", settings.origin(base_url)))
+def pushed_credential(base_url: str, owner: Owner | None = None) -> PushedValue[Credential] | None:
+    """Return the credential that a dask client pushes to this process for an API, if any.
+
+    ``owner``: whose graph needs it; default the credential of the newest client.
+    """
+    pushed: PushedValue[Credential] | None = STATE.pushed(_purpose(base_url), owner)
+    return pushed
 
 
-def own_credential(*, base_url: str | None = None, not_pickled: bool = False) -> Credential:
+def own_credential(
+    *, base_url: str | None = None, not_pickled: bool = False, owner: Owner | None = None
+) -> Credential:
     """Find a credential like :func:`default_credential`, but ignore a pushed one.
 
     ``not_pickled``: whether an explicit credential was lost when its auth object was pickled.
+    ``owner``: whose graph needs it.
 
     Raises:
         AuthenticationError: An environment variable holds an invalid key or token.
         CredentialsNotFoundError: None was found; the message lists every place searched.
     """
     url = settings.api_url(base_url)
-    pushed = "the client does not answer" if pushed_credential(url) else "nothing"
-    looked = ["given in code: not pickled to other processes"] * not_pickled
-    looked.append(f"pushed by constellr_stac.share_credentials: {pushed}")
+    pushed, advice = STATE.push_search(_purpose(url), owner)
+    looked = ["given in code: not pickled to other processes"] * not_pickled + pushed
     for find in (_from_environment, _from_netrc, _from_keyring):
         found = find(url, looked)
         if found is not None:
@@ -89,9 +103,25 @@ def own_credential(*, base_url: str | None = None, not_pickled: bool = False) ->
     places = "\n".join(f"  - {place}" for place in looked)
     raise CredentialsNotFoundError(
         f"No credential for {url} was found. Searched:\n{places}\n"
-        "Set CONSTELLR_API_KEY, or CONSTELLR_USERNAME and CONSTELLR_PASSWORD, or run "
-        f"`constellr login`.{push_hint()}"
+        "Set CONSTELLR_API_KEY, or CONSTELLR_USERNAME and CONSTELLR_PASSWORD, in the environment "
+        f"of this process, or run `constellr login`.{advice}"
     )
+
+
+def _purpose(base_url: str) -> Hashable:
+    return "api", settings.origin(base_url)
+
+
+def owner_of(found: Credential | None, base_url: str, *, explicit: bool) -> Owner:
+    """Return whose credential the tasks of a graph use on a dask worker.
+
+    ``found``: this process's credential; by default it is searched for.
+    """
+    try:
+        own = found or own_credential(base_url=base_url)
+    except ConstellrError:
+        return Owner()
+    return Owner(account_of(own, base_url), explicit)
 
 
 def store_credential(credential: Credential, *, base_url: str | None = None) -> None:

@@ -14,29 +14,26 @@ import requests
 from requests.auth import AuthBase
 from requests.utils import rewind_body
 
+from constellr_stac._pushed import advice_for
 from constellr_stac._refresh import utc_now
 from constellr_stac._secret import Secret
 from constellr_stac.config import api_url, origin
 from constellr_stac.errors import APIConnectionError, APIError, AuthenticationError
 
 from .credentials import ApiKey, Credential, Password, Token
-from .find_credential import own_credential, pushed_credential
+from .find_credential import own_credential, owner_of, pushed_credential
 from .response_hook import RequestConnectionError, ResponseHook, SentHeader
 from .token import token_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from constellr_stac._pushed import PushedValue
+    from constellr_stac._pushed import Owner, PushedValue
     from constellr_stac.limits import Limits
 
-__all__ = [
-    "CREDENTIAL_HEADERS",
-    "ConstellrAuth",
-    "as_auth",
-]
+__all__ = ["CREDENTIAL_HEADERS", "ConstellrAuth", "as_auth"]
 
-_KEY = attrgetter("base_url", "_explicit", "_limits")
+_KEY = attrgetter("base_url", "_explicit", "_limits", "owner")
 _UNAUTHORIZED = 401
 _PLACES_ORDERS = "/orders/batch"
 
@@ -86,6 +83,7 @@ class ConstellrAuth(AuthBase):
         self._found: Credential | None = credential
         self._limits = limits
         self._not_pickled = False
+        self.owner: Owner | None = None  # whose graph it came with to this process
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Add the credential to ``request``, if it is for the API.
@@ -117,7 +115,9 @@ class ConstellrAuth(AuthBase):
         if value is not None:
             return value
         if self._found is None:
-            self._found = own_credential(base_url=self.base_url, not_pickled=self._not_pickled)
+            self._found = own_credential(
+                base_url=self.base_url, not_pickled=self._not_pickled, owner=self.owner
+            )
         return self._found
 
     def token(self) -> Token | None:
@@ -143,10 +143,11 @@ class ConstellrAuth(AuthBase):
                 renewed = self.credential if self.discard(credential) else None
                 if isinstance(renewed, Token):
                     return renewed
+                otherwise = "Get a new one, or use an API key or a password instead."
+                ended = f"{credential.expires_at:%Y-%m-%d %H:%M:%S} UTC"
+                advice = advice_for(self._pushed(), otherwise)
                 raise AuthenticationError(
-                    f"The token ({credential.source}) expired at "
-                    f"{credential.expires_at:%Y-%m-%d %H:%M:%S} UTC. Get a new one, or use an "
-                    "API key or a password instead."
+                    f"The token ({credential.source}) expired at {ended}{advice}"
                 )
             return credential
         return None
@@ -172,9 +173,7 @@ class ConstellrAuth(AuthBase):
         return type(self)(own, base_url=self.base_url, limits=self._limits)
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, ConstellrAuth):
-            return NotImplemented
-        return _KEY(self) == _KEY(other)
+        return isinstance(other, ConstellrAuth) and _KEY(self) == _KEY(other)
 
     def __hash__(self) -> int:
         return hash(_KEY(self))
@@ -191,11 +190,16 @@ class ConstellrAuth(AuthBase):
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        not_pickled = self._not_pickled or self._explicit is not None
-        return {**vars(self), "_explicit": None, "_found": None, "_not_pickled": not_pickled}
+        given = self._explicit is not None
+        owner = self.owner or owner_of(self._found, self.base_url, explicit=given)
+        lost = {"_explicit": None, "_found": None, "_not_pickled": self._not_pickled or given}
+        return {**vars(self), **lost, "owner": owner}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, owner=None if state["owner"].is_here else state["owner"])
 
     def _pushed(self) -> PushedValue[Credential] | None:
-        return pushed_credential(self.base_url) if self._explicit is None else None
+        return None if self._explicit else pushed_credential(self.base_url, self.owner)
 
     def _header(self) -> SentHeader:
         try:
@@ -203,12 +207,11 @@ class ConstellrAuth(AuthBase):
         except APIConnectionError as error:
             raise RequestConnectionError.of(error) from error.__cause__
         if token is not None:
-            value = Secret("Bearer " + Secret(token.value).reveal())
-            return SentHeader("Authorization", value, token)
+            bearer = Secret("Bearer " + Secret(token.value).reveal())
+            return SentHeader("Authorization", bearer, token)
         credential = self.credential
         if not isinstance(credential, ApiKey):
-            msg = f"{type(credential).__name__} is not a credential that can be sent."
-            raise TypeError(msg)
+            raise TypeError(f"{type(credential).__name__} is not a credential that can be sent.")
         return SentHeader("X-Api-Key", Secret(credential.key), None)
 
     def handle_response(
@@ -293,6 +296,5 @@ def as_auth(
     if not isinstance(auth, ConstellrAuth):
         return ConstellrAuth(auth, base_url=base_url, limits=limits)
     if base_url is not None and api_url(base_url) != auth.base_url:
-        msg = f"auth is for {auth.base_url}; its credential is not sent to {base_url}."
-        raise ValueError(msg)
+        raise ValueError(f"auth is for {auth.base_url}; its credential is not sent to {base_url}.")
     return auth

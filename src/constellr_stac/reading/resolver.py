@@ -1,38 +1,36 @@
 """Resolution of references to readable URLs, and renewal of refused or expired ones.
 
 There are three kinds: ``s3://`` hrefs are signed here; signed URLs are renewed by fetching the
-item from the API (if that returns ``s3://`` hrefs, they are signed here); all other hrefs are
-unchanged. One thread renews for all.
+item from the API, many at once (:mod:`.renewal`; if that returns ``s3://`` hrefs, they are signed
+here); all other hrefs are unchanged. One thread renews an item for all.
 """
 
 from __future__ import annotations
 
-import sys
+import functools
 import threading
-from dataclasses import dataclass, field
 from datetime import timedelta
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import quote
 
 from constellr_stac._local import catalog_of
+from constellr_stac._pushed import has_dask_client
 from constellr_stac._refresh import Refreshing, utc_now
 from constellr_stac._text import redact_url
 from constellr_stac.auth.requests_auth import as_auth
-from constellr_stac.auth.session import api_session
-from constellr_stac.auth.transport import checked, connection_errors
 from constellr_stac.errors import APIError
 from constellr_stac.limits import Limits
-from constellr_stac.signing.s3_url import is_s3, signature_expiry
+from constellr_stac.signing.s3_url import is_s3
 from constellr_stac.signing.signer import Signer
 
 from .asset_ref import is_signed
+from .renewal import ItemRenewer, SignedItem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from datetime import datetime
 
     import pystac
-    import requests
 
     from constellr_stac.auth.credentials import Credential
     from constellr_stac.auth.requests_auth import ConstellrAuth
@@ -44,25 +42,6 @@ __all__ = ["AssetResolver"]
 _Key: TypeAlias = tuple[str, str, str]  # catalog, collection, item
 _MIN_CACHED = 1000  # items cached before expired ones are dropped
 _RETRY_AFTER = timedelta(minutes=1)  # until an item whose new URL was refused is fetched again
-
-
-@dataclass(frozen=True)
-class _SignedItem:
-    """The hrefs of an item's assets, valid until the first signature expires."""
-
-    urls: Mapping[str, str] = field(repr=False)
-    expires_at: datetime | None
-
-    @classmethod
-    def of(cls, urls: Mapping[str, str]) -> _SignedItem:
-        ends = [end for url in urls.values() if (end := signature_expiry(url)) is not None]
-        return cls(urls, min(ends, default=None))
-
-    def outlives(self, other: _SignedItem) -> bool:
-        """Return whether this item expires later; true if unknown."""
-        if self.expires_at is None or other.expires_at is None:
-            return True
-        return self.expires_at > other.expires_at
 
 
 class AssetResolver:
@@ -85,10 +64,10 @@ class AssetResolver:
         self.signer = signer or Signer()
         self.limits = limits or Limits()
         self._lock = threading.Lock()
-        self._items: dict[_Key, Refreshing[_SignedItem]] = {}
+        self._items: dict[_Key, Refreshing[SignedItem]] = {}
         self._unconfirmed: dict[_Key, datetime] = {}
         self._most = _MIN_CACHED
-        self._session: requests.Session | None = None
+        self.renewer = ItemRenewer(self.auth, self.limits)
 
     def url(self, reference: AssetRef) -> str:
         """Return a URL to GET, or a path.
@@ -124,7 +103,7 @@ class AssetResolver:
             SigningError: There are no object-store credentials.
         """
         stored = next((each for each in references if is_s3(each.href)), None)
-        if stored is not None and not _has_dask_client():
+        if stored is not None and not has_dask_client():
             self.url(stored)
 
     def refused(self, reference: AssetRef, url: str) -> bool:
@@ -163,10 +142,10 @@ class AssetResolver:
             held = None if known is None else known.held
             if held is not None and held.urls == urls:
                 return  # called for each band of an item
-            signed = _SignedItem.of(urls)
+            signed = SignedItem.of(urls)
             if held is None or signed.outlives(held):
                 self._drop_expired()
-                self._items[key] = Refreshing(_ItemRequest(self, key), _expiry, value=signed)
+                self._items[key] = self._refreshing(key, signed)
 
     def fresh(self) -> AssetResolver:
         """Return an equal resolver without cached items, locks and connections."""
@@ -181,7 +160,7 @@ class AssetResolver:
         return hash(self._identity())
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return AssetResolver, self._identity()
+        return _unpickled, self._identity()
 
     def _identity(self) -> tuple[ConstellrAuth, Signer, Limits]:
         return self.auth, self.signer, self.limits
@@ -197,68 +176,27 @@ class AssetResolver:
                 del self._items[key]
         self._most = max(_MIN_CACHED, 2 * len(self._items))
 
-    def _item(self, reference: AssetRef) -> Refreshing[_SignedItem]:
+    def _item(self, reference: AssetRef) -> Refreshing[SignedItem]:
         key = _key(reference)
         with self._lock:
             if key not in self._items:
-                self._items[key] = Refreshing(_ItemRequest(self, key), _expiry)
+                self._items[key] = self._refreshing(key)
             return self._items[key]
 
-    def ask(self, catalog: str, collection: str, item: str) -> _SignedItem:
-        """Fetch an item from the API, for one that came from ``catalog``.
+    def _refreshing(self, key: _Key, held: SignedItem | None = None) -> Refreshing[SignedItem]:
+        return Refreshing(functools.partial(self._renew, key), attrgetter("expires_at"), value=held)
 
-        Raises:
-            APIError: An error response, or not an item.
-            APIConnectionError: The API did not answer.
-        """
-        with self._lock:
-            if self._session is None:
-                self._session = api_session(self.auth, limits=self.limits)
-        url = (
-            f"{self.auth.base_url}/stac/collections/{quote(collection, safe='')}"
-            f"/items/{quote(item, safe='')}"
-        )
-        with connection_errors("GET", url, f"; the URLs of item {item!r} were not renewed"):
-            answer = self._session.get(url)
-        checked(answer)
-        try:
-            assets = answer.json()["assets"]
-            signed = _SignedItem.of({name: asset["href"] for name, asset in assets.items()})
-        except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
-            raise APIError(
-                f"GET {url} did not return a STAC item. Is this the API's URL?",
-                status_code=answer.status_code,
-                request_url=url,
-            ) from error
-        self._unconfirmed[catalog, collection, item] = utc_now()
+    def _renew(self, key: _Key) -> SignedItem:
+        signed = self.renewer.get(key[1:])
+        self._unconfirmed[key] = utc_now()
         return signed
 
 
-class _ItemRequest:
-    """Fetches one item."""
-
-    def __init__(self, resolver: AssetResolver, key: _Key) -> None:
-        self._resolver, self._key = resolver, key
-
-    def __call__(self) -> _SignedItem:
-        return self._resolver.ask(*self._key)
+def _unpickled(auth: ConstellrAuth, signer: Signer, limits: Limits) -> AssetResolver:
+    """Return a resolver whose signer uses the AWS keys of whoever shares ``auth``'s token."""
+    signer.credentials.owner = auth.owner
+    return AssetResolver(auth, signer, limits)
 
 
 def _key(reference: AssetRef) -> _Key:
     return reference.catalog, reference.collection, reference.item
-
-
-def _expiry(signed: _SignedItem) -> datetime | None:
-    return signed.expires_at
-
-
-def _has_dask_client() -> bool:
-    """Return whether a dask.distributed client is active, whose workers have own credentials."""
-    distributed = sys.modules.get("distributed")
-    if distributed is None:
-        return False
-    try:
-        distributed.default_client()
-    except ValueError:
-        return False
-    return True

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from constellr_stac._process import STATE
+from constellr_stac._pushed import advice_for
 from constellr_stac._refresh import Refreshing, utc_now
 from constellr_stac.config import aws_files
 from constellr_stac.errors import SigningError
@@ -17,7 +18,7 @@ from .aws_credentials import PUSHED, StorageCredentials, from_botocore, from_env
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from constellr_stac._pushed import PushedValue
+    from constellr_stac._pushed import Owner, PushedValue
 
     Provider: TypeAlias = Callable[[], StorageCredentials | Mapping[str, Any]]
     Explicit: TypeAlias = StorageCredentials | Mapping[str, Any] | Provider
@@ -80,6 +81,8 @@ class CredentialSource:
         self._profile = profile
         self._accepts_pushed = profile is None if accepts_pushed is None else accepts_pushed
         self._not_pickled = False
+        self.owner: Owner | None = None
+        """Whose graph it came with to this process."""
         self._clock = clock
         self._discarded_at: datetime | None = None
         self._refused: tuple[StorageCredentials, tuple[tuple[str, int], ...]] | None = None
@@ -100,7 +103,8 @@ class CredentialSource:
         if found.expires_at is not None and found.expires_at <= self._clock():
             raise SigningError(
                 f"The AWS credentials ({found.source}) expired at "
-                f"{found.expires_at:%Y-%m-%d %H:%M:%S %Z}. Renew them."
+                f"{found.expires_at:%Y-%m-%d %H:%M:%S %Z}"
+                f"{advice_for(self._pushed(), 'Renew them.')}"
             )
         return found
 
@@ -155,19 +159,27 @@ class CredentialSource:
 
     def __getstate__(self) -> dict[str, Any]:
         not_pickled = self._not_pickled or self._value is not None
-        return {"ask": self._provider, "profile": self._profile, "not_pickled": not_pickled}
+        return {
+            "ask": self._provider,
+            "profile": self._profile,
+            "not_pickled": not_pickled,
+            "owner": self.owner,
+        }
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         # Pushed credentials precede a profile's name: profiles belong to another machine.
         self.__init__(state["ask"], profile=state["profile"], accepts_pushed=True)  # type: ignore[misc]
-        self._not_pickled = state["not_pickled"]
+        self._not_pickled, self.owner = state["not_pickled"], state["owner"]
 
     def _identity(self) -> tuple[Any, ...]:
-        return self._value, self._provider, self._profile, self._not_pickled
+        return self._value, self._provider, self._profile, self._not_pickled, self.owner
 
     def _pushed(self) -> PushedValue[StorageCredentials] | None:
         given = self._value is not None or self._provider is not None
-        return STATE.pushed(PUSHED) if self._accepts_pushed and not given else None
+        if given or not self._accepts_pushed:
+            return None
+        pushed: PushedValue[StorageCredentials] | None = STATE.pushed(PUSHED, self.owner)
+        return pushed
 
     def _pushed_value(self) -> StorageCredentials | None:
         """Return the pushed credentials; wait for newer ones if they are about to expire."""
@@ -182,7 +194,7 @@ class CredentialSource:
     def _renew(self) -> StorageCredentials:
         if self._provider is not None:
             return _from_callable(self._provider)
-        return from_botocore(self._profile, not_pickled=self._not_pickled)
+        return from_botocore(self._profile, not_pickled=self._not_pickled, owner=self.owner)
 
     def _expiry_of(self, found: StorageCredentials) -> datetime | None:
         if found.expires_at is None and self._provider is None:

@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from constellr_stac._process import STATE
-from constellr_stac._pushed import push_hint
 from constellr_stac.auth.credentials import Secret
 from constellr_stac.errors import SigningError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from constellr_stac._pushed import Owner
 
 __all__ = ["PUSHED", "StorageCredentials", "from_botocore", "from_environment"]
 
@@ -84,8 +84,9 @@ class StorageCredentials:
     def __reduce__(self) -> NoReturn:
         msg = (
             "StorageCredentials cannot be pickled, to keep secrets out of files and dask graphs. "
-            "Pass a callable that fetches them on the workers, set the AWS_ variables there, or "
-            "use constellr_stac.share_credentials(dask_client)."
+            "Pass a callable that fetches them there, or set the AWS_ variables in the "
+            "environment of the other processes; with a dask client, "
+            "constellr_stac.share_credentials(client) does without."
         )
         raise TypeError(msg)
 
@@ -124,7 +125,9 @@ def from_environment() -> StorageCredentials | None:
         ) from None
 
 
-def from_botocore(profile: str | None = None, *, not_pickled: bool = False) -> StorageCredentials:
+def from_botocore(
+    profile: str | None = None, *, not_pickled: bool = False, owner: Owner | None = None
+) -> StorageCredentials:
     """Return the credentials of botocore's chain: profiles, SSO, web identity, roles.
 
     Args:
@@ -132,6 +135,7 @@ def from_botocore(profile: str | None = None, *, not_pickled: bool = False) -> S
 
     Keyword Args:
         not_pickled: Whether explicit credentials were lost when their source was pickled.
+        owner: Whose graph needs them.
 
     Raises:
         SigningError: None were found, they cannot be fetched, or botocore is not installed.
@@ -140,7 +144,7 @@ def from_botocore(profile: str | None = None, *, not_pickled: bool = False) -> S
         import botocore.session
         from botocore.exceptions import BotoCoreError, ClientError
     except ImportError:
-        raise _not_found(profile, None, not_pickled=not_pickled) from None
+        raise _not_found(profile, None, not_pickled, owner) from None
     session = botocore.session.Session(profile=profile)
     asked = f"profile {profile!r}" if profile else "the AWS configuration"
     try:
@@ -159,7 +163,7 @@ def from_botocore(profile: str | None = None, *, not_pickled: bool = False) -> S
             f"Cannot get AWS credentials from {asked}: {type(error).__name__}. Check its files."
         ) from None
     if held is None or frozen is None:
-        raise _not_found(profile, profiles, not_pickled=not_pickled)
+        raise _not_found(profile, profiles, not_pickled, owner)
     return StorageCredentials(
         frozen.access_key,
         frozen.secret_key,
@@ -171,12 +175,14 @@ def from_botocore(profile: str | None = None, *, not_pickled: bool = False) -> S
 
 
 def _not_found(
-    profile: str | None, profiles: list[str] | None, *, not_pickled: bool
+    profile: str | None,
+    profiles: list[str] | None,
+    not_pickled: bool,  # noqa: FBT001
+    owner: Owner | None,
 ) -> SigningError:
     """Return the error that lists the places searched for AWS credentials."""
-    looked = ["credentials given in code: not pickled to other processes"] * not_pickled
-    pushed = "the client does not answer" if STATE.pushed(PUSHED) else "nothing"
-    looked.append(f"pushed by constellr_stac.share_credentials: {pushed}")
+    pushed, advice = STATE.push_search(PUSHED, owner)
+    looked = ["credentials given in code: not pickled to other processes"] * not_pickled + pushed
     if profile is None:
         looked += [
             f"environment variable {name}: {os.environ.get(name) or 'not set'}"
@@ -204,5 +210,5 @@ def _not_found(
     return SigningError(
         f"No AWS credentials for s3:// hrefs were found. Searched:\n{places}\n"
         "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN, if they are "
-        f"temporary), or AWS_PROFILE.{push_hint()}"
+        f"temporary), or AWS_PROFILE, in the environment of this process.{advice}"
     )
