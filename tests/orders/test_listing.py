@@ -55,6 +55,34 @@ changes = st.lists(
 sizes = st.integers(2, 12) | st.integers(2, 100)
 
 
+def shown(records: Any) -> str:
+    """Return what a notebook shows."""
+    page: str = records._repr_html_()
+    return page
+
+
+def test_notebooks_show_lists_as_tables() -> None:
+    """Placed orders and listings, which lose nothing by being shown; values are escaped."""
+    with open_sandbox() as sandbox, client_of(sandbox) as client:
+        name = new_name()
+        area = client.create_aoi(name, FIELD)
+        wishes = [wish(area.id, tags=[f"<i>{number}"]) for number in range(25)]
+        placed = client.create(wishes, duplicate_ok=True)
+        page = shown(placed)
+        assert page.count("<tr>") == 1 + 20 + 1
+        assert page.count("LSTprecision") == 20
+        assert "&lt;i&gt;0" in page
+        assert "<i>" not in page
+        sandbox.clear_requests()
+        listed = client.list()
+        assert not sandbox.requests
+        assert shown(listed).count("<tr>") == 1 + 20 + 1
+        assert {order.id for order in listed} == {order.id for order in placed}
+        assert shown(listed) == "<p>None.</p>"
+        assert name in shown(client.list_aois())
+        assert shown(client.products()).startswith("<table>")
+
+
 @settings(max_examples=200)
 @example(size=4, changes=[(0, [0.0, 0.0]), (0, []), (0, []), (6, [])], page_size=3, cap=3)
 @example(size=8, changes=[(1, []), (0, []), (3, []), (4, [])], page_size=7, cap=7)

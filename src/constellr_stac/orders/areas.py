@@ -22,6 +22,7 @@ from constellr_stac.errors import (
 from constellr_stac.geometry.files import upload_of
 
 from .geometry import geojson_of, polygon_from, same_area
+from .listed import Listed
 from .payloads import AreaOfInterest, GeometryInfo
 from .wire import ignore_body, parse, path_of
 
@@ -111,7 +112,7 @@ class Areas:
             limit: Maximum number of areas; default all.
             sort: ``-created`` (newest first) or ``+created``.
         """
-        return self._api.iterate(self._parse_area, AREAS, limit, sort)
+        return Listed(self._api.iterate(self._parse_area, AREAS, limit, sort))
 
     def delete_aoi(self, id: str | AreaOfInterest) -> None:  # noqa: A002 - the API's own word
         """Delete an area of interest (newer API).

@@ -18,6 +18,7 @@ from constellr_stac.errors import (
 
 from .areas import AREAS, READ_ONLY_POSTS, Areas
 from .checks import rule_violations, tag_violations
+from .listed import RecordList
 from .lookup import ORDERS, Batch, OrderLookup
 from .order_book import OrderBook, parse_order
 from .payloads import AreaOfInterest, Order, Product
@@ -156,7 +157,7 @@ class OrdersClient:
 
     def products(self) -> builtins.list[Product]:
         """Return the products that the organization may order."""
-        return self._api.call(partial(parse_list, Product), "GET", "/products")
+        return RecordList(self._api.call(partial(parse_list, Product), "GET", "/products"))
 
     @property
     def rules(self) -> OrderRules:
@@ -234,7 +235,8 @@ class OrdersClient:
         batch = Batch(tuple(valid.values()), comment, use_case)
         if dry_run:
             return batch.payload()
-        return self._placer.place(batch, exist_ok=exist_ok, duplicate_ok=duplicate_ok)
+        placed = self._placer.place(batch, exist_ok=exist_ok, duplicate_ok=duplicate_ok)
+        return RecordList(placed)
 
     def look_again(self, unknown: BaseException) -> builtins.list[Order]:
         """Look up orders whose outcome was unknown; only sends GET requests.
@@ -250,7 +252,7 @@ class OrdersClient:
             OrderOutcomeUnknown: Fewer or more matching orders exist than were sent.
             ValueError: The exception carries no orders: none were sent.
         """
-        return self._placer.look_again(unknown)
+        return RecordList(self._placer.look_again(unknown))
 
     def check_order(self, order: Given) -> None:
         """Check an order as :meth:`create` does, including its area's size; places nothing.

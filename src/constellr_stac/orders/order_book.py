@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from constellr_stac.errors import APIError
 
+from .listed import Listed
 from .lookup import ORDERS
 from .payloads import Order
 from .waiting import wait_for
@@ -40,7 +41,7 @@ class OrderBook:
             limit: Maximum number of orders; default all.
             sort: ``-created`` (newest first), or ``None`` for the server's default.
         """
-        return self._api.iterate(parse_order, ORDERS, limit, sort)
+        return Listed(self._api.iterate(parse_order, ORDERS, limit, sort))
 
     def get(self, id: str | Order) -> Order:  # noqa: A002 - the API's own word
         """Fetch an order.
