@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from subprocess import DEVNULL, Popen
 from typing import TYPE_CHECKING
@@ -155,13 +156,13 @@ def trusted(secure: AnswerServer, bundle: str, monkeypatch: pytest.MonkeyPatch) 
     return secure
 
 
-@pytest.fixture(scope="module")
-def proxy() -> Iterator[str]:
-    """A real forward proxy, in a process of its own."""
+@contextmanager
+def running_proxy(*options: str) -> Iterator[str]:
+    """Run a real forward proxy in a process of its own; yield its URL."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "proxy", "--hostname", "127.0.0.1", "--port", str(port)]
-    process = Popen([*command, "--num-workers", "1"], stdout=DEVNULL, stderr=DEVNULL)
+    process = Popen([*command, "--num-workers", "1", *options], stdout=DEVNULL, stderr=DEVNULL)
     for _ in range(300):
         try:
             socket.create_connection(("127.0.0.1", port)).close()
@@ -171,6 +172,13 @@ def proxy() -> Iterator[str]:
     yield f"http://127.0.0.1:{port}"
     process.terminate()
     process.wait()
+
+
+@pytest.fixture(scope="module")
+def proxy() -> Iterator[str]:
+    """A proxy for all clients."""
+    with running_proxy() as url:
+        yield url
 
 
 @EITHER
@@ -335,3 +343,58 @@ def test_unknown_host_is_final_after_a_minute(seconds: float, *, again: bool) ->
     attempts = Attempts(Limits(retry_deadline=120), url)
     attempts._since -= seconds
     assert attempts.again(failure) is again
+
+
+@EITHER
+def test_proxy_that_wants_a_password_is_named(
+    get: Callable[..., bytes], trusted: AnswerServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The proxy's own answer is in the message, and it is not asked again."""
+    with running_proxy("--basic-auth", "user:hunter2") as url:
+        monkeypatch.setenv("HTTPS_PROXY", url)
+        start = time.monotonic()
+        with pytest.raises(FAILURES, match=rf"the proxy {url} refused: .*407"):
+            get(trusted.url)
+        assert time.monotonic() - start < 1
+        monkeypatch.setenv("HTTPS_PROXY", url.replace("//", "//user:hunter2@"))
+        assert get(trusted.url) == b"pixels"
+
+
+@EITHER
+def test_connection_that_breaks_behind_a_proxy_is_retried(
+    get: Callable[..., bytes], bundle: str, proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """urllib3 takes a connection that breaks before the answer for a refusal of the proxy."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    AUTHORITY.issue_cert("localhost").configure_cert(context)
+    broken = [True, True]
+
+    def answer(_: object) -> tuple[int, dict[str, str], bytes]:
+        if broken:
+            broken.pop()
+            raise ConnectionAbortedError
+        return 200, {}, b"pixels"
+
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", bundle)
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    with AnswerServer(answer, context) as server:
+        assert get(server.url, Limits(retry_deadline=5)) == b"pixels"
+        assert len(server.paths) == 3
+
+
+@EITHER
+def test_earlier_failure_does_not_count(get: Callable[..., bytes], secure: AnswerServer) -> None:
+    """A read in the except clause of another failure has that one as its context."""
+    broken = [True]
+
+    def answer(_: object) -> tuple[int, dict[str, str], bytes]:
+        if broken:
+            broken.pop()
+            raise ConnectionAbortedError
+        return 200, {}, b"pixels"
+
+    with AnswerServer(answer) as server:
+        try:
+            get(secure.url)
+        except FAILURES:
+            assert get(server.url) == b"pixels"

@@ -8,6 +8,7 @@ import json
 import logging
 import pickle
 import threading
+import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -101,6 +102,20 @@ def test_revoked_token_is_renewed_once(sandbox: Sandbox) -> None:
     statuses = [exchange.status for exchange in requests_to(sandbox, "/products")]
     assert statuses.count(200) == THREADS
     assert statuses.count(401) <= THREADS
+
+
+def test_repeated_request_has_the_current_token(sandbox: Sandbox) -> None:
+    """A token that was replaced while the request waited is not sent again."""
+    auth = auth_of(sandbox)
+    sandbox.fail(Fault("/products", status=503, headers={"Retry-After": "1"}))
+    with api_session(auth) as session, ThreadPoolExecutor() as pool:
+        waiting = pool.submit(session.get, sandbox.api_url + "/products")
+        while not requests_to(sandbox, "/products"):
+            time.sleep(0.01)
+        sandbox.revoke_tokens()
+        get_products(sandbox, auth)
+        assert waiting.result().status_code == 200
+    assert [each.status for each in requests_to(sandbox, "/products")] == [503, 401, 200, 200]
 
 
 def test_token_is_renewed_before_expiry() -> None:

@@ -6,6 +6,7 @@ import json
 import pickle
 import random
 import socket
+import ssl
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from uuid import uuid4
 
 import pytest
 import requests
+import trustme
 
 from broken_line import Break, BreakingProxy
 from constellr_stac import (
@@ -30,6 +32,7 @@ from constellr_stac.orders import Order, OrdersClient
 from constellr_stac.orders.placement import never_sent
 from constellr_stac.sandbox import Fault
 from ordering import FIELD, TODAY, batches_sent, client_of, new_name, open_sandbox, wish
+from weak_network import AnswerServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -407,6 +410,40 @@ def test_connect_timeout_sent_nothing() -> None:
             client._api.send("POST", BATCH, data=b"{}")
         assert isinstance(failed.value.__cause__, requests.exceptions.ProxyError)
         assert never_sent(failed.value)
+
+
+def failure_of_batch(url: str) -> APIConnectionError:
+    """Return the failure of a batch sent to a server."""
+    with OrdersClient(ApiKey("key"), base_url=url) as client:
+        with pytest.raises(APIConnectionError) as failed:
+            client._api.send("POST", BATCH, data=b"{}")
+        return failed.value
+
+
+def test_refused_certificate_sent_nothing() -> None:
+    """Nor did a bundle that cannot be read: the order is not reported as unknown."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("localhost").configure_cert(context)
+    with AnswerServer(lambda _: (200, {}, b"[]"), context) as server:
+        assert never_sent(failure_of_batch(server.url))
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("REQUESTS_CA_BUNDLE", "/nowhere")
+            assert never_sent(failure_of_batch(server.url))
+        assert not server.paths
+
+
+def test_earlier_failure_does_not_mean_that_nothing_was_sent() -> None:
+    """A call in the except clause of a refused connection has that one as its context."""
+
+    def answer(_: object) -> tuple[int, dict[str, str], bytes]:
+        raise ConnectionAbortedError
+
+    with AnswerServer(answer) as server:
+        try:
+            requests.get("http://127.0.0.1:9", timeout=1)
+        except requests.ConnectionError:
+            assert not never_sent(failure_of_batch(server.url))
+        assert server.paths == [BATCH]
 
 
 def test_found_orders_keep_their_order(env: Environment) -> None:

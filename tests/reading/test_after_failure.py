@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 import constellr_stac
-from constellr_stac import AssetReadError, Limits, Signer
-from constellr_stac.reading.asset_ref import AssetRef
+from constellr_stac import AssetReadError, ConstellrAuth, Limits, Password, Signer
+from constellr_stac.reading.asset_ref import AssetRef, asset_ref
 from constellr_stac.reading.http import Transfer
 from constellr_stac.reading.prefetch import Fetcher
 from constellr_stac.reading.resolver import AssetResolver
+from constellr_stac.sandbox import Fault, Sandbox
 from weak_network import AnswerServer
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from constellr_stac.cube.arguments import Engine
-    from constellr_stac.sandbox import Sandbox
 
 
 @pytest.mark.parametrize("engine", ["odc", "stackstac"])
@@ -91,10 +91,10 @@ def test_edited_credentials_file_is_read_after_a_refusal(
 
 
 @pytest.fixture
-def broken_headers() -> Iterator[str]:
-    """The URL of a server whose first answer breaks off in its headers."""
+def broken_headers(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a server whose first answer breaks off in its headers, before or in the length."""
     whole = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npixels"
-    answers = [whole[:20], whole]
+    answers = [whole[: request.param], whole]
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
@@ -110,13 +110,33 @@ def broken_headers() -> Iterator[str]:
         thread.join()
 
 
+@pytest.mark.parametrize(
+    ("broken_headers", "logged"), [(20, True), (32, False)], indirect=["broken_headers"]
+)
 def test_headers_that_break_off_are_no_empty_body(
-    broken_headers: str, caplog: pytest.LogCaptureFixture
+    broken_headers: str, caplog: pytest.LogCaptureFixture, *, logged: bool
 ) -> None:
     """The request is repeated, and urllib3's warning has no signature."""
     caplog.set_level(logging.DEBUG)
     url = f"{broken_headers}/lst.tiff?X-Amz-Signature=5ec2e7"
     transfer = Transfer(AssetResolver(limits=Limits(retry_deadline=3)), 1)
     assert transfer.get(AssetRef(url), 0, 100)[0] == b"pixels"
-    assert "Failed to parse headers" in caplog.text
+    assert ("Failed to parse headers" in caplog.text) == logged
     assert "5ec2e7" not in caplog.text
+
+
+@pytest.mark.parametrize("presigned", [False, True])
+def test_url_that_ends_on_its_way_is_renewed(*, presigned: bool) -> None:
+    """Also the second one in a row: such a refusal says nothing about the credentials."""
+    life = timedelta(seconds=1)
+    with Sandbox(presigned=presigned, url_lifetime=life) as sandbox:
+        auth = ConstellrAuth(Password(sandbox.username, sandbox.password), base_url=sandbox.api_url)
+        signer = Signer(credentials=sandbox.aws, endpoint=sandbox.s3_url, expires_in=life)
+        found = constellr_stac.open_client(auth=auth).search(max_items=1)
+        reference = asset_ref(next(found.items()), "lst")
+        resolver = AssetResolver(auth, signer, Limits(retry_deadline=20))
+        for _ in range(2):
+            sandbox.fail(Fault("lst.tiff", kind="stall", seconds=1.2))
+        assert len(Transfer(resolver, 1).get(reference, 0, 100)[0]) == 100
+        refused = [each for each in sandbox.requests if each.status == 403]
+        assert len(refused) == 2

@@ -24,7 +24,6 @@ __all__ = ["LimitError", "TooSlowError", "read_body", "steady", "timed"]
 
 _RAW_PIECE = 256 << 10
 _LEAST_RATE = 256  # bytes a second, below which a response counts as stuck
-_FRAMING, _BODILESS = {"content-length", "transfer-encoding"}, (204, 304)
 _TOO_SLOW = "the answer arrives too slowly (limits.answer_time)"
 _PIECE = 8 << 10  # a small compressed piece cannot become more than a few megabytes
 
@@ -93,6 +92,7 @@ def steady(
         ReadTimeout: Less than 256 bytes a second arrived over ``limits.read_timeout`` (requests).
     """
     since, count, left = time.monotonic(), 0, most
+    is_framed = answer.length_remaining is not None or getattr(answer, "chunked", False)
     while left > 0 and (data := answer.read1(int(min(left, piece)), decode_content=decode_content)):
         left -= len(data)
         yield data
@@ -104,7 +104,6 @@ def steady(
                 raise TooSlowError(msg)
             since, count = now, 0
     # http.client takes headers that break off for all headers.
-    is_framed = _FRAMING & {*map(str.lower, answer.headers)} or answer.status in _BODILESS
     if left == most and most > 0 and not is_framed:
         msg = "the answer broke off in its headers"
         raise ProtocolError(msg)

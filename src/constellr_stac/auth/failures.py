@@ -30,7 +30,8 @@ __all__ = ["Failure", "cause_of", "causes", "failure_of"]
 Kind = Literal["transient", "unreachable", "unknown host", "final"]
 
 _DEEPEST = 10
-_UPSTREAM = re.compile(r"Tunnel connection failed: 50[0234]\b")  # the proxy's own 503 is temporary
+_TUNNEL = re.compile(r"Tunnel connection failed: (\d+)")  # by http.client
+_UPSTREAM = ("500", "502", "503", "504")  # what the proxy met, or its own 503: temporary
 _BAD_URL = (
     requests.exceptions.InvalidSchema,
     requests.exceptions.MissingSchema,
@@ -52,6 +53,8 @@ class Failure:
     """The reason, for messages."""
     hint: str = ""
     """What to do, if the kind of failure says so."""
+    nothing_sent: bool = False
+    """Whether it is certain that no part of the request was sent."""
 
 
 def failure_of(error: BaseException, url: str) -> Failure:
@@ -66,9 +69,10 @@ def failure_of(error: BaseException, url: str) -> Failure:
     if failure is not None:
         return failure
     if any(isinstance(each, NameResolutionError | socket.gaierror) for each in found):
-        return Failure("unknown host", f"the host {urlsplit(url).hostname!r} is not known")
-    if any(isinstance(each, NewConnectionError | ConnectTimeoutError) for each in found):
-        return Failure("unreachable", text)
+        text = f"the host {urlsplit(url).hostname!r} is not known"
+        return Failure("unknown host", text, nothing_sent=True)
+    if _is_unconnected(found):
+        return Failure("unreachable", text, nothing_sent=True)
     is_final = isinstance(error, _BAD_URL) or not isinstance(error, OSError | HTTPError)
     return Failure("final" if is_final else "transient", text)
 
@@ -77,7 +81,8 @@ def _tls_failure(found: list[BaseException], url: str, text: str) -> Failure | N
     host = urlsplit(url).hostname or url
     for each in found:
         if isinstance(each, TrustError):
-            return Failure("final", str(each), "Correct the variable, or unset it.")
+            hint = "Correct the variable, or unset it."
+            return Failure("final", str(each), hint, nothing_sent=True)
         if isinstance(each, ssl.SSLCertVerificationError):
             why = each.verify_message or each.reason or text
             return Failure(
@@ -85,6 +90,7 @@ def _tls_failure(found: list[BaseException], url: str, text: str) -> Failure | N
                 f"the certificate of {host} is not accepted: {why}; trusted are {trusted()}",
                 "On a network that inspects TLS, set REQUESTS_CA_BUNDLE to a file with the "
                 "certificate authority of your company (PEM).",
+                nothing_sent=True,
             )
         if isinstance(each, ssl.SSLError) and each.reason in _NOT_TLS:
             return Failure("final", f"{host} does not speak TLS at this port", "Check the URL.")
@@ -94,13 +100,22 @@ def _tls_failure(found: list[BaseException], url: str, text: str) -> Failure | N
 def _proxy_failure(found: list[BaseException], url: str, text: str) -> Failure | None:
     if not any(isinstance(each, ProxyError | requests.exceptions.ProxyError) for each in found):
         return None
-    temporary = any(_UPSTREAM.search(str(each)) for each in found)
+    # urllib3 raises it too if a connection through the proxy breaks before an answer.
+    tunnel = next(filter(None, (_TUNNEL.search(str(each)) for each in found)), None)
+    if tunnel is None and not _is_unconnected(found):
+        return None
+    temporary = tunnel is not None and tunnel[1] in _UPSTREAM
     proxy = f" {proxy}" if (proxy := proxy_of(url)) else ""
     return Failure(
         "transient" if temporary else "final",
         f"the proxy{proxy} refused: {text}",
         "Check HTTPS_PROXY, or add the host to NO_PROXY.",
+        nothing_sent=True,
     )
+
+
+def _is_unconnected(found: list[BaseException]) -> bool:
+    return any(isinstance(each, NewConnectionError | ConnectTimeoutError) for each in found)
 
 
 def cause_of(error: BaseException) -> str:
@@ -120,8 +135,15 @@ def cause_of(error: BaseException) -> str:
     return said or type(error).__name__
 
 
-def causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and all that it wraps."""
+def causes(error: BaseException, *, contexts: bool = False) -> Iterator[BaseException]:
+    """Yield an error and all that it wraps.
+
+    Args:
+        error: The error.
+
+    Keyword Args:
+        contexts: Whether to follow ``__context__`` too, which may be an earlier failure.
+    """
     left, seen = deque([error]), set[int]()
     while left:
         one = left.popleft()
@@ -129,9 +151,11 @@ def causes(error: BaseException) -> Iterator[BaseException]:
             seen.add(id(one))
             yield one
             left.extend(_wrapped_in(one))
+            if contexts and one.__context__ is not None:
+                left.append(one.__context__)
 
 
 def _wrapped_in(error: BaseException) -> Iterator[BaseException]:
-    for each in (getattr(error, "reason", None), *error.args, error.__cause__, error.__context__):
+    for each in (getattr(error, "reason", None), *error.args, error.__cause__):
         if isinstance(each, BaseException):
             yield each

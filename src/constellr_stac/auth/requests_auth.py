@@ -94,9 +94,9 @@ class ConstellrAuth(AuthBase):
             APIConnectionError: ``POST /token`` was not answered.
         """
         if self.covers(request.url or ""):
-            sent = self._header()
+            sent = self.current_header()
             request.headers[sent.name] = sent.value
-            request.register_hook("response", ResponseHook(self.handle_response, sent))
+            request.register_hook("response", ResponseHook(self, sent))
         return request
 
     def covers(self, url: str) -> bool:
@@ -201,7 +201,8 @@ class ConstellrAuth(AuthBase):
     def _pushed(self) -> PushedValue[Credential] | None:
         return None if self._explicit else pushed_credential(self.base_url, self.owner)
 
-    def _header(self) -> SentHeader:
+    def current_header(self) -> SentHeader:
+        """Return the header of a request that is sent now; raises as :meth:`token`."""
         try:
             token = self.token()
         except APIConnectionError as error:
@@ -242,7 +243,7 @@ class ConstellrAuth(AuthBase):
             raise self._refused(response)
         _ = response.content  # frees the connection, even if there is no other token
         response.close()
-        header = self._header()
+        header = self.current_header()
         answer = self._resend(response, header, send_kwargs)
         # A prepared request that is sent again begins with the token that works.
         request.headers[header.name], hook.sent = header.value, header

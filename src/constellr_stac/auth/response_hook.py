@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 import requests
 
 from constellr_stac.errors import APIConnectionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from constellr_stac._secret import Secret
 
     from .credentials import Token
-
-    Handler: TypeAlias = Callable[
-        [requests.Response, "ResponseHook", Mapping[str, Any]], requests.Response
-    ]
 
 __all__ = ["RequestConnectionError", "ResponseHook", "SentHeader"]
 
@@ -33,20 +29,38 @@ class RequestConnectionError(APIConnectionError, requests.ConnectionError):
         return same
 
 
+class Handler(Protocol):
+    """Handles responses; a ``ConstellrAuth``."""
+
+    def current_header(self) -> SentHeader:
+        """Return the header of a request that is sent now."""
+
+    def handle_response(
+        self, response: requests.Response, hook: ResponseHook, send_kwargs: Mapping[str, Any]
+    ) -> requests.Response:
+        """Return the response, or that of the request sent again."""
+
+
 class ResponseHook:
     """The response hook of one request. Picklable, since responses are pickled with it."""
 
-    def __init__(self, handle: Handler, sent: SentHeader | None) -> None:
-        self._handle = handle
+    def __init__(self, auth: Handler, sent: SentHeader | None) -> None:
+        self._auth = auth
         self.sent = sent
         """The header that the request has; ``None`` if unpickled, to not send it again."""
 
     def __call__(self, response: requests.Response, **send_kwargs: Any) -> requests.Response:
         """Return the response, or that of the request sent again."""
-        return self._handle(response, self, send_kwargs)
+        return self._auth.handle_response(response, self, send_kwargs)
+
+    def renew(self, request: requests.PreparedRequest) -> None:
+        """Replace the credential of a request that is sent again."""
+        if self.sent is not None:
+            self.sent = sent = self._auth.current_header()
+            request.headers[sent.name] = sent.value
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ResponseHook, (self._handle, None)
+        return ResponseHook, (self._auth, None)
 
 
 class SentHeader(NamedTuple):

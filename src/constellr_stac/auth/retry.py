@@ -129,6 +129,7 @@ class RetryingSession(requests.Session):
                 may_repeat = is_repeated or failure.kind in ("unreachable", "unknown host")
                 if not may_repeat or not _rewound(request) or not attempts.again(failure):
                     raise
+                self.renew(request)
                 continue
             failed = is_repeated and response.status_code in TRANSIENT
             status = Failure("transient", str(response.status_code))
@@ -136,6 +137,10 @@ class RetryingSession(requests.Session):
             if not failed or not _rewound(request) or not attempts.again(status, asked=asked):
                 return response
             response.close()
+            self.renew(request)
+
+    def renew(self, request: requests.PreparedRequest) -> None:
+        """Replace what may have expired in a request since it was sent."""
 
 
 def retry_after(answer: BaseHTTPResponse) -> float | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from constellr_stac.limits import Limits
 
 from .requests_auth import CREDENTIAL_HEADERS
+from .response_hook import ResponseHook
 from .retry import READS, RetryingSession
 from .routes import RoutedAdapter
 
@@ -58,6 +59,12 @@ class _ApiSession(RetryingSession):
         super().__init__(limits)
         self.auth = auth
         self._covers = auth.covers
+
+    def renew(self, request: requests.PreparedRequest) -> None:
+        """Add the current token: others may have renewed it during the pause."""
+        for hook in request.hooks["response"]:
+            if isinstance(hook, ResponseHook):
+                hook.renew(request)
 
     def rebuild_auth(
         self,

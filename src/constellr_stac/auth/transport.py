@@ -67,6 +67,6 @@ def without_frames(error: E) -> E:
     Frames of urllib3 and ``http.client`` hold the headers and the body that were being sent, and
     some tools show or transmit the variables of a traceback.
     """
-    for one in causes(error):
+    for one in causes(error, contexts=True):
         one.__traceback__ = None
     return error

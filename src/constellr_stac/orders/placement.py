@@ -15,9 +15,7 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import requests
-from urllib3 import exceptions as urllib3_errors
-
+from constellr_stac.auth.failures import failure_of
 from constellr_stac.auth.transport import without_frames
 from constellr_stac.errors import (
     APIError,
@@ -33,6 +31,8 @@ from .wire import concerns, error_context, json_of, parse_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    import requests
 
     from .lookup import Look, OrderLookup
     from .wire import Api
@@ -186,15 +186,8 @@ def never_sent(error: ConstellrError) -> bool:
     """Return whether it is certain that no order was sent."""
     if not concerns(error, BATCH):
         return True  # the token request failed
-    cause: Any = error.__cause__
-    if isinstance(cause, requests.ConnectTimeout):
-        return True
-    if not isinstance(cause, requests.ConnectionError) or not cause.args:
-        return False
-    reason = getattr(cause.args[0], "reason", None)
-    if isinstance(reason, urllib3_errors.ProxyError):
-        reason = reason.original_error
-    return isinstance(reason, urllib3_errors.NewConnectionError)
+    cause, url = error.__cause__, error.request_url or ""
+    return cause is not None and failure_of(cause, url).nothing_sent
 
 
 def _retry_after(response: requests.Response, attempt: int) -> float:

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, TypeVar
 from requests import RequestException
 from urllib3.exceptions import HTTPError
 
+from constellr_stac._refresh import utc_now
 from constellr_stac.auth.body import LimitError, TooSlowError
 from constellr_stac.auth.failures import Failure, failure_of
 from constellr_stac.auth.hosts import host_of
 from constellr_stac.auth.retry import TRANSIENT, Attempts, retry_after
 from constellr_stac.errors import AssetReadError, ConstellrError
+from constellr_stac.signing.s3_url import is_s3, signature_expiry
 
 from .connections import Connections
 from .store_answer import StoreAnswer
@@ -106,7 +108,8 @@ class AssetGetter:
             sent = {"Accept-Encoding": "identity", **headers}
             with self._connections.get(url, sent) as answer:
                 if answer.status not in _USABLE:
-                    return None, _refusal(answer, url, self._resolver.limits)
+                    renewed = reference.renewable or is_s3(reference.href)
+                    return None, _refusal(answer, url, self._resolver.limits, renewed=renewed)
                 self._resolver.accepted(reference)
                 return use(answer), _Outcome(_WRONG_BYTES, answer.status)
         except LimitError as error:
@@ -147,11 +150,14 @@ class _Outcome:
 _WRONG_BYTES = Failure("transient", "the server sent bytes other than those requested")
 
 
-def _refusal(answer: BaseHTTPResponse, url: str, limits: Limits) -> _Outcome:
+def _refusal(answer: BaseHTTPResponse, url: str, limits: Limits, *, renewed: bool) -> _Outcome:
     said, asked = StoreAnswer.of(answer, limits), retry_after(answer)
     if said.slow_down:
         host_of(url).slow_down(asked or _SLOWER)
-    if said.status in TRANSIENT:
+    ends = signature_expiry(url)
+    # It may have ended on its way, or while it waited for the host's turn.
+    ended = said.is_refusal and renewed and ends is not None and ends <= utc_now()
+    if said.status in TRANSIENT or ended:
         return _Outcome(Failure("transient", said.text), said.status, said, asked)
     return _Outcome(Failure("final", said.text, said.hint(url)), said.status, said)
 
