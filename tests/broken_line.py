@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Break", "BreakingProxy"]
+__all__ = ["Break", "BreakingProxy", "read_message"]
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
@@ -97,7 +97,7 @@ class BreakingProxy:
 
     def _forward(self, client: socket.socket, server: socket.socket) -> bool:
         """Forward a request and its response; return whether the connection still works."""
-        request, is_whole = _message(client)
+        request, is_whole = read_message(client)
         if not is_whole:
             return False
         next_break = self._next_break(request)
@@ -106,7 +106,7 @@ class BreakingProxy:
             _break(next_break, client, server)
             return False
         server.sendall(request)
-        answer, is_whole = _message(server)
+        answer, is_whole = read_message(server)
         if next_break is not None and next_break.part == "answer":
             client.sendall(answer[: int(next_break.share * len(answer))])
             _break(next_break, client)
@@ -139,7 +139,7 @@ def _break(next_break: Break, *ends: socket.socket) -> None:
         end.close()
 
 
-def _message(end: socket.socket) -> tuple[bytes, bool]:
+def read_message(end: socket.socket) -> tuple[bytes, bool]:
     """Read one request or response; return it and whether it is complete."""
     read, needed = b"", 1
     while len(read) < needed:

@@ -13,6 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
+from broken_line import read_message
+
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
@@ -78,25 +80,26 @@ class WeakLine(socketserver.ThreadingTCPServer):
 
     Args:
         upstream: The server's URL.
-        share: The share of answers that break off.
-        seed: Of the random numbers.
     """
 
     daemon_threads = True
     allow_reuse_address = True
     request_queue_size = 256
 
-    def __init__(self, upstream: str, share: float = 0.0, seed: int = 1) -> None:
+    def __init__(self, upstream: str) -> None:
         parts = urlsplit(upstream)
         self.upstream = (str(parts.hostname), int(parts.port or 80))
-        self.share = share
-        self.random = random.Random(seed)  # noqa: S311 - faults
-        self.requests = 0
+        self.share = 0.0
+        """The share of answers that break off."""
+        self.outages: dict[int, float] = {}
+        """Seconds of an outage that begins in the middle of an answer, by the answer's number."""
+        self.random = random.Random(1)  # noqa: S311 - faults
+        self.answers = 0
         self.broken = 0
-        self._open: set[socket.socket] = set()
+        self.open: set[socket.socket] = set()
         super().__init__(("127.0.0.1", 0), _Connection)
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
-        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+        self._listen()
 
     def __enter__(self) -> Self:
         return self
@@ -113,10 +116,25 @@ class WeakLine(socketserver.ThreadingTCPServer):
         host, port = self.server_address[:2]
         self.shutdown()
         self.socket.close()
-        for end in list(self._open):
+        for end in list(self.open):
             _reset(end)
         time.sleep(seconds)
         self.socket = socket.create_server((str(host), int(port)), backlog=256)
+        self._listen()
+
+    def passes(self, size: int) -> int:
+        """Return how many bytes of the next answer pass."""
+        self.answers += 1
+        seconds = self.outages.pop(self.answers, None)
+        if seconds is not None:
+            threading.Thread(target=self.outage, args=(seconds,)).start()
+            return size // 2
+        if self.random.random() >= self.share:
+            return size
+        self.broken += 1
+        return self.random.randrange(size)
+
+    def _listen(self) -> None:
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
 
@@ -124,37 +142,29 @@ class _Connection(socketserver.BaseRequestHandler):
     server: WeakLine
 
     def handle(self) -> None:
-        line = self.server
-        self.left: int | None = None
-        """Bytes after which the connection breaks."""
-        with suppress(OSError), socket.create_connection(line.upstream) as server:
-            line._open |= {self.request, server}
-            back = threading.Thread(target=self._answers, args=(server,), daemon=True)
-            back.start()
+        client = self.request
+        with suppress(OSError), socket.create_connection(self.server.upstream) as server:
+            for end in (client, server):
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self.server.open.add(end)
             with suppress(OSError):
-                while data := self.request.recv(65536):
-                    line.requests += 1
-                    if line.random.random() < line.share:
-                        self.left = line.random.randrange(1, 20_000)
-                        line.broken += 1
-                    server.sendall(data)
-                server.shutdown(socket.SHUT_WR)
-            back.join()
-            line._open -= {self.request, server}
+                while self._forward(client, server):
+                    pass
+            self.server.open -= {client, server}
 
-    def _answers(self, server: socket.socket) -> None:
-        with suppress(OSError):
-            while data := server.recv(65536):
-                if self.left is not None and len(data) >= self.left:
-                    self.request.sendall(data[: self.left])
-                    _reset(self.request)
-                    break
-                if self.left is not None:
-                    self.left -= len(data)
-                self.request.sendall(data)
-            else:
-                self.request.shutdown(socket.SHUT_WR)
-        _reset(server)
+    def _forward(self, client: socket.socket, server: socket.socket) -> bool:
+        """Forward a request and its answer; return whether the connection still works."""
+        request, is_whole = read_message(client)
+        server.sendall(request)
+        if not is_whole:
+            return False
+        answer, is_whole = read_message(server)
+        end = self.server.passes(len(answer))
+        client.sendall(answer[:end])
+        if end < len(answer):
+            _reset(client)
+            return False
+        return is_whole
 
 
 def _reset(end: socket.socket) -> None:
