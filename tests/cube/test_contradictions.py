@@ -25,6 +25,7 @@ from rasterio.warp import transform_bounds
 import constellr_stac
 from constellr_stac import AssetReadError
 from constellr_stac.errors import ContradictionWarning, SceneLeftEmptyWarning
+from constellr_stac.layers.describe import complete_items
 from real_scenes import found, truth
 
 if TYPE_CHECKING:
@@ -184,6 +185,19 @@ def test_contradicting_encodings_are_told(tmp_path: Path, engine: Any) -> None:
     assert "the item states scale 0.01" in str(warning.message)
     assert "the file states scale 0.02" in str(warning.message)
     assert len(load(items, engine=engine)[1]) == 1  # again for another cube
+
+
+@ENGINES
+@pytest.mark.parametrize("fields", [None, {"scale": 0.05}, {"unit": "degC"}])
+def test_completed_items_state_nothing_new(tmp_path: Path, engine: Any, fields: Any) -> None:
+    """What a client adds to items from the documents does not outweigh the file."""
+    path = write(tmp_path / "lst.tiff", STORED, scales=[0.02], offsets=[-300.0], units=["degC"])
+    bare = scene(path, {"raster:bands": [fields]} if fields else None)
+    whole = complete_items(bare).items
+    values = load(whole, engine=engine)[0]
+    right = STORED * 0.02 - 300 + 273.15 if fields != {"scale": 0.05} else STORED * 0.05 + 273.15
+    np.testing.assert_allclose(values[0], right, rtol=1e-6)
+    np.testing.assert_array_equal(values, load(bare, engine=engine)[0])
 
 
 @ENGINES

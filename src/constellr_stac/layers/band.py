@@ -62,7 +62,7 @@ class Band:
     """Other names: a flag's without its band, or the item's own."""
     by_item: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
     """Which of ``dtype``, ``scale``, ``offset``, ``nodata``, ``unit`` and ``classes`` the item
-    states."""
+    states; ``copied`` if it only repeats scale, offset and unit of the documents."""
     base: Band | None = field(default=None, compare=False, repr=False)
     """The band as the documents have it; ``None`` for an undocumented one."""
     siblings: int = field(default=1, compare=False, repr=False)

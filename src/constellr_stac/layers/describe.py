@@ -119,7 +119,8 @@ def headers_needed(items: Any) -> list[tuple[pystac.Item, str]]:
 
 def _states_encoding(item: pystac.Item, key: str) -> bool:
     return all(
-        band.by_item & {"dtype", "scale", "offset", "unit"} for band in asset_bands(item, key)
+        band.by_item & {"dtype", "scale", "offset", "unit", "copied"}
+        for band in asset_bands(item, key)
     )
 
 

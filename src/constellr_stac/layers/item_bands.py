@@ -53,7 +53,15 @@ def asset_bands(item: pystac.Item, key: str) -> tuple[Band, ...]:
         _combine(index, fields, known, default=key if len(stated) == 1 else f"{key}_{index}")
         for index, fields in enumerate(stated, start=1)
     ]
-    return tuple(replace(band, siblings=len(bands)) for band in bands)
+    by_documents = _copies_documents(asset, known)
+    return tuple(
+        replace(
+            band,
+            siblings=len(bands),
+            by_item=band.by_item - _MEANING | {"copied"} if by_documents else band.by_item,
+        )
+        for band in bands
+    )
 
 
 def is_data(item: pystac.Item, key: str) -> bool:
@@ -118,6 +126,7 @@ def warn_unknown(items: Iterable[pystac.Item], keys: Iterable[str], *, stackleve
 
 
 _CODING = frozenset({"data_type", "scale", "offset", "nodata", "unit", "classes"})
+_MEANING = frozenset({"scale", "offset", "unit"})
 _FIELD_NAMES = {
     "name": "name",
     "data_type": "data_type",
@@ -166,6 +175,23 @@ def _stated_bands(asset: pystac.Asset, shared: Mapping[str, Any]) -> list[dict[s
             names = [*fields.get("names", ()), *([more["name"]] if "name" in more else ())]
             fields.update(more, names=names)
     return stated
+
+
+def _copies_documents(asset: pystac.Asset, known: tuple[Band, ...]) -> bool:
+    """Return whether the encoding of an asset is the documents', in both forms of STAC.
+
+    That is how :mod:`.describe` completes it without having seen the file, so it is no statement
+    of the item's own.
+    """
+    forms = [asset.extra_fields.get(name) for name in ("bands", "raster:bands")]
+    if not known or known[0].is_mask or not all(forms):
+        return False
+    documented = [{name: getattr(band, name) for name in _MEANING} for band in known]
+    return all(
+        documented == [{name: _fields_of(band).get(name) for name in _MEANING} for band in form]
+        for form in forms
+        if form
+    )
 
 
 def _shared(item: pystac.Item, asset: pystac.Asset) -> dict[str, Any]:

@@ -8,6 +8,7 @@ odc-stac).
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["add_fields"]
 
 _CLASSES = "classification:classes"
+_MEANING = frozenset({"scale", "offset", "unit"})
 _LESS_THAN_COG = ("image/tiff", "image/tiff; application=geotiff")
 _PICTURES = {"png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg"}
 _V1_COMMON_NAMES = {"rededge071": "rededge", "rededge075": "rededge", "rededge078": "rededge"}
@@ -60,7 +62,7 @@ def add_fields(
             continue
         source = "item" if layer is None else "documents"
         source = "header" if header is not None else source
-        forms = _forms(bands)
+        forms = _forms(bands, tuple(band.by_item & _MEANING for band in bands))
         for name, form in forms.items():
             if _complete(asset.extra_fields, name, form):
                 note(key, name, source)
@@ -74,7 +76,7 @@ def add_fields(
 def _as_in_file(band: Band, file: FileBand) -> Band:
     """Return a band as its file stores it; unsettled contradictions are left to the reader."""
     try:
-        return settle(band, file).band
+        return replace(settle(band, file).band, by_item=frozenset())
     except UnsettledError:
         return band
 
@@ -103,11 +105,20 @@ def _media_type(layer: Layer, href: str) -> str:
 
 
 @lru_cache(maxsize=256)
-def _forms(bands: tuple[Band, ...]) -> dict[str, list[dict[str, Any]]]:
-    """Render the forms of an asset's bands, by field. Cached: copy before changing."""
+def _forms(
+    bands: tuple[Band, ...], stated: tuple[frozenset[str], ...]
+) -> dict[str, list[dict[str, Any]]]:
+    """Render the forms of an asset's bands, by field. Cached: copy before changing.
+
+    Args:
+        bands: The bands.
+        stated: Which of scale, offset and unit the item states of each. They mean something
+            together, so an item that states some is not given the others by the documents.
+    """
+    both = list(zip(bands, stated, strict=True))
     forms = {
-        "bands": [_band(band) for band in bands],
-        "raster:bands": [_raster_band(band) for band in bands],
+        "bands": [_band(*each) for each in both],
+        "raster:bands": [_raster_band(*each) for each in both],
         "eo:bands": [_eo_band(band) for band in bands],
     }
     if len(bands) == 1 and bands[0].common_name is None:
@@ -136,12 +147,12 @@ def _copy(band: dict[str, Any]) -> dict[str, Any]:
     return copied
 
 
-def _band(band: Band) -> dict[str, Any]:
+def _band(band: Band, stated: frozenset[str]) -> dict[str, Any]:
     return _without_none(
         {
             "name": band.name,
             "description": band.long_name,
-            **_coding(band, "raster:"),
+            **_coding(band, stated, "raster:"),
             "eo:common_name": band.common_name,
             "eo:center_wavelength": band.center_wavelength,
             "eo:full_width_half_max": band.full_width_half_max,
@@ -154,8 +165,8 @@ def _band(band: Band) -> dict[str, Any]:
     )
 
 
-def _raster_band(band: Band) -> dict[str, Any]:
-    return _without_none(_coding(band, ""))
+def _raster_band(band: Band, stated: frozenset[str]) -> dict[str, Any]:
+    return _without_none(_coding(band, stated, ""))
 
 
 def _eo_band(band: Band) -> dict[str, Any]:
@@ -169,15 +180,16 @@ def _eo_band(band: Band) -> dict[str, Any]:
     )
 
 
-def _coding(band: Band, prefix: str) -> dict[str, Any]:
+def _coding(band: Band, stated: frozenset[str], prefix: str) -> dict[str, Any]:
     nodata = band.nodata
+    written = stated or _MEANING
     return {
         "data_type": band.dtype,
         # STAC writes values that JSON cannot hold as strings: nan, inf, -inf.
         "nodata": nodata if nodata is None or math.isfinite(nodata) else str(nodata),
-        "unit": band.unit,
-        f"{prefix}scale": band.scale if band.is_coded else None,
-        f"{prefix}offset": band.offset if band.is_coded else None,
+        "unit": band.unit if "unit" in written else None,
+        f"{prefix}scale": band.scale if band.is_coded and "scale" in written else None,
+        f"{prefix}offset": band.offset if band.is_coded and "offset" in written else None,
     }
 
 

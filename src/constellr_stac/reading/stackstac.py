@@ -152,6 +152,7 @@ def _documented(reference: AssetRef, scale_offset: Any) -> Band:
         stated = frozenset({"scale", "offset"} if (scale, offset) != (1, 0) else ())
         return Band(1, "", scale=scale, offset=offset, resampling="nearest", by_item=stated)
     band = layer.bands[0]
-    if (scale, offset) == (1, 0):  # stackstac's default, if the item states none
+    # stackstac's default, if the item states none; or the documents', of a described item
+    if (scale, offset) in ((1, 0), (band.scale, band.offset)):
         return band
     return replace(band, scale=scale, offset=offset, by_item=frozenset({"scale", "offset"}))
