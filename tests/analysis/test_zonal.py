@@ -13,7 +13,7 @@ import shapely
 import xarray as xr
 from exactextract import exact_extract
 from exactextract.raster import NumPyRasterSource
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 from rasterio import Affine
@@ -124,15 +124,24 @@ def test_statistics_equal_those_of_exactextract() -> None:
         np.testing.assert_allclose(ours[f"lst_{our_name}"], theirs[name], atol=1e-6)
 
 
-@given(st.lists(st.integers(280, 290), min_size=1, max_size=30), st.floats(0, 100))
-def test_percentiles_of_equal_weights_are_those_of_numpy(kelvin: list[int], percent: float) -> None:
-    """NumPy's default method, for whole pixels."""
-    box = GeoBox((1, len(kelvin)), Affine(30, 0, LEFT, 0, -30, TOP), CRS)
-    cube = cube_of(np.array(kelvin, float)[None, None], TIMES[:1], geobox=box)
+@settings(max_examples=40)
+@given(
+    st.lists(st.integers(280, 290) | st.floats(-60, 60, width=32), min_size=1, max_size=30),
+    st.floats(0, 100),
+    st.sampled_from(["f4", ">f4", "f8", "i2"]),
+)
+def test_percentiles_of_equal_weights_are_those_of_numpy(
+    given_values: list[float], percent: float, dtype: str
+) -> None:
+    """NumPy's default method, for whole pixels, of any type."""
+    values = np.array(given_values).astype(dtype)
+    box = GeoBox((1, values.size), Affine(30, 0, LEFT, 0, -30, TOP), CRS)
+    cube = cube_of(values[None, None], TIMES[:1], geobox=box)
+    cube["lst"] = cube["lst"].copy(data=values[None, None])
     areas = gpd.GeoSeries([shapely.box(*box.boundingbox)], crs=CRS)
     name = f"p{percent:.3f}"
     found = float(cube.constellr.zonal(areas, statistics=[name])[f"lst_{name}"].item())
-    assert found == pytest.approx(np.percentile(kelvin, float(name[1:])), abs=1e-6)
+    assert found == pytest.approx(np.percentile(values.astype(float), float(name[1:])), abs=1e-6)
 
 
 def test_percentiles_do_not_depend_on_the_order_of_ties() -> None:

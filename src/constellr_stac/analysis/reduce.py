@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
@@ -37,6 +38,7 @@ Statistic: TypeAlias = NamedStatistic | str
 _PERCENTILE = re.compile(r"p(\d+(?:\.\d+)?)")
 _OF_VALUES = ("median", "mean", "min", "max", "std", "uncertainty")
 _ALL = 100.0
+_LITTLE = sys.byteorder == "little"
 
 
 def percentile_of(statistic: str) -> float | None:
@@ -210,28 +212,43 @@ def _quantiles(
     Akinshin (2023), "Weighted quantile estimators", arXiv:2304.07265, type 7: with equal weights
     that is NumPy's default. The effective number of pixels is Kish's.
     """
-    rank = np.empty(values.size, np.int64)
-    rank[np.argsort(values)] = np.arange(values.size)
-    lengths = np.diff(zones.starts, append=pairs.size)
-    number = np.repeat(np.arange(zones.found.size), lengths)
-    order = np.argsort(number * values.size + rank[zones.pixel])
-    pairs, weights = pairs[order], share[order]
-    total = np.add.reduceat(weights, zones.starts)
+    total = np.add.reduceat(share, zones.starts)
     empty = total <= 0
-    total = np.where(empty, 1.0, total)
-    effective = total**2 / np.where(empty, 1.0, np.add.reduceat(weights**2, zones.starts))
-    running = np.cumsum(weights)
-    before = running[zones.starts] - weights[zones.starts]
-    reached = (running - np.repeat(before, lengths)) * np.repeat(effective / total, lengths)
+    squares = np.where(empty, 1.0, np.add.reduceat(share**2, zones.starts))
+    effective, scale = total**2 / squares, total / squares
+    order = _order(values, zones)
+    lengths = np.diff(zones.starts, append=pairs.size)
+    weights = share[order] * np.repeat(scale, lengths)  # a window of the estimator is 1
+    middle = float(pairs.mean())  # keeps the sums small
+    running, sums = np.zeros((2, pairs.size + 1))
+    np.cumsum(weights, out=running[1:])
+    np.cumsum(weights * (pairs[order] - middle), out=sums[1:])
     quantiles = []
     for percent in percents:
-        first = np.repeat((effective - 1) * (percent / _ALL), lengths)
-        inside = np.clip(reached - first, 0.0, 1.0)
-        gained = np.diff(inside, prepend=0.0)
-        gained[zones.starts] = inside[zones.starts]
-        quantile = np.add.reduceat(gained * pairs, zones.starts)
-        quantiles.append(np.where(empty, np.nan, quantile))
+        low = running[zones.starts] + (effective - 1) * (percent / _ALL)
+        inside = np.interp(low + 1, running, sums) - np.interp(low, running, sums)
+        quantiles.append(np.where(empty, np.nan, inside + middle))
     return quantiles
+
+
+def _order(values: NDArray[np.floating], zones: Zones) -> NDArray[np.int64]:
+    """Return the order of the pairs by area, and by value within each area.
+
+    NumPy sorts integers of 16 bits by radix, which is several times as fast as by comparison: the
+    parts of the values' bits in turn, from the lowest, and then the areas.
+    """
+    floats = np.ascontiguousarray(values, np.result_type(values.dtype, np.float32))
+    bits = floats.view(f"u{floats.itemsize}")
+    sign = bits.dtype.type(1 << (8 * bits.itemsize - 1))
+    bits = np.where(bits & sign, ~bits, bits | sign)  # integers in the order of the floats
+    lengths = np.diff(zones.starts, append=zones.pixel.size)
+    kind = np.min_scalar_type(zones.found.size)
+    keys = [part[zones.pixel] for part in bits[:, None].view(np.uint16).T[:: 1 if _LITTLE else -1]]
+    keys.append(np.repeat(np.arange(zones.found.size, dtype=kind), lengths))
+    order = np.argsort(keys[0], kind="stable")
+    for key in keys[1:]:
+        order = order[np.argsort(key[order], kind="stable")]
+    return order
 
 
 def _uncertainty(share: Floats, errors: NDArray[np.floating], reduction: Reduction) -> Floats:
