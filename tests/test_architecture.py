@@ -37,7 +37,7 @@ LEVELS = (
 SANDBOX = "sandbox"
 """Imports base modules only, and is imported by the command line only."""
 
-BASE = {"errors", "config", "_secret", "_text"}
+BASE = {"errors", "config", "_secret", "_text", "limits"}
 
 PUBLIC = {
     "ApiKey",

@@ -1,6 +1,6 @@
 """Search, load, download and orders side by side on a line that breaks three answers in ten.
 
-``SOAK_SECONDS`` is how long it runs: five minutes in ``tox -e soak``, one in CI.
+``SOAK_SECONDS`` is how long it runs: five minutes in ``tox -e soak``, one in CI beside other tests.
 """
 
 from __future__ import annotations

@@ -256,30 +256,6 @@ def test_body_that_drips_is_asked_for_again(get: Callable[..., bytes]) -> None:
         assert get(server.url, Limits(read_timeout=0.5, retry_deadline=3)) == b"pixels"
 
 
-@pytest.mark.parametrize("seconds", [1.0, 5.0])
-def test_outage_is_survived(sandbox: Sandbox, seconds: float) -> None:
-    """Search, token, item renewal and asset reads wait for a host that comes back."""
-    limits = Limits(retry_deadline=60)
-    sandbox.put("a.bin", b"pixels")
-    with WeakLine(sandbox.api_url) as api, WeakLine(sandbox.s3_url) as store:
-        auth = ConstellrAuth(Password(sandbox.username, sandbox.password), base_url=api.url)
-        client = constellr_stac.open_client(auth=auth, limits=limits)
-        for line in (api, store):
-            threading.Thread(target=line.outage, args=(seconds,)).start()
-        time.sleep(0.2)
-        fresh = ConstellrAuth(
-            Password(sandbox.username, sandbox.password, source="again"), base_url=api.url
-        )
-        calls: list[Callable[[], object]] = [
-            lambda: list(client.search(max_items=3).items()),
-            lambda: OrdersClient(auth, limits=limits).products(),
-            fresh.token,
-        ]
-        with ThreadPoolExecutor() as pool:
-            for done in [pool.submit(call) for call in calls]:
-                assert done.result()
-
-
 def test_one_request_asks_for_all_while_a_host_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
     """A hundred tasks wait; one asks at a time, and all go on when the host answers."""
     with AnswerServer(lambda _: (200, {}, b"pixels")) as server, WeakLine(server.url) as line:

@@ -34,8 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["CREDENTIAL_HEADERS", "ConstellrAuth", "as_auth"]
 
 _KEY = attrgetter("base_url", "_explicit", "_limits", "owner")
-_UNAUTHORIZED = 401
-_PLACES_ORDERS = "/orders/batch"
+_UNAUTHORIZED, _PLACES_ORDERS = 401, "/orders/batch"
 
 CREDENTIAL_HEADERS = ("Authorization", "X-Api-Key")
 """The headers that hold a credential."""

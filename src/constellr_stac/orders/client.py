@@ -221,8 +221,7 @@ class OrdersClient:
             The orders, with ``id`` and ``state``; the payload with ``dry_run``.
 
         Raises:
-            OrderExistsError: An equal order is active (neither closed nor rejected); nothing was
-                sent. ``existing`` holds it.
+            OrderExistsError: An equal order, in ``existing``, is active; nothing was sent.
             OrderValidationError: Nothing was sent; ``violations`` holds every broken rule.
             APIError: The API refused (400, 401, 403, 404, 422), or the orders could not be
                 listed; nothing was placed.
