@@ -164,7 +164,8 @@ class ConstellrAccessor(AreaMethods):
         """Return the share of the time steps in which each pixel has a clear value, dims (y, x).
 
         Clear is what is valid and, if the cube has a ``cloud_mask``, known to be free of clouds
-        and shadows. A step that does not cover a pixel counts as not clear.
+        and shadows. A step that does not cover a pixel counts as not clear. This is one minus the
+        cloud frequency of Wilson & Jetz (2016, doi:10.1371/journal.pbio.1002415).
 
         Args:
             variable: The temperature's name.

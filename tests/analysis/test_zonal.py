@@ -200,6 +200,16 @@ def test_min_clear_leaves_out_areas_that_saw_too_little() -> None:
     np.testing.assert_allclose(every["lst_clear_fraction"][:, 3], expected, atol=1e-6)
 
 
+def test_statistics_need_what_they_are_made_of() -> None:
+    """Standard errors, and a mask."""
+    cube: Any = small()[["lst"]].constellr
+    with pytest.raises(ValueError, match=r"'uncertainty' needs .* lst_std"):
+        cube.zonal(circles(3, 40.0), statistics=["mean", "uncertainty"])
+    with pytest.raises(ValueError, match="'classes' needs a mask"):
+        cube.zonal(circles(3, 40.0), statistics=["classes"])
+    assert set(cube.timeseries(circles(3, 40.0), statistic="mean").data_vars) == {"lst"}
+
+
 def test_class_shares() -> None:
     """The share of an area in each class of each mask."""
     cube, areas = small(), circles(10, 60.0)

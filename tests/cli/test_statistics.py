@@ -81,6 +81,10 @@ def test_composite_and_cube_write_geotiffs(sandbox: Sandbox, here: Path) -> None
     with rasterio.open("hot.tif") as file:
         hottest = cube["lst"].max("time").to_numpy()
         np.testing.assert_array_equal(file.read(1), hottest)
+    run = constellr("composite", *SEARCH, "--night", "-o", "nights")
+    nights = int((~cube["daytime"]).sum())
+    assert 0 < nights < len(ids)
+    assert run.stdout == f"nights: 1 map of {nights} scenes\n"
     run = constellr("cube", *SEARCH, "-o", "maps")
     assert run.returncode == 0
     assert len(list(Path("maps").iterdir())) == len(ids)

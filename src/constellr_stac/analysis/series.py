@@ -42,16 +42,15 @@ def timeseries(
     if not cube.odc.geobox.extent.geom.intersects(place):
         msg = "The geometry is outside the cube. Check its CRS (crs=)."
         raise ValueError(msg)
-    names = [statistic, "uncertainty"] if statistic == "mean" else [statistic]
+    of_mean = [name for name in cube.data_vars if f"{name}_std" in cube and statistic == "mean"]
+    names = [statistic, "uncertainty"] if of_mean else [statistic]
     series = statistics_of(cube, [place], names, options).isel(zone=0)
     columns = {
         str(name).removesuffix(f"_{statistic}"): values
         for name, values in series.data_vars.items()
         if str(name).endswith(f"_{statistic}")
     }
-    for name in list(columns):
-        if statistic == "mean" and f"{name}_uncertainty" in series:
-            columns[f"{name}_std"] = series[f"{name}_uncertainty"]
+    columns |= {f"{name}_std": series[f"{name}_uncertainty"] for name in of_mean}
     return series.drop_vars(list(series.data_vars)).assign(columns)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from constellr_stac.cube.mask import values_of
+from constellr_stac.cube.mask import masks_of, values_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -59,9 +59,7 @@ def as_html(cube: xr.Dataset) -> str:
 def _content(cube: xr.Dataset) -> dict[str, str]:
     values = {name: each.attrs.get("units", "") for name, each in values_of(cube).items()}
     masks = {
-        str(name): str(each.attrs.get("flag_meanings", ""))
-        for name, each in cube.data_vars.items()
-        if "flag_values" in each.attrs
+        name: str(each.attrs.get("flag_meanings", "")) for name, each in masks_of(cube).items()
     }
     rows = {
         "values": ", ".join(f"{k} ({v})" if v else k for k, v in values.items()) or "none",

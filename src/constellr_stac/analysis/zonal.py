@@ -10,7 +10,7 @@ import pyproj
 import shapely
 import xarray as xr
 
-from constellr_stac.cube.mask import values_of
+from constellr_stac.cube.mask import masks_of, values_of
 from constellr_stac.cube.pixel_size import pixel_areas, pixel_size
 from constellr_stac.geometry.any_geometry import table_from
 
@@ -60,7 +60,8 @@ def zonal(
 
     Raises:
         InvalidAreaError: As for :func:`.table_from`.
-        ValueError: The cube has no grid, or there is no such statistic.
+        ValueError: The cube has no grid, or lacks what a statistic is made of, or there is no such
+            statistic.
     """
     areas = table_from(areas)
     named = [statistics] if isinstance(statistics, str) else list(dict.fromkeys(statistics))
@@ -88,10 +89,21 @@ def statistics_of(
         shapes: Areas in its CRS.
         statistics: Their names.
         options: How pixels are chosen and weighted.
+
+    Raises:
+        ValueError: There is no such statistic, or the cube lacks what it is made of.
     """
     of_values = tuple(name for name in statistics if name != _CLASSES)
     for name in of_values:
         percentile_of(name)
+    if "uncertainty" in of_values and all(
+        errors_of(cube, name) is None for name in values_of(cube)
+    ):
+        msg = "'uncertainty' needs the standard errors of values, such as lst_std: load them too."
+        raise ValueError(msg)
+    if _CLASSES in statistics and not masks_of(cube):
+        msg = "'classes' needs a mask, such as cloud_mask: load it too."
+        raise ValueError(msg)
     dims = spatial_dims(cube)
     geobox = cube.odc.geobox
     zones = cover(geobox, shapes, weights=options.weights, all_touched=options.all_touched)
@@ -158,8 +170,7 @@ def _reduced(
 def _class_shares(cube: xr.Dataset, dims: tuple[str, str], zones: Zones) -> dict[str, xr.DataArray]:
     """Return the share of each area that is in each class of each mask."""
     columns = {}
-    masks = {name: each for name, each in cube.data_vars.items() if "flag_values" in each.attrs}
-    for name, mask in masks.items():
+    for name, mask in masks_of(cube).items():
         flags = mask.transpose(..., *dims)
         numbers = np.atleast_1d(flags.attrs["flag_values"])
         data = _computed(shares, [flags.data], zones, numbers.size, (zones, numbers))

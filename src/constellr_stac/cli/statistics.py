@@ -173,7 +173,7 @@ def composite(
     with replacing(output) as part, progress_bar(terminal):
         write(maps, part)
     count = maps.sizes.get("time", 1)
-    words = f"{count} map{'s' if count != 1 else ''} of {cube.sizes['time']} scenes"
+    words = f"{count} map{'s' if count != 1 else ''} of {int(maps['scenes'].sum())} scenes"
     if terminal.as_json:
         names = list(maps.data_vars)
         terminal.json({"path": str(output), "variables": names, "sizes": dict(maps.sizes)})

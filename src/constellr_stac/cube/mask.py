@@ -29,6 +29,7 @@ __all__ = [
     "classes_of",
     "is_in",
     "mask_out",
+    "masks_of",
     "unmasked",
     "values_of",
 ]
@@ -149,6 +150,16 @@ def is_in(flags: xr.DataArray, *classes: str) -> xr.DataArray:
 
 def _meanings(flags: xr.DataArray) -> list[str]:
     return str(flags.attrs["flag_meanings"]).split()
+
+
+def masks_of(cube: xr.Dataset) -> dict[str, xr.DataArray]:
+    """Return the masks, which have classes.
+
+    Args:
+        cube: With or without ``time``.
+    """
+    variables = cube.data_vars.items()
+    return {str(name): each for name, each in variables if "flag_values" in each.attrs}
 
 
 def values_of(cube: xr.Dataset) -> dict[str, xr.DataArray]:
