@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["auto_chunks", "ungrouped_chunks"]
+__all__ = ["auto_chunks"]
 
 _TARGET = 32 << 20
 _SCENES = 16
@@ -53,22 +53,3 @@ def auto_chunks(times: int, rows: int, columns: int, itemsize: int) -> Mapping[s
         return {"time": 1, "y": ceil(rows / strips / _BLOCK) * _BLOCK, "x": columns}
     side = int((_TARGET / itemsize) ** 0.5) // _BLOCK * _BLOCK
     return {"time": 1, "y": min(side, rows), "x": min(side, columns)}
-
-
-def ungrouped_chunks(
-    chunks: Mapping[str, int], scenes: int, steps: int, itemsize: int
-) -> Mapping[str, int]:
-    """Return chunk sizes for the scenes of a cube before they are mosaicked.
-
-    They cover about as many time steps as the cube's chunks, so that as many scenes are fetched in
-    parallel, but no more than tens of megabytes.
-
-    Args:
-        chunks: The cube's chunk sizes.
-        scenes: The number of scenes.
-        steps: The number of time steps.
-        itemsize: Bytes of one pixel.
-    """
-    fitting = _TARGET // max(1, chunks["y"] * chunks["x"] * itemsize)
-    most = min(fitting, chunks["time"] * scenes // steps)
-    return {**chunks, "time": max(chunks["time"], most)}

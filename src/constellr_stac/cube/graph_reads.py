@@ -55,7 +55,7 @@ def reads_of(cube: xr.Dataset) -> Reads:
             users[needed].append(key)
 
     windows: Counter[AssetRef] = Counter()
-    scenes: Counter[Any] = Counter()
+    steps: dict[Any, int] = {}
     fetcher: Fetcher | None = None
     for key, task in tasks.items():
         for part in _parts(task):
@@ -65,22 +65,29 @@ def reads_of(cube: xr.Dataset) -> Reads:
                 direct = isinstance(part, RasterSource)
                 reading = users[key] if direct else [k for user in users[key] for k in users[user]]
                 windows.update(dict.fromkeys(files, max(1, len(reading))))
-                scenes.update(dict.fromkeys(reading, len(files)))
+                steps |= {reader: _steps(tasks[reader], part) for reader in reading}
             elif isinstance(part, Fetcher):
                 fetcher = part
             elif isinstance(part, OdcDriver):
                 fetcher = part.fetcher
-    sizes = (count * _scene_bytes(tasks, window) for window, count in scenes.items())
-    return Reads(windows, fetcher, len(scenes), max(sizes, default=0))
+    sizes = (count * _scene_bytes(tasks, window) for window, count in steps.items())
+    return Reads(windows, fetcher, len(steps), max(sizes, default=0))
 
 
 def _files(part: Any) -> list[AssetRef]:
     """Return the assets in an argument: an odc-loader source, or stackstac's asset table."""
     if isinstance(part, RasterSource):
-        return [AssetRef.parse(part.driver_data.uri if part.driver_data else part.uri)]
+        return part.driver_data.refs if part.driver_data else [AssetRef.parse(part.uri)]
     if isinstance(part, np.ndarray) and "url" in (part.dtype.names or ()):
-        return [AssetRef.parse(url) for url in part["url"].flat if url]
+        return [
+            ref for step in part["url"].flat if step for _, read in step.layers for ref in read.refs
+        ]
     return []
+
+
+def _steps(window: Any, part: Any) -> int:
+    """Return the number of time steps in a chunk: rows of a table, or odc-loader's lists."""
+    return len(part) if isinstance(part, np.ndarray) else len(window.args[0].args)
 
 
 def _scene_bytes(tasks: Mapping[Any, Any], window: Any) -> int:

@@ -11,8 +11,7 @@ from constellr_stac.stac.items import sorted_items
 from .attributes import described, step_coordinates
 from .backends import build
 from .clip import clipped
-from .mask import classes_of, mask_out
-from .mosaic import mask_and_join
+from .mask import classes_of
 from .other_names import refuse_unknown
 from .plan import make_plan, with_mask_bands
 from .units import in_celsius
@@ -225,13 +224,7 @@ def load(
 
 def cube_of(plan: Plan) -> xr.Dataset:
     """Return the lazy cube of a plan."""
-    if plan.classes and plan.joins:
-        lengths = [len(step) for step in plan.steps]
-        cube = mask_and_join(
-            build(plan.ungrouped()), plan.classes, lengths, plan.chunks["time"], plan.mask_buffer
-        )
-    else:
-        cube = mask_out(build(plan), plan.classes, plan.mask_buffer)
+    cube = build(plan)
     cube = described(cube.assign_coords(step_coordinates(plan)), plan)
     return in_celsius(cube) if plan.units == "degC" else cube
 

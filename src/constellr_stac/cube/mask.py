@@ -14,13 +14,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import odc.geo.xr  # noqa: F401 - the .odc accessor
 
-from .buffer import dilated
+from constellr_stac.reading.dilation import dilated, reach_of
+
 from .pixel_size import pixel_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import xarray as xr
+
+    from constellr_stac.layers.band import Band
 
 __all__ = [
     "CLASSES",
@@ -30,6 +33,7 @@ __all__ = [
     "is_in",
     "mask_out",
     "masks_of",
+    "split_classes",
     "unmasked",
     "values_of",
 ]
@@ -73,6 +77,15 @@ def classes_of(mask: str | Sequence[str] | None) -> tuple[str, ...]:
             f"{', '.join(map(repr, CLASSES))}, or mask='clear'."
         )
     return classes
+
+
+def split_classes(band: Band, classes: Sequence[str]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the numbers of a mask's classes that are kept, and of those to mask out."""
+    pairs = list(zip(band.flag_values, band.flag_meanings, strict=True))
+    return (
+        tuple(number for number, meaning in pairs if meaning not in classes),
+        tuple(number for number, meaning in pairs if meaning in classes),
+    )
 
 
 def mask_out(cube: xr.Dataset, classes: Sequence[str], buffer: float = 0.0) -> xr.Dataset:
@@ -121,7 +134,17 @@ def unmasked(cube: xr.Dataset, classes: Sequence[str], buffer: float = 0.0) -> x
         return keep
     inside = functools.reduce(operator.or_, (is_in(cube[CLASSES[one]], one) for one in classes))
     inside = inside.transpose(..., *cube.odc.spatial_dims)
-    return keep & ~dilated(inside, buffer, pixel_size(cube.odc.geobox))
+    return keep & ~_grown(inside, buffer, pixel_size(cube.odc.geobox))
+
+
+def _grown(mask: xr.DataArray, metres: float, pixel: tuple[float, float]) -> xr.DataArray:
+    """Return which pixels are within a distance of a masked one; dims (..., y, x)."""
+    reach = np.minimum(reach_of(metres, pixel), mask.shape[-2:])
+    grow = functools.partial(dilated, metres=metres, pixel=pixel)
+    if not hasattr(mask.data, "dask"):
+        return mask.copy(data=grow(np.asarray(mask.data)))
+    depth = dict(zip((mask.ndim - 2, mask.ndim - 1), reach.tolist(), strict=True))
+    return mask.copy(data=mask.data.map_overlap(grow, depth=depth, boundary=False, dtype=bool))
 
 
 def apply_mask(variable: xr.DataArray, keep: xr.DataArray) -> xr.DataArray:

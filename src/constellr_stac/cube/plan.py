@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,16 +18,19 @@ from rasterio.enums import Resampling as RasterioResampling
 from constellr_stac.layers.resolve import resolve_bands
 from constellr_stac.layers.settle import UnsettledError, check_convertible
 from constellr_stac.layers.units import conversion
+from constellr_stac.reading.dilation import reach_of
+from constellr_stac.reading.masks import Buffer
 from constellr_stac.reading.prefetch import Fetcher, shared_fetcher
 from constellr_stac.reading.raster import fill_of, output_dtype
 from constellr_stac.reading.resolver import AssetResolver
 from constellr_stac.stac.items import sorted_items
 
 from .arguments import Bands, Engine, Errors, Units
-from .chunks import auto_chunks, ungrouped_chunks
+from .chunks import auto_chunks
 from .grid import cube_grid, needs_own_grids
-from .mask import CLASSES, classes_of
+from .mask import CLASSES, classes_of, split_classes
 from .own_grids import with_own_grids
+from .pixel_size import pixel_size
 from .raw import with_file_encodings
 from .scene import Scene, scenes_of, with_documents
 from .steps import time_steps
@@ -92,15 +96,16 @@ class Plan:
         """All scenes, ordered by step."""
         return (scene for step in self.steps for scene in step)
 
-    @property
-    def joins(self) -> bool:
-        """Whether a time step has several scenes."""
-        return any(len(step) > 1 for step in self.steps)
-
-    @property
-    def itemsize(self) -> int:
-        """Bytes of the largest pixel."""
-        return max(variable.dtype.itemsize for variable in self.variables.values())
+    @functools.cached_property
+    def masks(self) -> Mapping[str, tuple[tuple[int, ...], Buffer | None]]:
+        """Of each mask that is applied, the classes that are kept and the buffer."""
+        metres, masks = self.mask_buffer, {}
+        pixel = pixel_size(self.geobox) if metres else (1.0, 1.0)
+        reach = reach_of(metres, pixel)
+        for name in dict.fromkeys(CLASSES[each] for each in self.classes):
+            kept, masked = split_classes(self.variables[name].band, self.classes)
+            masks[name] = kept, Buffer(masked, metres, pixel, reach) if metres else None
+        return masks
 
     @property
     def times(self) -> list[np.datetime64]:
@@ -115,12 +120,6 @@ class Plan:
             for band in scene.bands.values():
                 digest.update(str(band.ref).encode())
         return digest.hexdigest()[:16]
-
-    def ungrouped(self) -> Plan:
-        """Return the plan of the same cube with one time step per scene, in the same order."""
-        steps = tuple((scene,) for scene in self.scenes)
-        chunks = ungrouped_chunks(self.chunks, len(steps), len(self.steps), self.itemsize)
-        return replace(self, steps=steps, chunks=chunks)
 
 
 def make_plan(

@@ -1,7 +1,8 @@
-"""Reads one band of one asset; the common code of both engines."""
+"""Reads one band of one asset, masked by other bands; the common code of both engines."""
 
 from __future__ import annotations
 
+import functools
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -20,8 +21,9 @@ from constellr_stac.layers.settle import Contradiction
 
 from .asset_ref import AssetRef
 from .file_grid import name_of, same_grid
+from .masks import decoded_masks, masked
 from .notices import warn_once
-from .raster import Pixels, read_pixels
+from .raster import MASK_FILL, Pixels, output_dtype, read_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,9 +33,10 @@ if TYPE_CHECKING:
 
     from constellr_stac.layers.band import Band
 
+    from .masks import Buffer
     from .prefetch import Fetch, Fetcher
 
-__all__ = ["BandRead", "BandSource", "Errors"]
+__all__ = ["BandRead", "BandSource", "Errors", "MaskRead"]
 
 Errors = Literal["raise", "nan"]
 """How to handle a scene that cannot be read: raise, or leave it empty and warn."""
@@ -52,6 +55,24 @@ class BandRead(NamedTuple):
     """The grid that the item states."""
     presumed: GeoBox | None = None
     """The grid of a similar file, if its own header was not read before."""
+    masks: tuple[MaskRead, ...] = ()
+    """The scene's masks; pixels that any of them does not keep are without data."""
+
+    @property
+    def refs(self) -> list[AssetRef]:
+        """The assets that are read."""
+        return [AssetRef.parse(each.uri) for each in (self, *(mask.read for mask in self.masks))]
+
+
+class MaskRead(NamedTuple):
+    """A mask that is read with the values of its scene."""
+
+    read: BandRead
+    """The mask's band."""
+    kept: tuple[int, ...]
+    """The classes, of the cube's variable, whose pixels are kept."""
+    buffer: Buffer | None = None
+    """What is masked around other classes."""
 
 
 class BandSource:
@@ -84,6 +105,9 @@ class BandSource:
         self._raw = raw
         self._cube = cube
         self._fetch: Fetch | None = self._fetcher.start(self._reference)
+        self._masks = [
+            (mask, BandSource(fetcher, mask.read, errors=errors, cube=cube)) for mask in read.masks
+        ]
 
     def begin(self) -> Fetch:
         """Start the fetch, unless started; does not block."""
@@ -111,7 +135,21 @@ class BandSource:
             warn_once(self._cube, f"empty {scene}", f"Left empty: {error}", SceneLeftEmptyWarning)
             return Pixels(np.s_[0:0, 0:0], np.empty((0, 0), params.dtype))
         self._report(pixels)
+        if not self._masks or not pixels.values.size:
+            return pixels
+        fill = MASK_FILL if self._read.band.is_mask else params.fill_value
+        if pixels.values.dtype.kind == "f":
+            fill = np.nan
+        for mask, source in self._masks:
+            around = geobox if mask.buffer is None else mask.buffer.around(geobox)
+            classes = source.read_classes(around, params)
+            pixels = masked(pixels, classes, mask.kept, mask.buffer, fill=fill)
         return pixels
+
+    def read_classes(self, geobox: GeoBox, params: RasterLoadParams) -> Pixels:
+        """Read a mask as its variable has it, whatever ``params`` ask for."""
+        dtype = output_dtype(self._read.band)
+        return self.read(geobox, params.patch(dtype=dtype, fill_value=MASK_FILL))
 
     def _pixels(self, geobox: GeoBox, params: RasterLoadParams) -> Pixels:
         for other in _unstarted(self._cube):
@@ -131,8 +169,10 @@ class BandSource:
             ) from error
 
     def _decoded(self, fetch: Fetch, geobox: GeoBox, params: RasterLoadParams) -> Pixels:
-        return read_pixels(
-            self._fetcher.file(fetch),
+        file = self._fetcher.file(fetch)
+        decode = functools.partial(
+            read_pixels,
+            file,
             self._read.band,
             geobox,
             params,
@@ -140,6 +180,10 @@ class BandSource:
             stated=self._read.stated,
             raw=self._raw,
         )
+        if not self._read.band.is_mask:
+            return decode()
+        key = (self._reference, self._read.band, self._read.target, geobox, params.dtype)
+        return decoded_masks().get(file, key, decode)
 
     def _report(self, pixels: Pixels) -> None:
         """Warn about what contradicts the item, the documents or a similar file."""

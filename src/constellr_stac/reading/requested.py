@@ -68,7 +68,7 @@ def read_as(
     """
     dtype, fill = np.dtype(params.dtype or "float32"), params.fill_value
     if band.is_mask:
-        pixels = source.read(geobox, params.patch(dtype=output_dtype(band), fill_value=MASK_FILL))
+        pixels = source.read_classes(geobox, params)
         if fill is None or (fill == MASK_FILL and pixels.values.dtype == dtype):
             return pixels
         values = pixels.values.astype(dtype)

@@ -7,7 +7,7 @@ and reading waits for it, so the scenes of a chunk are fetched in parallel.
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,11 +22,12 @@ from .asset_ref import AssetRef
 from .band_source import BandRead, BandSource, Errors
 from .engine_errors import as_engine_error, matches
 from .prefetch import Fetcher, shared_fetcher
+from .raster import Pixels
 from .requested import check_requested, read_as
 from .resolver import AssetResolver
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
     from rasterio.enums import Resampling
@@ -34,7 +35,19 @@ if TYPE_CHECKING:
     from stackstac.raster_spec import RasterSpec
     from stackstac.rio_reader import LayeredEnv
 
-__all__ = ["StackstacReader"]
+__all__ = ["StackstacReader", "StepRead", "touch"]
+
+
+@dataclass(frozen=True)
+class StepRead:
+    """What is read of a time step, in place of a URL."""
+
+    layers: tuple[tuple[tuple[float, ...], BandRead], ...]
+    """What is read, the uppermost first, and where: left, bottom, right and top in the grid's
+    CRS."""
+
+    def __bool__(self) -> bool:
+        return bool(self.layers)  # stackstac leaves a step without a URL empty
 
 
 class StackstacReader:
@@ -51,7 +64,6 @@ class StackstacReader:
     Keyword Args:
         fetcher: Fetches the bytes; default with the credentials of the running process.
         band: The band and its encoding; default as items and documents state it.
-        reads: What is read, by URL; takes precedence over ``band``.
         errors: ``"raise"``, or ``"nan"``: leave a scene that cannot be read empty and warn.
         raw: Return stored values.
         cube: The cube's name; a read starts the fetches of this cube only.
@@ -68,7 +80,7 @@ class StackstacReader:
     def __init__(
         self,
         *,
-        url: str,
+        url: str | StepRead,
         spec: RasterSpec,
         resampling: Resampling,
         dtype: np.dtype[Any],
@@ -78,32 +90,30 @@ class StackstacReader:
         errors_as_nodata: tuple[Exception, ...] = (),
         fetcher: Fetcher | None = None,
         band: Band | None = None,
-        reads: Mapping[str, BandRead] | None = None,
         errors: Errors = "raise",
         raw: bool = False,
         cube: str = "",
     ) -> None:
         if gdal_env is not None:
             raise ValueError("gdal_env= does not apply: StackstacReader fetches files itself.")
-        read = (reads or {}).get(url)
-        if read is None:
+        if isinstance(url, str):
             read = BandRead(url, band or _documented(AssetRef.parse(url), scale_offset))
+            url = StepRead((((), read),))
             # rescale=False passes a tuple, and otherwise stackstac a row of its NumPy table.
             raw = raw or (isinstance(scale_offset, tuple) and scale_offset == (1, 0))
-        self._band, self._raw = read.band, raw
+        self._raw = raw
         self._spec = spec
         self._dtype = np.dtype(dtype)
         self._fill = fill_value
         self._resampling = str(resampling.name)
         self._errors_as_nodata = errors_as_nodata
-        check_requested(self._band, self._dtype, fill_value, fill_name="fill_value")
-        self._source = BandSource(
-            fetcher or shared_fetcher(AssetResolver()),
-            read,
-            errors=errors,
-            raw=raw,
-            cube=cube,
-        )
+        fetcher = fetcher or shared_fetcher(AssetResolver())
+        for each in {read.band for _, read in url.layers}:
+            check_requested(each, self._dtype, fill_value, fill_name="fill_value")
+        self._layers = [
+            (box, read.band, BandSource(fetcher, read, errors=errors, raw=raw, cube=cube))
+            for box, read in url.layers
+        ]
 
     def read(self, window: Window) -> NDArray[Any]:
         """Read a window of the cube's grid: dims (y, x), with the fill value for no data.
@@ -118,18 +128,30 @@ class StackstacReader:
             dtype=str(self._dtype), fill_value=self._fill, resampling=self._resampling
         )
         values = np.full((int(window.height), int(window.width)), self._fill, self._dtype)
+        geobox = self._geobox(window)
+        is_empty = True
+        for box, band, source in self._layers:
+            if box and not touch(box, geobox.boundingbox):
+                continue
+            pixels = self._pixels(source, band, geobox, params)
+            part = values[pixels.roi]
+            missing = is_empty or (np.isnan(part) if np.isnan(self._fill) else part == self._fill)
+            np.copyto(part, pixels.values, where=missing)
+            is_empty = False
+        return values
+
+    def _pixels(
+        self, source: BandSource, band: Band, geobox: GeoBox, params: RasterLoadParams
+    ) -> Pixels:
         try:
-            pixels = read_as(self._source, self._band, self._geobox(window), params, raw=self._raw)
+            return read_as(source, band, geobox, params, raw=self._raw)
         except AssetReadError as error:
             ignored = matches(error, self._errors_as_nodata)
             failure = as_engine_error(error)
-        else:
-            values[pixels.roi] = pixels.values
-            return values
         if not ignored:
             raise failure
-        warnings.warn(f"Left empty: {failure}", SceneLeftEmptyWarning, stacklevel=2)
-        return values
+        warnings.warn(f"Left empty: {failure}", SceneLeftEmptyWarning, stacklevel=3)
+        return Pixels(np.s_[0:0, 0:0], np.empty((0, 0), self._dtype))
 
     def close(self) -> None:
         """Do nothing: the bytes are freed with the last reader."""
@@ -138,6 +160,11 @@ class StackstacReader:
         whole = GeoBox(self._spec.shape, self._spec.transform, f"EPSG:{self._spec.epsg}")
         rows, columns = window.toslices()
         return whole[rows, columns]
+
+
+def touch(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether two boxes overlap: left, bottom, right and top."""
+    return one[0] < other[2] and one[2] > other[0] and one[1] < other[3] and one[3] > other[1]
 
 
 def _documented(reference: AssetRef, scale_offset: Any) -> Band:

@@ -1,27 +1,25 @@
-"""Buffers around masked pixels, in metres."""
+"""Dilation with a disc whose radius is in metres."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    import xarray as xr
     from numpy.typing import NDArray
 
-__all__ = ["dilated"]
+__all__ = ["dilated", "reach_of"]
 
 _TOLERANCE = 1e-3
 """UTM distorts by this much, and 30 m should reach the next pixel of 30 m."""
 
 
-def dilated(mask: xr.DataArray, metres: float, pixel: tuple[float, float]) -> xr.DataArray:
-    """Return which pixels are within a distance of a masked one: a dilation with a disc.
+def reach_of(metres: float, pixel: tuple[float, float]) -> tuple[int, int]:
+    """Return how many rows and columns a distance reaches.
 
     Args:
-        mask: Of bools, dims (..., y, x), in memory or lazy.
-        metres: The largest distance between the centres of pixels.
+        metres: The distance.
         pixel: Height and width of a pixel in metres.
 
     Raises:
@@ -29,26 +27,25 @@ def dilated(mask: xr.DataArray, metres: float, pixel: tuple[float, float]) -> xr
     """
     if not 0 <= metres < np.inf:
         raise ValueError(f"mask_buffer= must be 0 metres or more, not {metres}.")
-    metres *= 1 + _TOLERANCE
-    reach = [
-        min(int(metres / side), size) for side, size in zip(pixel, mask.shape[-2:], strict=True)
-    ]
-    if not any(reach):
-        return mask
-    data: Any = mask.data
-    if hasattr(data, "dask"):
-        depth = {mask.ndim - 2: reach[0], mask.ndim - 1: reach[1]}
-        grown = data.map_overlap(
-            _grown, depth=depth, boundary=False, dtype=bool, metres=metres, pixel=pixel
-        )
-    else:
-        grown = _grown(np.asarray(data), metres, pixel)
-    return mask.copy(data=grown)
-
-
-def _grown(mask: NDArray[np.bool_], metres: float, pixel: tuple[float, float]) -> NDArray[np.bool_]:
-    """Dilate row by row: each row of the disc is a window, found from running sums."""
     height, width = pixel
+    metres *= 1 + _TOLERANCE
+    return int(metres / height), int(metres / width)
+
+
+def dilated(
+    mask: NDArray[np.bool_], metres: float, pixel: tuple[float, float]
+) -> NDArray[np.bool_]:
+    """Return which pixels are within a distance of a masked one, between centres.
+
+    Each row of the disc is a window, found from running sums.
+
+    Args:
+        mask: Dims (..., y, x).
+        metres: The largest distance.
+        pixel: Height and width of a pixel in metres.
+    """
+    height, width = pixel
+    metres *= 1 + _TOLERANCE
     grown = mask.copy()
     rows = mask.shape[-2]
     running = np.cumsum(mask, axis=-1, dtype=np.int32)
