@@ -119,7 +119,8 @@ def load(
             cold surface.
         mask_buffer: Metres around pixels of these classes that are masked out too, in each scene
             before scenes are joined; see
-            :meth:`~constellr_stac.accessor.ConstellrAccessor.clear`.
+            :meth:`~constellr_stac.accessor.ConstellrAccessor.clear`. Clouds outside the cube
+            count if their file reaches there.
         units: The unit of temperatures: ``"K"`` or ``"degC"``.
         raw: Whether to return stored integers instead of physical values.
         groupby: What makes a time step: ``"time"`` (one acquisition; scenes of the same second
