@@ -20,6 +20,8 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 ENDS_WITH = {
     "cluster.py": r"The hottest pixel of the summer has \d\d\.\d degrees C\.",
+    "composite.py": r"^composites/\S+\.tif\n(composites/\S+\.tif\n)+$",
+    "districts.py": r"^36 rows, \d+ of them clear: districts\.csv\n$",
     "download.py": r"<Downloaded 18 files, .*\ntime\n(2023-07-.* \d{3}\.\d\d K\n){9}$",
     "order.py": r"is initial_state\.",
     "plain_engines.py": r"2023-07-\d\dT\d\d:\d\d UTC  \d{3}\.\d\d K  \d{3}\.\d\d K\n$",
