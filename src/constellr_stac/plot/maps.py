@@ -211,7 +211,7 @@ def quicklook(
         ax.tick_params(labelbottom=number + columns >= len(scenes))
     for ax in axes[len(scenes) :]:
         ax.remove()
-    for when, members in groups.items():
+    for when, members in sorted(groups.items(), reverse=True):  # the last one is the nearest
         own = [maps[member] for member in members], [scenes[member] for member in members]
         add_colour_bar(*own, beside=maps, when=when)
     add_legend(figure, maps[0], scenes)
