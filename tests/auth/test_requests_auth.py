@@ -118,6 +118,17 @@ def test_repeated_request_has_the_current_token(sandbox: Sandbox) -> None:
     assert [each.status for each in requests_to(sandbox, "/products")] == [503, 401, 200, 200]
 
 
+def test_prepared_request_is_sent_again_with_a_new_token(sandbox: Sandbox) -> None:
+    """After each of several revocations."""
+    with requests.Session() as session:
+        request = session.prepare_request(
+            requests.Request("GET", sandbox.api_url + "/products", auth=auth_of(sandbox))
+        )
+        for _ in range(4):
+            assert session.send(request).status_code == 200
+            sandbox.revoke_tokens()
+
+
 def test_token_is_renewed_before_expiry() -> None:
     """Requests over several token lifetimes never get a 401."""
     with Sandbox(token_lifetime=timedelta(seconds=1)) as sandbox:

@@ -17,6 +17,7 @@ import xarray as xr
 
 from real_scenes import SCENES, truth
 from shell import constellr, started
+from weak_network import AnswerServer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,6 +97,27 @@ def test_doctor_detects_clock_skew(sandbox: Sandbox) -> None:
     [line] = [line for line in run.stdout.splitlines() if "  clock " in line]
     assert line.startswith("failed")
     assert "1200 s behind" in line or "1199 s behind" in line or "1201 s behind" in line
+
+
+def test_doctor_shows_the_network(sandbox: Sandbox) -> None:
+    """Certificates, the proxy for API and store, and the region by which the bucket answers."""
+    import certifi
+
+    proxy = "http://127.0.0.1:9"
+    company = {"REQUESTS_CA_BUNDLE": certifi.where(), "HTTPS_PROXY": proxy}
+    elsewhere = {"CONSTELLR_API_URL": "https://api.example.com", "AWS_ENDPOINT_URL_S3": ""}
+    run = constellr("doctor", "--json", **company, **elsewhere)
+    details = {each["what"]: each["detail"] for each in json.loads(run.stdout)}
+    assert f"those of REQUESTS_CA_BUNDLE={certifi.where()}" in details["network"]
+    assert f"{proxy} for the API, {proxy} for the object store" in details["network"]
+    assert f"the proxy {proxy} refused" in details["API"]
+    states = {"x-amz-bucket-region": "eu-north-1"}
+    with AnswerServer(lambda _: (403, states, b"")) as store:
+        run = constellr("doctor", "--json", AWS_ENDPOINT_URL_S3=store.url)
+    details = {each["what"]: each["detail"] for each in json.loads(run.stdout)}
+    assert store.paths[0] == "/constellr-sandbox"
+    assert "answers from eu-north-1, while its URLs are signed for" in details["bucket"]
+    assert "set AWS_REGION=eu-north-1" in details["bucket"]
 
 
 def test_doctor_detects_a_wrong_url(sandbox: Sandbox) -> None:

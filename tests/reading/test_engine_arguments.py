@@ -173,6 +173,17 @@ def test_stac_cfg_and_properties(item: pystac.Item) -> None:
     assert float(cube.eo_cloud_cover[0]) == 12.5
 
 
+def test_failed_connection_is_an_error_of_the_engines(
+    item: pystac.Item, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As GDAL's would be."""
+    monkeypatch.setenv("CONSTELLR_RETRY_DEADLINE", "0.1")
+    item.assets["lst"].href = "http://127.0.0.1:9/lst.tiff"
+    for read in (by_odc, by_stackstac):
+        with pytest.raises(RasterioIOError, match="refused"):
+            read(item).compute()
+
+
 def test_errors_are_those_of_the_engines(item: pystac.Item, tmp_path: Path) -> None:
     """A scene that cannot be read raises a ``RasterioIOError`` too, and may be left out."""
     (tmp_path / "lst.tiff").write_bytes(b"not a TIFF")

@@ -182,7 +182,7 @@ def _storage() -> tuple[State, str]:
 
 
 def _bucket() -> tuple[State, str]:
-    from constellr_stac.signing.s3_url import signed_region
+    from constellr_stac.signing.s3_url import ObjectAddress, base_url, is_s3, signed_region
 
     sample = _sample()
     if sample is None:
@@ -191,7 +191,11 @@ def _bucket() -> tuple[State, str]:
     url = resolver.url(reference)
     if not url.startswith("http"):
         return "note", f"{redact_url(url)} is not in an object store"
-    answer = _get_unauthenticated(urljoin(url, "/"))
+    bucket = urljoin(url, "/")
+    if is_s3(reference.href):
+        address = ObjectAddress.of(reference.href)
+        bucket = base_url(address.bucket, resolver.signer.settings)
+    answer = _get_unauthenticated(bucket)
     state, clock = _skew(answer, "the store")
     region, signed = answer.headers.get("x-amz-bucket-region"), signed_region(url)
     said = f"answers from {region}" if region else "does not state its region"
