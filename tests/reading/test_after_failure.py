@@ -6,7 +6,7 @@ import logging
 import socket
 import threading
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -131,7 +131,13 @@ def test_url_that_ends_on_its_way_is_renewed(*, presigned: bool) -> None:
     life = timedelta(seconds=1)
     with Sandbox(presigned=presigned, url_lifetime=life) as sandbox:
         auth = ConstellrAuth(Password(sandbox.username, sandbox.password), base_url=sandbox.api_url)
-        signer = Signer(credentials=sandbox.aws, endpoint=sandbox.s3_url, expires_in=life)
+        asked: list[int] = []
+
+        def keys() -> dict[str, Any]:
+            asked.append(1)
+            return sandbox.aws
+
+        signer = Signer(credentials=keys, endpoint=sandbox.s3_url, expires_in=life)
         found = constellr_stac.open_client(auth=auth).search(max_items=1)
         reference = asset_ref(next(found.items()), "lst")
         resolver = AssetResolver(auth, signer, Limits(retry_deadline=20))
@@ -140,3 +146,4 @@ def test_url_that_ends_on_its_way_is_renewed(*, presigned: bool) -> None:
         assert len(Transfer(resolver, 1).get(reference, 0, 100)[0]) == 100
         refused = [each for each in sandbox.requests if each.status == 403]
         assert len(refused) == 2
+        assert len(asked) <= 1

@@ -275,6 +275,17 @@ def test_callable_is_called_before_expiry() -> None:
     assert source.get().access_key_id == "ASIA3"
 
 
+def test_callable_is_called_again_after_a_second_refusal() -> None:
+    """The first may have had another cause; the keys have been replaced since."""
+    now, names = [datetime.now(UTC)], ["ONE", "ONE", "TWO"]
+    source = CredentialSource(lambda: credentials(names.pop(0)), clock=lambda: now[0])
+    for expected in ("ASIAONE", "ASIAONE", "ASIATWO"):
+        found = source.get()
+        assert found.access_key_id == expected
+        now[0] += timedelta(seconds=2)
+        source.discard(found)
+
+
 def test_threads_share_one_renewal() -> None:
     """Many threads cause one call."""
     asked: list[int] = []

@@ -84,7 +84,7 @@ class AssetGetter:
                 if not outcome.stuck:
                     attempts.progressed()
                     replaced.clear()
-            if self._replace(reference, url, outcome.said, replaced):
+            if not outcome.ended and self._replace(reference, url, outcome.said, replaced):
                 continue
             if not attempts.again(outcome.failure, asked=outcome.asked):
                 attempts.url = url = ""  # errors keep their frames, and it is signed
@@ -143,6 +143,8 @@ class _Outcome:
     said: StoreAnswer | None = None
     asked: float | None = None
     """Seconds to wait, as the server asks."""
+    ended: bool = False
+    """Whether the URL ended before the store looked at it, which is no refusal of the keys."""
     stuck: bool = False
     """Whether the body came too slowly to count as progress."""
 
@@ -155,10 +157,10 @@ def _refusal(answer: BaseHTTPResponse, url: str, limits: Limits, *, renewed: boo
     if said.slow_down:
         host_of(url).slow_down(asked or _SLOWER)
     ends = signature_expiry(url)
-    # It may have ended on its way, or while it waited for the host's turn.
+    # On its way, or while it waited for the host's turn.
     ended = said.is_refusal and renewed and ends is not None and ends <= utc_now()
     if said.status in TRANSIENT or ended:
-        return _Outcome(Failure("transient", said.text), said.status, said, asked)
+        return _Outcome(Failure("transient", said.text), said.status, said, asked, ended)
     return _Outcome(Failure("final", said.text, said.hint(url)), said.status, said)
 
 

@@ -122,7 +122,8 @@ class CredentialSource:
         now, files = self._clock(), aws_files()
         # Other keys than those refused last have been refused, or a file has changed.
         changed = self._refused != (refused, files)
-        pause = _DISCARD_CHANGED_EVERY if changed else _DISCARD_EVERY
+        often = changed or self._provider is not None
+        pause = _DISCARD_CHANGED_EVERY if often else _DISCARD_EVERY
         if self._discarded_at is None or now - self._discarded_at >= pause:
             self._discarded_at, self._refused = now, (refused, files)
             self._renewed.discard(refused)
