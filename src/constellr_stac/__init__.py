@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from . import orders as orders
     from . import plot as plot
     from . import sandbox as sandbox
+    from .analysis.scene_table import scenes as scenes
     from .auth.credentials import ApiKey as ApiKey
     from .auth.credentials import Password as Password
     from .auth.credentials import Token as Token
@@ -66,6 +67,7 @@ _MODULES = ("errors", "orders", "plot", "sandbox")
 """Public modules, imported on first use like the names."""
 
 _NAMES = {
+    "analysis.scene_table": ("scenes",),
     "auth.credentials": ("ApiKey", "Password", "Token"),
     "auth.find_credential": ("default_credential",),
     "auth.modifiers": ("make_request_modifier", "request_modifier"),

@@ -10,13 +10,17 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pystac
 import pytest
 import requests
+import shapely
 import xarray as xr
 from pyproj import CRS
 
+import constellr_stac
 from constellr_stac import ConstellrAuth
 from constellr_stac.sandbox import Fault
 from layer_files import written_item
@@ -322,3 +326,26 @@ def test_download_shows_bars_at_a_terminal(sandbox: Sandbox, here: Path) -> None
     assert "of 6 files" not in screen
     assert "GET /constellr-sandbox/" in screen
     assert "again: 6 files downloaded" in screen
+
+
+def test_search_picks_scenes_and_writes_a_table(sandbox: Sandbox, tmp_path: Path) -> None:
+    """By the sun and the clouds in an area; other commands read the table."""
+    area = gpd.GeoDataFrame(geometry=[shapely.box(381060, 3740640, 387060, 3746640)], crs=32611)
+    area.to_file(tmp_path / "area.gpkg")
+    scenes = constellr_stac.scenes(constellr_stac.open_client().search(), area=area)
+    query = ["--intersects", str(tmp_path / "area.gpkg"), "--max-cloud", "20"]
+    for option, expected in (("--day", scenes.daytime), ("--night", ~scenes.daytime)):
+        run = constellr("search", *query, option, "--matched")
+        clear = scenes[expected & (scenes.cloud_share <= 0.2)]
+        assert (run.returncode, run.stdout) == (0, f"{len(clear)}\n")
+    path = tmp_path / "scenes.parquet"
+    run = constellr("search", *query, "--night", "--max-items", "2", "-o", str(path))
+    assert (run.returncode, run.stdout) == (0, f"{path}: 2 scenes\n")
+    table = gpd.read_parquet(path)
+    pd.testing.assert_frame_equal(table.iloc[:, :5], clear.iloc[:2, :5], check_exact=False)
+    run = constellr("cube", str(path), "-b", "lst", "-o", str(tmp_path / "cube.nc"))
+    assert (run.returncode, run.stderr) == (0, "")
+    with xr.open_dataset(tmp_path / "cube.nc") as cube:
+        assert cube.sizes["time"] == 2
+    run = constellr("search", "--max-cloud", "101")
+    assert run.returncode == 2

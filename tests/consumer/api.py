@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, assert_type
 
 import odc.stac
@@ -15,8 +16,12 @@ import constellr_stac
 from constellr_stac import orders, sandbox
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from odc.loader.types import ReaderDriver
     from stackstac.reader_protocol import Reader
+
+    from constellr_stac.accessor import ConstellrAccessor
 
 
 def credentials() -> constellr_stac.ConstellrAuth:
@@ -73,6 +78,22 @@ def cube(items: pystac.ItemCollection) -> xr.Dataset:
     ds = constellr_stac.load(items, "lst", mask="clear", units="degC", crs="utm", resolution=30)
     print(constellr_stac.explain(ds), driver, reader)
     return ds
+
+
+def analyze(ds: xr.Dataset, items: pystac.ItemCollection) -> None:
+    """Xarray types ``ds.constellr`` as Any; naming its class gives a type checker its methods."""
+    cube: ConstellrAccessor = ds.constellr
+    assert_type(cube.celsius, xr.Dataset)
+    assert_type(cube.timeseries("POINT (8.1 49.1)", statistic="mean"), xr.Dataset)
+    assert_type(cube.zonal("districts.gpkg", statistics=["mean", "p90"]), xr.Dataset)
+    assert_type(cube.composite("month"), xr.Dataset)
+    assert_type(cube.to_geotiff("maps"), list[Path])
+    cube.zonal("districts.gpkg", weight=True)  # type: ignore[call-arg]
+    constellr_stac.load(items, groupby=lambda item: item.id)
+    constellr_stac.load(items, geopolygon="area.gpkg", clip=True)
+    table = constellr_stac.scenes(items, area="area.gpkg")
+    constellr_stac.load(table[table.daytime], ["lst"])
+    constellr_stac.download(table.iloc[0], "scenes")
 
 
 def order() -> list[orders.Order]:

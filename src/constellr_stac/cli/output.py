@@ -142,7 +142,9 @@ def _write_csv(table: Any, path: Path) -> None:
     (table if geometry is None else table.drop(columns=geometry)).to_csv(path)
 
 
-def table_writer_for(path: Path, *, geometry: bool = True) -> Callable[[Any, Path], None]:
+def table_writer_for(
+    path: Path, *, geometry: bool = True, layer: str = "statistics"
+) -> Callable[[Any, Path], None]:
     """Return the function that writes a table to a file of this suffix.
 
     Args:
@@ -150,6 +152,7 @@ def table_writer_for(path: Path, *, geometry: bool = True) -> Callable[[Any, Pat
 
     Keyword Args:
         geometry: Whether the table has a geometry, which a CSV file leaves out.
+        layer: The name of the table in a GeoPackage.
 
     Raises:
         MissingExtraError: pyarrow is not installed.
@@ -165,8 +168,6 @@ def table_writer_for(path: Path, *, geometry: bool = True) -> Callable[[Any, Pat
             raise MissingExtraError("Writing .parquet", "files") from error
         return lambda table, part: table.to_parquet(part)
     if suffix == ".gpkg" and geometry:
-        return lambda table, part: table.to_file(
-            part, layer="statistics", driver="GPKG", index=True
-        )
+        return lambda table, part: table.to_file(part, layer=layer, driver="GPKG", index=True)
     known = ".csv, .parquet or .gpkg" if geometry else ".csv or .parquet"
     raise typer.BadParameter(f"{path}: unknown suffix; use {known}.")

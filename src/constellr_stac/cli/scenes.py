@@ -1,7 +1,7 @@
 """The scenes a command works on: a search, or items from a file or a pipe."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,7 +19,8 @@ ItemsArgument = Annotated[
     str | None,
     typer.Argument(
         metavar="ITEMS",
-        help="File of items from `constellr search --json`; - for standard input. Default: search.",
+        help="Items from `constellr search --json` or `-o scenes.parquet`; - for standard input. "
+        "Default: search.",
         show_default=False,
     ),
 ]
@@ -57,10 +58,52 @@ class Query:
         int | None, typer.Option(metavar="COUNT", min=1, help="Maximum number of scenes.")
     ] = None
 
+    day: Annotated[
+        bool | None, typer.Option("--day/--night", help="Only scenes by day, or at night.")
+    ] = None
+    max_cloud: Annotated[
+        float | None,
+        typer.Option(
+            metavar="PERCENT",
+            min=0,
+            max=100,
+            help="Greatest cloud cover, by masks within --intersects or --bbox, else as stated.",
+        ),
+    ] = None
+
     @property
     def is_empty(self) -> bool:
         """Whether no search option is given."""
-        return self == Query(max_items=self.max_items, sort=self.sort)
+        kept = {"sort": None, "max_items": None, "day": None, "max_cloud": None}
+        return replace(self, **kept) == Query()
+
+    @property
+    def picks(self) -> bool:
+        """Whether found scenes are to be picked by :meth:`picked`."""
+        return self.day is not None or self.max_cloud is not None
+
+    def picked(self, items: "Iterable[pystac.Item]") -> "list[pystac.Item]":
+        """Return the scenes by day or night and with few clouds; at most ``max_items``."""
+        picked = list(items)
+        if self.picks:
+            from constellr_stac.analysis.scene_table import cloud_cover, is_day
+
+            if self.day is not None:
+                picked = [item for item in picked if is_day(item) == self.day]
+            if self.max_cloud is not None:
+                covers = zip(picked, cloud_cover(picked, self.area()), strict=True)
+                picked = [item for item, cover in covers if cover <= self.max_cloud]
+        return picked[: self.max_items]
+
+    def area(self) -> Any:
+        """Return the area of ``--intersects`` or ``--bbox`` in degrees, or ``None``."""
+        if self.intersects is not None:
+            return geometry_in(self.intersects)
+        if self.box is None:
+            return None
+        import shapely
+
+        return shapely.box(*bbox(self.box))
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of ``pystac_client.Client.search`` except the order."""
@@ -71,7 +114,7 @@ class Query:
             "datetime": self.datetime,
             "ids": self.item,
             "sortby": None if self.sort is None else self.sort.split(","),
-            "max_items": self.max_items,
+            "max_items": None if self.picks else self.max_items,
         }
         if self.cql is not None:
             arguments["filter"], arguments["filter_lang"] = _filter(self.cql)
@@ -111,20 +154,35 @@ def scenes(source: str | None, query: Query) -> "list[pystac.Item]":
             "Which scenes? Pass a file of items, - for a pipe, or search options such as -c."
         )
     if source is None:
-        found = list(query.search().items())
+        found = query.picked(query.search().items())
         if not found:
             raise Failure("No scenes match. Widen the search, or check it with `constellr search`.")
         return found
     if not query.is_empty:
         raise typer.BadParameter("Pass either items or search options, not both.")
     try:
-        items = [pystac.Item.from_dict(item) for item in items_in(from_json(source))]
+        items = query.picked(_items(source))
     except (KeyError, ValueError, pystac.STACError) as error:
         raise typer.BadParameter(f"{source} holds an invalid STAC item: {error}.") from error
     if not items:
         name = "Standard input" if source == STDIN else source
         raise Failure(f"{name} holds no items.")
     return items
+
+
+def _items(source: str) -> "list[pystac.Item]":
+    """Return the items in JSON, or in a table that ``constellr search -o`` wrote."""
+    import pystac
+
+    if not source.lower().endswith(".parquet"):
+        return [pystac.Item.from_dict(item) for item in items_in(from_json(source))]
+    from constellr_stac.geometry.files import read_area
+    from constellr_stac.stac.items import items_of
+
+    table = read_area(readable(source))
+    if "item" not in table:
+        raise typer.BadParameter(f"{source} holds no items.")
+    return items_of(table)
 
 
 def items_in(content: Any) -> Iterator[dict[str, Any]]:

@@ -1,12 +1,14 @@
 """``constellr search`` and ``constellr sign``."""
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from .command import command
 from .inputs import duration, read_text
+from .output import refuse_existing, replacing, table_writer_for
 from .scenes import Query
 from .terminal import Terminal
 
@@ -19,6 +21,7 @@ commands = typer.Typer()
     commands,
     "constellr search -c lstprecision --bbox -118.3,33.7,-118.1,33.9",
     "constellr search --datetime 2026-06/2026-08 --sortby -datetime",
+    "constellr search --intersects harbour.gpkg --day --max-cloud 20 -o scenes.parquet",
     "constellr search --order 123e4567-e89b-12d3-a456-426614174000",
     "constellr search -c lstprecision --json | constellr download - -o scenes",
 )
@@ -30,13 +33,29 @@ def search(
     matched: Annotated[
         bool, typer.Option("--matched", help="Print only the number of scenes.")
     ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="PATH", help="Table with cloud shares: .parquet, .gpkg, .csv."
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an existing file.")
+    ] = False,
 ) -> None:
     """Search scenes."""
+    if output is not None:
+        _write_table(terminal, query, output, overwrite=overwrite)
+        return
     with terminal.working("Searching …"):
         found = query.search()
-        if matched:
+        items: list[dict[str, Any]] = []
+        if query.picks:
+            picked = query.picked(found.items())
+            items = [item.to_dict(transform_hrefs=False) for item in picked]
+            count: int | None = len(items)
+        elif matched:
             count = found.matched()
-            items: list[dict[str, Any]] = []
         else:
             items = list(found.items_as_dicts())
     if matched:
@@ -116,6 +135,25 @@ def _content(sources: list[str]) -> list[str] | dict[str, Any]:
         if not hrefs:
             raise typer.BadParameter(f"{only} holds nothing to sign.") from None
         return hrefs
+
+
+def _write_table(terminal: Terminal, query: Query, output: Path, *, overwrite: bool) -> None:
+    """Write the scenes as a table, with their items as JSON."""
+    write = table_writer_for(output, layer="scenes")
+    refuse_existing(output, overwrite=overwrite)
+    from constellr_stac.analysis.scene_table import scenes
+
+    with terminal.working("Searching …"):
+        found = query.picked(query.search().items())
+    with terminal.working("Reading masks …"):
+        table = scenes(found, area=query.area())
+    items = [json.dumps(item.to_dict(transform_hrefs=False)) for item in found]
+    with replacing(output) as part:
+        write(table.assign(item=items), part)
+    if terminal.as_json:
+        terminal.json({"path": str(output), "rows": len(table), "columns": list(table.columns)})
+    else:
+        terminal.line(f"{output}: {len(table)} scenes")
 
 
 def _show(terminal: Terminal, items: list[dict[str, Any]]) -> None:

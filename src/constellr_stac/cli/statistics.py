@@ -160,16 +160,13 @@ def composite(
         str, typer.Option("--statistic", "-s", metavar="NAME", help="median, mean, p90, ...")
     ] = "median",
     min_clear: MinClear = None,
-    day: Annotated[
-        bool | None, typer.Option("--day/--night", help="Only scenes by day, or at night.")
-    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Write maps of months, seasons or years."""
     write = writer_for(output)
     refuse_existing(output, overwrite=overwrite)
     cube = _loaded(terminal, items, query, loading)
-    maps = cube.constellr.composite(by, statistic=statistic, min_clear=min_clear, daytime=day)
+    maps = cube.constellr.composite(by, statistic=statistic, min_clear=min_clear)
     with replacing(output) as part, progress_bar(terminal):
         write(maps, part)
     count = maps.sizes.get("time", 1)

@@ -5,6 +5,7 @@ Hrefs are relative and contain no signatures.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,13 +16,20 @@ from pystac.stac_io import DefaultStacIO
 
 from constellr_stac._files import write_atomically
 from constellr_stac._text import redact
-from constellr_stac.errors import DownloadError
+from constellr_stac.errors import AssetReadError, DownloadError
+from constellr_stac.layers.describe import complete_items
+from constellr_stac.reading.asset_ref import asset_ref
+from constellr_stac.reading.prefetch import HEADER_BYTES, shared_fetcher
+from constellr_stac.reading.raster import header_of
+from constellr_stac.reading.resolver import AssetResolver
 
 from .selection import CATALOG, collection_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import PurePosixPath
+
+    from constellr_stac.layers.header import Header
 
     from .manifest import Manifest
     from .selection import SelectedItem
@@ -81,6 +89,7 @@ class CatalogWriter:
             return False
         self._set_href(item, selected.document)
         item.set_root(self._root)
+        complete_items(item, copy=False, headers=_header)
         item.make_asset_hrefs_relative()
         FileExtension.add_to(item)
         parent = CATALOG
@@ -178,6 +187,14 @@ class CatalogWriter:
         kind = _GEOJSON if rel == "item" else pystac.MediaType.JSON
         for name, document in documents.items():
             owner.add_link(pystac.Link(rel, str(self._folder / document), kind, name))
+
+
+def _header(item: pystac.Item, key: str) -> Header | None:
+    """Read the header of a downloaded file; ``None`` if it is not a GeoTIFF with a CRS."""
+    with suppress(AssetReadError):
+        reference = asset_ref(item, key, local_files=True)
+        return header_of(shared_fetcher(AssetResolver()).header(reference, HEADER_BYTES))
+    return None
 
 
 class _AtomicStacIO(DefaultStacIO):

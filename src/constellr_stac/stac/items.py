@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -32,7 +33,7 @@ Items: TypeAlias = (
     | dict[str, Any]
 )
 """The accepted forms: a search, an ItemCollection, a catalogue, an item, the dict of an item or
-ItemCollection, or an iterable of these."""
+ItemCollection, rows of :func:`constellr_stac.scenes`, or an iterable of these."""
 
 
 def items_of(items: Items) -> list[pystac.Item]:
@@ -57,6 +58,15 @@ def items_of(items: Items) -> list[pystac.Item]:
     return [item for member in members for item in items_of(member)]
 
 
+def _rows(table: Any) -> list[pystac.Item] | None:
+    """Return the items in rows of :func:`constellr_stac.scenes`; ``None`` for anything else."""
+    if not hasattr(table, "iloc") or "item" not in table:
+        return None
+    held = table["item"] if hasattr(table, "columns") else [table["item"]]
+    # A file holds their JSON.
+    return [item_from_dict(json.loads(each)) if isinstance(each, str) else each for each in held]
+
+
 def members_of(obj: Any) -> Sequence[Any] | None:
     """Return the members of a container of STAC objects, or ``None`` if it is not a container.
 
@@ -64,16 +74,15 @@ def members_of(obj: Any) -> Sequence[Any] | None:
         obj: A search, an ItemCollection, the dict of a page of items or collections, or any
             iterable but a string.
     """
-    if isinstance(obj, ItemSearch):
-        return list(obj.items())
     if isinstance(obj, pystac.ItemCollection):
         return obj.items
     if isinstance(obj, dict):
-        for name in ("features", "collections"):
-            members = obj.get(name)
-            if isinstance(members, list):
-                return members
-        return None
+        held = (obj.get(name) for name in ("features", "collections"))
+        return next((members for members in held if isinstance(members, list)), None)
+    if (rows := _rows(obj)) is not None:
+        return rows
+    if isinstance(obj, ItemSearch):
+        return list(obj.items())
     if isinstance(obj, Iterable) and not isinstance(obj, str | bytes | pystac.Asset):
         return list(obj)
     return None

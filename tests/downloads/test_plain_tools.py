@@ -1,0 +1,105 @@
+"""What ``describe`` and ``download`` save loads in the plain tools, however pystac has read it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import odc.stac
+import pystac
+import pytest
+import rasterio
+import rioxarray
+import stackstac
+import xarray as xr
+from rio_tiler.io import STACReader
+
+import constellr_stac
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from constellr_stac.sandbox import Sandbox
+
+pytestmark = [
+    pytest.mark.slow,
+    # rio-tiler's, for each item with bands and without statistics.
+    pytest.mark.filterwarnings("ignore:Some statistics data in STAC are invalid:UserWarning"),
+]
+
+PROJECTION = "https://stac-extensions.github.io/projection/"
+
+
+def declaring(version: str) -> Callable[[dict[str, Any]], pystac.Item]:
+    """Return a reader that declares a version of the extension, and changes nothing else."""
+
+    def read(document: dict[str, Any]) -> pystac.Item:
+        others = [each for each in document["stac_extensions"] if PROJECTION not in each]
+        declared = [*others, f"{PROJECTION}{version}/schema.json"]
+        return pystac.Item.from_dict({**document, "stac_extensions": declared}, migrate=False)
+
+    return read
+
+
+def reread(document: dict[str, Any]) -> pystac.Item:
+    """Write and read an item again, as pystac migrates it."""
+    return pystac.Item.from_dict(json.loads(json.dumps(pystac.Item.from_dict(document).to_dict())))
+
+
+READERS: dict[str, Callable[[dict[str, Any]], pystac.Item]] = {
+    "migrated": reread,
+    **{version: declaring(version) for version in ("v1.1.0", "v2.0.0")},
+}
+
+
+def saved(item: pystac.Item, folder: Path) -> dict[str, dict[str, Any]]:
+    """Return the JSON of an item downloaded, and described with the downloaded files."""
+    constellr_stac.download(item, folder, progress=False)
+    catalog = pystac.Catalog.from_file(str(folder / "catalog.json"))
+    [path] = [each.get_self_href() for each in catalog.get_items(recursive=True)]
+    document = {**json.loads(Path(str(path)).read_text()), "links": []}  # they are relative
+    described = constellr_stac.describe(item).items
+    for key, asset in document["assets"].items():
+        asset["href"] = str(Path(str(path)).parent / asset["href"])
+        described.assets[key].href = f"file://{asset['href']}"
+    pystac.ItemCollection([described]).save_object(str(folder / "items.json"))
+    [whole] = json.loads((folder / "items.json").read_text())["features"]
+    return {"downloaded": document, "described": whole}
+
+
+def test_saved_items_load_in_plain_tools(sandbox: Sandbox, tmp_path: Path) -> None:
+    """odc-stac, stackstac, rioxarray, rio-tiler and GDAL read the same pixels on the same grid.
+
+    stackstac only reads ``proj:epsg``, which pystac removes and ``describe`` adds again.
+    """
+    item = next(constellr_stac.open_client().search(max_items=1).items())
+    for document in saved(item, tmp_path).values():
+        sandbox.clear_requests()
+        path = document["assets"]["lst"]["href"]
+        with rasterio.open(path) as file:
+            stored, grid = file.read(1), file.transform
+        array = rioxarray.open_rasterio(path)
+        assert isinstance(array, xr.DataArray)
+        with array:
+            np.testing.assert_array_equal(array[0], stored)
+        kelvin = np.where(stored == 65535, np.nan, stored * 0.01)
+        plain = stackstac.stack([document], assets=["lst"])
+        np.testing.assert_allclose(plain[0, 0], kelvin)
+        for read in READERS.values():
+            one = read(document)
+            whole = one if "proj:epsg" in one.properties else constellr_stac.describe(one).items
+            stacked = stackstac.stack([whole], assets=["lst"])
+            np.testing.assert_allclose(stacked[0, 0], kelvin)
+            cube = odc.stac.load([one], ["lst", "cloud_mask"])
+            np.testing.assert_array_equal(cube.lst[0], stored)
+            assert (cube.odc.geobox.affine, cube.lst.nodata) == (grid, 65535)
+            with STACReader(None, item=one) as tiler:
+                assert tiler.transform == grid
+                np.testing.assert_array_equal(
+                    tiler.preview(["lst"], max_size=None).array[0], stored
+                )
+        assert not sandbox.requests
+    with rasterio.open(f'STACIT:"{tmp_path / "items.json"}":asset=lst') as file:
+        np.testing.assert_array_equal(file.read(1), stored)
