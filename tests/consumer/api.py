@@ -16,8 +16,6 @@ import constellr_stac
 from constellr_stac import orders, sandbox
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from odc.loader.types import ReaderDriver
     from stackstac.reader_protocol import Reader
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
 import pystac
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from constellr_stac import Signer
 from layer_files import bare_item
@@ -42,6 +45,11 @@ FORMS: dict[str, Any] = {
     "path": Path(HREF),
     "item": item(),
     "item dict": item().to_dict(transform_hrefs=False),
+    "item from a server": {
+        "type": "Feature",
+        "assets": {"lst": {"href": "s3a://scenes/a&b/lst.tiff"}},
+        "links": [{"rel": "self", "href": f"{FOREIGN}.json"}],
+    },
     "asset dict": {"href": HREF, "alternate": {"s3": {"href": HREF}}},
     "assets": {"lst": pystac.Asset(HREF), "b": {"href": FOREIGN}},
     "kerchunk": {
@@ -101,3 +109,76 @@ def test_unsigned_hrefs_are_said() -> None:
     prefix = {"templates": {"u": "s3://scenes"}, "refs": {"a/0": ["{{u}}/lst.tiff"]}}
     with pytest.warns(UserWarning, match="Some s3:// hrefs were not signed"):
         assert SIGNER.sign(prefix) == prefix
+    asset = pystac.Asset(FOREIGN, extra_fields={"source": "s3://scenes/b.tif"})
+    with pytest.warns(UserWarning, match="Some s3:// hrefs were not signed"):
+        SIGNER.sign(asset)
+
+
+S3 = (HREF, "s3a://scenes/a&b/lst.tiff", "/vsis3/scenes/a&b/lst.tiff")
+names = st.text(max_size=5)
+hrefs = st.sampled_from([*S3, FOREIGN, "b/c.tif", "file:///d.tif", f"/vsicurl/{FOREIGN}"])
+href = st.fixed_dictionaries({"href": hrefs})
+assets = st.dictionaries(
+    names,
+    st.fixed_dictionaries(
+        {"href": hrefs},
+        optional={"alternate": st.dictionaries(names, href, max_size=2), "title": names},
+    ),
+    min_size=1,
+    max_size=3,
+)
+links = st.lists(st.fixed_dictionaries({"rel": st.sampled_from(["data", "about"]), "href": hrefs}))
+features = st.fixed_dictionaries(
+    {"type": st.just("Feature"), "id": names, "assets": assets, "links": links}
+)
+chunks = st.tuples(hrefs, st.integers(0), st.integers(0)).map(list)
+forms = st.one_of(
+    assets,
+    features,
+    st.lists(st.one_of(features, assets), max_size=3),
+    st.fixed_dictionaries(
+        {
+            "type": st.just("FeatureCollection"),
+            "features": st.lists(features, max_size=3),
+            "links": links,
+        }
+    ),
+    st.fixed_dictionaries(
+        {
+            "version": st.just(1),
+            "refs": st.dictionaries(names, names | chunks | st.tuples(hrefs).map(list)),
+        }
+    ),
+)
+"""Whatever holds hrefs, of all kinds."""
+
+
+def leaves(obj: Any, path: tuple[Any, ...] = ()) -> dict[tuple[Any, ...], Any]:
+    """Return what is in dicts and lists, by its place."""
+    if isinstance(obj, dict | list):
+        pairs = obj.items() if isinstance(obj, dict) else enumerate(obj)
+        return {(*path, len(obj)): type(obj)} | {
+            place: leaf for key, each in pairs for place, leaf in leaves(each, (*path, key)).items()
+        }
+    return {path: obj}
+
+
+@settings(deadline=None)
+@given(forms)
+def test_laws_of_signing(form: Any) -> None:
+    """Idempotent; a copy or in place; all but s3 hrefs of data stay as they are."""
+    before = copy.deepcopy(form)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of s3 hrefs in links that are not to data
+        signed = SIGNER.sign(form)
+        assert form == before
+        assert SIGNER.sign(signed) == signed
+        assert SIGNER.sign(form, copy=False) is form
+    assert form == signed
+    found = leaves(signed)
+    assert found.keys() == leaves(before).keys()
+    for place, leaf in leaves(before).items():
+        if leaf not in S3:
+            assert found[place] == leaf
+        elif "links" not in place:
+            assert found[place] == SIGNER.sign(leaf)

@@ -11,6 +11,7 @@ import pystac
 import pytest
 
 import constellr_stac
+from constellr_stac._local import catalog_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,6 +88,13 @@ def test_saved_item_is_written_again_without_a_request(sandbox: Sandbox, tmp_pat
         for item in items:
             assert item.to_dict()["id"] == item.clone().id
     assert not sandbox.requests
+
+
+def test_item_without_its_own_link_keeps_its_root(sandbox: Sandbox) -> None:
+    """It says that the item is from a server, and so may not name local files."""
+    item = next(constellr_stac.open_client().search(max_items=1).items())
+    item.remove_links("self")
+    assert catalog_of(item.to_dict()) == sandbox.api_url
 
 
 def test_pickled_item_is_small(sandbox: Sandbox) -> None:

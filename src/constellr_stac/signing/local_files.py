@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 __all__ = ["refuse_local_files"]
 
 
+_OBJECTS = ("/vsis3/", "s3a://", "s3n://")
+"""Other forms of ``s3://``."""
+
+
 def refuse_local_files(objects: Iterable[Any]) -> None:
     """Raise if an item that came from a server names a file of this machine.
 
@@ -28,7 +32,7 @@ def refuse_local_files(objects: Iterable[Any]) -> None:
     for member in _members(objects):
         own_url = next((href for rel, href in links_of(member) if rel == "self" and href), "")
         for href in _hrefs(member):
-            is_file = is_local(href) and not href.startswith("/vsis3/")
+            is_file = is_local(href) and not href.startswith(_OBJECTS)
             if is_file and is_local(urljoin(str(own_url), href)):
                 identity = member.get("id") if isinstance(member, dict) else member.id
                 raise SigningError(

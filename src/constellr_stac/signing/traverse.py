@@ -124,6 +124,8 @@ def _holds_unsigned(obj: Any) -> bool:
         parts += [link.target for link in obj.links if isinstance(link.target, str)]
         parts += [obj.extra_fields, getattr(obj, "properties", None)]
         return "s3://" in repr(parts)
+    if isinstance(obj, pystac.Asset):
+        obj = obj.extra_fields
     return isinstance(obj, dict) and "s3://" in repr(obj)
 
 

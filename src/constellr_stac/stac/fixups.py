@@ -13,6 +13,8 @@ from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit, urlunsp
 
 from pystac_client.conformance import ConformanceClasses
 
+from .members import drop_root
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -101,8 +103,7 @@ class Fixups:
             self._rewrite_links(linked, url)
         for item in document.get("features", (document,)):
             if item.get("type") == "Feature":
-                # pystac follows it to write the item, and knows no credential.
-                item["links"] = [link for link in item["links"] if link.get("rel") != "root"]
+                drop_root(item)  # pystac follows it to write the item, and knows no credential
         if path == self.stac_url:
             self._complete_landing_page(document, conformance)
         elif path == self.collections_url:

@@ -14,7 +14,7 @@ from pystac_client import Client, CollectionClient
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["ApiCollection", "owned"]
+__all__ = ["ApiCollection", "drop_root", "owned"]
 
 T = TypeVar("T", bound="pystac.Item | pystac.ItemCollection | pystac.Collection")
 
@@ -52,7 +52,7 @@ class ApiItem(pystac.Item):
         document = super().to_dict(*args, **kwargs)
         root = self.get_root_link()
         if isinstance(root, ApiLink) or (root is not None and isinstance(root.target, Client)):
-            document["links"] = [each for each in document["links"] if each["rel"] != "root"]
+            drop_root(document)
         return document
 
     def full_copy(
@@ -84,6 +84,14 @@ class ApiCollection(CollectionClient):
         client: Any = self.get_root()
         for item in super().get_items(*ids, recursive=recursive):
             yield owned(item, client)
+
+
+def drop_root(item: dict[str, Any]) -> None:
+    """Remove the link of an item's JSON to its root, if its own link says where it is from."""
+    links = item["links"]
+    own = (str(link.get("href")).lower() for link in links if link.get("rel") == "self")
+    if any(href.startswith(("http:", "https:")) for href in own):
+        item["links"] = [link for link in links if link.get("rel") != "root"]
 
 
 def owned(found: T, client: Any) -> T:
