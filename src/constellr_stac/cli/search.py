@@ -21,7 +21,7 @@ commands = typer.Typer()
     commands,
     "constellr search -c lstprecision --bbox -118.3,33.7,-118.1,33.9",
     "constellr search --datetime 2026-06/2026-08 --sortby -datetime",
-    "constellr search --intersects harbour.gpkg --day --max-cloud 20 -o scenes.parquet",
+    "constellr search --intersects area.gpkg --max-cloud 20 -o scenes.parquet",
     "constellr search --order 123e4567-e89b-12d3-a456-426614174000",
     "constellr search -c lstprecision --json | constellr download - -o scenes",
 )
