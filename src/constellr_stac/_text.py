@@ -10,7 +10,10 @@ from urllib.parse import urlsplit, urlunsplit
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["detail_of", "redact", "redact_url", "shown"]
+__all__ = ["MAX_DEPTH", "detail_of", "is_deep", "redact", "redact_url", "shown"]
+
+MAX_DEPTH = 64
+"""Levels of lists and objects that a document may have: libraries recurse into them."""
 
 _SECRET_QUERY = re.compile(
     r"\?[^\s\"<>]*(?:signature|credential|token|password|key|sig)=[^\s\"'<>]*", re.IGNORECASE
@@ -55,6 +58,21 @@ def shown(text: str) -> str:
         'scene\\x1b[2J\\u202etiff.exe'
     """
     return _UNSAFE.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def is_deep(document: Any) -> bool:
+    """Return whether JSON is nested deeper than :data:`MAX_DEPTH` levels."""
+    level = [document]
+    for _ in range(MAX_DEPTH):
+        level = [
+            child
+            for parent in level
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 _MAX_TEXT = 300

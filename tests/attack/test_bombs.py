@@ -10,6 +10,7 @@ import time
 import tracemalloc
 import zlib
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pystac
@@ -29,10 +30,16 @@ from replaying import Replayed, replaying
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
+
+    from pystac_client import Client
 
 MEBIBYTE = 1 << 20
-SHORT = {("/stac", 200), ("/token", 200), ("/stac/search", 503), ("/stac/collections/c", 302)}
+SHORT = (
+    *(("/stac", 200), ("/token", 200), ("/stac/search", 503), ("/stac/collections/c", 302)),
+    *(("/orders/batch", 201), ("/orders", 401), ("/areas-of-interest/a", 422)),
+)
+CLASSES = ["https://api.stacspec.org/v1.0.0/core", "https://api.stacspec.org/v1.0.0/item-search"]
+EXTENT = {"spatial": {"bbox": [[0, 0, 1, 1]]}, "temporal": {"interval": [[None, None]]}}
 LANDING = {
     "type": "Catalog",
     "id": "a",
@@ -113,36 +120,64 @@ def _peak(call: Callable[[], object]) -> float:
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize(
-    "path", ["/stac", "/stac/search", "/stac/collections", "/stac/collections/c", "/token"]
-)
-@pytest.mark.parametrize("status", [200, 302, 401, 503])
+def _uses(url: str, file: Path) -> dict[str, Callable[[], object]]:
+    """Return a call that asks each endpoint, by path."""
+    orders = OrdersClient(ApiKey("key"), base_url=url, sleep=lambda _seconds: None)
+    field = {"type": "Polygon", "coordinates": [[[8, 49], [8.1, 49], [8.1, 49.1], [8, 49]]]}
+
+    def client() -> Client:
+        return open_client(url, auth=ApiKey("key"))
+
+    def collection() -> Any:
+        return client().get_collection("c")
+
+    return {
+        "/token": token_of(url, Password("u", "p")).get,
+        "/stac": client,
+        "/stac/conformance": lambda: client().get_collection("c"),
+        "/stac/search": lambda: list(client().search().items()),
+        "/stac/collections": lambda: list(client().get_collections()),
+        "/stac/collections/c": collection,
+        "/stac/collections/c/items/i": lambda: collection().get_item("i"),
+        "/orders": lambda: list(orders.list()),
+        "/orders/batch": lambda: orders._placer._send(Batch([ORDER]), Snapshot(frozenset())),
+        "/orders/a": lambda: orders.get("a"),
+        "/orders/meta/use-cases": orders.use_cases,
+        "/products": orders.products,
+        "/areas-of-interest": lambda: list(orders.list_aois()),
+        "/areas-of-interest/a": lambda: orders.get_aoi("a"),
+        "/areas-of-interest/geometry-info": lambda: orders.geometry_info(field),
+        "/areas-of-interest/convert": lambda: orders.convert_aoi(file),
+    }
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Send bombs with a sample of statuses, or with all of them from all endpoints."""
+    if "bombed" in metafunc.fixturenames:
+        statuses = (200, 201, 302, 401, 422, 503)
+        every = [
+            (path, status) for path in _uses("http://127.0.0.1:9", Path()) for status in statuses
+        ]
+        metafunc.parametrize("bombed", every if metafunc.config.getoption("--attack") else SHORT)
+
+
 def test_memory_is_bounded_for_gzip_bombs(
-    path: str,
-    status: int,
-    attack: bool,  # noqa: FBT001 - a fixture
-    monkeypatch: pytest.MonkeyPatch,
+    bombed: tuple[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A body of 200 MiB in 200 KiB costs no more than the limit and little besides."""
-    if not attack and (path, status) not in SHORT:
-        pytest.skip("in the long form")
+    path, status = bombed
     monkeypatch.setenv("CONSTELLR_ANSWER_BYTES", str(8 * MEBIBYTE))
+    file = tmp_path / "a.kml"
+    file.write_text("<kml/>")
     headers = {"Content-Encoding": "gzip", "Location": "/stac", "Retry-After": "0"}
     with replaying() as server:
-        server.answers["/stac"] = Replayed(json.dumps(LANDING).encode())
-
-        def use() -> None:
-            if path == "/token":
-                token_of(server.url, Password("u", "p")).get()
-            client = open_client(server.url, auth=ApiKey("key"))
-            if path.endswith("search"):
-                list(client.search().items())
-            list(client.get_collections())
-            client.get_collection("c")
-
-        bomb = Replayed(_bomb(200), status, headers)
-        server.answers[path] = bomb
-        assert _peak(use) < 100
+        landing = {**LANDING, "conformsTo": None if path == "/stac/conformance" else CLASSES}
+        collection = {**LANDING, "type": "Collection", "id": "c", "license": "x", "extent": EXTENT}
+        server.answers["/stac"] = Replayed(json.dumps(landing).encode())
+        server.answers["/stac/collections/c"] = Replayed(json.dumps(collection).encode())
+        server.answers["/orders"] = Replayed(b'{"count": 0, "items": []}')
+        server.answers[path] = Replayed(_bomb(200), status, headers)
+        assert _peak(_uses(server.url, file)[path]) < 100
 
 
 def test_assets_are_not_decompressed(tmp_path: Path) -> None:

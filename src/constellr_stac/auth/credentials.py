@@ -7,7 +7,6 @@ Nothing here calls the API.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import json
 from dataclasses import dataclass, field
@@ -153,5 +152,5 @@ def _jwt_time(token: Secret, claim: str) -> datetime | None:
     try:
         seconds = json.loads(base64.urlsafe_b64decode(payload))[claim]
         return datetime.fromtimestamp(float(seconds), UTC)
-    except (binascii.Error, ValueError, KeyError, TypeError, OverflowError, OSError):
+    except (ValueError, LookupError, TypeError, ArithmeticError, OSError, RecursionError):
         return None

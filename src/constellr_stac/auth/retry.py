@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 import time
+from email.utils import format_datetime, parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 import requests
 from requests.utils import rewind_body
-from urllib3.exceptions import HTTPError, InvalidHeader
-from urllib3.util import Retry
+from urllib3.exceptions import HTTPError
 
+from constellr_stac._refresh import utc_now
 from constellr_stac.errors import ConstellrError
 
 from .failures import Failure, failure_of
@@ -18,11 +19,12 @@ from .hosts import host_of
 from .routes import RoutedAdapter
 
 if TYPE_CHECKING:
-    from urllib3 import BaseHTTPResponse
+    from collections.abc import Mapping
 
     from constellr_stac.limits import Limits
 
 __all__ = [
+    "LONGEST_ASKED",
     "READS",
     "TRANSIENT",
     "Attempts",
@@ -36,7 +38,10 @@ READS = frozenset({"GET", "HEAD", "OPTIONS"})
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 """The statuses after which the same request may succeed."""
 
-_FIRST_PAUSE, _LONGEST_PAUSE, _LONGEST_ASKED = 0.25, 10.0, 60.0
+LONGEST_ASKED = 60.0
+"""Seconds of Retry-After that are respected."""
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 10.0
 _UNKNOWN_HOST = 60.0  # seconds; a laptop that wakes up has no names for a while
 
 
@@ -82,7 +87,7 @@ class Attempts:
             return True  # the next attempt waits for the host's turn
         pause = min(_FIRST_PAUSE * 2 ** min(self._pauses, 10), _LONGEST_PAUSE)
         self._pauses += 1
-        pause = max(pause * random.uniform(0.5, 1), min(asked or 0.0, _LONGEST_ASKED))  # noqa: S311
+        pause = max(pause * random.uniform(0.5, 1), min(asked or 0.0, LONGEST_ASKED))  # noqa: S311
         time.sleep(min(pause, left))
         return True
 
@@ -133,7 +138,7 @@ class RetryingSession(requests.Session):
                 continue
             failed = is_repeated and response.status_code in TRANSIENT
             status = Failure("transient", str(response.status_code))
-            asked = retry_after(response.raw)
+            asked = retry_after(response.headers)
             if not failed or not _rewound(request) or not attempts.again(status, asked=asked):
                 return response
             response.close()
@@ -143,11 +148,15 @@ class RetryingSession(requests.Session):
         """Replace what may have expired in a request since it was sent."""
 
 
-def retry_after(answer: BaseHTTPResponse) -> float | None:
-    """Return the seconds until the time of Retry-After, if it states one."""
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds until the time of Retry-After, by the server's clock, if it states one."""
+    value = headers.get("Retry-After", "").strip()
     try:
-        return Retry().get_retry_after(answer)
-    except InvalidHeader:  # such as fractions of a second
+        if value.isdecimal():
+            return float(value)
+        now = parsedate_to_datetime(headers.get("Date") or format_datetime(utc_now()))
+        return max(0.0, (parsedate_to_datetime(value) - now).total_seconds())
+    except (TypeError, ValueError, OverflowError):  # such as fractions of a second
         return None
 
 

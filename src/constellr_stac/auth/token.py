@@ -127,15 +127,13 @@ def _timed(token: Token, date: str | None) -> Token:
     now = utc_now()
     if token.expires_at is None:
         return replace(token, expires_at=now + _TOKEN_LIFE)
-    server_now = token.issued_at
-    if server_now is None and date is not None:
-        try:
-            server_now = parsedate_to_datetime(date)
-        except ValueError:
+    try:
+        server_now = token.issued_at or parsedate_to_datetime(date or "")
+        if abs(server_now - now) < _NOTABLE_SKEW:
             return token
-    if server_now is None or server_now.tzinfo is None or abs(server_now - now) < _NOTABLE_SKEW:
+        return replace(token, expires_at=now + (token.expires_at - server_now))
+    except (TypeError, ValueError, OverflowError):  # not a time, one without a zone, or after 9999
         return token
-    return replace(token, expires_at=now + (token.expires_at - server_now))
 
 
 def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -11,11 +11,11 @@ import json
 import warnings
 from contextlib import contextmanager
 from dataclasses import replace
-from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from constellr_stac.auth.failures import failure_of
+from constellr_stac.auth.retry import retry_after
 from constellr_stac.auth.transport import without_frames
 from constellr_stac.errors import (
     APIError,
@@ -147,7 +147,8 @@ class OrderPlacer:
         error = APIError.from_response(response)
         if response.status_code == _UNAUTHORIZED:
             return _Answer(error=error, delays=(0.0,), again=attempt == 0)
-        pause = _retry_after(response, attempt)
+        asked = retry_after(response.headers)
+        pause = 2.0**attempt if asked is None else asked
         if response.status_code == _TOO_MANY and attempt < _RETRIES and pause <= _MAX_PAUSE:
             return _Answer(error=error, delays=(pause,), again=True)
         return _Answer(error=error)
@@ -188,18 +189,6 @@ def never_sent(error: ConstellrError) -> bool:
         return True  # the token request failed
     cause, url = error.__cause__, error.request_url or ""
     return cause is not None and failure_of(cause, url).nothing_sent
-
-
-def _retry_after(response: requests.Response, attempt: int) -> float:
-    """Return the seconds of ``Retry-After`` (a date by the server's clock), else 2**attempt."""
-    value = response.headers.get("Retry-After", "")
-    if value.isdecimal():
-        return float(value)
-    try:
-        until = parsedate_to_datetime(value)
-        return max(0.0, (until - parsedate_to_datetime(response.headers["Date"])).total_seconds())
-    except (KeyError, TypeError, ValueError):
-        return 2.0**attempt
 
 
 @contextmanager

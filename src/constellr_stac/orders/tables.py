@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
-from constellr_stac.errors import MissingExtraError
+from constellr_stac._text import shown
+from constellr_stac.errors import MissingExtraError, SkippedContentWarning
 
 from .payloads import AreaOfInterest, Order
 
@@ -71,7 +73,18 @@ def _frame(what: str, rows: list[dict[str, Any]], geometries: list[Any], columns
         raise MissingExtraError(what, "geo") from error
     import shapely.geometry
 
-    shapes = [None if each is None else shapely.geometry.shape(each) for each in geometries]
+    def shape_of(geometry: Any) -> Any:
+        try:
+            return None if geometry is None else shapely.geometry.shape(geometry)
+        except Exception as error:  # noqa: BLE001 - whatever shapely trips over
+            warnings.warn(
+                f"An area's geometry is left out, since it is not GeoJSON: {shown(str(error))}",
+                SkippedContentWarning,
+                stacklevel=4,
+            )
+            return None
+
+    shapes = [shape_of(each) for each in geometries]
     names = list(dict.fromkeys([*columns, *(name for row in rows for name in row)]))
     table = pd.DataFrame(rows, columns=names)
     for name in ("start_date", "end_date", "created"):

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from pydantic import ValidationError
 
-from constellr_stac._text import redact_url
+from constellr_stac._text import MAX_DEPTH, is_deep, redact_url
 from constellr_stac.auth.session import api_session
 from constellr_stac.auth.transport import checked, connection_errors
 from constellr_stac.errors import APIError
@@ -183,16 +183,21 @@ def json_of(response: requests.Response) -> Any:
     """Return a response's JSON.
 
     Raises:
-        APIError: The body is not valid JSON.
+        APIError: The body is not valid JSON, or nested too deep.
     """
+    what, cause = "without valid JSON", None
     try:
-        return response.json()
+        content = response.json()
+        if not isinstance(content, dict | list) or not is_deep(content):
+            return content
+        what = f"with JSON nested deeper than {MAX_DEPTH} levels"
     # Also raised for numbers with thousands of digits and thousands of nested brackets.
     except (ValueError, RecursionError) as error:
-        raise APIError(
-            f"{response.request.method} {response.url} answered {response.status_code} without "
-            "valid JSON. Check the API's URL."
-        ) from error
+        cause = error
+    raise APIError(
+        f"{response.request.method} {response.url} answered {response.status_code} {what}. "
+        "Check the API's URL."
+    ) from cause
 
 
 def ignore_body(_content: Any) -> None:

@@ -16,7 +16,7 @@ from constellr_stac._refresh import utc_now
 from constellr_stac.auth.body import LimitError, TooSlowError
 from constellr_stac.auth.failures import Failure, failure_of
 from constellr_stac.auth.hosts import host_of
-from constellr_stac.auth.retry import TRANSIENT, Attempts, retry_after
+from constellr_stac.auth.retry import LONGEST_ASKED, TRANSIENT, Attempts, retry_after
 from constellr_stac.errors import AssetReadError, ConstellrError
 from constellr_stac.signing.s3_url import is_s3, signature_expiry
 
@@ -153,9 +153,9 @@ _WRONG_BYTES = Failure("transient", "the server sent bytes other than those requ
 
 
 def _refusal(answer: BaseHTTPResponse, url: str, limits: Limits, *, renewed: bool) -> _Outcome:
-    said, asked = StoreAnswer.of(answer, limits), retry_after(answer)
+    said, asked = StoreAnswer.of(answer, limits), retry_after(answer.headers)
     if said.slow_down:
-        host_of(url).slow_down(asked or _SLOWER)
+        host_of(url).slow_down(min(asked or _SLOWER, LONGEST_ASKED))
     ends = signature_expiry(url)
     # On its way, or while it waited for the host's turn.
     ended = said.is_refusal and renewed and ends is not None and ends <= utc_now()

@@ -22,7 +22,7 @@ from pydantic import (
 from shapely.geometry import shape
 
 from constellr_stac._local import is_local
-from constellr_stac._text import shown
+from constellr_stac._text import MAX_DEPTH, is_deep, shown
 from constellr_stac.errors import SkippedContentWarning
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["new_pages", "screened"]
 
-_MAX_DEPTH = 64
 _MAX_COORDINATE_DEPTH = 4
 _MAX_NAMED = 3
 
@@ -163,8 +162,8 @@ def problem_of(document: Any, kind: str) -> str | None:
     model, reader = _KINDS[kind]
     if (problem := _problem(model, document)) is not None:
         return problem
-    if _is_deep(document):
-        return f"nested deeper than {_MAX_DEPTH} levels"
+    if is_deep(document):
+        return f"nested deeper than {MAX_DEPTH} levels"
     try:
         reader({**document, "links": []}, preserve_dict=True)
         if document.get("geometry") is not None and shape(document["geometry"]).is_empty:
@@ -236,7 +235,7 @@ class _Item(_Document):
     geometry: _Geometry | None
     bbox: Annotated[list[FiniteFloat], Field(min_length=4, max_length=6)] | None = None
     properties: dict[str, Any]
-    collection: str | None = None
+    collection: _Id | None = None
     assets: dict[str, _Asset]
 
 
@@ -263,20 +262,6 @@ def _problem(model: Any, value: Any) -> str | None:
         where = ".".join(map(str, first["loc"]))
         return shown(f"{where}: {first['msg']}" if where else str(first["msg"]))[:200]
     return None
-
-
-def _is_deep(document: Any) -> bool:
-    level = [document]
-    for _ in range(_MAX_DEPTH):
-        level = [
-            child
-            for parent in level
-            for child in (parent.values() if isinstance(parent, dict) else parent)
-            if isinstance(child, dict | list)
-        ]
-        if not level:
-            return False
-    return True
 
 
 def _next(links: list[Any]) -> list[Any]:
