@@ -49,7 +49,7 @@ def replaying() -> Iterator[Replaying]:
             self.end_headers()
             self.wfile.write(answer.body)
 
-        do_POST = do_GET  # noqa: N815 - the name that http.server looks up
+        do_POST = do_PATCH = do_GET  # noqa: N815 - the names that http.server looks up
 
         def log_message(self, *_: object) -> None: ...
 

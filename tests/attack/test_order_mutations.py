@@ -73,7 +73,7 @@ def documents() -> dict[str, Any]:
         found["order"], found["area"] = asked(f"/orders/{order.id}"), found["areas"]["items"][0]
         found["products"] = asked("/products")
         found["size"] = client.geometry_info(FIELD).to_dict()
-    found["batch"] = [{**found["order"], **Order(**WISH).payload()}]
+    found["batch"] = [{**found["order"], **Order(**WISH).payload(), "id": "new"}]
     found["new area"] = found["converted"] = found["area"]
     with open_sandbox() as older:
         found["use cases"] = client_of(older).use_cases()
@@ -151,7 +151,7 @@ def test_wrong_types_end_in_our_errors(
                 continue
             status = 422 if kind.startswith("refus") else 201 if kind == "batch" else 200
             server.answers[PATHS[kind]] = Replayed(
-                text.encode("utf-8", "surrogatepass"), status, {"Content-Type": "application/json"}
+                text.replace('"new"', f'"{number}"').encode("utf-8", "surrogatepass"), status
             )
             try:
                 with warnings.catch_warnings():

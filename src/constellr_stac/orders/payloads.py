@@ -167,7 +167,8 @@ class Order(Record):
 
     @field_serializer("tags")
     def _serialize_tags(self, tags: tuple[Tag, ...]) -> list[Any]:
-        return [tag.name if tag.id is None else tag.to_dict() for tag in tags]
+        fields = [tag.to_dict() for tag in tags]
+        return [each["name"] if len(each) == 1 else each for each in fields]
 
 
 class AreaOfInterest(Record):

@@ -44,6 +44,7 @@ __all__ = [
     "path_of",
 ]
 
+_MAX_DIGITS = 300
 _NO_HINTS: Mapping[int, str] = MappingProxyType({})
 
 
@@ -187,17 +188,21 @@ def json_of(response: requests.Response) -> Any:
     """
     what, cause = "without valid JSON", None
     try:
-        content = response.json()
+        content = response.json(parse_int=_number)
         if not isinstance(content, dict | list) or not is_deep(content):
             return content
         what = f"with JSON nested deeper than {MAX_DEPTH} levels"
-    # Also raised for numbers with thousands of digits and thousands of nested brackets.
     except (ValueError, RecursionError) as error:
         cause = error
     raise APIError(
         f"{response.request.method} {response.url} answered {response.status_code} {what}. "
         "Check the API's URL."
     ) from cause
+
+
+def _number(digits: str) -> float:
+    """Return a JSON integer; infinity if no float is as large."""
+    return int(digits) if len(digits) <= _MAX_DIGITS else float(digits)
 
 
 def ignore_body(_content: Any) -> None:
