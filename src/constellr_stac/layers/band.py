@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from .units import TEMPERATURES
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 __all__ = ["Band", "Resampling"]
 
 Resampling = Literal["nearest", "bilinear"]
+
+_SHORT = ("uint8", "uint16")
+_BLOCK = 1 << 15  # pixels
 
 
 @dataclass(frozen=True)
@@ -147,10 +151,13 @@ class Band:
         encoded = self.is_coded or self.nodata is not None
         if self.is_mask or not (encoded or np.issubdtype(stored.dtype, np.floating)):
             return stored
-        # In float64, so that the result is the float32 nearest to the decimal value.
-        values = (stored * np.float64(self.scale) + self.offset).astype("float32")
-        if self.nodata is not None:
-            values[stored == self.nodata] = np.nan
+        if stored.dtype.name not in _SHORT:
+            return _decoded(stored, self.scale, self.offset, self.nodata)
+        table = _table(stored.dtype.name, self.scale, self.offset, self.nodata)
+        values, flat = np.empty(stored.shape, "float32"), stored.reshape(-1)
+        for start in range(0, flat.size, _BLOCK):  # so that indices stay in the processor's cache
+            part = np.s_[start : start + _BLOCK]
+            np.take(table, flat[part], out=values.reshape(-1)[part], mode="clip")
         return values
 
     def cf_attributes(self, dtype: np.dtype[Any] | str = "uint8") -> dict[str, Any]:
@@ -171,6 +178,27 @@ class Band:
             attributes["flag_values"] = np.array(self.flag_values, dtype)
             attributes["flag_meanings"] = " ".join(self.flag_meanings)
         return {name: value for name, value in attributes.items() if value is not None}
+
+
+@lru_cache(maxsize=64)
+def _table(dtype: str, scale: float, offset: float, nodata: float | None) -> NDArray[Any]:
+    """Return the physical value of each number of a short dtype."""
+    import numpy as np
+
+    return _decoded(np.arange(np.iinfo(dtype).max + 1, dtype=dtype), scale, offset, nodata)
+
+
+def _decoded(
+    stored: NDArray[Any], scale: float, offset: float, nodata: float | None
+) -> NDArray[Any]:
+    """Return physical values, by computing."""
+    import numpy as np
+
+    # In float64, so that the result is the float32 nearest to the decimal value.
+    values = (stored * np.float64(scale) + offset).astype("float32")
+    if nodata is not None:
+        values[stored == nodata] = np.nan
+    return values
 
 
 def _is_float(dtype: str | None) -> bool:

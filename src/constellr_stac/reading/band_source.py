@@ -182,7 +182,8 @@ class BandSource:
         )
         if not self._read.band.is_mask:
             return decode()
-        key = (self._reference, self._read.band, self._read.target, geobox, params.dtype)
+        grid = (*geobox.shape, geobox.affine, str(geobox.crs))  # a GeoBox is slow to hash
+        key = (self._reference, self._read.band, self._read.target, grid, params.dtype)
         return decoded_masks().get(file, key, decode)
 
     def _report(self, pixels: Pixels) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import OrderedDict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -102,9 +102,9 @@ def masked(
     Keyword Args:
         fill: The value for no data.
     """
-    keep, roi = np.isin(mask.values, kept), mask.roi
+    keep, roi = _is_in(mask.values, kept), mask.roi
     if buffer is not None:
-        near = np.isin(mask.values, buffer.classes)
+        near = _is_in(mask.values, buffer.classes)
         keep &= ~dilated(near, buffer.metres, buffer.pixel)
         rows, columns = (
             slice(part.start - by, part.stop - by)
@@ -114,6 +114,14 @@ def masked(
     values = pixels.values if pixels.values.flags.writeable else pixels.values.copy()
     np.copyto(values, values.dtype.type(fill or 0), where=~_placed(keep, roi, pixels.roi))
     return pixels._replace(values=values)
+
+
+def _is_in(values: NDArray[Any], classes: Sequence[int]) -> NDArray[np.bool_]:
+    """Return which values are in a few classes, many times as fast as :func:`numpy.isin`."""
+    found = np.zeros(values.shape, bool)
+    for number in classes:
+        found |= values == number
+    return found
 
 
 def _placed(

@@ -124,16 +124,17 @@ def read_pixels(
         own_shape = dataset.shape
     is_stored = raw or (dtype.kind != "f" and not band.is_mask)
     if band.is_mask:
-        values = _classes(stored, valid, classes)
+        values = _classes(stored, _without_fill(stored, valid, settled.band.nodata), classes)
     elif is_stored:
+        valid = _without_fill(stored, valid, settled.band.nodata)
         values = stored
         if not window.exact:
             values = stored.astype(np.result_type(stored, np.float32))
             if valid is not None:
                 values[~valid] = np.nan
     else:
-        values = settled.band.decode(stored)
-        if valid is not None and values.dtype.kind == "f":
+        values = settled.band.decode(stored).astype("float32", copy=False)
+        if valid is not None:
             values[~valid] = np.nan
     fill = MASK_FILL if band.is_mask else np.nan
     if not window.exact:
@@ -189,17 +190,24 @@ def _unreadable(file: AssetFile, why: str) -> AssetReadError:
 def _stored(
     dataset: rasterio.DatasetReader, band: Band, window: Window, limits: Limits
 ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-    """Read a window's stored values, and which of them are valid; ``None`` for all."""
+    """Read a window's stored values, and which of them the file's own mask calls valid."""
     index = band.index
     with open_overview(dataset, window.level) as image:
         check_blocks(image, limits)
         check_window(window.shape, image.dtypes[index - 1], limits)
         stored = image.read(index, window=window.bounds)
         valid = _valid(image, band, window)
-    if band.nodata is not None:
-        is_fill = np.isnan(stored) if np.isnan(band.nodata) else stored == band.nodata
-        valid = ~is_fill if valid is None else valid & ~is_fill
     return stored, valid
+
+
+def _without_fill(
+    stored: NDArray[Any], valid: NDArray[np.bool_] | None, nodata: float | None
+) -> NDArray[np.bool_] | None:
+    """Return which stored values are valid and not the fill value; ``None`` for all."""
+    if nodata is None:
+        return valid
+    inside: NDArray[np.bool_] = ~(np.isnan(stored) if np.isnan(nodata) else stored == nodata)
+    return inside if valid is None else valid & inside
 
 
 def _valid(dataset: rasterio.DatasetReader, band: Band, window: Window) -> NDArray[np.bool_] | None:
