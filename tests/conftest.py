@@ -43,9 +43,10 @@ _RETRY_DEADLINE = "3"  # seconds; the default is two minutes
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--smoke``: a fixed tenth of the quick tests; and ``--attack``."""
+    """Add ``--smoke``: a fixed tenth of the quick tests; ``--attack`` and ``--cases``."""
     parser.addoption("--smoke", action="store_true", help="run about a tenth of the quick tests")
     parser.addoption("--attack", action="store_true", help="try all hostile forms, not a sample")
+    parser.addoption("--cases", type=int, default=40, help="how many random scenes to compare")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -57,7 +57,7 @@ def asset_bands(item: pystac.Item, key: str) -> tuple[Band, ...]:
     return tuple(
         replace(
             band,
-            siblings=len(bands),
+            siblings=max(len(bands), len(known)),  # an item may list only some
             by_item=band.by_item - _MEANING | {"copied"} if by_documents else band.by_item,
         )
         for band in bands
@@ -186,12 +186,28 @@ def _copies_documents(asset: pystac.Asset, known: tuple[Band, ...]) -> bool:
     forms = [asset.extra_fields.get(name) for name in ("bands", "raster:bands")]
     if not known or known[0].is_mask or not all(forms):
         return False
-    documented = [{name: getattr(band, name) for name in _MEANING} for band in known]
     return all(
-        documented == [{name: _fields_of(band).get(name) for name in _MEANING} for band in form]
+        len(form) == len(known)
+        and all(
+            _meaning_of(_fields_of(given)) == _meaning_of(_documented(band, given))
+            for band, given in zip(known, form, strict=True)
+        )
         for form in forms
         if form
     )
+
+
+def _documented(band: Band, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the documents' encoding for the stated type; there is none but the unit for floats."""
+    typed = band.stored_as(given.get("data_type"))
+    return {
+        "unit": typed.unit,
+        **({"scale": typed.scale, "offset": typed.offset} if typed.is_coded else {}),
+    }
+
+
+def _meaning_of(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: fields[name] for name in _MEANING if fields.get(name) is not None}
 
 
 def _shared(item: pystac.Item, asset: pystac.Asset) -> dict[str, Any]:

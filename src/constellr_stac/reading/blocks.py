@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from odc.geo.overlap import ReprojectInfo, compute_reproject_roi
 from odc.geo.roi import roi_is_empty
-from rasterio.enums import MaskFlags
+from rasterio.enums import ColorInterp, MaskFlags
 
 from .geotiff import open_overview
 from .resample import pixel_ratio
@@ -105,7 +105,8 @@ def block_spans(
     Returns:
         ``None`` if the blocks of its mask cannot be told, so that the whole file is needed.
     """
-    if MaskFlags.per_dataset in dataset.mask_flag_enums[index - 1]:
+    is_masked = MaskFlags.per_dataset in dataset.mask_flag_enums[index - 1]
+    if is_masked or ColorInterp.alpha in dataset.colorinterp:  # of any type
         return None
     window = window_of(dataset, index, own, geobox, method)
     if window is None:

@@ -213,14 +213,16 @@ def _without_fill(
 def _valid(dataset: rasterio.DatasetReader, band: Band, window: Window) -> NDArray[np.bool_] | None:
     """Return what an internal mask or an alpha band says is valid; ``None`` without one."""
     flags = dataset.mask_flag_enums[band.index - 1]
-    if MaskFlags.per_dataset not in flags:
+    if MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags:
+        return np.asarray(dataset.read_masks(band.index, window=window.bounds)) > 0
+    if ColorInterp.alpha not in dataset.colorinterp:
         return None
-    if MaskFlags.alpha in flags:
-        # GDAL takes the fourth of four uint8 bands for alpha, also where it holds classes.
-        alpha = dataset.colorinterp.index(ColorInterp.alpha) + 1
-        if alpha <= max(band.siblings, band.index):
-            return None
-    return np.asarray(dataset.read_masks(band.index, window=window.bounds)) > 0
+    # GDAL takes the fourth of four uint8 bands for alpha, also where it holds classes, and heeds
+    # an alpha band of 8 or 16 bits only.
+    alpha = dataset.colorinterp.index(ColorInterp.alpha) + 1
+    if alpha <= max(band.siblings, band.index):
+        return None
+    return np.asarray(dataset.read(alpha, window=window.bounds)) > 0
 
 
 def _classes(
