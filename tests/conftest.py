@@ -46,7 +46,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add ``--smoke``: a fixed tenth of the quick tests; ``--attack`` and ``--cases``."""
     parser.addoption("--smoke", action="store_true", help="run about a tenth of the quick tests")
     parser.addoption("--attack", action="store_true", help="try all hostile forms, not a sample")
-    parser.addoption("--cases", type=int, default=40, help="how many random scenes to compare")
+    parser.addoption("--cases", type=int, default=20, help="how many random scenes to compare")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
