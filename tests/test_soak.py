@@ -30,7 +30,7 @@ from weak_network import WeakLine
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-SECONDS = float(os.environ.get("SOAK_SECONDS", "6"))
+SECONDS = float(os.environ.get("SOAK_SECONDS", "4"))
 LONG = 300  # seconds from which memory is level in the second half
 BROKEN, REFUSED = 0.24, 0.06  # together three answers in ten
 STATUSES = (500, 502, 503, 429)
