@@ -9,6 +9,7 @@ import cloudpickle
 import numpy as np
 import odc.stac
 import pytest
+import rasterio
 import stackstac
 import xarray as xr
 from odc.geo.geobox import GeoBox
@@ -19,7 +20,7 @@ from stackstac.rio_reader import DEFAULT_GDAL_ENV
 import constellr_stac
 from constellr_stac import AssetReadError, Signer, StackstacReader
 from constellr_stac.errors import SceneLeftEmptyWarning
-from layer_files import EPSG, ORIGIN, stored_numbers, write_file, written_item
+from layer_files import EPSG, ORIGIN, bare_item, stored_numbers, write_file, written_item
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,6 +77,19 @@ def test_fill_value_replaces_every_nan(item: pystac.Item) -> None:
     np.testing.assert_array_equal(by_odc(item, nodata=-9999.0).lst[0], kelvin(-9999.0))
     stacked = by_stackstac(item, fill_value=-9999.0)
     np.testing.assert_array_equal(stacked.astype("float32"), kelvin(-9999.0))
+
+
+def test_integers_without_scale_and_fill_value_are_resampled(tmp_path: Path) -> None:
+    """As plain odc-stac does: pixels of an undocumented layer on a coarser grid."""
+    numbers = np.arange(144, dtype="int16").reshape(1, 12, 12)
+    profile = {"count": 1, "dtype": "int16", "height": 12, "width": 12, "crs": f"EPSG:{EPSG}"}
+    grid = from_origin(*ORIGIN, 30, 30)
+    with rasterio.open(tmp_path / "counts.tiff", "w", "GTiff", transform=grid, **profile) as file:
+        file.write(numbers)
+    item = constellr_stac.describe(bare_item(["counts"], href=f"{tmp_path}/{{}}")).items
+    inside = GRID.zoom_out(2)[1:6, 1:6]
+    plain = odc.stac.load([item], ["counts"], geobox=inside, use_overviews=False)
+    np.testing.assert_array_equal(by_odc(item, "counts", geobox=inside).counts, plain.counts)
 
 
 @pytest.mark.parametrize(("dtype", "nodata"), [("int32", -1), ("uint16", None)])
