@@ -34,6 +34,7 @@ from constellr_stac.auth.session import api_session
 from constellr_stac.config import origin
 from constellr_stac.reading.asset_ref import AssetRef
 from constellr_stac.reading.prefetch import Fetcher
+from constellr_stac.reading.renewal import MOST_ITEMS, Batches
 from constellr_stac.reading.resolver import AssetResolver
 from constellr_stac.sandbox import Fault, Sandbox
 
@@ -77,9 +78,19 @@ def readers(workers: int, pieces: int) -> float:
     return workers * (1 - (1 - 1 / workers) ** pieces)
 
 
-def item_requests(workers: int, scenes: int, pieces: int, life: float, duration: float) -> float:
-    """Return the requests for pre-signed items; each worker fetches the items it reads."""
+def items_renewed(workers: int, scenes: int, pieces: int, life: float, duration: float) -> float:
+    """Return how many pre-signed items are renewed; each worker needs those that it reads."""
     return scenes * readers(workers, pieces) * renewals(life, duration)
+
+
+def own_searches(items: float, scenes_in_chunk: int) -> float:
+    """Return the requests of workers that renew the items of a chunk with one search."""
+    return items / min(scenes_in_chunk, MOST_ITEMS)
+
+
+def shared_searches(items: float) -> float:
+    """Return the searches of a client that collects the items of many workers."""
+    return items / MOST_ITEMS
 
 
 def object_requests(scenes: int, pieces: int, files: int = 1) -> int:
@@ -256,7 +267,7 @@ def scenes(workers: int) -> list[Outcome]:
         Outcome(
             workers,
             "items, pre-signed",
-            item_requests(workers, count, pieces, HOUR, 0),
+            items_renewed(workers, count, pieces, HOUR, 0),
             items,
             0.15,
         ),
@@ -275,6 +286,28 @@ def signatures(workers: int) -> list[Outcome]:
         items = sum("/items/" in exchange.path for exchange in sandbox.requests)
     formula = len(references) * workers * renewals(life, duration)
     return [Outcome(workers, "items, when URLs expire", formula, items)]
+
+
+def collected(workers: int) -> list[Outcome]:
+    """Collect for five seconds what this many workers of two threads want, as the client does."""
+    plan, seconds, searches = Plan(workers=workers), 5.0, []
+
+    def search(names: list[int]) -> None:
+        time.sleep(0.3)  # an answer of the API
+        searches.append(len(names))
+
+    batches, chunks = Batches(search), workers * plan.threads / plan.seconds_for_chunk
+    began, added = time.monotonic(), 0
+    while (now := time.monotonic() - began) < seconds:
+        while added < now * chunks:
+            batches.add(range(plan.scenes_in_chunk))
+            added += 1
+        time.sleep(0.001)
+    items = added * plan.scenes_in_chunk
+    while sum(searches) < items:
+        time.sleep(0.01)
+    formula = shared_searches(items)
+    return [Outcome(workers, f"searches for {items:,} items, shared", formula, len(searches), 0.2)]
 
 
 def refusals(workers: int) -> list[Outcome]:
@@ -339,7 +372,9 @@ class Plan:
 
     def rows(self) -> dict[str, str]:
         """Return the requests and their rates."""
-        items = item_requests(self.workers, self.scenes, self.pieces, HOUR, 0)
+        items = items_renewed(self.workers, self.scenes, self.pieces, HOUR, 0)
+        own = own_searches(items, self.scenes_in_chunk)
+        shared = shared_searches(items)
         objects = object_requests(self.scenes, self.pieces, self.files)
         return {
             "compute": f"{self.scenes:,} scenes of {self.files} files in {self.pieces} chunks, "
@@ -348,7 +383,8 @@ class Plan:
             "tokens, shared": "1 at the start, 1 a day",
             "tokens, each its own": f"{self.workers} at the start, "
             f"{self.workers / (lead(DAY) / 2):.1f}/s a day later",
-            "items, pre-signed": f"{items:,.0f} in all, {items / self.duration:,.0f}/s",
+            "searches for items, each its own": f"{own:,.0f} in all, {own / self.duration:,.0f}/s",
+            "searches for items, shared": f"{shared:,.0f} in all, {shared / self.duration:,.0f}/s",
             "items, s3://": "0",
             "objects": f"{objects:,} in all, {objects / self.duration:,.0f}/s",
         }
@@ -360,6 +396,7 @@ SIMULATIONS: dict[str, Callable[[int], list[Outcome]]] = {
     "scenes": scenes,
     "signatures": signatures,
     "refusals": refusals,
+    "collected": collected,
 }
 
 
@@ -373,7 +410,7 @@ def main() -> None:
     outcomes = [
         outcome
         for name in arguments.only
-        for workers in arguments.workers
+        for workers in ([Plan.workers] if name == "collected" else arguments.workers)
         for outcome in SIMULATIONS[name](workers)
     ]
     _show(outcomes)

@@ -5,8 +5,10 @@ Preloaded, it also logs everything on a worker at DEBUG.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +50,21 @@ def environment(**variables: str | None) -> None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
+
+
+def no_route(port: int | None) -> None:
+    """Make a port unreachable from this worker; ``None`` restores the route."""
+    if port is None:
+        vars_of_class: Any = socket.socket
+        del vars_of_class.connect
+        return
+
+    def connect(self: socket.socket, address: Any) -> None:
+        if address[1] == port:
+            raise OSError(errno.EHOSTUNREACH, "No route to host")
+        super(socket.socket, self).connect(address)
+
+    socket.socket.connect = connect  # type: ignore[method-assign, assignment]
 
 
 def found(base_url: str) -> str:

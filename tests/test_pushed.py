@@ -19,9 +19,9 @@ from constellr_stac import (
     default_credential,
 )
 from constellr_stac._process import STATE, ProcessState
-from constellr_stac._pushed import PushedValue
+from constellr_stac._pushed import Owner, Pushed, PushedItems, PushedValue
 from constellr_stac.auth.requests_auth import ConstellrAuth
-from constellr_stac.cluster.pusher import CredentialFeed
+from constellr_stac.cluster.feeds import CredentialFeed
 from constellr_stac.config import origin
 from constellr_stac.signing.aws import CredentialSource
 from constellr_stac.signing.aws_credentials import PUSHED, StorageCredentials
@@ -147,6 +147,27 @@ def test_silent_client_is_waited_for_once() -> None:
     assert client.pushed.other_than("only") == "next"
 
 
+def test_silent_client_is_asked_for_items_once() -> None:
+    """Until it sends something; answers may come in parts, and too late."""
+    asked: list[int] = []
+    items = PushedItems(lambda number, _names: asked.append(number), patience=0.1)
+    names = [("c", "1"), ("c", "2")]
+    assert items.get(names) == items.get(names) == {}
+    assert asked == [1]
+    assert items.trouble is not None
+    assert "Keep the process that shares credentials running" in items.trouble[1]
+    items.put(1, {name: {"lst": "late"} for name in names})
+    assert items.trouble is None
+    patient = PushedItems(lambda number, names: answers(number, list(names)))
+
+    def answers(number: int, names: list[tuple[str, str]]) -> None:
+        parts = {names[0]: {"lst": "first"}}, {names[1]: {}}
+        for seconds, part in enumerate(parts):
+            threading.Timer(0.05 * (1 + seconds), patient.put, (number, part)).start()
+
+    assert patient.get(names) == {("c", "1"): {"lst": "first"}}
+
+
 def test_removal_releases_waiting_threads() -> None:
     """Removing the plugin from a worker does not leave threads waiting."""
     client = FakeClient(patience=60)
@@ -173,6 +194,28 @@ def test_newest_of_two_clients_takes_precedence() -> None:
     state.remove_pushed("api", second)
     assert state.pushed("api") is first
     assert state.pushed("another") is None
+
+
+def owned(account: str, process: str) -> Pushed:
+    """Return something that a client of this account pushes."""
+    return PushedValue[str](lambda _number: None, owner=Owner(account, process=process))
+
+
+def test_graphs_use_what_their_owner_shares() -> None:
+    """First by account, then by process; never that of another account given in code."""
+    state = ProcessState()
+    mine, theirs, unnamed = owned("a", "p1"), owned("b", "p2"), owned("", "p3")
+    for pushed in (mine, theirs):
+        state.add_pushed("api", pushed)
+    assert state.pushed("api", Owner("a", process="p9")) is mine
+    assert state.pushed("api", Owner("b", explicit=True, process="p1")) is theirs
+    assert state.pushed("api", Owner("c", explicit=True, process="p1")) is None
+    assert state.pushed("api", Owner("c", process="p1")) is mine
+    assert state.pushed("api", Owner("", process="p1")) is mine
+    assert state.pushed("api", Owner("", process="p9")) is theirs
+    state.add_pushed("api", unnamed)
+    assert state.pushed("api", Owner("c", explicit=True, process="p1")) is unnamed
+    assert state.pushed("api", Owner("a", process="p3")) is mine
 
 
 @pytest.fixture

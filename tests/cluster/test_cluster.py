@@ -51,8 +51,9 @@ from constellr_stac.cluster import (
     WorkerVersionWarning,
 )
 from constellr_stac.cluster import share as sharing
-from constellr_stac.cluster.check import _versions, _warn_about_versions
+from constellr_stac.cluster.check import _warn_about_versions
 from constellr_stac.cluster.messages import PushMessage, encoded
+from constellr_stac.cluster.probe import versions
 from constellr_stac.cluster.share import _warn_if_unencrypted
 from constellr_stac.errors import CredentialsNotFoundError
 from constellr_stac.sandbox import Fault, Sandbox
@@ -61,12 +62,14 @@ from on_workers import (
     environment,
     found,
     log_everything,
+    no_route,
     plugins,
     process,
     slowly,
     tokens_held,
 )
 from real_scenes import SCENES, truth
+from renewals import items_renewed, searches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -250,9 +253,60 @@ def test_revoked_token_is_replaced_once_for_all_workers(client: Client) -> None:
         cube = me.cube()
         me.sandbox.revoke_tokens()
         me.sandbox.clear_requests()
+        check_workers(client, auth=me.auth)
         np.testing.assert_array_equal(cube.compute(), expected(me.items))
         assert me.requests("/token") == 1
         assert {e.status for e in me.sandbox.requests if e.server == "store"} == {206}
+
+
+def test_two_clients_do_not_mix(cluster: Any, client: Client) -> None:
+    """Each graph reads with its own client's token and AWS keys, whoever shared last."""
+    with user() as me, Client(cluster.scheduler_address, set_as_default=False) as other_client:
+        legacy = me.sandbox.accounts["legacy"]
+        password = Password(legacy.username, legacy.password)
+        other = ConstellrAuth(password, base_url=me.sandbox.api_url)
+        wrong = {"access_key_id": "ASIAOTHER", "secret_access_key": "x", "token": "session"}
+        with share_credentials(client, me.auth, lambda: me.sandbox.aws):
+            with share_credentials(other_client, other, wrong):
+                me.sandbox.clear_requests()
+                check_workers(client, auth=me.auth)
+                mine = _authorizations(me.sandbox)
+                np.testing.assert_array_equal(me.cube(4).compute(), expected(me.items[:4]))
+                assert 403 not in {each.status for each in me.sandbox.requests}
+                me.sandbox.clear_requests()
+                check_workers(other_client, auth=other)
+                assert not mine & _authorizations(me.sandbox)
+                with pytest.raises(WorkerError, match="store: "):
+                    check_workers(other_client, me.items, auth=other, signer=me.signer)
+            stranger = ConstellrAuth(Password("stranger", "x"), base_url=me.sandbox.api_url)
+            with pytest.raises(WorkerError, match="share_credentials: those of another account"):
+                check_workers(client, auth=stranger)
+
+
+def _authorizations(sandbox: Sandbox) -> set[str]:
+    """Return the tokens sent to the API so far."""
+    sent = (each.headers.get("authorization") for each in sandbox.requests)
+    return {each for each in sent if each is not None}
+
+
+def test_workers_without_a_route_to_the_api(client: Client) -> None:
+    """The client renews the URLs of pre-signed items, once for each and all workers together."""
+    with user(presigned=True) as me, share_credentials(client, me.auth):
+        cube = me.cube(chunks={"time": 5, "y": 100})
+        client.run(no_route, int(me.sandbox.api_url.rpartition(":")[2]))
+        try:
+            me.sandbox.clear_requests()
+            np.testing.assert_array_equal(cube.compute(), expected(me.items))
+            renewed = items_renewed(me.sandbox)
+            assert set(renewed) == {item.id for item in me.items}
+            assert len(renewed) <= WORKERS * len(me.items)
+            assert searches(me.sandbox) < len(me.items)
+            table = check_workers(client, me.items, auth=me.auth)
+            assert {row.read for row in table} == {1024}
+            with pytest.raises(WorkerError, match=r"(?s)API: .*No route to host.*share_credent"):
+                check_workers(client, auth=me.auth, timeout=6)
+        finally:
+            client.run(no_route, None)
 
 
 def test_refused_token_without_replacement(client: Client) -> None:
@@ -358,7 +412,8 @@ def test_one_token_per_process(client: Client) -> None:
         finally:
             client.run(environment, CONSTELLR_USERNAME=None, CONSTELLR_PASSWORD=None)
         assert 1 <= me.requests("/token") <= WORKERS
-        assert len(me.items) <= me.requests("/stac/collections") <= WORKERS * len(me.items)
+        renewed = items_renewed(me.sandbox)
+        assert len(me.items) <= len(renewed) <= WORKERS * len(me.items)
 
 
 def test_workers_with_shared_tokens_request_none(client: Client) -> None:
@@ -368,7 +423,8 @@ def test_workers_with_shared_tokens_request_none(client: Client) -> None:
         me.sandbox.clear_requests()
         np.testing.assert_array_equal(cube.compute(), expected(me.items))
         assert me.requests("/token") == 0
-        assert len(me.items) <= me.requests("/stac/collections") <= WORKERS * len(me.items)
+        renewed = items_renewed(me.sandbox)
+        assert len(me.items) <= len(renewed) <= WORKERS * len(me.items)
 
 
 # Sending the credential itself
@@ -486,7 +542,8 @@ def test_close_removes_credentials(client: Client) -> None:
             assert client.get_metadata([shared.name]) is not None
         with pytest.raises(CredentialsNotFoundError):
             client.run(found, me.sandbox.api_url)
-        with pytest.raises(AssetReadError, match="share_credentials: nothing"):
+        closed = r"(?s)closed by the client \(process \d+ on .*Keep the `with` block"
+        with pytest.raises(AssetReadError, match=closed):
             client.compute(me.cube(1), workers=worker).result()  # signed URLs are removed too
         assert client.get_metadata([shared.name]) is None
         assert repr(shared).endswith(": closed>")
@@ -577,6 +634,20 @@ def test_schedulers_without_a_cluster(
         assert me.requests("/token") <= processes * presigned
         # Dask may open in one process and read in another; the main process reads nothing.
         assert me.requests("/constellr-sandbox") <= 4 * max(processes, 1)
+
+
+def test_other_engines_are_told_about_the_environment() -> None:
+    """Without a dask client, errors do not speak of ``share_credentials``."""
+    with user(presigned=True) as me:
+        cube = me.cube(1)
+        with (
+            dask.config.set(scheduler="processes", num_workers=1),
+            pytest.raises(AssetReadError) as caught,
+        ):
+            cube.compute()
+        assert "given in code: not pickled" in str(caught.value)
+        assert "in the environment of this process" in str(caught.value)
+        assert "share_credentials" not in str(caught.value)
 
 
 def test_workers_in_the_process_of_the_client() -> None:
@@ -733,14 +804,17 @@ def test_failing_workers_are_named(client: Client) -> None:
     with user() as me:
         workers = client.scheduler_info()["workers"]
         with pytest.raises(WorkerError) as caught:
-            check_workers(client, me.items, auth=me.auth, signer=me.signer)
+            check_workers(client, auth=me.auth)
         assert all(worker in str(caught.value) for worker in workers)
+        assert "API: CredentialsNotFoundError: " in str(caught.value)
         assert "CONSTELLR_API_KEY: not set" in str(caught.value)
         assert "share_credentials(client)" in str(caught.value)
         assert len(caught.value.table) == WORKERS
         with (
             share_credentials(client, me.auth, aws=False),
-            pytest.raises(WorkerError, match=r"(?s)No AWS credentials .*share_credentials\(client"),
+            pytest.raises(
+                WorkerError, match=r"(?s)store: .*No AWS credentials .*share_credentials"
+            ),
         ):
             check_workers(client, me.items, auth=me.auth, signer=me.signer)
         alone = ConstellrAuth(me.auth.token(), base_url=me.sandbox.api_url)
@@ -754,12 +828,23 @@ def test_failing_workers_are_named(client: Client) -> None:
                 check_workers(client, me.items, auth=me.auth, signer=me.signer)
 
 
+def test_workers_need_no_api_for_s3_items(client: Client) -> None:
+    """Workers with AWS keys alone pass."""
+    with user() as me, share_credentials(client, False, me.keys):  # noqa: FBT003
+        me.items  # noqa: B018 - the client searches
+        me.sandbox.clear_requests()
+        table = check_workers(client, me.items, auth=me.auth, signer=me.signer)
+        assert {row.read for row in table} == {1024}
+        assert {each.server for each in me.sandbox.requests} == {"store"}
+
+
 def test_worker_without_the_package_is_named(cluster: Any, client: Client) -> None:
-    """The error says what to install."""
+    """It does not end the sharing, and errors say what to install."""
     program = "from distributed.cli.dask_worker import main; main()"
     options = ["--no-nanny", "--no-dashboard", "--preload", "without_constellr", "--name", "bare"]
     with (
         user() as me,
+        share_credentials(client, me.auth),
         subprocess.Popen(
             [sys.executable, "-c", program, cluster.scheduler_address, *options],
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
@@ -772,8 +857,13 @@ def test_worker_without_the_package_is_named(cluster: Any, client: Client) -> No
             with pytest.raises(WorkerError) as caught:
                 check_workers(client, auth=me.auth)
             assert f"{bare}: constellr_stac is not installed there" in str(caught.value)
-            with pytest.raises(WorkerError, match="does not accept the credentials"):
-                share_credentials(client, me.auth)
+            with pytest.warns(CredentialsNotSharedWarning, match=bare) as warned:
+                shared = share_credentials(client, me.auth, me.keys)
+            assert warned[0].filename == __file__
+            with shared:
+                others = {"workers": list(workers.keys() - {bare}), "allow_other_workers": False}
+                read = client.compute(me.cube(4), **others)
+                np.testing.assert_array_equal(read.result(), expected(me.items[:4]))
         finally:
             worker.terminate()
             worker.wait()
@@ -782,7 +872,7 @@ def test_worker_without_the_package_is_named(cluster: Any, client: Client) -> No
 
 def test_version_differences_warn() -> None:
     """The warning names the worker and its version."""
-    ours = _versions()
+    ours = versions()
     here = WorkerRow("tcp://10.0.0.1:1", ours["constellr_stac"], ours["gdal"])
     other = replace(here, worker="tcp://10.0.0.2:1", gdal="3.4.1")
     with pytest.warns(WorkerVersionWarning, match=r"tcp://10\.0\.0\.2:1 has gdal 3\.4\.1"):
@@ -791,11 +881,67 @@ def test_version_differences_warn() -> None:
 
 
 def test_cluster_without_workers() -> None:
-    """A cluster without workers is an error."""
+    """A cluster without workers is an error; one that adapts starts some."""
     with (
-        user() as me,
+        user(presigned=True) as me,
         LocalCluster(processes=False, protocol="tcp", **{**SMALL, "n_workers": 0}) as cluster,
         Client(cluster) as client,
-        pytest.raises(WorkerError, match="no workers yet"),
     ):
-        check_workers(client, me.items, auth=me.auth)
+        with pytest.raises(WorkerError, match=r"no workers for 0\.1 s"):
+            check_workers(client, me.items, auth=me.auth, timeout=0.1)
+        cluster.adapt(minimum=0, maximum=1, interval="100ms")
+        with share_credentials(client, me.auth):
+            assert len(check_workers(client, me.items, auth=me.auth)) == 1
+
+
+def test_busy_workers_are_named(client: Client) -> None:
+    """After the timeout, the error says so."""
+    busy = [client.submit(time.sleep, 4, pure=False) for _ in range(2 * WORKERS)]
+    until(lambda: sum(map(len, client.processing().values())) == 2 * WORKERS)
+    with pytest.raises(WorkerError, match=r"no answer within 1 s\. Is the worker busy"):
+        check_workers(client, auth=False, timeout=1)
+    client.cancel(busy)
+
+
+def test_scheduler_without_the_package() -> None:
+    """The error says where to install it."""
+    program = "from distributed.cli.dask_scheduler import main; main()"
+    options = ["--host", "tcp://127.0.0.1:0", "--no-dashboard", "--preload", "without_constellr"]
+    with subprocess.Popen(
+        [sys.executable, "-c", program, *options],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as scheduler:
+        try:
+            said = iter(scheduler.stderr or ())
+            address = next(line for line in said if "Scheduler at:" in line).split()[-1]
+            with (
+                Client(address) as client,
+                pytest.raises(WorkerError, match="The scheduler cannot"),
+            ):
+                check_workers(client, auth=False)
+        finally:
+            scheduler.terminate()
+            scheduler.communicate()
+
+
+def test_tls(tmp_path: Path) -> None:
+    """Sharing, renewal through the client, checks and closing over TLS, without a warning."""
+    with (
+        user(presigned=True) as me,
+        LocalCluster(
+            n_workers=1,
+            threads_per_worker=1,
+            security=True,
+            dashboard_address=FREE,
+            local_directory=str(tmp_path),
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        assert cluster.scheduler_address.startswith("tls://")
+        with share_credentials(client, me.auth) as shared:
+            me.sandbox.revoke_tokens()
+            check_workers(client, me.items, auth=me.auth)
+            np.testing.assert_array_equal(me.cube(4).compute(), expected(me.items[:4]))
+        assert client.get_metadata([shared.name]) is None

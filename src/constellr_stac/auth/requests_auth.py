@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CREDENTIAL_HEADERS", "ConstellrAuth", "as_auth"]
 
-_KEY = attrgetter("base_url", "_explicit", "_limits", "owner")
+_KEY = attrgetter("base_url", "_explicit", "_limits")
 _UNAUTHORIZED, _PLACES_ORDERS = 401, "/orders/batch"
 
 CREDENTIAL_HEADERS = ("Authorization", "X-Api-Key")
@@ -193,9 +193,6 @@ class ConstellrAuth(AuthBase):
         owner = self.owner or owner_of(self._found, self.base_url, explicit=given)
         lost = {"_explicit": None, "_found": None, "_not_pickled": self._not_pickled or given}
         return {**vars(self), **lost, "owner": owner}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, owner=None if state["owner"].is_here else state["owner"])
 
     def _pushed(self) -> PushedValue[Credential] | None:
         return None if self._explicit else pushed_credential(self.base_url, self.owner)

@@ -13,8 +13,9 @@ from constellr_stac.errors import (
     WorkerVersionWarning,
 )
 
-from .check import WorkerRow, WorkerTable, check_workers
+from .check import check_workers
 from .share import SharedCredentials, share_credentials
+from .worker_table import WorkerRow, WorkerTable
 
 __all__ = [
     "CredentialsNotSharedWarning",

@@ -2,88 +2,46 @@
 
 from __future__ import annotations
 
-import asyncio
-import html
+import functools
 import re
+import threading
 import time
 import warnings
-from dataclasses import dataclass, fields
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from constellr_stac._text import redact
-from constellr_stac.auth.session import api_session
-from constellr_stac.auth.transport import checked, connection_errors
-from constellr_stac.errors import ConstellrError, WorkerError, WorkerVersionWarning
+from constellr_stac.errors import (
+    WorkerError,
+    WorkerVersionWarning,
+)
 from constellr_stac.layers.item_bands import asset_bands
-from constellr_stac.reading.asset_ref import AssetRef, asset_ref
-from constellr_stac.reading.prefetch import shared_fetcher
+from constellr_stac.limits import Limits
+from constellr_stac.reading.asset_ref import asset_ref
 from constellr_stac.reading.resolver import AssetResolver
 from constellr_stac.stac.items import sorted_items
 
 from .arguments import checked_client
+from .probe import probe, version_of, versions
+from .worker_table import WorkerRow, WorkerTable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     import pystac
     from distributed import Client
 
     from constellr_stac.auth.credentials import Credential
     from constellr_stac.auth.requests_auth import ConstellrAuth
-    from constellr_stac.limits import Limits
     from constellr_stac.signing.signer import Signer
     from constellr_stac.stac.items import Items
 
-__all__ = ["WorkerRow", "WorkerTable", "check_workers"]
+__all__ = ["check_workers"]
 
-_HEAD_BYTES = 1024
 _MISSING = re.compile("(ModuleNotFound|Import|Attribute)Error|No module named")
 _VERSIONS = ("constellr_stac", "gdal")
-
-
-@dataclass(frozen=True)
-class WorkerRow:
-    """The result on one worker."""
-
-    worker: str
-    """Address of the worker."""
-    constellr_stac: str | None = None
-    """Version of this package; ``None`` if nothing could run."""
-    gdal: str | None = None
-    """Version of rasterio's GDAL; ``None`` without rasterio."""
-    credential: str = ""
-    """Source of the worker's API credential."""
-    read: int = 0
-    """Bytes read of the asset."""
-    seconds: float = 0.0
-    """Time to authenticate and read."""
-    problem: str = ""
-    """Why the worker failed; empty on success."""
-
-
-class WorkerTable(tuple[WorkerRow, ...]):
-    """One row per worker; its repr is a table."""
-
-    __slots__ = ()
-
-    def cells(self) -> list[list[str]]:
-        """Return the table as text: a row of headings, then one row per worker."""
-        names = [field.name for field in fields(WorkerRow)]
-        return [names, *([_format(getattr(row, name)) for name in names] for row in self)]
-
-    def __repr__(self) -> str:
-        cells = self.cells()
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        return "\n".join(
-            "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in cells
-        )
-
-    def _repr_html_(self) -> str:
-        head, *rows = self.cells()
-        below = "".join(_html_row(row, "td") for row in rows)
-        return f"<table>{_html_row(head, 'th')}{below}</table>"
+_FIRST = 10**6  # priority, before the tasks of a compute
+_POLL = 0.02
 
 
 def check_workers(
@@ -93,22 +51,27 @@ def check_workers(
     auth: ConstellrAuth | Credential | Literal[False] | None = None,
     signer: Signer | None = None,
     limits: Limits | None = None,
+    timeout: float = 60.0,
 ) -> WorkerTable:
-    """Let each worker authenticate and read the first kilobyte of one asset.
+    """Send a task to each worker that authenticates and reads the first kilobyte of one asset.
 
     The workers use the credentials that their tasks will use: those pushed by
-    :func:`share_credentials`, or their own.
+    :func:`share_credentials`, or their own. The tasks pass through the scheduler, which needs this
+    package as well.
 
     Args:
         client: A :class:`distributed.Client`. In asynchronous code:
             ``await asyncio.to_thread(check_workers, client, items)``.
-        items: Items to be loaded; one asset of the first is read. By default none is.
+        items: Items to be loaded; one asset of the first is read, and the API is used only to renew
+            its URL. By default the API is checked, and none is read.
 
     Keyword Args:
         auth: A :class:`ConstellrAuth` or a credential; it selects the API and is not sent.
             ``False``: do not contact the API.
         signer: As for :func:`load`.
         limits: As for :func:`load`.
+        timeout: Seconds until workers that have not answered have failed. A cluster without workers
+            may start some within this time.
 
     Returns:
         One row per worker: versions, source of its credential, bytes read, seconds.
@@ -116,79 +79,107 @@ def check_workers(
     Raises:
         TypeError: ``client`` is not a synchronous client.
         ValueError: None of the items has an asset to read.
-        WorkerError: There are no workers, or some failed; the message names them and the reasons,
-            and its ``table`` has one row per worker.
+        WorkerError: There are no workers, the scheduler lacks this package, or some workers failed;
+            the message names them, the half that failed (API or store) and the reason, and its
+            ``table`` has one row per worker.
+
+    Warns:
+        WorkerVersionWarning: Versions on workers differ from the client's.
 
     Example:
         >>> constellr_stac.check_workers(client, items)  # doctest: +SKIP
         worker                 constellr_stac  gdal    credential  ...
         tcp://10.0.0.7:41155   0.1.0           3.10.3  pushed by the dask client  ...
     """
-    waiting = checked_client(client, "check_workers")
-    resolver = AssetResolver(auth or None, signer, limits)
+    dask_client = checked_client(client, "check_workers")
+    bounds, longest = limits or Limits(), timeout / 3
+    waits = ("retry_deadline", "connect_timeout", "read_timeout")
+    bounds = replace(bounds, **{name: min(getattr(bounds, name), longest) for name in waits})
+    resolver = AssetResolver(auth or None, signer, bounds)
     reference = None if items is None else _asset(sorted_items(items))
-    found = waiting.run(
-        probe, resolver, reference, authenticate=auth is not False, on_error="return"
-    )
+    tasks = _Tasks(dask_client, timeout, (resolver, reference), {"authenticate": auth is not False})
+    found = tasks.unable()
+    if not found and not tasks.workers():
+        found = tasks.on(None)
+    found |= tasks.on([worker for worker in tasks.workers() if worker not in found])
     table = WorkerTable(_row(worker, found[worker]) for worker in sorted(found))
     if not table:
-        raise WorkerError("The cluster has no workers yet; call client.wait_for_workers(1) first.")
+        raise WorkerError(
+            f"The cluster has had no workers for {timeout:g} s. Start some (cluster.scale, "
+            "cluster.adapt), call client.wait_for_workers(1) first, or pass a longer timeout=."
+        )
     _raise_for_problems(table)
     _warn_about_versions(table)
     return table
 
 
-async def probe(
-    resolver: AssetResolver, reference: str | None, *, authenticate: bool
-) -> dict[str, Any]:
-    """Run the check on a worker, beside its event loop.
+class _Tasks:
+    """Runs :func:`probe` as tasks, until a deadline."""
 
-    Returns plain values, since the client may have another version of this package.
-    """
-    return await asyncio.to_thread(_probe, resolver, reference, authenticate=authenticate)
+    def __init__(self, client: Any, timeout: float, args: Any, kwargs: Mapping[str, Any]) -> None:
+        self._client, self._timeout = client, timeout
+        self._deadline = time.monotonic() + timeout
+        self._submit = functools.partial(
+            client.submit, probe, *args, **kwargs, pure=False, priority=_FIRST
+        )
 
+    def workers(self) -> list[str]:
+        """Return the addresses of the present workers."""
+        return list(self._client.scheduler_info(n_workers=-1)["workers"])
 
-def _probe(resolver: AssetResolver, reference: str | None, *, authenticate: bool) -> dict[str, Any]:
-    row: dict[str, Any] = _versions()
-    start = time.monotonic()
-    try:
-        if authenticate:
-            row["credential"] = resolver.auth.credential.source
-            _authenticate(resolver)
-        if reference is not None:
-            file = shared_fetcher(resolver).header(AssetRef.parse(reference), _HEAD_BYTES)
-            row["read"] = len(file.head)
-    except ConstellrError as error:
-        row["problem"] = redact(f"{type(error).__name__}: {error}")
-    row["seconds"] = time.monotonic() - start
-    return row
+    def unable(self) -> dict[str, Mapping[str, Any] | Exception]:
+        """Return the errors of workers that cannot import this package, or be reached.
 
+        A task that it cannot unpickle would end a worker.
+        """
+        found: dict[str, Any] = {}
 
-def _authenticate(resolver: AssetResolver) -> None:
-    """Fetch the API's landing page, which requires a valid credential."""
-    auth = resolver.auth
-    url = f"{auth.base_url}/stac"
-    with api_session(auth, limits=resolver.limits) as session, connection_errors("GET", url):
-        checked(session.get(url))
+        def run() -> None:
+            found.update(self._client.run(versions, on_error="return"))
 
+        asking = threading.Thread(target=run, daemon=True)
+        asking.start()
+        asking.join(max(self._deadline - time.monotonic(), 0))
+        return {worker: each for worker, each in found.items() if isinstance(each, Exception)}
 
-def _versions() -> dict[str, str | None]:
-    return {"constellr_stac": _version("constellr-stac"), "gdal": _gdal()}
+    def on(self, workers: list[str] | None) -> dict[str, Mapping[str, Any] | Exception]:
+        """Return the results by worker, for ``None`` that of the first worker to come.
 
+        Raises:
+            WorkerError: The scheduler cannot unpickle the tasks.
+        """
+        tasks = {
+            worker: self._submit(workers=worker and [worker], allow_other_workers=False)
+            for worker in (workers if workers is not None else [None])
+        }
+        while any(task.status == "pending" for task in tasks.values()):
+            if time.monotonic() > self._deadline:
+                break
+            time.sleep(_POLL)
+        found: dict[str, Mapping[str, Any] | Exception] = {}
+        present = self.workers()
+        for worker, task in tasks.items():
+            if task.status == "finished":
+                row = task.result(timeout=self._timeout)
+                found[row["worker"]] = row
+            elif task.status == "error" and "deserialization of the task" in str(task.exception()):
+                raise WorkerError(
+                    "The scheduler cannot unpickle tasks with constellr_stac. Install the client's "
+                    f"version there: pip install constellr-stac=={version_of('constellr-stac')}"
+                )
+            elif worker in present:  # the others have left
+                error = task.exception() if task.status == "error" else self._silent
+                found[worker] = error
+        self._client.cancel(list(tasks.values()))
+        return found
 
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _gdal() -> str | None:
-    try:
-        import rasterio
-    except ImportError:
-        return None
-    return str(rasterio.__gdal_version__)
+    @property
+    def _silent(self) -> TimeoutError:
+        return TimeoutError(
+            f"no answer within {self._timeout:g} s. Is the worker busy, or are its packets to the "
+            "API, the store or the scheduler dropped? Pass a longer timeout=, or call "
+            "client.restart()."
+        )
 
 
 def _asset(items: list[pystac.Item]) -> str:
@@ -204,12 +195,12 @@ def _row(worker: str, found: Mapping[str, Any] | Exception) -> WorkerRow:
     if isinstance(found, Exception) and _MISSING.search(repr(found)):
         problem = (
             f"constellr_stac is not installed there, or in another version ({found}). Install it "
-            f"on the workers: pip install constellr-stac=={_version('constellr-stac')}"
+            f"on the workers: pip install constellr-stac=={version_of('constellr-stac')}"
         )
         return WorkerRow(worker, problem=problem)
     if isinstance(found, Exception):
         return WorkerRow(worker, problem=redact(f"{type(found).__name__}: {found}"))
-    return WorkerRow(worker, **found)
+    return WorkerRow(**found)
 
 
 def _raise_for_problems(table: WorkerTable) -> None:
@@ -229,7 +220,7 @@ def _raise_for_problems(table: WorkerTable) -> None:
 
 
 def _warn_about_versions(table: WorkerTable) -> None:
-    local = _versions()
+    local = versions()
     differing = [
         f"{row.worker} has {name} {getattr(row, name)} (client: {local[name]})"
         for row in table
@@ -242,13 +233,3 @@ def _warn_about_versions(table: WorkerTable) -> None:
             WorkerVersionWarning,
             stacklevel=3,
         )
-
-
-def _format(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.2f}"
-    return "-" if value is None else str(value).partition("\n")[0]
-
-
-def _html_row(cells: Iterable[str], tag: str) -> str:
-    return f"<tr>{''.join(f'<{tag}>{html.escape(cell)}</{tag}>' for cell in cells)}</tr>"

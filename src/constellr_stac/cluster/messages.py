@@ -18,7 +18,17 @@ from constellr_stac.signing.aws_credentials import StorageCredentials
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["API", "S3", "MaskedBytes", "PushMessage", "Pushable", "decoded", "encoded"]
+__all__ = [
+    "API",
+    "S3",
+    "MaskedBytes",
+    "PushMessage",
+    "Pushable",
+    "decoded",
+    "decoded_items",
+    "encoded",
+    "encoded_items",
+]
 
 API, S3 = "api", "s3"
 """Purposes of credentials."""
@@ -77,6 +87,16 @@ def decoded(content: bytes) -> dict[str, PushMessage]:
         )
         for purpose, part in json.loads(content).items()
     }
+
+
+def encoded_items(items: Mapping[tuple[str, str], Mapping[str, str]]) -> MaskedBytes:
+    """Serialize the signed URLs of items, by collection and id, then by asset."""
+    return MaskedBytes(json.dumps([[*name, dict(urls)] for name, urls in items.items()]).encode())
+
+
+def decoded_items(content: bytes) -> dict[tuple[str, str], dict[str, str]]:
+    """Deserialize the signed URLs of items."""
+    return {(collection, item): urls for collection, item, urls in json.loads(content)}
 
 
 def _to_json(value: Pushable) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Client side: a thread that pushes credentials and replaces them before they expire.
 
 The scheduler stores the newest message for the workers; each change is announced to them.
-Workers report refused values. Every call here has a time limit.
+Workers report refused values, and request the URLs of items, which are collected and renewed with
+one search for many. Every call here has a time limit.
 """
 
 from __future__ import annotations
@@ -10,104 +11,29 @@ import contextlib
 import logging
 import queue
 import threading
-import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from distributed.protocol.serialize import Serialize
 
-from constellr_stac._refresh import utc_now
-from constellr_stac.errors import APIConnectionError, ConstellrError, RateLimitError, ServerError
+from constellr_stac.reading.renewal import Batches
 
-from .messages import PushMessage, encoded
+from .messages import encoded, encoded_items
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from distributed import Client
 
-    from .messages import Pushable
+    from constellr_stac.reading.renewal import ItemName, ItemRenewer
 
-__all__ = ["CredentialFeed", "CredentialPusher"]
+    from .feeds import CredentialFeed
+
+__all__ = ["CredentialPusher"]
 
 _log = logging.getLogger(__name__)
 
-_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.1, 30.0
 _CALL_SECONDS = 15.0
-_NONE_HOLDS = 30.0  # half of what workers cache it for
-_TRANSIENT = (APIConnectionError, RateLimitError, ServerError)
 _UNREACHABLE = (OSError, TimeoutError, RuntimeError)  # RuntimeError: the client's loop is closed
-
-
-class CredentialFeed:
-    """One credential of this process, as pushed to the workers.
-
-    Args:
-        look: Returns the current credential, renewed if due.
-        discard: Drops a refused one, if there may be another.
-
-    Keyword Args:
-        none_holds: Seconds without another attempt after a failed renewal, since all workers
-            report the same refusal.
-
-    Raises:
-        ConstellrError: There is no credential.
-    """
-
-    def __init__(
-        self,
-        look: Callable[[], Pushable],
-        discard: Callable[[Any], object] | None = None,
-        *,
-        none_holds: float = _NONE_HOLDS,
-    ) -> None:
-        self._look = look
-        self._discard = discard
-        self._none_holds = none_holds
-        self.message = PushMessage(look(), 1)
-        self.failures = 0
-        self._transient = False
-        self._none_until = 0.0
-
-    def renewed(self) -> bool:
-        """Fetch the credential again; return whether it changed."""
-        try:
-            value = self._look()
-        except (ConstellrError, ValueError) as error:
-            self.failures += 1
-            self._transient = isinstance(error, _TRANSIENT)
-            trouble = str(error).partition("\n")[0]
-            self.message = replace(self.message, trouble=trouble)
-            return False
-        self.failures, self._transient = 0, False
-        if value == self.message.value:
-            self.message = replace(self.message, trouble="")
-            return False
-        self.message = PushMessage(value, self.message.number + 1)
-        self._none_until = 0.0  # applied to the previous value
-        return True
-
-    def refused(self, number: int) -> None:
-        """Replace the value if the refused one is current; record if there is no other.
-
-        Nothing is recorded while the API is unreachable: workers wait, and the client retries.
-        """
-        if number == self.message.number and time.monotonic() >= self._none_until:
-            if self._discard is not None:
-                self._discard(self.message.value)
-            if not self.renewed() and not self._transient:
-                self.message = replace(self.message, last=number)
-                self._none_until = time.monotonic() + self._none_holds
-
-    @property
-    def pause(self) -> float:
-        """Seconds until the next renewal check: a twentieth of the remaining lifetime."""
-        expires_at = getattr(self.message.value, "expires_at", None)
-        left: float = (
-            _LONGEST_PAUSE if expires_at is None else (expires_at - utc_now()).total_seconds() / 20
-        )
-        backoff = (1 << min(self.failures, 5)) - 1
-        return min(max(left, _SHORTEST_PAUSE, backoff), _LONGEST_PAUSE)
 
 
 class CredentialPusher:
@@ -117,12 +43,21 @@ class CredentialPusher:
         client: The dask client.
         name: Name of the worker plugin.
         feeds: Credentials by purpose.
+        items: Renews the URLs of items for the workers, if any.
     """
 
-    def __init__(self, client: Client, name: str, feeds: Mapping[str, CredentialFeed]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        name: str,
+        feeds: Mapping[str, CredentialFeed],
+        items: ItemRenewer | None,
+    ) -> None:
         self._client: Any = client  # only partly typed
         self._name = name
         self.feeds = feeds
+        self._items = items
+        self._wanted: Batches[tuple[str, int, ItemName]] = Batches(self._renew)
         self._reports: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._announced: dict[str, int] = {}
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -144,7 +79,25 @@ class CredentialPusher:
 
     def _reported(self, event: tuple[float, dict[str, Any]]) -> None:
         """Queue a worker's report; runs on the client's event loop."""
-        self._reports.put(event[1])
+        report = event[1]
+        if "items" not in report:
+            self._reports.put(report)
+            return
+        names = [(collection, item) for collection, item in report["items"]]
+        self._wanted.add((report["worker"], report["number"], name) for name in names)
+
+    def _renew(self, wanted: list[tuple[str, int, ItemName]]) -> None:
+        """Renew the items that workers want, and send each worker its own."""
+        if self._items is None or self._client_closed:
+            return
+        urls = self._items.all_of(dict.fromkeys(name for *_, name in wanted))
+        requests: dict[tuple[str, int], dict[ItemName, Mapping[str, str]]] = {}
+        for worker, number, name in wanted:
+            requests.setdefault((worker, number), {})[name] = urls[name]
+        with contextlib.suppress(*_UNREACHABLE, ValueError):
+            for (worker, number), items in requests.items():
+                answer = {"encoded": Serialize(encoded_items(items))}
+                self._tell([worker], number=number, answer=answer)
 
     def _run(self) -> None:
         while True:
@@ -187,11 +140,11 @@ class CredentialPusher:
         numbers = self._numbers
         if numbers != self._announced:
             self._store()
-            self._announce(None)
+            self.announce()
             self._announced = numbers
         elif reports:
             self._store()
-            self._announce([report["worker"] for report in reports])
+            self._tell([report["worker"] for report in reports])
 
     def _store(self) -> None:
         """Store the credentials at the scheduler as opaque data."""
@@ -209,14 +162,18 @@ class CredentialPusher:
     def _set_metadata(self, value: dict[str, Any] | None) -> None:
         self._call(self._client.scheduler.set_metadata, keys=[self._name], value=value)
 
-    def _announce(self, workers: list[str] | None) -> None:
-        """Notify workers, by default all, of new values."""
-        self._call(
+    def announce(self) -> dict[str, Any]:
+        """Notify all workers of new values; return what each of them answers."""
+        return self._tell(None)
+
+    def _tell(self, workers: list[str] | None, **message: Any) -> dict[str, Any]:
+        answers: dict[str, Any] = self._call(
             self._client.scheduler.broadcast,
-            msg={"op": self._name},
+            msg={"op": self._name, **message},
             workers=None if workers is None else list(dict.fromkeys(workers)),
             on_error="ignore",
         )
+        return answers
 
     def _call(self, function: Callable[..., Any], **arguments: Any) -> Any:
         return self._client.sync(

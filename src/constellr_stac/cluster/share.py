@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import uuid
 import warnings
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
-from constellr_stac.auth.credentials import ApiKey
+from constellr_stac.auth.find_credential import owner_of
 from constellr_stac.auth.requests_auth import as_auth
-from constellr_stac.config import is_loopback, storage_settings
+from constellr_stac.config import api_url, is_loopback, storage_settings
 from constellr_stac.errors import (
     CredentialsNotSharedWarning,
-    SigningError,
     UnencryptedClusterWarning,
     WorkerError,
 )
-from constellr_stac.signing.aws import CredentialSource
+from constellr_stac.limits import Limits
+from constellr_stac.reading.renewal import ItemRenewer
 from constellr_stac.signing.signer import Signer
 
 from .arguments import checked_client
+from .feeds import api_feed, s3_feed
 from .messages import API, S3
 
 if TYPE_CHECKING:
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
     from distributed import Client
 
-    from constellr_stac.auth.credentials import Credential, Token
+    from constellr_stac.auth.credentials import Credential
     from constellr_stac.auth.requests_auth import ConstellrAuth
     from constellr_stac.signing.aws import Explicit
-    from constellr_stac.signing.aws_credentials import StorageCredentials
 
-    from .pusher import CredentialFeed, CredentialPusher
+    from .feeds import CredentialFeed
+    from .pusher import CredentialPusher
 
 __all__ = ["SharedCredentials", "share_credentials"]
 
@@ -148,6 +148,8 @@ def share_credentials(
     Workers get bearer tokens and temporary AWS session credentials. While this process lives, it
     replaces them before they expire; a password never leaves it. On a worker they take precedence
     over its environment. No secret is in a graph, a task, a log, or the scheduler's pages or dumps.
+    It also renews the URLs of pre-signed items for all workers, many with one search; workers need
+    no route to the API then. Of several clients on one scheduler, each one's graphs use its own.
 
     Args:
         client: A :class:`distributed.Client`. In asynchronous code:
@@ -173,8 +175,13 @@ def share_credentials(
         SigningError: The requested AWS credentials are unavailable.
         TypeError: ``client`` is not a synchronous client.
         ValueError: There is nothing to share, or it requires ``send_credential=True``.
-        WorkerError: The workers do not accept the credentials.
+        WorkerError: No worker accepts the credentials.
         MissingExtraError: dask.distributed is not installed.
+
+    Warns:
+        CredentialsNotSharedWarning: Some workers cannot use them, such as those without this
+            package; or the AWS keys that were found do not expire.
+        UnencryptedClusterWarning: They can be read on the network.
 
     Example:
         >>> import constellr_stac
@@ -184,18 +191,22 @@ def share_credentials(
     """
     dask_client = checked_client(client, "share_credentials")
     from .pusher import CredentialPusher
-    from .worker_plugin import CredentialPlugin
+    from .worker_plugin import CredentialPlugin, optional
 
-    _warn_if_unencrypted([dask_client.scheduler.address, *dask_client.scheduler_info()["workers"]])
+    workers = dask_client.scheduler_info(n_workers=-1)["workers"]
+    _warn_if_unencrypted([dask_client.scheduler.address, *workers])
     feeds: dict[str, CredentialFeed] = {}
     names: list[str] = []
-    api = None
-    if auth is not False:
+    api = items = None
+    if auth is False:
+        owner = owner_of(None, api_url(), explicit=False)
+    else:
         own = as_auth(auth or None).own()
-        api = own.base_url
-        feeds[API] = _api_feed(own, send_credential=send_credential)
+        api, owner = own.base_url, owner_of(own.credential, own.base_url, explicit=False)
+        items = None if send_credential else ItemRenewer(own, Limits())
+        feeds[API] = api_feed(own, send_credential=send_credential)
         names.append(f"{type(feeds[API].message.value).__name__} for {api}")
-    s3 = _s3_feed(aws, send_credential=send_credential)
+    s3 = s3_feed(aws, send_credential=send_credential)
     variables = {} if api is None else {"CONSTELLR_API_URL": api}
     if s3 is not None:
         feeds[S3] = s3
@@ -205,13 +216,23 @@ def share_credentials(
     if not feeds:
         raise ValueError("Nothing to share: auth=False, and no AWS credentials.")
     name = f"constellr-credentials-{uuid.uuid4().hex[:8]}"
-    pusher = CredentialPusher(client, name, feeds)
+    pusher = CredentialPusher(client, name, feeds, items)
     shared = SharedCredentials(client, name, api, tuple(names), pusher)
     try:
         pusher.start()
-        dask_client.register_plugin(
-            CredentialPlugin(name, api=api, s3=S3 in feeds, variables=variables)
+        plugin = CredentialPlugin(
+            name,
+            api=api,
+            s3=S3 in feeds,
+            variables=variables,
+            owner=owner,
+            renews=items is not None,
         )
+        dask_client.register_plugin(optional(plugin), name=name)
+        answers = pusher.announce()
+        refused = {worker: answer for worker, answer in answers.items() if answer != "OK"}
+        if refused and len(refused) == len(answers):
+            raise RuntimeError(next(iter(refused.values())))  # noqa: TRY301 - as another failure
     except BaseException as error:
         shared.close()
         if not isinstance(error, Exception):
@@ -220,6 +241,14 @@ def share_credentials(
             f"The cluster does not accept the credentials: {type(error).__name__}: {error}. "
             "constellr_stac.check_workers(client) shows which workers fail, and why."
         ) from error
+    if refused:
+        warnings.warn(
+            f"{len(refused)} of {len(answers)} workers cannot use the credentials, so tasks fail "
+            f"there: {', '.join(refused)} ({next(iter(refused.values()))}). Install the client's "
+            "version of constellr-stac on them.",
+            CredentialsNotSharedWarning,
+            stacklevel=2,
+        )
     return shared
 
 
@@ -240,56 +269,3 @@ def _is_private(address: str) -> bool:
 
     protocol = address.partition("://")[0]
     return protocol in _ENCRYPTED or is_loopback(get_address_host(address))
-
-
-def _api_feed(own: ConstellrAuth, *, send_credential: bool) -> CredentialFeed:
-    from .pusher import CredentialFeed
-
-    if send_credential:
-        return CredentialFeed(lambda: own.credential)
-    if isinstance(own.credential, ApiKey):
-        raise ValueError(  # noqa: TRY004 - the type is right, the choice is not
-            f"An API key ({own.credential.source}) has no token to share. Pass "
-            "send_credential=True to send the key itself, use a user name and password, or pass "
-            "auth=False."
-        )
-
-    def token() -> Token:
-        return cast("Token", own.token())  # only an API key has none
-
-    return CredentialFeed(token, own.discard)
-
-
-def _s3_feed(
-    aws: Signer | Explicit | Literal[False] | None, *, send_credential: bool
-) -> CredentialFeed | None:
-    from .pusher import CredentialFeed
-
-    if aws is False:
-        return None
-    named = bool(os.environ.get("AWS_ACCESS_KEY_ID") or os.environ.get("AWS_PROFILE"))
-    if aws is None and not named:
-        return None
-    source = (aws.credentials if isinstance(aws, Signer) else CredentialSource(aws)).own()
-
-    def fetch() -> StorageCredentials:
-        found = source.get()
-        if found.token is None and not send_credential:
-            raise _LongLivedError(
-                f"The AWS credentials ({found.source}) do not expire, so they are not shared. "
-                "Pass temporary ones (of a role, or of `aws sts get-session-token`), "
-                "send_credential=True, or aws=False if none are needed."
-            )
-        return found
-
-    try:
-        return CredentialFeed(fetch, source.discard)
-    except (_LongLivedError, SigningError) as error:
-        if aws is not None:
-            raise
-        warnings.warn(str(error), CredentialsNotSharedWarning, stacklevel=3)
-        return None
-
-
-class _LongLivedError(ValueError):
-    """AWS credentials that do not expire."""

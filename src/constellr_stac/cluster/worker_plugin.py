@@ -9,25 +9,26 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import pickle
 from typing import TYPE_CHECKING, Any
 
 from distributed import Status, WorkerPlugin
 
 from constellr_stac._process import STATE
-from constellr_stac._pushed import PushedValue
+from constellr_stac._pushed import Owner, Pushed, PushedItems, PushedValue
 from constellr_stac.auth.credentials import Password
 from constellr_stac.auth.token import forget_token
 from constellr_stac.config import origin
 from constellr_stac.signing.aws_credentials import PUSHED
 
-from .messages import API, S3, decoded
+from .messages import API, S3, decoded, decoded_items
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
     from distributed import Worker
 
-__all__ = ["CredentialPlugin"]
+__all__ = ["CredentialPlugin", "optional"]
 
 _log = logging.getLogger(__name__)
 
@@ -38,24 +39,36 @@ class CredentialPlugin(WorkerPlugin):
     """Holds the pushed values of one worker.
 
     Args:
-        name: Name of the plugin, of the announcement handler, of the event topic, and of the
-            entry in the scheduler's metadata.
+        name: Name of the plugin, of the handler of messages, of the event topic, and of the entry
+            in the scheduler's metadata.
 
     Keyword Args:
         api: URL of the credential's API, if any.
         s3: Whether AWS credentials are shared.
         variables: The client's API and store settings, as environment variables.
+        owner: Whose credentials they are.
+        renews: Whether the client renews the URLs of items.
     """
 
     def __init__(
-        self, name: str, *, api: str | None, s3: bool, variables: Mapping[str, str]
+        self,
+        name: str,
+        *,
+        api: str | None,
+        s3: bool,
+        variables: Mapping[str, str],
+        owner: Owner,
+        renews: bool,
     ) -> None:
         self.name = name
         self._api = api
         self._s3 = s3
         self._variables = variables
+        self._owner = owner
+        self._renews = renews
         self._worker: Worker | None = None
-        self._values: dict[Hashable, PushedValue[Any]] = {}
+        self._items: PushedItems | None = None
+        self._values: dict[Hashable, Pushed] = {}
 
     async def setup(self, worker: Worker) -> None:
         """Fetch the credentials before the worker's first task."""
@@ -64,12 +77,17 @@ class CredentialPlugin(WorkerPlugin):
             self._values["variable", name] = pushed = PushedValue[str](lambda _number: None)
             pushed.put(1, setting)
         if self._api is not None:
-            self._values[self._api_key] = PushedValue(_Report(worker, self.name, API))
+            self._values[self._api_key] = self._value(API)
         if self._s3:
-            self._values[PUSHED] = PushedValue(_Report(worker, self.name, S3))
+            self._values[PUSHED] = self._value(S3)
+        if self._renews:
+            self._items = PushedItems(
+                lambda number, names: self._report(number=number, items=names), owner=self._owner
+            )
+            self._values["items", self._api] = self._items
         for purpose, value in self._values.items():
             STATE.add_pushed(purpose, value)
-        worker.handlers[self.name] = self.fetch
+        worker.handlers[self.name] = self.receive
         try:
             await self.fetch()
         except (OSError, TimeoutError) as error:
@@ -83,7 +101,7 @@ class CredentialPlugin(WorkerPlugin):
         worker.handlers.pop(self.name, None)
         self._worker = None
         api = self._values.get(self._api_key)
-        held = None if api is None else api.held
+        held = api.held if isinstance(api, PushedValue) else None
         for purpose, value in self._values.items():
             STATE.remove_pushed(purpose, value)
         if self._api is not None and isinstance(held, Password):
@@ -95,6 +113,14 @@ class CredentialPlugin(WorkerPlugin):
                 # The client may be gone, and cannot do it.
                 await worker.scheduler.set_metadata(keys=[self.name], value=None)
 
+    async def receive(self, number: int = 0, answer: dict[str, Any] | None = None) -> str:
+        """Take the URLs of items, or fetch the values that were announced."""
+        if answer is None:
+            return await self.fetch()
+        if self._items is not None:
+            self._items.put(number, decoded_items(bytes(answer["encoded"])))
+        return "OK"
+
     async def fetch(self) -> str:
         """Fetch the current values from the scheduler."""
         if self._worker is None:
@@ -104,21 +130,56 @@ class CredentialPlugin(WorkerPlugin):
         )
         for purpose, message in (decoded(bytes(stored["encoded"])) if stored else {}).items():
             value = self._values.get(PUSHED if purpose == S3 else self._api_key)
-            if value is not None:
+            if isinstance(value, PushedValue):
                 value.put(message.number, message.value, last=message.last)
+        if self._items is not None:
+            self._items.put(0, {})  # the client is awake
         return "OK"
 
     @property
     def _api_key(self) -> Hashable:
         return "api", origin(self._api or "")
 
+    def _value(self, purpose: str) -> PushedValue[Any]:
+        return PushedValue(
+            lambda number: self._report(purpose=purpose, refused=number), owner=self._owner
+        )
 
-class _Report:
-    """Reports a refused value to the client by an event; callable from any thread."""
+    def _report(self, **what: Any) -> None:
+        """Send the client a request or a refusal as an event; callable from any thread."""
+        if self._worker is not None:
+            self._worker.log_event(self.name, {"worker": self._worker.address, **what})
 
-    def __init__(self, worker: Worker, topic: str, purpose: str) -> None:
-        self._worker, self._topic, self._purpose = worker, topic, purpose
 
-    def __call__(self, number: int) -> None:
-        report = {"worker": self._worker.address, "purpose": self._purpose, "refused": number}
-        self._worker.log_event(self._topic, report)
+def optional(plugin: CredentialPlugin) -> Any:
+    """Return a plugin that does nothing on a worker where ``plugin`` cannot be unpickled.
+
+    Its class is local, so it is pickled by value: a worker without this package could otherwise not
+    start, and not be registered with the others.
+    """
+    name, content = plugin.name, pickle.dumps(plugin)
+
+    class CredentialPluginLoader(WorkerPlugin):  # type: ignore[misc, unused-ignore]
+        async def setup(self, worker: Any) -> None:
+            import pickle
+
+            try:
+                self.loaded: Any = pickle.loads(content)  # noqa: S301 - ours
+            except Exception as error:  # noqa: BLE001 - reported to the client
+                problem = f"{type(error).__name__}: {error}"
+
+                async def refuse(**_: Any) -> str:
+                    return problem
+
+                self.loaded = None
+                worker.handlers[name] = refuse
+            else:
+                await self.loaded.setup(worker)
+
+        async def teardown(self, worker: Any) -> None:
+            if self.loaded is None:
+                worker.handlers.pop(name, None)
+            else:
+                await self.loaded.teardown(worker)
+
+    return CredentialPluginLoader()

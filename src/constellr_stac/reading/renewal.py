@@ -111,6 +111,16 @@ class ItemRenewer:
                 return item
         return self.one(name)
 
+    def all_of(self, names: Iterable[ItemName]) -> dict[ItemName, Mapping[str, str]]:
+        """Return the hrefs of items by asset; none for an item that cannot be fetched."""
+        urls: dict[ItemName, Mapping[str, str]] = {name: {} for name in names}
+        with contextlib.suppress(ConstellrError):
+            urls |= {name: item.urls for name, item in self.search(urls).items()}
+            for name in [name for name, found in urls.items() if not found]:
+                with contextlib.suppress(APIError):
+                    urls[name] = self.one(name).urls
+        return urls
+
     def one(self, name: ItemName) -> SignedItem:
         """Fetch one item from the API.
 

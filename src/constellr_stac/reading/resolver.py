@@ -149,7 +149,7 @@ class AssetResolver:
 
     def fresh(self) -> AssetResolver:
         """Return an equal resolver without cached items, locks and connections."""
-        return AssetResolver(*self._identity())
+        return AssetResolver(self.auth, self.signer, self.limits)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, AssetResolver):
@@ -160,10 +160,12 @@ class AssetResolver:
         return hash(self._identity())
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _unpickled, self._identity()
+        return _unpickled, (self.auth, self.signer, self.limits)
 
-    def _identity(self) -> tuple[ConstellrAuth, Signer, Limits]:
-        return self.auth, self.signer, self.limits
+    def _identity(self) -> tuple[object, ...]:
+        owner = self.auth.owner  # graphs of others use other credentials
+        other = None if owner is None or owner.is_here else owner
+        return self.auth, self.signer, self.limits, other
 
     def _drop_expired(self) -> None:
         """Drop items with expired URLs, which accumulate in a long-running process."""

@@ -173,7 +173,7 @@ class CredentialSource:
         self._not_pickled, self.owner = state["not_pickled"], state["owner"]
 
     def _identity(self) -> tuple[Any, ...]:
-        return self._value, self._provider, self._profile, self._not_pickled, self.owner
+        return self._value, self._provider, self._profile, self._not_pickled
 
     def _pushed(self) -> PushedValue[StorageCredentials] | None:
         given = self._value is not None or self._provider is not None
