@@ -858,7 +858,7 @@ def test_worker_without_the_package_is_named(cluster: Any, client: Client) -> No
                 check_workers(client, auth=me.auth)
             assert f"{bare}: constellr_stac is not installed there" in str(caught.value)
             with pytest.warns(CredentialsNotSharedWarning, match=bare) as warned:
-                shared = share_credentials(client, me.auth, me.keys)
+                shared = share_credentials(client, me.auth, lambda: me.sandbox.aws)
             assert warned[0].filename == __file__
             with shared:
                 others = {"workers": list(workers.keys() - {bare}), "allow_other_workers": False}
