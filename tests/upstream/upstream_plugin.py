@@ -10,6 +10,7 @@ import functools
 import tempfile
 from typing import Any
 
+import hypothesis
 import odc.stac._mdtools
 import pystac_client
 import pytest
@@ -71,6 +72,8 @@ def _with_modifier(method: Any) -> Any:
     return called
 
 
+hypothesis.settings.register_profile("upstream", deadline=None)  # a busy machine is slow
+hypothesis.settings.load_profile("upstream")
 pystac_client.Client.open = _with_modifier(pystac_client.Client.open)  # type: ignore[method-assign]
 
 
