@@ -64,6 +64,7 @@ PUBLIC = {
     "plot",
     "request_modifier",
     "sandbox",
+    "scenes",
     "search_order",
     "share_credentials",
     "sign",
