@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -114,6 +115,15 @@ def level_entry(name: str) -> str:
     """Return the entry of :data:`LEVELS` for a module."""
     listed = set().union(*LEVELS)
     return name if name in listed else package(name)
+
+
+def test_contributing_names_modules_that_exist() -> None:
+    """Every path in the map of the package is one of a module."""
+    text = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text()
+    paths = re.findall(r"`([a-z_]+/[a-z_0-9]+\.py)`", text)
+    missing = {path for path in paths if not (PACKAGE / path).exists()}
+    assert len(paths) > 30
+    assert missing - {"tests/test_architecture.py"} == set()
 
 
 def test_every_package_has_a_level() -> None:
