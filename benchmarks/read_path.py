@@ -81,6 +81,8 @@ CASES = [
     Case(500, 500, 0.0, 16),
     Case(1, 3700, 0.05),
     Case(1, 3700, 0.05, window=600),
+    Case(16, 3700, 0.05, window=512),
+    Case(120, 3700, 0.05, window=400),
 ]
 WARM_UP = 4
 """Scenes of another cube, computed before the measured one."""
@@ -122,6 +124,8 @@ def _run(case: Case, turns: int, pythons: Mapping[str, str]) -> dict[str, Any]:
             for _ in range(turns):
                 for name, python in pythons.items():
                     sandbox.clear_requests()
+                    if "failure" in rows.get(name, {}):
+                        continue  # it cannot run here
                     row = _turn(python, name, case, folder, sandbox)
                     asked = [e.path for e in sandbox.requests if e.server == "store"]
                     row["requests"] = sum(not counted.isdisjoint(p.split("/")) for p in asked)
@@ -136,10 +140,13 @@ def _turn(python: str, name: str, case: Case, folder: str, sandbox: Sandbox) -> 
     answer = subprocess.run(  # noqa: S603 - this very file
         [python, __file__, "--measure", name, folder, json.dumps(asdict(case))],
         env={**os.environ, **sandbox.environment()},
-        stdout=subprocess.PIPE,
+        capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
+    if answer.returncode:
+        lines = answer.stderr.splitlines() or ["no message"]
+        return {"seconds": float("inf"), "failure": lines[-1]}
     row: dict[str, Any] = json.loads(answer.stdout.splitlines()[-1])
     return row
 
@@ -170,6 +177,9 @@ def _show(result: dict[str, Any]) -> None:
     for column in ("contender", "seconds", "times load", "times floor", "requests", "peak MiB"):
         table.add_column(column, justify="left" if column == "contender" else "right")
     for name, row in result["contenders"].items():
+        if "failure" in row:
+            Console(width=100).print(f"{name} cannot run here: {row['failure']}", markup=False)
+            continue
         table.add_row(
             name,
             f"{row['seconds']:.2f}",
