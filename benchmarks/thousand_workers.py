@@ -133,7 +133,7 @@ def work(job: Job, start: Barrier, pipe: Connection) -> None:
         else:
             auth.token()
             for reference in references:
-                fetcher.file(fetcher.start(reference))
+                fetcher.wait(fetcher.start(reference))
     except Exception as error:  # noqa: BLE001 - the parent process prints it
         pipe.send(repr(error))
     else:

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import html
+import json
+import subprocess
+import sys
 from dataclasses import asdict, is_dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import dask
-import numpy as np
 import pystac
 import pytest
-import rasterio
 from odc.geo.geobox import GeoBox
 from rasterio.transform import from_origin
 from rich.console import Console
 
 import constellr_stac
 from constellr_stac import Signer, Token
+from constellr_stac._process import STATE
 from constellr_stac._refresh import utc_now
 from constellr_stac.sandbox import Sandbox
-from real_scenes import found
+from real_scenes import SCENES, found
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import xarray as xr
 
 ENGINES = pytest.mark.parametrize("engine", ["odc", "stackstac"])
 GRID = GeoBox((400, 400), from_origin(381060.0, 3746640.0, 30, 30), "EPSG:32611")
@@ -31,79 +37,118 @@ SCENE = 400 * 400 * 4
 """Bytes of a scene in a cube."""
 
 
+@pytest.fixture(autouse=True)
+def fresh_process() -> None:
+    """Forget the sizes and bytes of files that other tests have read."""
+    STATE.clear("fetcher")
+
+
+def size_of(path: str) -> int:
+    """Return the size of a file of the sandbox."""
+    return SCENES.joinpath(*path.split("/")[-2:]).stat().st_size
+
+
 def store_requests(sandbox: Sandbox) -> int:
     """Return the number of requests to the object store."""
     return len([each for each in sandbox.requests if each.server == "store"])
 
 
+def cubes(items: list[pystac.Item], engine: Any) -> dict[str, xr.Dataset]:
+    """Return cubes of each kind, small and lazy."""
+    load = functools.partial(constellr_stac.load, engine=engine)
+    default = load(items)
+    return {
+        "default": default,
+        "sliced": load(items, chunks={"time": 4}).isel(time=slice(3, 9)),
+        "one variable": default[["landwater_mask"]],
+        "again": default,
+        "masked": load(items, ["lst"], mask="clear"),
+        "joined": load(items, ["lst"], mask="clear", groupby="solar_day"),
+        "reprojected": load(items, ["lst"], crs="EPSG:32611", resolution=50),
+    }
+
+
 @ENGINES
-def test_plan_equals_the_compute(sandbox: Sandbox, engine: Any) -> None:
-    """Scenes, files and requests of a cube, and of a slice, are those of the compute."""
-    cube = constellr_stac.load(
-        found(sandbox), ["lst", "cloud_mask"], geobox=GRID, chunks={"time": 4}, engine=engine
-    )
-    for part in (cube, cube.isel(time=slice(3, 9))):
-        plan = constellr_stac.explain(part)
+@pytest.mark.parametrize("scheduler", ["threads", "synchronous"])
+def test_requests_and_bytes_are_those_of_the_compute(
+    sandbox: Sandbox, engine: Any, scheduler: Any
+) -> None:
+    """Of cubes of short files: one request for each file, with all its bytes."""
+    for name, cube in cubes(found(sandbox), engine).items():
+        plan = constellr_stac.explain(cube)
         sandbox.clear_requests()
-        part.compute()
-        assert plan.scenes == len({each.path.split("/")[-2] for each in sandbox.requests})
-        assert plan.files == plan.requests == store_requests(sandbox)
-    assert constellr_stac.explain(cube).chunks == 2 * 4
-    assert constellr_stac.explain(cube.lst).shape == {"time": 15, "y": 400, "x": 400}
+        gc.collect()  # what the cube before was read from
+        with dask.config.set(scheduler=scheduler):
+            cube.compute()
+        asked = [each.path for each in sandbox.requests if each.server == "store"]
+        assert len(set(asked)) == len(asked) == plan.requests, name
+        assert plan.bytes_are_exact
+        if name == "default":
+            assert plan.files == plan.requests == 30
+            assert plan.bytes_to_fetch == sum(map(size_of, asked))
 
 
-def test_stated_file_sizes_are_summed(sandbox: Sandbox) -> None:
-    """Sizes are exact if all items state ``file:size``; else one file per layer is the estimate."""
+def test_sizes_are_stated_or_read_once(sandbox: Sandbox) -> None:
+    """A file's header is asked for once in a process, unless its item states that it is short."""
     items = found(sandbox)
     for item in items:
         item.assets["lst"].extra_fields["file:size"] = 190_000
     sandbox.clear_requests()
-    plan = constellr_stac.explain(constellr_stac.load(items, ["lst"], geobox=GRID))
-    assert not plan.bytes_are_exact
-    assert store_requests(sandbox) == 1
     plan = constellr_stac.explain(items, ["lst"], geobox=GRID)
     assert (plan.bytes_to_fetch, plan.bytes_are_exact) == (15 * 190_000, True)
-    assert "about 15" not in str(plan)
-    plan = constellr_stac.explain(items, ["lst", "cloud_mask"], geobox=GRID)
-    assert not plan.bytes_are_exact
+    assert store_requests(sandbox) == 1, "for the grid"
+    cube = constellr_stac.load(items, ["lst", "cloud_mask"], geobox=GRID)
+    for _ in range(2):
+        plan = constellr_stac.explain(cube)
+        assert store_requests(sandbox) == 30
+        assert "about 30" not in str(plan)
 
 
-@ENGINES
-def test_peak_memory_counts_chunks_read(sandbox: Sandbox, engine: Any) -> None:
-    """A reduction is small, but one chunk per thread is held while it is computed."""
-    cube = constellr_stac.load(
-        found(sandbox), ["lst"], geobox=GRID, chunks={"time": 4, "y": 100}, engine=engine
-    )
-    for part in (cube, cube.isel(x=slice(0, 10)), cube.mean(("y", "x"))):
-        with dask.config.set(num_workers=3):
-            plan = constellr_stac.explain(part)
-        assert plan.bytes_per_chunk == 4 * SCENE // 4
-        assert plan.bytes_at_peak == 3 * plan.bytes_per_chunk + plan.bytes_to_fetch
-        assert "on 3 threads" in str(plan)
-
-
-@ENGINES
-def test_large_file_takes_one_request_per_chunk(
-    sandbox: Sandbox, tmp_path: Path, engine: Any
-) -> None:
-    """One for the first MiB, and one for the blocks of each chunk."""
-    path = tmp_path / "lst.tiff"
-    grid = GeoBox((1024, 1024), from_origin(381060.0, 3746640.0, 30, 30), "EPSG:32611")
-    with rasterio.open(
-        path, "w", driver="COG", height=1024, width=1024, count=1, dtype="uint16", nodata=65535,
-        crs="EPSG:32611", transform=grid.transform, blocksize=256, compress="none",
-        overviews="NONE",
-    ) as file:  # fmt: skip
-        file.write(np.full((1024, 1024), 29000, "uint16"), 1)
-    item = found(sandbox)[0]
-    item.geometry = grid.geographic_extent.json
-    item.assets["lst"].href = sandbox.put("long/lst.tiff", path.read_bytes())
-    cube = constellr_stac.load([item], ["lst"], geobox=grid, chunks={"y": 256}, engine=engine)
-    part = cube.isel(y=slice(512, None))  # the first half is in the first MiB
-    plan = constellr_stac.explain(part)
+def test_many_sizes_are_estimated(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond a number of files, those of a sample stand for the others."""
+    monkeypatch.setattr("constellr_stac.cube.fetch_costs._MOST_HEADERS", 5)
+    items = found(sandbox)
     sandbox.clear_requests()
-    part.compute()
-    assert plan.requests == store_requests(sandbox) == 1 + 2
+    plan = constellr_stac.explain(items, ["lst"], geobox=GRID)
+    assert store_requests(sandbox) == 5 + 1
+    assert not plan.bytes_are_exact
+    exact = sum((SCENES / item.id / "lst.tiff").stat().st_size for item in items)
+    assert plan.bytes_to_fetch == pytest.approx(exact, rel=0.1)
+    assert "about 15 requests" in str(plan)
+
+
+PEAK = """
+import json, resource, sys
+import dask, pystac
+import constellr_stac
+dask.config.set(num_workers=2)
+items = list(pystac.ItemCollection.from_file(sys.argv[1]))
+constellr_stac.load(items[:1]).compute()
+load = lambda **options: constellr_stac.load(items, ["lst"], crs="EPSG:32611", **options)
+cube = {
+    "plain": lambda: load(resolution=10),
+    "masked": lambda: load(resolution=12, mask="clear"),
+    "mean": lambda: load(resolution=10).mean("time"),
+}[sys.argv[2]]()
+told = constellr_stac.explain(cube).bytes_at_peak
+with open("/proc/self/statm") as file:
+    before = int(file.read().split()[1]) * resource.getpagesize()
+cube.compute()
+print(json.dumps([told, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("kind", ["plain", "masked", "mean"])
+def test_peak_memory_is_as_told(sandbox: Sandbox, tmp_path: Path, kind: str) -> None:
+    """Within 1.3 of the memory of a fresh process."""
+    path = tmp_path / "items.json"
+    pystac.ItemCollection(found(sandbox)).save_object(str(path))
+    answer = subprocess.run(
+        [sys.executable, "-c", PEAK, str(path), kind], stdout=subprocess.PIPE, check=True
+    )
+    told, used = json.loads(answer.stdout)
+    assert 1 / 1.3 < told / used < 1.3
 
 
 def test_plan_counts_grids_and_resampled_files(sandbox: Sandbox) -> None:
@@ -148,11 +193,11 @@ def test_plan_rows(sandbox: Sandbox) -> None:
 
 
 def test_explain_fetches_headers_only(sandbox: Sandbox) -> None:
-    """One header for the grid and one file size per layer; no pixels."""
+    """One header of each file, which is also that for the grid; no pixels."""
     items = found(sandbox)
     sandbox.clear_requests()
     plan = constellr_stac.explain(items, ["lst"], chunks=None)
-    assert (plan.chunks, store_requests(sandbox)) == (15, 2)
+    assert (plan.chunks, store_requests(sandbox)) == (15, 15)
     with pytest.raises(ValueError, match="several cubes: load them, and explain each"):
         constellr_stac.explain(items, ["lst"], group_by_resolution=True)  # type: ignore[call-arg]
 

@@ -26,9 +26,9 @@ from constellr_stac.errors import (
 )
 from constellr_stac.layers.band import Band
 from constellr_stac.layers.table import LAYERS
+from constellr_stac.reading.asset_file import AssetFile
 from constellr_stac.reading.asset_ref import AssetRef
-from constellr_stac.reading.http import Transfer
-from constellr_stac.reading.prefetch import AssetFile
+from constellr_stac.reading.prefetch import Fetcher
 from constellr_stac.reading.raster import read_pixels
 from constellr_stac.reading.resolver import AssetResolver
 from layer_files import (
@@ -233,7 +233,7 @@ def test_classes_are_never_averaged(tmp_path: Path, engine: Any) -> None:
     )
     assert {0, 2} <= set(np.unique(cube.cloud_mask)) <= {0, 2, 255}
     content = (tmp_path / "scl_mask_30m.tiff").read_bytes()
-    whole = AssetFile(AssetRef("file.tiff"), content, len(content), Transfer(AssetResolver(), 1))
+    whole = AssetFile(AssetRef("file.tiff"), content, len(content), Fetcher(AssetResolver()))
     params = _parameters().patch(dtype="uint8", fill_value=255, resampling="bilinear")
     read = read_pixels(whole, LAYERS["scl_mask_30m"].bands[0], shifted, params)
     assert set(np.unique(read.values)) <= {0, 2, 255}
@@ -371,7 +371,7 @@ def test_window_equals_a_slice_of_the_file(
         ) as file:  # fmt: skip
             file.write(stored, 1)
         content = memory.read()
-    whole = AssetFile(AssetRef("file.tiff"), content, len(content), Transfer(AssetResolver(), 1))
+    whole = AssetFile(AssetRef("file.tiff"), content, len(content), Fetcher(AssetResolver()))
     band = Band(1, "values", dtype, scale, offset, nodata)
     window = GeoBox((rows, columns), transform, "EPSG:32611").translate_pix(*shift)
     pixels = read_pixels(whole, band, window, _parameters())

@@ -65,7 +65,7 @@ def test_reader_that_joins_a_refused_fetch_asks_again() -> None:
         while not first.result.done():
             pass
         allowed.set()
-        assert fetcher.file(second).head == b"pixels"
+        assert fetcher.wait(second).head == b"pixels"
 
 
 def test_edited_credentials_file_is_read_after_a_refusal(

@@ -19,10 +19,10 @@ from constellr_stac.downloads.kinds import decode_error
 from constellr_stac.errors import ConstellrError
 from constellr_stac.layers.band import Band
 from constellr_stac.limits import Limits
+from constellr_stac.reading.asset_file import AssetFile
 from constellr_stac.reading.asset_ref import AssetRef
 from constellr_stac.reading.geotiff import RefusedFileError, open_geotiff
-from constellr_stac.reading.http import Transfer
-from constellr_stac.reading.prefetch import AssetFile
+from constellr_stac.reading.prefetch import Fetcher
 from constellr_stac.reading.raster import read_pixels
 from constellr_stac.reading.resolver import AssetResolver
 from hostile_bodies import NORTH, SIDE, WEST, bad_tiffs, not_tiffs, patched, tiff
@@ -146,7 +146,7 @@ def test_blocks_of_overviews_are_bounded() -> None:
     """An overview with a huge tile is refused before GDAL allocates it."""
     body = tiff(side=512, tiled=True, blockxsize=256, blockysize=256, overviews=[2])
     body = patched(body, {322: 80_000, 323: 80_000}, directory=1)
-    file = AssetFile(AssetRef("a.tiff"), body, len(body), Transfer(AssetResolver(), 1))
+    file = AssetFile(AssetRef("a.tiff"), body, len(body), Fetcher(AssetResolver()))
     coarse = GeoBox((100, 100), Affine(153.6, 0, WEST, 0, -153.6, NORTH), "EPSG:32611")
     params = RasterLoadParams(dtype="float32", resampling="bilinear")
     with pytest.raises(RefusedFileError, match="window_bytes"):

@@ -32,7 +32,8 @@ from constellr_stac import AssetReadError, Signer, StackstacReader
 from constellr_stac._process import STATE
 from constellr_stac.errors import SceneLeftEmptyWarning
 from constellr_stac.reading.asset_ref import AssetRef
-from constellr_stac.reading.prefetch import HEAD_BYTES, Fetcher
+from constellr_stac.reading.lengths import HEAD_BYTES
+from constellr_stac.reading.prefetch import Fetcher
 from constellr_stac.reading.resolver import AssetResolver
 from constellr_stac.sandbox import Fault, Sandbox
 from real_scenes import found, signed_in, truth
@@ -117,13 +118,28 @@ def test_bands_of_one_file_share_one_fetch(sandbox: Sandbox) -> None:
     cube = constellr_stac.load(items, names, geobox=GRID)
     with dask.config.set(scheduler="threads", num_workers=4):
         cube.compute()
-    assert 1 <= len(statuses(sandbox, "store")) <= 4
-    fetcher = Fetcher(AssetResolver())
-    asset_ref = AssetRef(items[0].assets["scl_mask_30m"].href)
-    sandbox.clear_requests()
-    fetches = [fetcher.start(asset_ref) for _ in range(4)]
-    assert len({fetcher.file(fetch).head for fetch in fetches}) == 1
     assert statuses(sandbox, "store") == [206]
+
+
+def test_bytes_stay_until_all_readers_have_come(sandbox: Sandbox) -> None:
+    """Within the bound; the least recently used ones go first."""
+    refs = [AssetRef(item.assets["lst"].href) for item in found(sandbox)[:4]]
+    sandbox.clear_requests()
+    fetcher = Fetcher(AssetResolver(), max_bytes=2 * HEAD_BYTES)
+
+    def read(ref: AssetRef, reader: str) -> int:
+        size = fetcher.wait(fetcher.start(ref, reader=reader, readers=2)).size
+        gc.collect()
+        return size
+
+    read(refs[0], "lst")
+    read(refs[0], "mask")  # the last one
+    assert not fetcher.holds(refs[0])
+    *_, size = [read(ref, "lst") for ref in (*refs[1:3], refs[1])]
+    assert len(statuses(sandbox, "store")) == 3
+    fetcher._max_bytes = HEAD_BYTES + size
+    read(refs[3], "lst")
+    assert [fetcher.holds(ref) for ref in refs] == [False, True, False, True]
 
 
 def test_only_computed_chunks_are_fetched(sandbox: Sandbox) -> None:
@@ -145,7 +161,7 @@ def test_prefetch_requests_are_bounded(make_sandbox: Callable[..., Sandbox]) -> 
     fetcher = Fetcher(AssetResolver(), max_requests=4)
     fetches = [fetcher.start(asset_ref) for asset_ref in asset_refs]
     for fetch in fetches[::-1]:
-        fetcher.file(fetch)
+        fetcher.wait(fetch)
     times = sorted(exchange.when for exchange in sandbox.requests)
     # Four prefetches and the reader's own: of any six, the last began after the first ended.
     for earlier, later in zip(times, times[5:], strict=False):
@@ -158,14 +174,14 @@ def test_prefetch_bytes_are_bounded(sandbox: Sandbox) -> None:
     sandbox.clear_requests()
     fetcher = Fetcher(AssetResolver(), max_bytes=2 * HEAD_BYTES)
     fetches = [fetcher.start(asset_ref) for asset_ref in asset_refs]
-    fetcher.file(fetches[0])
-    assert len(fetcher.file(fetches[-1]).head) > 100_000
+    fetcher.wait(fetches[0])
+    assert len(fetcher.wait(fetches[-1]).head) > 100_000
     started = [fetch.started for fetch in fetches]
     assert started[-1]
     assert not all(started)
     held = fetcher._bytes
     while fetches:
-        fetcher.file(fetches.pop(0))
+        fetcher.wait(fetches.pop(0))
     gc.collect()
     fetcher._proceed()
     assert fetcher._bytes == 0 < held
@@ -180,9 +196,9 @@ def test_reader_does_not_wait_for_prefetches(sandbox: Sandbox) -> None:
     fetcher = Fetcher(AssetResolver(), max_requests=1)
     ahead = fetcher.start(slow)
     wait_until(lambda: sandbox.requests)
-    assert fetcher.file(fetcher.start(needed)).whole
+    assert fetcher.wait(fetcher.start(needed)).whole
     assert not ahead.result.done()
-    assert fetcher.file(ahead).whole
+    assert fetcher.wait(ahead).whole
 
 
 # Expiring URLs and rotating credentials
@@ -810,7 +826,7 @@ def test_missing_file(tmp_path: Path) -> None:
     asset_ref = AssetRef(str(tmp_path / "gone.tiff"), "c", "i", "lst")
     fetcher = Fetcher(AssetResolver())
     with pytest.raises(AssetReadError, match=r"gone\.tiff.*No such file"):
-        fetcher.file(fetcher.start(asset_ref))
+        fetcher.wait(fetcher.start(asset_ref))
 
 
 def test_invalid_item_response_names_the_asset(make_sandbox: Callable[..., Sandbox]) -> None:
@@ -893,8 +909,8 @@ def test_failed_fetch_is_not_cached(sandbox: Sandbox) -> None:
     sandbox.fail(Fault("lst.tiff", status=404))
     first = fetcher.start(asset_ref)
     with pytest.raises(AssetReadError):
-        fetcher.file(first)
-    assert fetcher.file(fetcher.start(asset_ref)).whole
+        fetcher.wait(first)
+    assert fetcher.wait(fetcher.start(asset_ref)).whole
 
 
 def test_fetcher_is_shared_within_a_process(sandbox: Sandbox) -> None:

@@ -75,13 +75,13 @@ def _statements(
 ) -> Iterator[tuple[Any, ...]]:
     """Yield a row for each field; add what contradicts to ``notes``."""
     from constellr_stac.layers.settle import UnsettledError, settle
-    from constellr_stac.reading.prefetch import HEADER_BYTES, shared_fetcher
+    from constellr_stac.reading.prefetch import shared_fetcher
     from constellr_stac.reading.raster import header_of
     from constellr_stac.reading.resolver import AssetResolver
 
     label = f"{name} of {scene}"
     try:
-        header = header_of(shared_fetcher(AssetResolver()).header(own.ref, HEADER_BYTES))
+        header = header_of(shared_fetcher(AssetResolver()).header(own.ref))
         file = header.bands[own.band.index - 1]
         settled = settle(own.band, file)
     except IndexError:

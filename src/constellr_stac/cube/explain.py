@@ -1,13 +1,13 @@
 """``explain``: the cost of computing a cube, estimated beforehand.
 
-Files to fetch are found in the dask graph, so that a slice of a cube is estimated as such. File
-sizes come from the items, else from one file of each layer.
+Files to fetch are found in the dask graph, so that a slice of a cube is estimated as such. What is
+fetched of them is told by their headers.
 """
 
 from __future__ import annotations
 
 import html
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Unpack
@@ -23,12 +23,11 @@ from constellr_stac._refresh import utc_now
 from constellr_stac.auth.credentials import ApiKey, Password, Token
 from constellr_stac.auth.token import token_of
 from constellr_stac.errors import ConstellrError
-from constellr_stac.layers.table import layer_of
 from constellr_stac.reading.file_grid import name_of
-from constellr_stac.reading.prefetch import HEAD_BYTES, MAX_BYTES, Fetcher
 from constellr_stac.signing.s3_url import is_s3
 
-from .graph_reads import reads_of
+from .fetch_costs import fetch_costs, peak_bytes
+from .graph_reads import chunk_reads
 from .grid import fits
 from .load import cube_of
 from .own_grids import with_own_grids
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from constellr_stac.reading.asset_ref import AssetRef
+    from constellr_stac.reading.prefetch import Fetcher
     from constellr_stac.stac.items import Items
 
     from .arguments import LoadArguments
@@ -55,12 +55,12 @@ class Explanation:
     files: int
     """Files that are read."""
     bytes_to_fetch: int
-    """Bytes of the files; an estimate unless all items state ``file:size``. Of files over 1 MiB,
-    only the blocks that the cube needs are fetched."""
+    """Bytes of the files; of files over 1 MiB, of the header and the blocks that the cube needs."""
     bytes_are_exact: bool
+    """Whether the sizes of all files are known; else some are estimated from others."""
     requests: int
-    """GETs to the object store, without retries: one for a file up to 1 MiB; for a longer file,
-    one more for each chunk that reads from it."""
+    """GETs to the object store in one process, without retries: one for a file up to 1 MiB; for a
+    longer file, one for the header and one for each range of blocks that a chunk reads."""
     shape: Mapping[str, int]
     """Sizes of the cube's dimensions."""
     chunks: int
@@ -68,7 +68,8 @@ class Explanation:
     bytes_per_chunk: int
     """Memory of the largest chunk, as read or in the result."""
     bytes_at_peak: int
-    """Memory of the chunks computed in parallel and of prefetched bytes."""
+    """Memory of the result, of the chunks computed in parallel and of prefetched bytes; without the
+    temporary arrays of what is done with the cube, other than in a simple reduction."""
     threads: int
     """The number of chunks computed in parallel, as configured in dask."""
     grids: Mapping[str, int] = field(default_factory=dict)
@@ -126,8 +127,8 @@ def explain(
 ) -> Explanation:
     """Estimate the cost of computing a cube.
 
-    Reads no pixels. If items do not state file sizes, one file of each layer is requested for its
-    size.
+    Reads no pixels. The header of each file is read, of at most 512 files, unless its item states
+    a ``file:size`` of up to 1 MiB.
 
     Args:
         items_or_cube: Items as for :func:`load`, or a cube from it, or a part of one.
@@ -159,28 +160,27 @@ def explain(
 
 
 def _explained(cube: xr.Dataset, plan: Plan | None) -> Explanation:
-    reads = reads_of(cube)
-    references, fetcher = reads.windows.keys(), reads.fetcher
-    if fetcher is None:
+    reads = chunk_reads(cube)
+    if not reads:
         msg = "Only a lazy cube from load() can be explained, since its graph lists the files."
         raise TypeError(msg)
-    sizes, exact = _sizes(references, fetcher, plan)
+    references = dict.fromkeys(ref for chunk in reads for ref in chunk.references)
+    fetcher = reads[0].fetcher
+    costs = fetch_costs(reads, fetcher, _stated_sizes(plan))
     chunk_bytes, chunk_count = _chunks(cube)
-    chunk_bytes = max(chunk_bytes, reads.bytes_per_chunk)
+    chunk_bytes = max(chunk_bytes, *(each.nbytes for each in reads))
     threads = config.get("num_workers", None) or CPU_COUNT
     grids = _grids(plan)
     return Explanation(
         scenes=len({(each.collection, each.item or each.href) for each in references}),
         files=len(references),
-        bytes_to_fetch=sum(sizes.values()),
-        bytes_are_exact=exact,
-        requests=sum(
-            1 if size <= HEAD_BYTES else 1 + reads.windows[each] for each, size in sizes.items()
-        ),
+        bytes_to_fetch=costs.bytes,
+        bytes_are_exact=costs.exact,
+        requests=costs.requests,
         shape=_shape(cube),
         chunks=chunk_count,
         bytes_per_chunk=chunk_bytes,
-        bytes_at_peak=min(threads, reads.tasks) * chunk_bytes + min(MAX_BYTES, sum(sizes.values())),
+        bytes_at_peak=peak_bytes(reads, costs, _lazy_bytes(cube), threads),
         threads=threads,
         grids=Counter({name: count for name, (count, _) in grids.items()}),
         resampled=sum(count for count, fitting in grids.values() if not fitting),
@@ -189,28 +189,20 @@ def _explained(cube: xr.Dataset, plan: Plan | None) -> Explanation:
     )
 
 
-def _sizes(
-    references: Collection[AssetRef], fetcher: Fetcher, plan: Plan | None
-) -> tuple[dict[AssetRef, int], bool]:
-    """Return the size of each file, and whether items state all of them."""
-    stated: dict[tuple[str, str, str], int] = {}
-    for scene in plan.scenes if plan else ():
-        for key, asset in scene.item.assets.items():
-            if (size := asset.extra_fields.get("file:size")) is not None:
-                stated[scene.item.collection_id or "", scene.item.id, key] = int(size)
+def _lazy_bytes(cube: xr.Dataset) -> int:
+    """Return the bytes of the variables that are computed."""
+    return sum(each.nbytes for each in cube.data_vars.values() if each.chunks is not None)
+
+
+def _stated_sizes(plan: Plan | None) -> dict[AssetRef, int]:
+    """Return the sizes of files, where items state them."""
     sizes: dict[AssetRef, int] = {}
-    unknown: defaultdict[str, list[AssetRef]] = defaultdict(list)
-    for each in sorted(references, key=str):
-        size = stated.get((each.collection, each.item, each.asset))
-        if size is not None:
-            sizes[each] = size
-        else:
-            layer = layer_of(each.asset, each.href)
-            unknown[layer.name if layer else each.asset].append(each)
-    for alike in unknown.values():
-        size = fetcher.header(alike[0], 1).size
-        sizes.update(dict.fromkeys(alike, size))
-    return sizes, not unknown
+    for scene in plan.scenes if plan else ():
+        for band in scene.bands.values():
+            size = scene.item.assets[band.asset_key].extra_fields.get("file:size")
+            if isinstance(size, int):
+                sizes[band.ref] = size
+    return sizes
 
 
 def _shape(cube: xr.Dataset) -> dict[str, int]:

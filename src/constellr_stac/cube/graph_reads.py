@@ -1,124 +1,139 @@
-"""Finds the files that a cube's graph reads, without computing it.
+"""Finds what a cube's graph reads, without computing it.
 
-Both engines open files in separate tasks and read windows in others; the kinds of tasks differ in
-their arguments.
+Both engines open files in separate tasks and read windows in others. What a task reads stands in
+its arguments, and is found by the names of the engines' functions.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from dask.core import flatten, get_dependencies
+from dask.core import flatten
 from dask.optimization import cull
-from odc.geo.geobox import GeoboxTiles
-from odc.loader import RasterLoadParams, RasterSource
+from dask.task_spec import DataNode, TaskRef
+from odc.geo.geobox import GeoBox
+from odc.loader import RasterSource
 
+from constellr_stac.layers.band import Band
 from constellr_stac.reading.asset_ref import AssetRef
-from constellr_stac.reading.odc import OdcDriver
-from constellr_stac.reading.prefetch import Fetcher
+from constellr_stac.reading.band_source import BandRead
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
     import xarray as xr
 
-__all__ = ["Reads", "reads_of"]
+    from constellr_stac.reading.prefetch import Fetcher
+
+__all__ = ["ChunkRead", "chunk_reads"]
 
 
-@dataclass(frozen=True)
-class Reads:
-    """The reads of a graph."""
+class ChunkRead(NamedTuple):
+    """What a task reads."""
 
-    windows: Mapping[AssetRef, int] = field(default_factory=dict)
-    """The number of windows read from each asset."""
-    fetcher: Fetcher | None = None
-    """The fetcher; ``None`` for a cube that is not from ``load``."""
-    tasks: int = 0
-    """The number of tasks that read pixels."""
-    bytes_per_chunk: int = 0
-    """Memory of the largest chunk as read, before it is sliced or reduced."""
+    geobox: GeoBox
+    """The grid of the chunk."""
+    resampling: str
+    reads: tuple[BandRead, ...]
+    """The bands of the scenes, each with its masks."""
+    steps: int
+    """Time steps."""
+    itemsize: int
+    """Bytes of a pixel."""
+    fetcher: Fetcher
+
+    @property
+    def references(self) -> list[AssetRef]:
+        """The assets that are read."""
+        return [ref for each in self.reads for ref in each.refs]
+
+    def windows(self) -> Iterator[tuple[AssetRef, BandRead, GeoBox]]:
+        """Yield what is read of each asset, masks included, and on which grid."""
+        for each in self.reads:
+            for read, geobox in each.windows(self.geobox):
+                yield AssetRef.parse(read.uri), read, geobox
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of the chunk."""
+        return math.prod(self.geobox.shape) * self.steps * self.itemsize
 
 
-def reads_of(cube: xr.Dataset) -> Reads:
-    """Find the reads of a cube's graph."""
+def chunk_reads(cube: xr.Dataset) -> list[ChunkRead]:
+    """Return what computing a cube reads, task by task; nothing for a cube not from ``load``."""
     graph = cube.__dask_graph__()
     if graph is None:
-        return Reads()
+        return []
     keys = set(flatten(cube.__dask_keys__()))
     # Culls layers first, to not materialize unneeded tasks; that leaves some.
     tasks, _ = cull(graph.cull(keys).to_dict(), list(keys))
-    users: defaultdict[Any, list[Any]] = defaultdict(list)
-    for key in tasks:
-        for needed in get_dependencies(tasks, key):
-            users[needed].append(key)
-
-    windows: Counter[AssetRef] = Counter()
-    steps: dict[Any, int] = {}
-    fetcher: Fetcher | None = None
-    for key, task in tasks.items():
-        for part in _parts(task):
-            files = _files(part)
-            if files:
-                # stackstac constructs the readers of a table in one task, and reads in the next.
-                direct = isinstance(part, RasterSource)
-                reading = users[key] if direct else [k for user in users[key] for k in users[user]]
-                windows.update(dict.fromkeys(files, max(1, len(reading))))
-                steps |= {reader: _steps(tasks[reader], part) for reader in reading}
-            elif isinstance(part, Fetcher):
-                fetcher = part
-            elif isinstance(part, OdcDriver):
-                fetcher = part.fetcher
-    sizes = (count * _scene_bytes(tasks, window) for window, count in steps.items())
-    return Reads(windows, fetcher, len(steps), max(sizes, default=0))
+    found = []
+    for key in sorted(tasks, key=_place, reverse=True):  # as dask's local schedulers compute
+        task = tasks[key]
+        reader = _READERS.get(getattr(getattr(task, "func", None), "__name__", ""))
+        if reader is not None:
+            found.append(reader(tasks, [_value(tasks, each) for each in task.args]))
+    return [each for each in found if each is not None]
 
 
-def _files(part: Any) -> list[AssetRef]:
-    """Return the assets in an argument: an odc-loader source, or stackstac's asset table."""
-    if isinstance(part, RasterSource):
-        return part.driver_data.refs if part.driver_data else [AssetRef.parse(part.uri)]
-    if isinstance(part, np.ndarray) and "url" in (part.dtype.names or ()):
-        return [
-            ref for step in part["url"].flat if step for _, read in step.layers for ref in read.refs
-        ]
-    return []
+def _place(key: Any) -> tuple[Any, ...]:
+    """Return what sorts the keys of a graph by their place in the cube."""
+    return (str(key[0]), *key[1:]) if isinstance(key, tuple) else (str(key),)
 
 
-def _steps(window: Any, part: Any) -> int:
-    """Return the number of time steps in a chunk: rows of a table, or odc-loader's lists."""
-    return len(part) if isinstance(part, np.ndarray) else len(window.args[0].args)
+def _of_odc(tasks: Mapping[Any, Any], arguments: list[Any]) -> ChunkRead | None:
+    """Read the arguments of odc-loader's task for a chunk."""
+    steps, tiles, place, _, _, params, driver, *_ = arguments
+    if not hasattr(driver, "fetcher"):
+        return None  # another driver's
+    sources = [
+        part
+        for step in steps.args
+        for opened in step.args
+        for part in _parts(tasks[opened.key])
+        if isinstance(part, RasterSource)
+    ]
+    reads = (each.driver_data or BandRead(each.uri, Band(each.band, "")) for each in sources)
+    itemsize = np.dtype(params.dtype).itemsize
+    return ChunkRead(
+        tiles[place], params.resampling, tuple(reads), len(steps.args), itemsize, driver.fetcher
+    )
 
 
-def _scene_bytes(tasks: Mapping[Any, Any], window: Any) -> int:
-    """Return the bytes of one scene in the chunk that a task reads."""
-    near = [window, *get_dependencies(tasks, window)]
-    area, itemsize = 0, 0
-    spans: list[slice] = []
-    for part in (part for key in near for part in _parts(tasks[key])):
-        if isinstance(part, GeoboxTiles):
-            area = int(np.prod(part.chunk_shape((0, 0))))
-        elif isinstance(part, slice):
-            spans.append(part)
-        elif isinstance(part, RasterLoadParams):
-            itemsize = np.dtype(part.dtype).itemsize
-        elif isinstance(part, np.dtype):
-            itemsize = part.itemsize
-    area = area or int(np.prod([span.stop - span.start for span in spans[:2]]))
-    return area * itemsize
+def _of_stackstac(tasks: Mapping[Any, Any], arguments: list[Any]) -> ChunkRead | None:
+    """Read the arguments of stackstac's task for a chunk."""
+    table, (rows, columns), dtype, _ = arguments
+    assets, spec, resampling, *_, reader = (_value(tasks, each) for each in table.args)
+    keywords = getattr(reader, "keywords", {})
+    if "fetcher" not in keywords:
+        return None
+    grid = GeoBox(spec.shape, spec.transform, f"EPSG:{spec.epsg}")
+    reads = [read for step in assets["url"].flat if step for _, read in step.layers]
+    return ChunkRead(
+        grid[rows, columns],
+        resampling.name,
+        tuple(reads),
+        len(assets),
+        dtype.itemsize,
+        keywords["fetcher"],
+    )
+
+
+_READERS: dict[str, Callable[[Mapping[Any, Any], list[Any]], ChunkRead | None]] = {
+    "_dask_loader_tyx": _of_odc,
+    "fetch_raster_window": _of_stackstac,
+}
+
+
+def _value(tasks: Mapping[Any, Any], argument: Any) -> Any:
+    """Return what an argument stands for."""
+    if isinstance(argument, TaskRef):
+        argument = tasks[argument.key]
+    return argument.value if isinstance(argument, DataNode) else argument
 
 
 def _parts(task: Any) -> Iterator[Any]:
-    """Yield the arguments of a task, recursively."""
-    if isinstance(task, list | tuple):
-        inner: Any = task
-    elif isinstance(task, Mapping):
-        inner = task.values()
-    else:
-        yield task
-        keywords = getattr(task, "kwargs", None) or getattr(task, "keywords", None) or {}
-        value = getattr(task, "value", None)
-        inner = [*(getattr(task, "args", None) or ()), *keywords.values(), value]
-        inner = [part for part in inner if part is not None and not isinstance(part, str)]
-    for part in inner:
-        yield from _parts(part)
+    """Yield the arguments of a task."""
+    yield from task if isinstance(task, tuple) else task.args

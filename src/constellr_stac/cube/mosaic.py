@@ -6,6 +6,7 @@ is seen through a hole of another scene. The engines join with the first valid p
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from constellr_stac.reading.band_source import MaskRead
@@ -46,7 +47,7 @@ def layers_of(plan: Plan, step: Sequence[Scene]) -> list[Layer]:
         for bands in (scene.bands,)
     ]
     if not plan.classes:
-        return layers
+        return _counted(layers)
     joins = len(step) > 1
     masked, below = [], []
     for scene, reads in layers:
@@ -56,7 +57,25 @@ def layers_of(plan: Plan, step: Sequence[Scene]) -> list[Layer]:
         seen = {name: read._replace(masks=masks) for name, read in values.items()} if masks else {}
         masked.append(Layer(scene, seen if joins else {**seen, **flags}))
         below.append(Layer(scene, flags))
-    return masked + below if joins else masked
+    return _counted(masked + below if joins else masked)
+
+
+def _counted(layers: Sequence[Layer]) -> list[Layer]:
+    """Return layers whose reads know how many bands need each file, so that its bytes stay."""
+    needed: defaultdict[str, set[tuple[str, int]]] = defaultdict(set)
+    for _, reads in layers:
+        for read in reads.values():
+            for uri in (read.uri, *(mask.read.uri for mask in read.masks)):
+                needed[uri].add((read.uri, read.band.index))
+
+    def counted(read: BandRead) -> BandRead:
+        masks = tuple(mask._replace(read=counted(mask.read)) for mask in read.masks)
+        return read._replace(masks=masks, readers=len(needed[read.uri]))
+
+    return [
+        Layer(scene, {name: counted(read) for name, read in reads.items()})
+        for scene, reads in layers
+    ]
 
 
 def _masks(plan: Plan, reads: Mapping[str, BandRead]) -> tuple[MaskRead, ...]:

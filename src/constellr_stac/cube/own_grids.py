@@ -20,7 +20,7 @@ from constellr_stac.layers.item_bands import asset_gsd
 from constellr_stac.layers.table import layer_of
 from constellr_stac.reading.file_grid import name_of
 from constellr_stac.reading.item_geobox import geobox_of, stated_geobox
-from constellr_stac.reading.prefetch import HEADER_BYTES, MAX_REQUESTS, Fetcher
+from constellr_stac.reading.prefetch import MAX_REQUESTS, Fetcher
 from constellr_stac.reading.raster import header_of
 
 from .footprint import HALF_TURN, footprint, shape_of
@@ -139,7 +139,7 @@ def _measured(refs: Sequence[AssetRef], fetcher: Fetcher) -> tuple[AssetRef, Geo
     """Return the first file whose header can be read, and its grid."""
 
     def grid_of(ref: AssetRef) -> GeoBox:
-        return geobox_of(header_of(fetcher.header(ref, HEADER_BYTES)))
+        return geobox_of(header_of(fetcher.header(ref)))
 
     *others, last = refs
     for ref in others:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from constellr_stac.errors import AssetReadError
 from constellr_stac.layers.settle import UnsettledError, settle
-from constellr_stac.reading.prefetch import HEADER_BYTES, MAX_REQUESTS
+from constellr_stac.reading.prefetch import MAX_REQUESTS
 from constellr_stac.reading.raster import header_of
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def with_file_encodings(scenes: Sequence[Scene], fetcher: Fetcher, *, lenient: b
 
     def read(ref: AssetRef) -> Header | None:
         try:
-            return header_of(fetcher.header(ref, HEADER_BYTES))
+            return header_of(fetcher.header(ref))
         except AssetReadError:
             if lenient:
                 return None

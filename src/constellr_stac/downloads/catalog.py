@@ -19,7 +19,7 @@ from constellr_stac._text import redact
 from constellr_stac.errors import AssetReadError, DownloadError
 from constellr_stac.layers.describe import complete_items
 from constellr_stac.reading.asset_ref import asset_ref
-from constellr_stac.reading.prefetch import HEADER_BYTES, shared_fetcher
+from constellr_stac.reading.prefetch import shared_fetcher
 from constellr_stac.reading.raster import header_of
 from constellr_stac.reading.resolver import AssetResolver
 
@@ -193,7 +193,7 @@ def _header(item: pystac.Item, key: str) -> Header | None:
     """Read the header of a downloaded file; ``None`` if it is not a GeoTIFF with a CRS."""
     with suppress(AssetReadError):
         reference = asset_ref(item, key, local_files=True)
-        return header_of(shared_fetcher(AssetResolver()).header(reference, HEADER_BYTES))
+        return header_of(shared_fetcher(AssetResolver()).header(reference))
     return None
 
 

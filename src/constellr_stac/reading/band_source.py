@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import functools
+import math
 import threading
 import weakref
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from rasterio.errors import RasterioError
 
 from constellr_stac._process import STATE
+from constellr_stac._pushed import on_dask_worker
 from constellr_stac.errors import (
     AssetReadError,
     ContradictionWarning,
@@ -23,18 +26,19 @@ from .asset_ref import AssetRef
 from .file_grid import name_of, same_grid
 from .masks import decoded_masks, masked
 from .notices import warn_once
-from .raster import MASK_FILL, Pixels, output_dtype, read_pixels
+from .raster import MASK_FILL, Pixels, output_dtype, read_pixels, reserve_window
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Hashable, Iterator, Mapping
 
     from odc.geo.geobox import GeoBox
     from odc.loader import RasterLoadParams
 
     from constellr_stac.layers.band import Band
 
+    from .asset_file import AssetFile, HeadFetch
     from .masks import Buffer
-    from .prefetch import Fetch, Fetcher
+    from .prefetch import Fetcher
 
 __all__ = ["BandRead", "BandSource", "Errors", "MaskRead"]
 
@@ -57,11 +61,27 @@ class BandRead(NamedTuple):
     """The grid of a similar file, if its own header was not read before."""
     masks: tuple[MaskRead, ...] = ()
     """The scene's masks; pixels that any of them does not keep are without data."""
+    readers: int = 1
+    """How many bands of the cube need the file, be it for masking."""
 
     @property
     def refs(self) -> list[AssetRef]:
         """The assets that are read."""
         return [AssetRef.parse(each.uri) for each in (self, *(mask.read for mask in self.masks))]
+
+    @property
+    def pixel_bytes(self) -> int:
+        """The bytes of the file's pixels, uncompressed; 0 if unknown."""
+        grid, band = self.stated or self.presumed, self.band
+        if grid is None or band.dtype is None:
+            return 0
+        return math.prod(grid.shape) * np.dtype(band.dtype).itemsize * band.siblings
+
+    def windows(self, geobox: GeoBox) -> Iterator[tuple[BandRead, GeoBox]]:
+        """Yield what is read for a grid: the band, and its masks on the grid or around it."""
+        yield self, geobox
+        for mask in self.masks:
+            yield mask.read, mask.around(geobox)
 
 
 class MaskRead(NamedTuple):
@@ -74,10 +94,15 @@ class MaskRead(NamedTuple):
     buffer: Buffer | None = None
     """What is masked around other classes."""
 
+    def around(self, geobox: GeoBox) -> GeoBox:
+        """Return the grid of the mask that is needed for a grid of values."""
+        return geobox if self.buffer is None else self.buffer.around(geobox)
+
 
 class BandSource:
     """One band of one asset. The constructor starts the fetch and does not block.
 
+    In a worker of dask.distributed the fetch starts with the chunk, which another worker may read.
     Pickles without the fetch. An unpickled source starts its fetch at the first read in that
     process, since some processes only pass it on.
 
@@ -87,6 +112,7 @@ class BandSource:
         errors: How to handle a scene that cannot be read.
         raw: Whether to return stored values.
         cube: The cube's name; a read starts the fetches of this cube only.
+        reader: Who needs the file; default the band itself.
     """
 
     def __init__(
@@ -97,6 +123,7 @@ class BandSource:
         errors: Errors = "raise",
         raw: bool = False,
         cube: str = "",
+        reader: Hashable = None,
     ) -> None:
         self._fetcher = fetcher.here()
         self._reference = AssetRef.parse(read.uri)
@@ -104,16 +131,39 @@ class BandSource:
         self._errors = errors
         self._raw = raw
         self._cube = cube
-        self._fetch: Fetch | None = self._fetcher.start(self._reference)
+        self._reader = reader or (read.uri, read.band.index)
+        self._fetch: HeadFetch | None = None
+        if not on_dask_worker():  # the chunk may be read by another worker
+            self.begin()
         self._masks = [
-            (mask, BandSource(fetcher, mask.read, errors=errors, cube=cube)) for mask in read.masks
+            (mask, BandSource(fetcher, mask.read, errors=errors, cube=cube, reader=self._reader))
+            for mask in read.masks
         ]
 
-    def begin(self) -> Fetch:
+    def begin(self) -> HeadFetch:
         """Start the fetch, unless started; does not block."""
         if self._fetch is None:
-            self._fetch = self._fetcher.start(self._reference)
+            self._fetch = self._fetcher.start(
+                self._reference,
+                pixel_bytes=self._read.pixel_bytes,
+                reader=self._reader,
+                readers=self._read.readers,
+            )
         return self._fetch
+
+    def prepare(self, geobox: GeoBox, params: RasterLoadParams) -> None:
+        """Fetch what reading a grid needs, once the file's head is there; does not block."""
+        self.begin().then(functools.partial(self._claim, geobox, params))
+        for mask, source in self._masks:
+            source.prepare(mask.around(geobox), params)
+
+    def _claim(self, geobox: GeoBox, params: RasterLoadParams, file: AssetFile) -> None:
+        """Start to fetch the blocks of a long file; reading reports what fails here."""
+        if file.whole:
+            return
+        read = self._read
+        with suppress(AssetReadError, RasterioError):
+            reserve_window(file, read.band, geobox, params, read.stated, shared=read.readers > 1)
 
     def read(self, geobox: GeoBox, params: RasterLoadParams) -> Pixels:
         """Read the part of the band that lies on a grid; empty if left out by ``errors``.
@@ -141,8 +191,7 @@ class BandSource:
         if pixels.values.dtype.kind == "f":
             fill = np.nan
         for mask, source in self._masks:
-            around = geobox if mask.buffer is None else mask.buffer.around(geobox)
-            classes = source.read_classes(around, params)
+            classes = source.read_classes(mask.around(geobox), params)
             pixels = masked(pixels, classes, mask.kept, mask.buffer, fill=fill)
         return pixels
 
@@ -168,8 +217,8 @@ class BandSource:
                 request_url=self._reference.href,
             ) from error
 
-    def _decoded(self, fetch: Fetch, geobox: GeoBox, params: RasterLoadParams) -> Pixels:
-        file = self._fetcher.file(fetch)
+    def _decoded(self, fetch: HeadFetch, geobox: GeoBox, params: RasterLoadParams) -> Pixels:
+        file = self._fetcher.wait(fetch)
         decode = functools.partial(
             read_pixels,
             file,
@@ -179,12 +228,16 @@ class BandSource:
             target=self._read.target,
             stated=self._read.stated,
             raw=self._raw,
+            shared=self._read.readers > 1,
         )
         if not self._read.band.is_mask:
             return decode()
         grid = (*geobox.shape, geobox.affine, str(geobox.crs))  # a GeoBox is slow to hash
         key = (self._reference, self._read.band, self._read.target, grid, params.dtype)
-        return decoded_masks().get(file, key, decode)
+        pixels = decoded_masks().get(file, key, decode)
+        if not file.whole:
+            file.windows.pop((self._read.band.index, geobox, None), None)  # if decoded before
+        return pixels
 
     def _report(self, pixels: Pixels) -> None:
         """Warn about what contradicts the item, the documents or a similar file."""

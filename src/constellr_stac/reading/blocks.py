@@ -4,30 +4,41 @@ from __future__ import annotations
 
 import functools
 import math
-import struct
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from odc.geo.overlap import ReprojectInfo, compute_reproject_roi
 from odc.geo.roi import roi_is_empty
 from rasterio.enums import ColorInterp, MaskFlags
 
-from .geotiff import open_overview
+from .file_grid import grid_of
+from .geotiff import open_regions
 from .resample import pixel_ratio
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
 
-    import rasterio
     from odc.geo.geobox import GeoBox
 
-__all__ = ["Window", "block_spans", "has_all_directories", "window_of"]
+    from .asset_file import AssetFile, Block
+    from .directories import Directory, Span
 
-_LEADER = 4  # a COG block is preceded by its length and followed by a copy of its last bytes
+__all__ = ["Window", "claim_window", "spans_of", "window_of"]
+
 _KERNEL = 3  # source pixels that the widest kernel (lanczos) reaches
 _SPARE = 2  # pixels
-_MAX_DIRECTORIES = 1000
 _SMOOTH = {"bilinear", "cubic", "cubic_spline", "lanczos", "gauss"}
 """The methods that may start from an overview; all others count or pick single pixels."""
+
+
+class Image(Protocol):
+    """What of a file decides about windows; an open dataset, or a :class:`_Layout`."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+
+    def overviews(self, index: int, /) -> Sequence[int]:
+        """Return the factors of a band's overviews."""
 
 
 class Window(NamedTuple):
@@ -55,7 +66,7 @@ class Window(NamedTuple):
 
 
 def window_of(
-    dataset: rasterio.DatasetReader, index: int, own: GeoBox, geobox: GeoBox, method: str | None
+    dataset: Image, index: int, own: GeoBox, geobox: GeoBox, method: str | None
 ) -> Window | None:
     """Return what to read of a band for a grid, or ``None`` if they do not overlap.
 
@@ -86,67 +97,104 @@ def window_of(
     return Window(source[0], source[1], (roi[0], roi[1]), level, exact=False)
 
 
-def block_spans(
-    dataset: rasterio.DatasetReader,
+def claim_window(
+    file: AssetFile,
     index: int,
-    own: GeoBox,
     geobox: GeoBox,
     method: str | None,
-) -> list[tuple[int, int]] | None:
-    """Return the byte ranges of the blocks that are read for a grid.
+    stated: GeoBox | None,
+    *,
+    shared: bool = False,
+) -> list[Block]:
+    """Start to fetch the blocks of a long file that are read for a grid; returns when they queue.
 
     Args:
-        dataset: A file of which the header is there.
+        file: The file.
         index: The band number.
-        own: The file's grid.
         geobox: The grid.
         method: The resampling; ``None`` for classes.
+        stated: The grid that the item states, used for a file without a CRS.
 
-    Returns:
-        ``None`` if the blocks of its mask cannot be told, so that the whole file is needed.
+    Keyword Args:
+        shared: Whether other bands of the file are read too.
+
+    Raises:
+        AssetReadError: The header cannot be fetched.
+        RasterioError: It is not a readable GeoTIFF.
     """
-    is_masked = MaskFlags.per_dataset in dataset.mask_flag_enums[index - 1]
-    if is_masked or ColorInterp.alpha in dataset.colorinterp:  # of any type
-        return None
-    window = window_of(dataset, index, own, geobox, method)
-    if window is None:
-        return []
-    level = window.level
-    tags = {"dm": "TIFF", "bidx": index, **({} if level is None else {"ovr": level})}
-    with open_overview(dataset, level) as image:
-        height, width = image.block_shapes[index - 1]
-    spans = []
-    for row, column in _blocks(window, height, width):
-        start = dataset.get_tag_item(f"BLOCK_OFFSET_{column}_{row}", **tags)
-        length = dataset.get_tag_item(f"BLOCK_SIZE_{column}_{row}", **tags)
-        if start is not None and length is not None:  # otherwise the block is empty
-            spans.append((int(start) - _LEADER, int(start) + int(length) + _LEADER))
-    return spans
+    spans = spans_of(file, index, geobox, method, stated)
+    edge = [span for span, inside in spans.items() if shared or not inside]
+    blocks = file.claim(spans)
+    if edge:
+        file.claim(edge, keep=True)
+    return blocks
 
 
-def has_all_directories(head: bytes) -> bool:
-    """Return whether the first bytes of a TIFF hold all its directories, masks' included.
+def spans_of(
+    file: AssetFile, index: int, geobox: GeoBox, method: str | None, stated: GeoBox | None
+) -> dict[Span, bool]:
+    """Return the byte ranges of the blocks of a long file that are read for a grid.
 
-    GDAL takes a file whose chain of directories leads beyond its end for one without masks and
-    overviews. (TIFF 6.0, section 2; BigTIFF has 8-byte offsets.)
-
-    Args:
-        head: The first bytes of the file.
+    Each comes with whether the block ends within the window, so that no neighbouring window needs
+    it. Parameters and errors are those of :func:`claim_window`.
     """
-    order = "<" if head[:2] == b"II" else ">"
-    is_big = head[2:4] in (b"+\0", b"\0+")
-    count, entry, pointer, start = ("Q", 20, "Q", 8) if is_big else ("H", 12, "I", 4)
-    try:
-        (offset,) = struct.unpack_from(order + pointer, head, start)
-        for _ in range(_MAX_DIRECTORIES):
-            if offset == 0:
-                return True
-            (entries,) = struct.unpack_from(order + count, head, offset)
-            after = offset + struct.calcsize(count) + entries * entry
-            (offset,) = struct.unpack_from(order + pointer, head, after)
-    except struct.error:
-        return False
-    return False
+    layout = file.layouts.get((index, stated))
+    if layout is None:
+        layout = file.layouts[index, stated] = _Layout.of(file, index, stated)
+    if layout.grid is None:
+        return {}  # reading says why
+    window = window_of(layout, index, layout.grid, geobox, method)
+    return {} if window is None else layout.spans(window)
+
+
+class _Layout(NamedTuple):
+    """Where a long file keeps a band."""
+
+    grid: GeoBox | None
+    """The file's grid; ``None`` if it lacks one, or the band."""
+    factors: Sequence[int]
+    """The factors of the overviews."""
+    plane: int
+    """The band, from 0."""
+    masked: bool
+    """Whether another image or band states validity."""
+    directories: Sequence[Directory]
+
+    @classmethod
+    def of(cls, file: AssetFile, index: int, stated: GeoBox | None) -> _Layout:
+        directories = file.directories()
+        with open_regions(file.regions(), file.size, file.limits) as dataset:
+            if index > dataset.count:
+                return cls(None, (), 0, masked=False, directories=directories)
+            flags = dataset.mask_flag_enums[index - 1]
+            masked = MaskFlags.per_dataset in flags or ColorInterp.alpha in dataset.colorinterp
+            grid, factors = grid_of(dataset, stated), dataset.overviews(index)
+        return cls(grid, factors, index - 1, masked, directories)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.directories[0].shape
+
+    def overviews(self, _index: int, /) -> Sequence[int]:
+        return self.factors
+
+    def spans(self, window: Window) -> dict[Span, bool]:
+        image = self.directories[0]
+        if window.level is not None:
+            image = [each for each in self.directories if each.is_overview][window.level]
+        masks = [each for each in self.directories if each.is_mask and each.shape == image.shape]
+        planes = [self.plane] if image.planes > 1 else [0]
+        if self.masked and not masks:
+            planes = list(range(image.planes))  # one of them is the alpha band
+        sought = [(image, plane) for plane in planes] + [(mask, 0) for mask in masks]
+        rows, columns = (
+            part if window.exact else _shrunk(part) for part in (window.rows, window.columns)
+        )
+        return {
+            span: _is_within(block[0], rows) and _is_within(block[1], columns)
+            for directory, plane in sought
+            for span, block in directory.blocks(window.rows, window.columns, plane)
+        }
 
 
 @functools.lru_cache(maxsize=512)
@@ -156,7 +204,7 @@ def _overlap(own: GeoBox, geobox: GeoBox) -> ReprojectInfo:
 
 
 def _overview(
-    dataset: rasterio.DatasetReader, index: int, shrink: float, method: str | None
+    dataset: Image, index: int, shrink: float, method: str | None
 ) -> tuple[int | None, int]:
     """Return the coarsest overview that is as fine as the grid, and its factor."""
     if method not in _SMOOTH:
@@ -172,9 +220,11 @@ def _padded(window: slice, length: int, ratio: float, factor: int) -> slice:
     return slice(max(0, start), min(length, stop))
 
 
-def _blocks(window: Window, height: int, width: int) -> Iterator[tuple[int, int]]:
-    ranges = [
-        range(part.start // size, (part.stop - 1) // size + 1)
-        for part, size in ((window.rows, height), (window.columns, width))
-    ]
-    return ((row, column) for row in ranges[0] for column in ranges[1])
+def _shrunk(part: slice) -> slice:
+    """Return a window without the margin that it shares with its neighbours."""
+    margin = 2 * (_KERNEL + _SPARE)
+    return slice(part.start + margin, part.stop - margin)
+
+
+def _is_within(block: slice, window: slice) -> bool:
+    return bool(block.start >= window.start and block.stop <= window.stop)

@@ -16,7 +16,7 @@ from constellr_stac.stac.items import items_of, materialized
 
 from .asset_ref import asset_ref
 from .documents import documents_of, in_parallel, name_of
-from .prefetch import HEADER_BYTES, shared_fetcher
+from .prefetch import shared_fetcher
 from .raster import header_of
 from .resolver import AssetResolver
 
@@ -134,4 +134,4 @@ def describe(
 
 def _header(item: pystac.Item, key: str, fetcher: Fetcher, reference: Reference) -> Header:
     fetcher.resolver.remember(item)
-    return header_of(fetcher.header(reference(item, key), HEADER_BYTES))
+    return header_of(fetcher.header(reference(item, key)))

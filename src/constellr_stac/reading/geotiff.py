@@ -30,6 +30,7 @@ __all__ = [
     "RefusedFileError",
     "begins_like_tiff",
     "check_blocks",
+    "check_magic",
     "check_window",
     "open_geotiff",
     "open_overview",
@@ -54,6 +55,16 @@ def begins_like_tiff(head: bytes) -> bool:
     return head.startswith(_MAGIC)
 
 
+def check_magic(head: bytes) -> None:
+    """Check that a file's first bytes are those of a TIFF.
+
+    Raises:
+        RefusedFileError: They are not.
+    """
+    if not begins_like_tiff(head):
+        raise RefusedFileError("it does not begin like a TIFF")
+
+
 @contextmanager
 def open_geotiff(
     file: bytes | MemoryFile | Path, limits: Limits
@@ -69,17 +80,17 @@ def open_geotiff(
         RasterioIOError: It cannot be read.
     """
     if isinstance(file, bytes):
-        _check_magic(file[:4])
+        check_magic(file[:4])
         with _gdal(), MemoryFile(file, ext=".tif") as memory:
             yield from _opened(memory.name, limits)
         return
     if isinstance(file, Path):
         with file.open("rb") as start:
-            _check_magic(start.read(4))
+            check_magic(start.read(4))
         name = str(file)
     else:
         file.seek(0)
-        _check_magic(file.read(4))
+        check_magic(file.read(4))
         name = file.name
     with _gdal():
         yield from _opened(name, limits)
@@ -96,7 +107,7 @@ def open_regions(
         size: The size of the whole file.
         limits: As for :func:`open_geotiff`.
     """
-    _check_magic(regions[0][1][:4])
+    check_magic(regions[0][1][:4])
     with _gdal(), sparse_file(regions, size) as name:
         yield from _opened(name, limits)
 
@@ -142,11 +153,6 @@ def check_blocks(dataset: rasterio.DatasetReader, limits: Limits) -> None:
     bands = dataset.count if dataset.interleaving is Interleaving.pixel else 1
     for shape, dtype in zip(dataset.block_shapes, dataset.dtypes, strict=True):
         check_window(shape, dtype, limits, bands=bands)
-
-
-def _check_magic(head: bytes) -> None:
-    if not begins_like_tiff(head):
-        raise RefusedFileError("it does not begin like a TIFF")
 
 
 def _gdal() -> rasterio.Env:

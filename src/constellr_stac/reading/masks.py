@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
 
-    from .prefetch import AssetFile
+    from .asset_file import AssetFile
     from .raster import Pixels
 
 __all__ = ["MAX_MASK_BYTES", "Buffer", "DecodedMasks", "decoded_masks", "masked"]

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["sparse_file"]
 
+_PAGE = 4096
+
 
 @contextmanager
 def sparse_file(regions: Sequence[tuple[int, bytes]], size: int) -> Iterator[str]:
@@ -27,9 +29,10 @@ def sparse_file(regions: Sequence[tuple[int, bytes]], size: int) -> Iterator[str
         with MemoryFile(regions[0][1], ext=".tif") as memory:
             yield memory.name
         return
-    with MemoryFile(b"".join(part for _, part in regions), ext=".bin") as content:
+    parts = list(_without_overlap(regions))
+    with MemoryFile(b"".join(part for _, part in parts), ext=".bin") as content:
         described, source = [], 0
-        for offset, part in regions:
+        for offset, part in parts:
             described.append(
                 f"<SubfileRegion><Filename>{content.name}</Filename>"
                 f"<DestinationOffset>{offset}</DestinationOffset>"
@@ -40,3 +43,17 @@ def sparse_file(regions: Sequence[tuple[int, bytes]], size: int) -> Iterator[str
         text = f"<VSISparseFile><Length>{size}</Length>{''.join(described)}</VSISparseFile>"
         with MemoryFile(text.encode(), ext=".xml") as description:
             yield f"/vsisparse/{description.name}"
+
+
+def _without_overlap(regions: Sequence[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+    """Yield the regions in order, each from the beginning of a page.
+
+    GDAL reads a page of a table at a time, and a read that begins between two regions returns
+    zeros only.
+    """
+    end = 0
+    for offset, part in sorted(regions):
+        start = max(end, offset - offset % _PAGE)
+        if offset + len(part) > start:
+            yield start, b"\0" * (offset - start) + part[max(0, start - offset) :]
+            end = offset + len(part)

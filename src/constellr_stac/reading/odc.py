@@ -1,7 +1,8 @@
 """The driver for odc-stac: ``odc.stac.load(items, driver="constellr_stac.OdcDriver")``.
 
 odc-loader opens all sources of a chunk before it reads any. Opening starts a fetch and reading
-waits for it, so the scenes of a chunk are fetched in parallel. Sources are references: URLs are
+waits for it, so the scenes of a chunk are fetched in parallel; so are the blocks that a chunk needs
+of long files, which are asked for when it begins. Sources are references: URLs are
 signed by the process that reads them.
 """
 
@@ -23,7 +24,14 @@ from .band_source import BandRead, BandSource, Errors
 from .engine_errors import as_engine_error
 from .item_geobox import stated_geobox
 from .notices import reset
-from .odc_arguments import ItemConfig, arguments, settle_params, settle_sources, signer_of
+from .odc_arguments import (
+    ItemConfig,
+    arguments,
+    chunk_task,
+    settle_params,
+    settle_sources,
+    signer_of,
+)
 from .prefetch import shared_fetcher
 from .raster import fill_of, output_dtype
 from .requested import read_as
@@ -149,7 +157,10 @@ class OdcDriver:
         env: dict[str, Any],  # noqa: ARG002 - names of the protocol
         load_state: None,  # noqa: ARG002
     ) -> AbstractContextManager[None]:
-        """Set up a task."""
+        """Set up a task, and start to fetch what it will read."""
+        if chunk := chunk_task():
+            for reader in (reader for step in chunk["srcs"] for reader in step):
+                reader.prepare(chunk["gbox"], chunk["cfg"])
         return nullcontext()
 
     def open(self, src: RasterSource, ctx: None) -> RasterReader:  # noqa: ARG002 - likewise
@@ -167,6 +178,10 @@ class _Reader:
 
     def __init__(self, source: BandSource, band: Band, *, raw: bool) -> None:
         self._source, self._band, self._raw = source, band, raw
+
+    def prepare(self, geobox: GeoBox, params: RasterLoadParams) -> None:
+        """Start to fetch what a read of this grid needs; does not block."""
+        self._source.prepare(geobox, params)
 
     def read(
         self,

@@ -1,4 +1,4 @@
-"""The arguments of the ``odc.stac.load`` that is running, applied to our driver.
+"""What odc-stac and odc-loader do not tell a driver: arguments, and what a chunk reads.
 
 odc-stac passes ``stac_cfg=`` and ``with_properties=`` to its own parser of items only, and a driver
 learns of ``dtype=``, ``nodata=`` and ``patch_url=`` when pixels are read, which is too late for
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import odc.stac
-from odc.loader import RasterLoadParams
+from odc.loader import RasterLoadParams, _builder
 from odc.loader.types import AuxBandMetadata
 from odc.stac.model import MDParseConfig
 from rasterio.enums import Resampling
@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 
     from constellr_stac.config import StorageSettings
 
-__all__ = ["ItemConfig", "arguments", "settle_params", "settle_sources", "signer_of"]
+__all__ = ["ItemConfig", "arguments", "chunk_task", "settle_params", "settle_sources", "signer_of"]
 
+_CHUNK_TASK = getattr(getattr(_builder, "_dask_loader_tyx", None), "__code__", None)
 _REFUSED = {"dims": "bands are variables here", "coords": "bands are variables here"}
 
 
@@ -43,6 +44,19 @@ def arguments() -> Mapping[str, Any]:
     while frame is not None and frame.f_code is not odc.stac.load.__code__:
         frame = frame.f_back
     return {} if frame is None else frame.f_locals
+
+
+def chunk_task() -> Mapping[str, Any]:
+    """Return the local variables of the task that called the driver; empty if it reads no chunk.
+
+    odc-loader passes a driver one source after another. What a chunk reads is known to its task.
+    """
+    frame = inspect.currentframe()
+    for _ in range(2):  # the driver's method, then its caller
+        frame = None if frame is None else frame.f_back
+    if frame is None or frame.f_code is not _CHUNK_TASK:
+        return {}
+    return frame.f_locals if {"srcs", "gbox", "cfg"} <= frame.f_locals.keys() else {}
 
 
 class ItemConfig:

@@ -11,39 +11,28 @@ import functools
 import os
 import threading
 import weakref
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections import OrderedDict, deque
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from constellr_stac._process import STATE
 from constellr_stac.errors import AssetReadError
 
+from .asset_file import AssetFile, HeadFetch
 from .http import Transfer
+from .lengths import HEADER_BYTES, Lengths
 from .store_answer import REFUSALS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Iterable
 
-    from constellr_stac.limits import Limits
-
+    from .asset_file import Block, Fetch, Sender
     from .asset_ref import AssetRef
     from .resolver import AssetResolver
 
-__all__ = [
-    "HEADER_BYTES",
-    "HEAD_BYTES",
-    "AssetFile",
-    "Fetch",
-    "Fetcher",
-    "shared_fetcher",
-]
+__all__ = ["MAX_BYTES", "Fetcher", "shared_fetcher"]
 
-HEAD_BYTES = 1 << 20
-"""Bytes of the first request: enough for a whole scene of usual size, or a long file's header."""
-
-HEADER_BYTES = 1 << 15
-"""Bytes of a request for a header."""
+T = TypeVar("T")
 
 MAX_REQUESTS = 32
 """Maximum parallel prefetch requests per process."""
@@ -52,55 +41,6 @@ MAX_BYTES = 256 << 20
 """Maximum prefetched bytes per process."""
 
 _MAX_FETCHERS = 8
-_MAX_GAP = 64 << 10  # fetching a shorter gap costs less than another round trip
-
-
-@dataclass(frozen=True)
-class AssetFile:
-    """The bytes of an asset: all of them, or the head and access to the rest."""
-
-    reference: AssetRef
-    head: bytes
-    """The first :data:`HEAD_BYTES` bytes, or the whole file if shorter."""
-    size: int
-    """Size of the file in bytes."""
-    transfer: Transfer
-
-    @property
-    def limits(self) -> Limits:
-        """Bounds on opening it."""
-        return self.transfer.limits
-
-    @property
-    def whole(self) -> bool:
-        """Whether :attr:`head` is the whole file."""
-        return len(self.head) == self.size
-
-    def regions(self, spans: Sequence[tuple[int, int]]) -> list[tuple[int, bytes]]:
-        """Return the head and the bytes of ``spans``, with their offsets.
-
-        Args:
-            spans: Half-open byte ranges in any order; may overlap. Ranges closer than 64 KiB
-                share a request; requests run in parallel.
-
-        Raises:
-            AssetReadError: They cannot be read.
-        """
-        missing = _joined(spans, len(self.head), self.size)
-        parts = self.transfer.parts(self.reference, missing) if missing else []
-        fetched = [(start, part) for (start, _), part in zip(missing, parts, strict=True)]
-        return [(0, self.head), *fetched]
-
-
-class Fetch:
-    """A fetch in progress. The bytes are freed when the last reader drops it."""
-
-    def __init__(self, reference: AssetRef) -> None:
-        self.reference = reference
-        self.started = False
-        self.joined = False
-        """Whether another reader came once it was under way."""
-        self.result: Future[AssetFile] = Future()
 
 
 class Fetcher:
@@ -124,15 +64,19 @@ class Fetcher:
         max_bytes: int = MAX_BYTES,
     ) -> None:
         self.resolver = resolver
-        self._transfer = Transfer(resolver, max_requests)
+        self.limits = resolver.limits
+        self.transfer = Transfer(resolver, max_requests)
+        self.lengths = Lengths()
         self._max_requests = max_requests
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._queue: deque[weakref.ref[Fetch]] = deque()
-        self._live: weakref.WeakValueDictionary[AssetRef, Fetch] = weakref.WeakValueDictionary()
+        self._queue: deque[weakref.ref[Fetch[Any]]] = deque()
+        self._live: weakref.WeakValueDictionary[AssetRef, HeadFetch] = weakref.WeakValueDictionary()
+        self._kept: OrderedDict[AssetRef, dict[Hashable, Any]] = OrderedDict()
         self._requests = 0
         self._bytes = 0
-        self._freed: deque[int] = deque()  # filled by finalizers, which must not take a lock
+        # Filled by finalizers, which must not take a lock.
+        self._freed: deque[tuple[int, AssetRef | None]] = deque()
         self._process = os.getpid()
 
     def here(self) -> Fetcher:
@@ -144,25 +88,64 @@ class Fetcher:
             return self
         return shared_fetcher(self.resolver.fresh())
 
-    def start(self, reference: AssetRef) -> Fetch:
-        """Start to fetch an asset, or queue it; does not block."""
+    def start(
+        self,
+        reference: AssetRef,
+        *,
+        pixel_bytes: int = 0,
+        reader: Hashable = None,
+        readers: int = 1,
+    ) -> HeadFetch:
+        """Start to fetch an asset, or queue it; does not block.
+
+        Args:
+            reference: The asset.
+
+        Keyword Args:
+            pixel_bytes: The bytes of its pixels, uncompressed; 0 if unknown.
+            reader: Who reads it, such as a band.
+            readers: How many of them there are. The bytes stay until all of them have come, unless
+                the room is needed.
+        """
         with self._lock:
             fetch = self._live.get(reference)
             if fetch is None:
-                fetch = self._live[reference] = Fetch(reference)
+                expected = self.lengths.head_bytes(reference, pixel_bytes)
+                fetch = self._live[reference] = HeadFetch(reference, pixel_bytes, expected)
                 self._queue.append(weakref.ref(fetch))
             fetch.joined = fetch.joined or fetch.started
+            if readers > 1:
+                fetch.readers.add(reader)
+                if len(fetch.readers) < readers:
+                    self._keep(reference, {"head": fetch})
+                else:
+                    self._kept.pop(reference, None)
         self._proceed()
         return fetch
 
-    def file(self, fetch: Fetch) -> AssetFile:
-        """Wait for an asset's bytes; fetch them in this thread if still queued.
+    def add(self, fetches: Iterable[Fetch[Any]]) -> None:
+        """Start fetches, or queue them; does not block."""
+        with self._lock:
+            self._queue.extend(map(weakref.ref, fetches))
+        self._proceed()
+
+    def keep(self, reference: AssetRef, blocks: Iterable[Block]) -> None:
+        """Keep blocks of a file that somebody reads, as long as there is room."""
+        with self._lock:
+            self._keep(reference, {block.span: block for block in blocks})
+
+    def _keep(self, reference: AssetRef, values: dict[Hashable, Any]) -> None:
+        self._kept.setdefault(reference, {}).update(values)
+        self._kept.move_to_end(reference)
+
+    def wait(self, fetch: Fetch[T]) -> T:
+        """Return the result of a fetch; fetch it in this thread if still queued.
 
         A refusal of a fetch that began before this reader came is not final: the credentials may
         have been replaced since.
 
         Raises:
-            AssetReadError: They cannot be read.
+            AssetReadError: The bytes cannot be read.
         """
         is_earlier = fetch.result.done()
         try:
@@ -170,9 +153,9 @@ class Fetcher:
         except AssetReadError as error:
             if error.status_code not in REFUSALS or not (is_earlier or fetch.joined):
                 raise
-        return self._awaited(self.again(fetch))
+        return self._awaited(fetch.again(self))
 
-    def _awaited(self, fetch: Fetch) -> AssetFile:
+    def _awaited(self, fetch: Fetch[T]) -> T:
         with self._lock:
             queued = not fetch.started
             if queued:
@@ -182,21 +165,28 @@ class Fetcher:
         self._proceed()
         return fetch.result.result()
 
-    def header(self, reference: AssetRef, length: int) -> AssetFile:
+    def header(self, reference: AssetRef, length: int = HEADER_BYTES) -> AssetFile:
         """Return the first ``length`` bytes of an asset, without prefetching.
 
         Raises:
             AssetReadError: They cannot be read.
         """
-        head, size = self._transfer.get(reference, 0, length)
-        return AssetFile(reference, head, size, self._transfer)
+        head, size = self.transfer.get(reference, 0, length)
+        self.lengths.remember(reference, size)
+        return AssetFile(reference, head, size, self)
 
-    def again(self, fetch: Fetch) -> Fetch:
-        """Fetch damaged bytes again; later readers get the new fetch."""
+    def holds(self, reference: AssetRef) -> bool:
+        """Return whether a file was kept for another reader, so that reading causes no request."""
         with self._lock:
+            return "head" in self._kept.get(reference, {})
+
+    def again(self, fetch: HeadFetch) -> HeadFetch:
+        """Fetch a refused or damaged file again; later readers get the new fetch."""
+        with self._lock:
+            self._kept.pop(fetch.reference, None)
             if self._live.get(fetch.reference) is fetch:
                 del self._live[fetch.reference]
-        return self.start(fetch.reference)
+        return self.start(fetch.reference, pixel_bytes=fetch.pixel_bytes)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return shared_fetcher, (self.resolver,)
@@ -212,43 +202,52 @@ class Fetcher:
         """Start queued fetches, within the limits."""
         while True:
             with self._lock:
-                while self._freed:
-                    self._bytes -= self._freed.popleft()
-                if (
-                    not self._queue
-                    or self._requests >= self._max_requests
-                    or self._bytes + HEAD_BYTES > self._max_bytes
-                ):
+                self._account()
+                if not self._queue or self._requests >= self._max_requests:
                     return
-                fetch = self._queue.popleft()()
-                if fetch is None or fetch.started:
-                    continue
-                self._mark_started(fetch)
-                self._pool.submit(self._run, fetch)
+                fetch = self._queue[0]()
+                if fetch is not None and not fetch.started:
+                    while self._kept and self._bytes + fetch.expected > self._max_bytes:
+                        self._kept.popitem(last=False)
+                        self._account()
+                    if self._bytes + fetch.expected > self._max_bytes:
+                        return
+                    self._mark_started(fetch)
+                    self._pool.submit(self._run, fetch)
+                self._queue.popleft()
 
-    def _mark_started(self, fetch: Fetch) -> None:
+    def _account(self) -> None:
+        """Subtract what has been freed."""
+        while self._freed:
+            held, reference = self._freed.popleft()
+            self._bytes -= held
+            if reference is not None and reference not in self._live:
+                self._kept.pop(reference, None)
+
+    def _mark_started(self, fetch: Fetch[Any]) -> None:
         fetch.started = True
         self._requests += 1
-        self._bytes += HEAD_BYTES  # an estimate, corrected when fetched
+        self._bytes += fetch.expected  # an estimate, corrected when fetched
 
-    def _run(self, fetch: Fetch) -> None:
+    def _run(self, fetch: Fetch[Any]) -> None:
         held = 0
         try:
-            head, size = self._transfer.get(fetch.reference, 0, HEAD_BYTES)
-            held = len(head)
-            weakref.finalize(fetch, self._freed.append, held).atexit = False
-            fetch.result.set_result(AssetFile(fetch.reference, head, size, self._transfer))
+            result, held = fetch.run(self)
+            reference = fetch.reference if isinstance(fetch, HeadFetch) else None
+            weakref.finalize(fetch, self._freed.append, (held, reference)).atexit = False
+            fetch.result.set_result(result)
         except BaseException as error:
             with self._lock:
                 if self._live.get(fetch.reference) is fetch:
                     del self._live[fetch.reference]  # the next reader tries again
+                    self._kept.pop(fetch.reference, None)
             fetch.result.set_exception(error)
             if not isinstance(error, Exception):
                 raise
         finally:
             with self._lock:
                 self._requests -= 1
-                self._bytes += held - HEAD_BYTES
+                self._bytes += held - fetch.expected
             self._proceed()
 
 
@@ -263,15 +262,4 @@ def shared_fetcher(resolver: AssetResolver) -> Fetcher:
     return STATE.shared("fetcher", key, lambda: Fetcher(resolver), most=_MAX_FETCHERS)
 
 
-def _joined(spans: Sequence[tuple[int, int]], at: int, size: int) -> list[tuple[int, int]]:
-    """Sort ``spans``, clip them to ``[at, size)``, and join close ones."""
-    joined: list[tuple[int, int]] = []
-    for start, stop in sorted(spans):
-        start, stop = max(start, at), min(stop, size)  # noqa: PLW2901 - clipped
-        if start >= stop:
-            continue
-        if joined and start - joined[-1][1] <= _MAX_GAP:
-            joined[-1] = (joined[-1][0], max(stop, joined[-1][1]))
-        else:
-            joined.append((start, stop))
-    return joined
+_: type[Sender] = Fetcher

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import RasterioError, RasterioIOError
+from rasterio.errors import RasterioError
 
 from constellr_stac.errors import AssetReadError
 from constellr_stac.layers.header import FileBand, Header
 from constellr_stac.layers.settle import Contradiction, UnsettledError, class_table, settle
 
-from .blocks import block_spans, has_all_directories, window_of
+from .blocks import claim_window, window_of
 from .file_grid import grid_of
-from .geotiff import begins_like_tiff, check_blocks, check_window, open_overview, open_regions
+from .geotiff import check_blocks, check_window, open_overview, open_regions
 from .resample import pixel_ratio, resampled
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from constellr_stac.layers.band import Band
     from constellr_stac.limits import Limits
 
+    from .asset_file import AssetFile, Block
     from .blocks import Window
-    from .prefetch import AssetFile
 
 __all__ = [
     "MASK_FILL",
@@ -88,6 +88,7 @@ def read_pixels(
     target: Band | None = None,
     stated: GeoBox | None = None,
     raw: bool = False,
+    shared: bool = False,
 ) -> Pixels:
     """Read the part of a file that lies on a grid, in physical values.
 
@@ -102,6 +103,7 @@ def read_pixels(
         target: The cube's variable, whose unit and classes the result has; default the band's.
         stated: The grid that the item states, used for a file without a CRS.
         raw: Whether to return stored values, whatever their dtype.
+        shared: Whether other bands of the file are read too.
 
     Raises:
         AssetReadError: A part of a long file cannot be read, the file lacks the band or a CRS, or
@@ -109,8 +111,8 @@ def read_pixels(
         RasterioError: The bytes are not a readable GeoTIFF, or not one to be opened.
     """
     dtype = np.dtype(params.dtype or "float32")
-    method = None if band.is_mask else str(params.resampling)
-    with _opened(file, band.index, geobox, method, stated) as (dataset, own):
+    method = _method(band, params)
+    with _opened(file, band.index, geobox, method, stated, shared=shared) as (dataset, own):
         try:
             settled = settle(band, FileBand.of(dataset, band.index), target)
             classes = class_table(band, target) if band.is_mask and target is not None else None
@@ -152,6 +154,21 @@ def read_pixels(
     return Pixels(window.roi, values.astype(dtype, copy=False), own, settled.contradictions)
 
 
+def reserve_window(
+    file: AssetFile,
+    band: Band,
+    geobox: GeoBox,
+    params: RasterLoadParams,
+    stated: GeoBox | None,
+    *,
+    shared: bool = False,
+) -> None:
+    """Start to fetch the blocks that :func:`read_pixels` needs, which then waits for them."""
+    method = _method(band, params)
+    blocks = claim_window(file, band.index, geobox, method, stated, shared=shared)
+    file.windows[band.index, geobox, method] = blocks
+
+
 def header_of(file: AssetFile) -> Header:
     """Read a file's header.
 
@@ -160,12 +177,10 @@ def header_of(file: AssetFile) -> Header:
             the header is not in the head).
     """
     try:
-        try:
-            return _header(file, [(0, file.head)], len(file.head))
-        except (RasterioIOError, ValueError):  # may be truncated: long tables precede the CRS
-            if file.whole:
-                raise
-            return _header(file, file.regions([(0, file.size)]), file.size)
+        if not file.whole:
+            file.directories()
+        with open_regions(file.regions(), file.size, file.limits) as dataset:
+            return Header.of(dataset)
     except (RasterioError, ValueError) as error:
         raise AssetReadError(
             f"{file.reference.label} cannot be read: it is not a readable GeoTIFF with a CRS "
@@ -174,9 +189,9 @@ def header_of(file: AssetFile) -> Header:
         ) from error
 
 
-def _header(file: AssetFile, regions: Sequence[tuple[int, bytes]], size: int) -> Header:
-    with open_regions(regions, size, file.limits) as dataset:
-        return Header.of(dataset)
+def _method(band: Band, params: RasterLoadParams) -> str | None:
+    """Return the resampling of a band; ``None`` for classes."""
+    return None if band.is_mask else str(params.resampling)
 
 
 def _unreadable(file: AssetFile, why: str) -> AssetReadError:
@@ -258,11 +273,20 @@ def _refilled(
 
 @contextmanager
 def _opened(
-    file: AssetFile, index: int, geobox: GeoBox, method: str | None, stated: GeoBox | None
+    file: AssetFile,
+    index: int,
+    geobox: GeoBox,
+    method: str | None,
+    stated: GeoBox | None,
+    *,
+    shared: bool,
 ) -> Iterator[tuple[rasterio.DatasetReader, GeoBox]]:
     """Open a file in memory that holds the blocks of the window; with its grid."""
-    spans = [] if file.whole else _spans(file, index, geobox, method, stated)
-    with open_regions(file.regions(spans), file.size, file.limits) as dataset:
+    blocks: Sequence[Block] = ()
+    if not file.whole:
+        claimed = file.windows.pop((index, geobox, method), None)
+        blocks = claimed or claim_window(file, index, geobox, method, stated, shared=shared)
+    with open_regions(file.regions(blocks), file.size, file.limits) as dataset:
         if index > dataset.count:
             raise _unreadable(file, f"it has no band {index}, only {dataset.count}")
         own = grid_of(dataset, stated)
@@ -273,20 +297,3 @@ def _opened(
                 "proj:code on the item's asset)",
             )
         yield dataset, own
-
-
-def _spans(
-    file: AssetFile, index: int, geobox: GeoBox, method: str | None, stated: GeoBox | None
-) -> list[tuple[int, int]]:
-    """Return the byte ranges of a long file that a grid needs."""
-    if begins_like_tiff(file.head) and not has_all_directories(file.head):
-        return [(0, file.size)]
-    spans = None
-    try:
-        with open_regions([(0, file.head)], file.size, file.limits) as dataset:
-            own = grid_of(dataset, stated) if index <= dataset.count else None
-            if own is not None:
-                spans = block_spans(dataset, index, own, geobox, method)
-    except RasterioIOError:
-        pass  # the block table is not in the head: not a COG
-    return [(0, file.size)] if spans is None else spans

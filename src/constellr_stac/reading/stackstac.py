@@ -6,6 +6,7 @@ and reading waits for it, so the scenes of a chunk are fetched in parallel.
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from odc.geo.geobox import GeoBox
 from odc.loader import RasterLoadParams
+from rasterio.windows import intersect
 
 from constellr_stac.errors import AssetReadError, SceneLeftEmptyWarning
 from constellr_stac.layers.band import Band
@@ -129,6 +131,8 @@ class StackstacReader:
         )
         values = np.full((int(window.height), int(window.width)), self._fill, self._dtype)
         geobox = self._geobox(window)
+        for other in _of_the_same_chunk(window):
+            other.prepare(geobox, params)
         is_empty = True
         for box, band, source in self._layers:
             if box and not touch(box, geobox.boundingbox):
@@ -153,6 +157,12 @@ class StackstacReader:
         warnings.warn(f"Left empty: {failure}", SceneLeftEmptyWarning, stacklevel=3)
         return Pixels(np.s_[0:0, 0:0], np.empty((0, 0), self._dtype))
 
+    def prepare(self, geobox: GeoBox, params: RasterLoadParams) -> None:
+        """Start to fetch what a read of a grid needs; does not block."""
+        for box, _, source in self._layers:
+            if not box or touch(box, geobox.boundingbox):
+                source.prepare(geobox, params)
+
     def close(self) -> None:
         """Do nothing: the bytes are freed with the last reader."""
 
@@ -165,6 +175,26 @@ class StackstacReader:
 def touch(one: Sequence[float], other: Sequence[float]) -> bool:
     """Whether two boxes overlap: left, bottom, right and top."""
     return one[0] < other[2] and one[2] > other[0] and one[1] < other[3] and one[3] > other[1]
+
+
+def _of_the_same_chunk(window: Window) -> list[StackstacReader]:
+    """Return all readers of the running chunk for its first read, and none for the others.
+
+    stackstac passes a reader one window after another. What a chunk reads is known to its task.
+    """
+    frame = inspect.currentframe()
+    for _ in range(2):  # the reader's method, then its caller
+        frame = None if frame is None else frame.f_back
+    if frame is None or frame.f_code.co_name != "fetch_raster_window":
+        return []
+    found = frame.f_locals
+    if found.get("current_window") is not window or found.get("data") is not None:
+        return []
+    return [
+        entry[0]
+        for entry in found["reader_table"].flat
+        if entry and intersect(window, entry[1]) and isinstance(entry[0], StackstacReader)
+    ]
 
 
 def _documented(reference: AssetRef, scale_offset: Any) -> Band:

@@ -1,0 +1,323 @@
+"""Windows of long files: which bytes are fetched, when, and how many are held."""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import dask
+import numpy as np
+import pystac
+import pytest
+import rasterio
+from odc.geo.geobox import GeoBox
+from rasterio.transform import from_origin
+
+import constellr_stac
+from constellr_stac import AssetReadError
+from constellr_stac.reading.asset_file import ranges_of
+from weak_network import AnswerServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from http.server import BaseHTTPRequestHandler
+    from pathlib import Path
+
+ENGINES = pytest.mark.parametrize("engine", ["odc", "stackstac"])
+SIDE, STEP, LEFT, TOP = 1024, 30, 381060.0, 3746640.0
+GRID = GeoBox((SIDE, SIDE), from_origin(LEFT, TOP, STEP, STEP), "EPSG:32611")
+PLACE = np.s_[300:500, 600:700]
+HEADER = 32 << 10
+COG: dict[str, Any] = {
+    "driver": "COG", "blocksize": 128, "overviews": "NONE", "compress": "deflate",
+}  # fmt: skip
+TILED: dict[str, Any] = {"tiled": True, "blockxsize": 64, "blockysize": 64}
+RNG = np.random.default_rng(16)
+
+
+class Files:
+    """Serves files in ranges; ``asked`` has the range of each request."""
+
+    def __init__(self) -> None:
+        self.paths: dict[str, Path] = {}
+        self.asked: list[tuple[str, int, int]] = []
+        self.latency = 0.0
+        self.under_way, self.most = 0, 0
+        self._lock = threading.Lock()
+
+    def answer(self, request: BaseHTTPRequestHandler) -> tuple[int, dict[str, str], bytes]:
+        path = self.paths[request.path]
+        first, _, last = request.headers["Range"].removeprefix("bytes=").partition("-")
+        size = path.stat().st_size
+        start, stop = int(first), min(int(last) + 1, size)
+        with self._lock:
+            self.asked.append((request.path, start, stop))
+            self.under_way += 1
+            self.most = max(self.most, self.under_way)
+        time.sleep(self.latency)
+        with path.open("rb") as file:
+            file.seek(start)
+            body = file.read(stop - start)
+        with self._lock:
+            self.under_way -= 1
+        return 206, {"Content-Range": f"bytes {start}-{stop - 1}/{size}"}, body
+
+    @property
+    def received(self) -> int:
+        """The bytes sent."""
+        return sum(stop - start for _, start, stop in self.asked)
+
+
+@pytest.fixture
+def files() -> Files:
+    """A log of requests for files."""
+    return Files()
+
+
+@contextmanager
+def served(files: Files, *paths: Path) -> Iterator[list[pystac.Item]]:
+    """Serve files as items of one day each."""
+    with AnswerServer(files.answer) as server:
+        items = []
+        for number, path in enumerate(paths):
+            files.paths[f"/{number}/lst.tiff"] = path
+            items.append(item_of(f"{server.url}/{number}/lst.tiff", number))
+        yield items
+
+
+def item_of(href: str, number: int = 0, grid: GeoBox = GRID) -> pystac.Item:
+    """Return an LSTfusion item with one asset."""
+    return pystac.Item.from_dict(
+        {
+            "type": "Feature", "stac_version": "1.1.0", "id": f"day{number:03}",
+            "collection": "lstfusion", "geometry": grid.geographic_extent.json, "links": [],
+            "bbox": list(grid.geographic_extent.boundingbox),
+            "properties": {"datetime": f"2025-06-{number + 1:02}T12:00:00Z", "gsd": 30},
+            "assets": {"lst": {"href": href, "type": "image/tiff"}},
+        }
+    )  # fmt: skip
+
+
+def write(path: Path, *, mask: bool = False, bands: int = 1, **options: Any) -> Path:
+    """Write a file of noise, which no codec makes much shorter."""
+    options = {"driver": "GTiff", **options}
+    numbers = RNG.integers(20000, 40000, (bands, SIDE, SIDE), dtype="uint16")
+    profile = {
+        "dtype": "uint16", "count": bands, "height": SIDE, "width": SIDE, "nodata": 65535,
+        "crs": "EPSG:32611", "transform": GRID.transform,
+    }  # fmt: skip
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        rasterio.open(path, "w", **profile, **options) as file,
+    ):
+        file.write(numbers)
+        if mask:
+            file.write_mask(RNG.integers(0, 2, (SIDE, SIDE), dtype="uint8") * 255)
+    return path
+
+
+def kelvin(path: Path, place: Any = PLACE) -> Any:
+    """Return the values of the first band, as rasterio reads them."""
+    with rasterio.open(path) as file:
+        values = (file.read(1) * 0.01).astype("float32")
+        values[file.read_masks(1) == 0] = np.nan
+    return values[place]
+
+
+def needed(path: Path, place: Any = PLACE) -> int:
+    """Return the bytes of the blocks of a window, as GDAL states them."""
+    with rasterio.open(path) as file:
+        height, width = file.block_shapes[0]
+        sizes = [
+            int(file.get_tag_item(f"BLOCK_SIZE_{column}_{row}", "TIFF", 1))
+            for row in range(place[0].start // height, (place[0].stop - 1) // height + 1)
+            for column in range(place[1].start // width, (place[1].stop - 1) // width + 1)
+        ]
+    return sum(sizes)
+
+
+def move_directory_to_the_end(path: Path) -> None:
+    """Copy a classic TIFF's directory behind the pixels, as other writers place it."""
+    content = path.read_bytes()
+    (offset,) = struct.unpack_from("<I", content, 4)
+    (entries,) = struct.unpack_from("<H", content, offset)
+    directory = content[offset : offset + 2 + 12 * entries] + bytes(4)
+    gap = b"\0" * (-len(content) % 2)
+    moved = struct.pack("<I", len(content) + len(gap))
+    path.write_bytes(content[:4] + moved + content[8:] + gap + directory)
+
+
+FORMS: dict[str, dict[str, Any]] = {
+    "cog": COG,
+    "cog with mask": {**COG, "mask": True},
+    "bands apart": {"bands": 3, "interleave": "band", **TILED},
+    "bands together": {"bands": 3, "interleave": "pixel", **TILED},
+    "long tables": {"tiled": True, "blockxsize": 16, "blockysize": 16},
+    "big": {"BIGTIFF": "YES", "compress": "lzw", **TILED},
+    "big-endian": {"ENDIANNESS": "BIG", **TILED},
+    "mask": {"mask": True, **TILED},
+    "strips": {"blockysize": 8},
+    "compressed strips": {"blockysize": 8, "compress": "deflate"},
+    "one strip": {"blockysize": SIDE},
+    "directory at the end": TILED,
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_window_equals_the_file(form: str, tmp_path: Path, files: Files) -> None:
+    """However a file is laid out, its window has the right values and comes without the rest."""
+    path = write(tmp_path / "lst.tiff", **FORMS[form])
+    if form == "directory at the end":
+        move_directory_to_the_end(path)
+    with served(files, path, path) as items:
+        for item in items:
+            files.asked.clear()
+            cube = constellr_stac.load([item], ["lst"], geobox=GRID[PLACE]).compute()
+            np.testing.assert_array_equal(cube.lst[0], kelvin(path))
+    assert files.received < path.stat().st_size / 2
+    assert files.asked[0][1:] == (0, HEADER), "the first file has shown that the second is long"
+
+
+@ENGINES
+def test_blocks_of_a_chunk_are_fetched_together(tmp_path: Path, files: Files, engine: Any) -> None:
+    """On one thread, the blocks of all scenes of a chunk are asked for at once."""
+    path, files.latency = write(tmp_path / "lst.tiff", **COG), 0.2
+    with served(files, *[path] * 6) as items, dask.config.set(scheduler="synchronous"):
+        cube = constellr_stac.load(
+            items, ["lst"], geobox=GRID[PLACE], chunks={"time": 6}, engine=engine
+        )
+        for values in cube.lst.values:
+            np.testing.assert_array_equal(values, kelvin(path))
+    blocks = [start for _, start, _ in files.asked if start]
+    assert len(blocks) > len(items)
+    assert files.most > len(items)
+
+
+@ENGINES
+def test_only_the_needed_bytes_are_fetched(tmp_path: Path, files: Files, engine: Any) -> None:
+    """Once a file has shown that its siblings are long: a header each, and 1.2 times the blocks."""
+    path = write(tmp_path / "lst.tiff", **COG)
+    with served(files, *[path] * 9) as items:
+        constellr_stac.load(items[:1], ["lst"], geobox=GRID[PLACE], engine=engine).compute()
+        files.asked.clear()
+        constellr_stac.load(items[1:], ["lst"], geobox=GRID[PLACE], engine=engine).compute()
+    assert files.received <= 8 * (HEADER + 1.2 * needed(path))
+
+
+@ENGINES
+def test_block_of_two_chunks_is_fetched_once(tmp_path: Path, files: Files, engine: Any) -> None:
+    """Chunks that are not aligned with the blocks share what they have in common."""
+    path = write(tmp_path / "lst.tiff", **COG)
+    place = np.s_[60:1000, 60:1000]
+    with served(files, path) as items:
+        cube = constellr_stac.load(
+            items, ["lst"], geobox=GRID[place], chunks={"y": 128, "x": 128}, engine=engine
+        ).compute()
+        np.testing.assert_array_equal(cube.lst[0], kelvin(path, place))
+    assert files.received < 1.05 * path.stat().st_size
+
+
+@ENGINES
+def test_explain_tells_what_is_fetched(tmp_path: Path, files: Files, engine: Any) -> None:
+    """Requests and bytes are exact, also where chunks share blocks."""
+    path = write(tmp_path / "lst.tiff", mask=True, **COG)
+    for place, chunks in ((PLACE, {"time": 4}), (np.s_[60:700, 60:700], {"time": 2, "y": 256})):
+        with served(files, *[path] * 4) as items, dask.config.set(scheduler="synchronous"):
+            cube = constellr_stac.load(
+                items, ["lst"], geobox=GRID[place], chunks=chunks, engine=engine
+            )
+            plan = constellr_stac.explain(cube)
+            files.asked.clear()
+            cube.compute()
+        assert (plan.requests, plan.bytes_to_fetch) == (len(files.asked), files.received)
+
+
+def test_ranges_are_joined_over_small_gaps() -> None:
+    """Requests are saved where little is fetched for nothing, the smallest gaps first."""
+    spans = [(0, 800), (800, 1600), (1650, 2450), (2500, 3300), (9000, 9100), (3500, 4300)]
+    assert ranges_of(spans) == [
+        [(0, 800), (800, 1600), (1650, 2450), (2500, 3300), (3500, 4300)],
+        [(9000, 9100)],
+    ]
+    assert ranges_of([]) == []
+
+
+def huge(form: str) -> bytes:
+    """Return the head of a hostile TIFF of 3 MiB."""
+    head = b"II*\0" + struct.pack("<I", 8)
+    entries = {
+        "loop": [(256, 4, 1, 1)],
+        "endless table": [(324, 4, 2**30, 100)],
+        "no pixels": [(256, 4, 1, 0), (257, 4, 1, 0)],
+    }[form]
+    directory = struct.pack("<H", len(entries))
+    directory += b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    return (head + directory + struct.pack("<I", 8 if form == "loop" else 0)).ljust(3 << 20, b"\0")
+
+
+@pytest.mark.parametrize("form", ["loop", "endless table", "no pixels"])
+def test_implausible_directories_are_refused(form: str, tmp_path: Path, files: Files) -> None:
+    """They cost a few requests and end in an error that names the file."""
+    path = tmp_path / "lst.tiff"
+    path.write_bytes(huge(form))
+    with (
+        served(files, path) as items,
+        pytest.raises(AssetReadError, match=r"day000.*not a readable GeoTIFF"),
+    ):
+        constellr_stac.load(items, ["lst"], geobox=GRID[PLACE]).compute()
+    assert len(files.asked) <= 2
+
+
+MEASURE = """
+import resource, sys
+import numpy as np, pystac
+import constellr_stac
+from odc.geo.geobox import GeoBox
+from rasterio.transform import from_origin
+small, long = map(pystac.Item.from_file, sys.argv[1:3])
+step = 30
+for item, first in ((small, 0), (long, int(sys.argv[3]))):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    corner = from_origin(381060 + first * step, 3746640 - first * step, step, step)
+    grid = GeoBox((256, 256), corner, "EPSG:32611")
+    values = constellr_stac.load([item], ["lst"], geobox=grid).lst.values
+raised = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10
+assert (values == np.float32(290)).all()
+print(raised)
+"""
+
+
+@pytest.mark.parametrize("remote", [False, True])
+def test_memory_follows_the_window(tmp_path: Path, files: Files, *, remote: bool) -> None:
+    """A window at the end of a BigTIFF of 6 GiB takes less than 50 MiB in a fresh process."""
+    side, first = 57_344, 57_000
+    grid = GeoBox((side, side), from_origin(LEFT, TOP, STEP, STEP), "EPSG:32611")
+    path = tmp_path / "long.tiff"
+    profile = {
+        "driver": "GTiff", "dtype": "uint16", "count": 1, "height": side, "width": side,
+        "crs": "EPSG:32611", "transform": grid.transform, "nodata": 65535, "tiled": True,
+        "blockxsize": 256, "blockysize": 256, "BIGTIFF": "YES", "SPARSE_OK": True,
+    }  # fmt: skip
+    with rasterio.open(path, "w", **profile):
+        pass
+    os.truncate(path, 6 << 30)  # a sparse file: the blocks are written behind
+    block = np.full((1, 512, 512), 29000, "uint16")
+    with rasterio.open(path, "r+") as file:
+        file.write(block, window=((first - first % 256, side), (first - first % 256, side)))
+    small = write(tmp_path / "small.tiff", **TILED)
+    with served(files, small, path) as found:
+        for number, item in enumerate(found if remote else map(item_of, map(str, (small, path)))):
+            item.geometry = grid.geographic_extent.json
+            item.save_object(dest_href=str(tmp_path / f"{number}.json"))
+        raised = subprocess.run(
+            [sys.executable, "-c", MEASURE, *(str(tmp_path / f"{n}.json") for n in (0, 1)),
+             str(first)],
+            capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+    assert int(raised) < 50
