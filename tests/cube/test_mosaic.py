@@ -304,3 +304,16 @@ def test_step_is_explained_without_other_steps(tmp_path: Path, engine: Any, mask
         chunks={"time": 1},
     )
     assert constellr_stac.explain(cube.isel(time=0)).files == 4
+
+
+@ENGINES
+def test_masks_are_part_of_the_keys(tmp_path: Path, engine: Any) -> None:
+    """Pixels with other masks have other dask keys, and with the same masks the same."""
+    item, _, _ = scene(tmp_path, "a")
+    masks: list[Any] = [None, "thick", "thin", "thin"]
+    names = [
+        constellr_stac.load([item], ["lst", "cloud_mask"], mask=mask, engine=engine).lst.data.name
+        for mask in masks
+    ]
+    assert len(set(names)) == 3
+    assert names[2] == names[3]
