@@ -18,6 +18,7 @@ import pystac
 import pytest
 import rasterio
 import rasterio.shutil
+import xarray as xr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
@@ -372,3 +373,50 @@ def test_reprojection_is_exact_and_independent_of_chunks(
         other, _ = load(item, resampling=method, chunks=names, **how)
         np.testing.assert_array_equal(np.isnan(one), np.isnan(other))
         np.testing.assert_allclose(one, other, atol=0.01)
+
+
+@ENGINES
+@pytest.mark.parametrize("shape", ["aligned", "coarser", "larger"])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "uint32", "float32"])
+@pytest.mark.parametrize("key", ["lst", "flux"])
+def test_raw_values_decode_to_values(
+    tmp_path: Path, engine: Any, shape: str, dtype: str, key: str
+) -> None:
+    """Pixels that are masked, or outside, are no number; also without a fill value."""
+    numbers = (STORED % 250).astype(dtype)
+    path = write(tmp_path / f"{key}.tiff", numbers, nodata=None, mask=(numbers % 7 > 0) * 255)
+    grid = GeoBox((SIDE, SIDE), from_origin(LEFT, TOP, 30, 30), "EPSG:32611")
+    grid = {"aligned": grid, "coarser": grid.zoom_out(1.5), "larger": grid.pad(3)}[shape]
+    how: dict[str, Any] = {"geobox": grid, "chunks": {"x": 5}, "resampling": "nearest"}
+    one = scene(path, key=key)
+    values, _ = load(one, engine=engine, bands=key, **how)
+    stored, _ = load(one, engine=engine, bands=key, raw=True, **how)
+    assert stored.dtype.kind == np.dtype(dtype).kind.replace("u", stored.dtype.kind)
+    decoded = xr.decode_cf(stored.to_dataset(name=key))[key]
+    assert values.isnull().any()
+    np.testing.assert_allclose(decoded, values, rtol=1e-6)
+    if shape == "aligned":
+        right = np.where(numbers % 7 > 0, numbers, np.nan)
+        np.testing.assert_allclose(stored[0].where(values[0].notnull()), right)
+
+
+def test_raw_integers_without_room_for_a_fill_value_are_named(tmp_path: Path) -> None:
+    """Any 64-bit number can be a value; an item's nodata helps."""
+    path = write(tmp_path / "flux.tiff", STORED.astype("int64"), nodata=None)
+    with pytest.raises(AssetReadError, match="'flux' of scene 'scene-0': any int64"):
+        load(scene(path, key="flux"), engine="odc", bands="flux", raw=True)
+    one = scene(path, {"raster:bands": [{"nodata": -1}]}, key="flux")
+    stored, _ = load(one, engine="odc", bands="flux", raw=True)
+    np.testing.assert_array_equal(stored[0], STORED)
+
+
+@ENGINES
+def test_file_is_read_as_it_is_now(tmp_path: Path, engine: Any) -> None:
+    """A file that was rewritten after an error, whose traceback still holds its old bytes."""
+    path = write(tmp_path / "lst.tiff", STORED, units=["W m-2"], scales=[0.01])
+    with pytest.raises(AssetReadError, match="its unit is W m-2") as caught:
+        load(scene(path), engine=engine)
+    write(path, STORED)
+    values, _ = load(scene(path), engine=engine)
+    np.testing.assert_allclose(values[0], KELVIN)
+    assert caught.tb is not None

@@ -31,7 +31,7 @@ from .grid import cube_grid, needs_own_grids
 from .mask import CLASSES, classes_of, split_classes
 from .own_grids import with_own_grids
 from .pixel_size import pixel_size
-from .raw import with_file_encodings
+from .raw import with_file_encodings, with_fill
 from .scene import Scene, scenes_of, with_documents
 from .steps import time_steps
 
@@ -244,7 +244,8 @@ def _variables(
 def _target(name: str, band: Band, scenes: Sequence[Scene], *, raw: bool) -> Band:
     """Return the band of a variable: temperatures are in kelvin, stored values as in the files."""
     if raw:
-        return next((scene.bands[name].band for scene in scenes if name in scene.bands), band)
+        scene = next((scene for scene in scenes if name in scene.bands), None)
+        return band if scene is None else with_fill(scene.bands[name].band, scene)
     documented = band.base.unit if band.base is not None else None
     if documented is not None and conversion(band.unit, documented) is not None:
         return replace(band, unit=documented)

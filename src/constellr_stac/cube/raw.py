@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from constellr_stac.errors import AssetReadError
 from constellr_stac.layers.settle import UnsettledError, settle
 from constellr_stac.reading.prefetch import MAX_REQUESTS
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
     from .scene import Scene
 
-__all__ = ["with_file_encodings"]
+__all__ = ["with_file_encodings", "with_fill"]
 
 
 def with_file_encodings(scenes: Sequence[Scene], fetcher: Fetcher, *, lenient: bool) -> list[Scene]:
@@ -63,6 +65,30 @@ def with_file_encodings(scenes: Sequence[Scene], fetcher: Fetcher, *, lenient: b
             _check_alike(name, scene, bands[name].band, other, band)
         settled.append(replace(scene, bands=bands))
     return settled
+
+
+def with_fill(band: Band, scene: Scene) -> Band:
+    """Return a variable's band with a fill value; integers without one get a larger type for it.
+
+    Args:
+        band: The encoding of the files.
+        scene: One of the scenes, to be named.
+
+    Raises:
+        AssetReadError: There is no larger type.
+    """
+    dtype = np.dtype(band.dtype or "float32")
+    if band.is_mask or band.nodata is not None or dtype.kind not in "iu":
+        return band
+    try:
+        larger = {1: "int16", 2: "int32", 4: "int64"}[dtype.itemsize]
+    except KeyError:
+        raise AssetReadError(
+            f"raw=True cannot mark pixels without data in {band.name!r} of scene "
+            f"{scene.item.id!r}: any {dtype} can be a value, and no fill value is stated. State "
+            "nodata on the item's asset, or load it without raw=."
+        ) from None
+    return band.but(dtype=larger, nodata=np.iinfo(larger).min)
 
 
 def _encoding(scene: Scene, band: Band, header: Header) -> Band:

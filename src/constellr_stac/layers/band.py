@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Band", "Resampling"]
+__all__ = ["Band", "Resampling", "holds"]
 
 Resampling = Literal["nearest", "bilinear"]
 
@@ -178,6 +178,18 @@ class Band:
             attributes["flag_values"] = np.array(self.flag_values, dtype)
             attributes["flag_meanings"] = " ".join(self.flag_meanings)
         return {name: value for name, value in attributes.items() if value is not None}
+
+
+def holds(dtype: np.dtype[Any], value: float) -> bool:
+    """Return whether a dtype represents a value."""
+    import numpy as np
+
+    if dtype.kind == "f":
+        return True
+    if dtype.kind == "b" or value != value:  # noqa: PLR0124 - NaN
+        return False
+    limits = np.iinfo(dtype)
+    return float(value).is_integer() and limits.min <= value <= limits.max
 
 
 @lru_cache(maxsize=64)

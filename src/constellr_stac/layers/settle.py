@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from .band import holds
 from .units import conversion, unit_name
 
 if TYPE_CHECKING:
@@ -258,7 +259,15 @@ def _check_type(band: Band, file: FileBand, coding: _Coding, found: list[Contrad
 
 
 def _fill(band: Band, file: FileBand) -> float | None:
-    """Return the fill value: the file's, else the item's, else the documents' for its type."""
+    """Return the fill value: the file's, else the item's, else the documents' for its type.
+
+    A number that the file's type cannot hold is none.
+    """
+    fill = _stated_fill(band, file)
+    return fill if fill is None or holds(np.dtype(file.dtype), fill) else None
+
+
+def _stated_fill(band: Band, file: FileBand) -> float | None:
     if file.nodata is not None:
         return file.nodata
     if "nodata" in band.by_item:

@@ -96,10 +96,18 @@ class HeadFetch(Fetch["AssetFile"]):
         reference: The asset.
         pixel_bytes: The bytes of its pixels, uncompressed; 0 if unknown.
         expected: The bytes that it will probably bring.
+        version: Numbers that change when the file is rewritten, as far as that is known.
     """
 
-    def __init__(self, reference: AssetRef, pixel_bytes: int, expected: int) -> None:
+    def __init__(
+        self,
+        reference: AssetRef,
+        pixel_bytes: int,
+        expected: int,
+        version: tuple[int, ...] = (),
+    ) -> None:
         super().__init__(reference, expected)
+        self.version = version
         self.pixel_bytes = pixel_bytes
         self.readers: set[Hashable] = set()
         """The readers that have come."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from .asset_ref import AssetRef
 
-__all__ = ["file_part", "file_pieces", "is_on_disk"]
+__all__ = ["file_part", "file_pieces", "is_on_disk", "version_of"]
 
 _PIECE = 1 << 20
 
@@ -30,6 +30,20 @@ def is_on_disk(reference: AssetRef) -> bool:
             "not name files of this machine. If you set the href yourself, pass local_files=True."
         )
     return is_local(reference.href)
+
+
+def version_of(reference: AssetRef) -> tuple[int, ...]:
+    """Return numbers that change when a file of this machine is rewritten; none for other assets.
+
+    Those of a file that cannot be read are none, too: reading it says why.
+    """
+    if reference.catalog or not is_local(reference.href):
+        return ()
+    try:
+        found = local_path(reference.href).stat()
+    except (OSError, ValueError):
+        return ()
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def file_part(reference: AssetRef, start: int, stop: int) -> tuple[bytes, int]:

@@ -213,14 +213,14 @@ class _Reader:
 def band_metadata(band: Band, *, raw: bool = False) -> RasterBandMetadata:
     """Describe a band's variable to odc-loader: dtype, fill, unit and CF attributes."""
     dtype = output_dtype(band, raw=raw)
-    coded = raw and band.is_coded
     attributes = band.cf_attributes(dtype)
     if band.is_mask:
         attributes["flag_values"] = list(band.flag_values)  # odc-stac compares attributes
-    if coded:
+    if raw and band.is_coded:
         attributes |= {"scale_factor": band.scale, "add_offset": band.offset}
-        if band.nodata is not None:  # the name for xarray.decode_cf and in files
-            attributes["_FillValue"] = np.dtype(dtype).type(band.nodata)
+    if raw and not band.is_mask and band.nodata is not None:
+        # the name for xarray.decode_cf and in files
+        attributes["_FillValue"] = np.dtype(dtype).type(fill_of(band, raw=True))
     return RasterBandMetadata(
         data_type=dtype,
         nodata=fill_of(band, raw=raw),

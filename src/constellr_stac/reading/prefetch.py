@@ -21,6 +21,7 @@ from constellr_stac.errors import AssetReadError
 from .asset_file import AssetFile, HeadFetch
 from .http import Transfer
 from .lengths import HEADER_BYTES, Lengths
+from .local import version_of
 from .store_answer import REFUSALS
 
 if TYPE_CHECKING:
@@ -107,11 +108,14 @@ class Fetcher:
             readers: How many of them there are. The bytes stay until all of them have come, unless
                 the room is needed.
         """
+        version = version_of(reference)
         with self._lock:
             fetch = self._live.get(reference)
-            if fetch is None:
+            if fetch is None or fetch.version != version:
+                self._kept.pop(reference, None)
                 expected = self.lengths.head_bytes(reference, pixel_bytes)
-                fetch = self._live[reference] = HeadFetch(reference, pixel_bytes, expected)
+                fetch = HeadFetch(reference, pixel_bytes, expected, version)
+                self._live[reference] = fetch
                 self._queue.append(weakref.ref(fetch))
             fetch.joined = fetch.joined or fetch.started
             if readers > 1:

@@ -263,12 +263,12 @@ def _refilled(
         invalid = nans if invalid is None else invalid | nans
     if invalid is None or not invalid.any():
         return values
-    fill = np.nan if fill is None else fill
     if dtype.kind != "f":
-        values = np.where(invalid, fill, np.rint(values))
-    else:
-        values = np.where(invalid, fill, values)
-    return values
+        values = np.where(invalid, 0, np.rint(values) if values.dtype.kind == "f" else values)
+        fill = 0 if fill is None or np.isnan(fill) else fill
+    filled = values.astype(dtype)
+    filled[invalid] = np.nan if fill is None else fill
+    return filled
 
 
 @contextmanager

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from constellr_stac.layers.band import holds
+
 from .raster import MASK_FILL, Pixels, output_dtype
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ def check_requested(band: Band, dtype: np.dtype[Any], fill: float, *, fill_name:
             value is a class of a mask.
     """
     stored = dtype if band.dtype is None else np.dtype(output_dtype(band, raw=True))
-    if not _holds(dtype, fill):
+    if not holds(dtype, fill):
         raise ValueError(
             f"{fill_name}={fill!r} is no {dtype.name} value, but {band.name!r} is read as "
             f"{dtype.name}. Pass another {fill_name}=, or a dtype= that holds it."
@@ -47,7 +49,7 @@ def check_requested(band: Band, dtype: np.dtype[Any], fill: float, *, fill_name:
             f"{fill_name}={fill!r} is the class {meaning!r} of {band.name!r}, so pixels without "
             f"data would look {meaning}. Pass another value, such as {MASK_FILL}."
         )
-    lost = [value for value in classes if not _holds(dtype, value)]
+    lost = [value for value in classes if not holds(dtype, value)]
     if lost or (not classes and dtype.kind in "iu" and not np.can_cast(stored, dtype)):
         raise ValueError(
             f"dtype={dtype.name!r} cannot hold the {stored.name} numbers of {band.name!r}. Pass "
@@ -80,13 +82,3 @@ def read_as(
     if fill is not None and not np.isnan(fill):
         pixels.values[np.isnan(pixels.values)] = fill
     return pixels
-
-
-def _holds(dtype: np.dtype[Any], value: float) -> bool:
-    """Return whether a dtype represents a value."""
-    if dtype.kind == "f":
-        return True
-    if dtype.kind == "b" or value != value:  # noqa: PLR0124 - NaN
-        return False
-    limits = np.iinfo(dtype)
-    return float(value).is_integer() and limits.min <= value <= limits.max
