@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from affine import Affine
+from rasterio.enums import Resampling
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import MemoryFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from numpy.typing import ArrayLike
 
 WEST, NORTH, PIXEL, SIDE = 381060, 3746640, 30, 16
 _GRID = f"<SRS>EPSG:32611</SRS><GeoTransform>{WEST},{PIXEL},0,{NORTH},0,-{PIXEL}</GeoTransform>"
@@ -140,31 +143,46 @@ def bad_tiffs(path: Path) -> dict[str, bytes]:
 
 
 def tiff(
-    fill: int = 1,
+    fill: ArrayLike = 1,
     *,
     side: int = SIDE,
     tags: dict[str, dict[str, str]] | None = None,
     overviews: Sequence[int] = (),
+    masked: bool = False,
     **options: Any,
 ) -> bytes:
-    """Return a GeoTIFF of one uint8 band."""
+    """Return a GeoTIFF of one band of uint8 unless ``dtype=`` says otherwise."""
     with warnings.catch_warnings(), MemoryFile() as memory:
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         with memory.open(
             driver="GTiff",
-            dtype="uint8",
             count=1,
             height=side,
             width=side,
             crs="EPSG:32611",
             transform=Affine(PIXEL, 0, WEST, 0, -PIXEL, NORTH),
-            **options,
+            **{"dtype": "uint8", **options},
         ) as file:
-            file.write(np.full((1, side, side), fill, "uint8"))
             for domain, items in (tags or {}).items():
                 file.update_tags(ns=domain, **items)
-            file.build_overviews(list(overviews))
+            file.write(np.full((1, side, side), fill, file.dtypes[0]))
+            if masked:
+                file.write_mask(np.ones((side, side), bool))
+            file.build_overviews(list(overviews), Resampling.average)
         return bytes(memory.read())
+
+
+def snap_tiff() -> bytes:
+    """Return a GeoTIFF that GDAL's driver SNAP_TIFF takes as well, which comes before GTiff.
+
+    That driver looks for tag 65000 in a big-endian file of one uncompressed float32 strip.
+    """
+    body = tiff(side=4, dtype="float32", ENDIANNESS="BIG", tags={"": {"a": "b"}})
+    (at,) = struct.unpack_from(">I", body, 4)
+    (count,) = struct.unpack_from(">H", body, at)
+    last = at + 2 + 12 * (count - 1)
+    assert body[last : last + 2] == (42112).to_bytes(2, "big"), "GDAL's metadata comes last"
+    return body[:last] + (65000).to_bytes(2, "big") + body[last + 2 :]
 
 
 def _vrt(band: str, content: str, kind: str = "", after: str = "") -> bytes:

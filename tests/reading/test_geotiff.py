@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http.server
+import struct
 import threading
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +14,7 @@ import rasterio
 from affine import Affine
 from odc.geo.geobox import GeoBox
 from odc.loader import RasterLoadParams
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 import constellr_stac
 from constellr_stac.downloads.kinds import decode_error
@@ -25,12 +27,13 @@ from constellr_stac.reading.geotiff import RefusedFileError, open_geotiff
 from constellr_stac.reading.prefetch import Fetcher
 from constellr_stac.reading.raster import read_pixels
 from constellr_stac.reading.resolver import AssetResolver
-from hostile_bodies import NORTH, SIDE, WEST, bad_tiffs, not_tiffs, patched, tiff
+from hostile_bodies import NORTH, PIXEL, SIDE, WEST, bad_tiffs, not_tiffs, patched, snap_tiff, tiff
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from constellr_stac.reading.raster import Pixels
     from constellr_stac.sandbox import Sandbox
 
 
@@ -146,8 +149,63 @@ def test_blocks_of_overviews_are_bounded() -> None:
     """An overview with a huge tile is refused before GDAL allocates it."""
     body = tiff(side=512, tiled=True, blockxsize=256, blockysize=256, overviews=[2])
     body = patched(body, {322: 80_000, 323: 80_000}, directory=1)
-    file = AssetFile(AssetRef("a.tiff"), body, len(body), Fetcher(AssetResolver()))
-    coarse = GeoBox((100, 100), Affine(153.6, 0, WEST, 0, -153.6, NORTH), "EPSG:32611")
-    params = RasterLoadParams(dtype="float32", resampling="bilinear")
     with pytest.raises(RefusedFileError, match="window_bytes"):
-        read_pixels(file, Band(1, "a", "uint8", 1, 0, None), coarse, params)
+        _read(body, 153.6)
+
+
+@pytest.mark.parametrize(("directory", "pixel"), [(1, 30), (3, 153.6)])
+def test_blocks_of_masks_are_bounded(directory: int, pixel: float) -> None:
+    """A mask with a huge tile, or an overview's, is refused before GDAL allocates it."""
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+        body = tiff(
+            side=512, tiled=True, blockxsize=256, blockysize=256, overviews=[2], masked=True
+        )
+    assert np.all(_read(body, pixel).values == 1)
+    with pytest.raises(RefusedFileError, match="window_bytes"):
+        _read(patched(body, {322: 80_000, 323: 80_000}, directory), pixel)
+
+
+def test_the_first_of_two_sizes_counts() -> None:
+    """A mask that states the length of a tile twice is bounded by the one that GDAL takes."""
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+        body = tiff(side=512, tiled=True, blockxsize=256, blockysize=256, masked=True)
+    body = patched(body, {322: 80_000, 323: 80_000}, directory=1)
+    entry = struct.Struct("<HHII")
+    place = body.rindex(entry.pack(323, 4, 1, 80_000))
+    last = body.index(struct.pack("<H", 339), place)  # SampleFormat, in the same directory
+    body = body[:last] + entry.pack(323, 4, 1, 16) + body[last + entry.size :]
+    with pytest.raises(RefusedFileError, match="window_bytes"):
+        _read(body, 30)
+
+
+def test_no_other_driver_takes_a_tiff(tmp_path: Path) -> None:
+    """A GeoTIFF that GDAL otherwise opens as a SNAP product is opened by GTiff, with its grid."""
+    path = tmp_path / "a.tif"
+    path.write_bytes(snap_tiff())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.Env() as gdal, rasterio.open(path) as trusted:
+            assert (trusted.driver == "SNAP_TIFF") == ("SNAP_TIFF" in gdal.drivers())  # 3.10
+    for each in (path, path.read_bytes()):
+        with open_geotiff(each, Limits()) as file:
+            assert (file.driver, file.crs.to_epsg()) == ("GTiff", 32611)
+
+
+@pytest.mark.parametrize("overviews", [[], [2], [2, 4]])
+def test_overviews_lie_where_the_file_does(overviews: list[int]) -> None:
+    """A cube of four times the pixel size holds the means of 4 x 4 pixels, from any overview."""
+    ramp = np.add.outer(np.arange(512), 1000 * np.arange(512))
+    body = tiff(ramp, side=512, dtype="float32", tiled=True, overviews=overviews)
+    values = _read(body, 4 * PIXEL, side=128).values
+    means = ramp.reshape(128, 4, 128, 4).mean((1, 3))
+    assert np.allclose(values[4:-4, 4:-4], means[4:-4, 4:-4], rtol=0, atol=1)
+    assert np.isfinite(values).all()
+
+
+def _read(body: bytes, pixel: float, *, side: int = 100) -> Pixels:
+    """Read a square of pixels of a file whose bytes are held."""
+    fetcher = Fetcher(AssetResolver())
+    file = AssetFile(AssetRef("a.tiff"), body, len(body), fetcher)
+    grid = GeoBox((side, side), Affine(pixel, 0, WEST, 0, -pixel, NORTH), "EPSG:32611")
+    params = RasterLoadParams(dtype="float32", resampling="bilinear")
+    return read_pixels(file, Band(1, "a", "uint8", 1, 0, None), grid, params)

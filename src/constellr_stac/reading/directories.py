@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .geotiff import RefusedFileError, check_magic
+from .geotiff import RefusedFileError, check_magic, check_window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["Directory", "MissingBytesError", "Span", "read_directories"]
+    from constellr_stac.limits import Limits
+
+__all__ = ["Directory", "MissingBytesError", "Span", "check_masks", "read_directories"]
 
 Span = tuple[int, int]
 """A half-open range of bytes."""
@@ -57,6 +59,8 @@ class Directory(NamedTuple):
     planes: int
     """The number of bands whose blocks are stored apart; 1 if bands share blocks."""
     kind: int
+    pixel_bytes: int
+    """Bytes of a decoded pixel of a block, of all its bands."""
     row_bytes: int
     """Bytes of a row of an image in one uncompressed strip, which GDAL reads in pieces; else 0."""
     margin: int
@@ -116,6 +120,17 @@ def read_directories(regions: Sequence[tuple[int, bytes]], size: int) -> list[Di
     return list(_Reader(regions, size).directories())
 
 
+def check_masks(directories: Sequence[Directory], limits: Limits) -> None:
+    """Check the decoded size of a tile or strip of all images, since GDAL tells no masks'.
+
+    Raises:
+        RefusedFileError: It exceeds the limit.
+    """
+    for each in directories:
+        if not each.row_bytes:
+            check_window(each.block, "uint8", limits, bands=each.pixel_bytes)
+
+
 class _Reader:
     """Reads directories out of parts of a file."""
 
@@ -146,8 +161,9 @@ class _Reader:
             content = self._bytes(first, first + entries * entry + width)
             if content is None:
                 raise MissingBytesError(self._missing)
-            found.append(
-                dict(self._entry(content[n * entry :], first + n * entry) for n in range(entries))
+            places = range(0, entries * entry, entry)
+            found.append(  # of a tag that comes twice, the first counts
+                dict(self._entry(content[at:], first + at) for at in reversed(places))
             )
             (offset,) = struct.unpack_from(self._order + pointer, content, entries * entry)
         if self._missing:
@@ -206,7 +222,8 @@ class _Reader:
             block = min(number(_ROWS_PER_STRIP, shape[0]), shape[0]), shape[1]
         if min(*shape, *block) < 1:
             raise RefusedFileError("an image of it has no pixels")
-        bits = shape[1] * number(_BITS, 1) * bands
+        bits = number(_BITS, 1)
+        row_bytes = -(-shape[1] * bits * bands // 8)
         starts, sizes = (
             next((tags[tag] for tag in pair if tag in tags), empty) for pair in (_STARTS, _SIZES_OF)
         )
@@ -216,7 +233,8 @@ class _Reader:
             block,
             planes,
             number(_KIND, 0),
-            -(-bits // 8) if plain and planes == len(starts) == 1 else 0,
+            -(-bits // 8) * (bands if planes == 1 else 1),
+            row_bytes if plain and planes == len(starts) == 1 else 0,
             self._margin,
             starts,
             sizes,

@@ -19,6 +19,7 @@ from constellr_stac.layers.header import FileBand, Header
 from constellr_stac.layers.settle import Contradiction, UnsettledError, class_table, settle
 
 from .blocks import claim_window, window_of
+from .directories import check_masks
 from .file_grid import grid_of
 from .geotiff import check_blocks, check_window, open_overview, open_regions
 from .resample import pixel_ratio, resampled
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from odc.loader import RasterLoadParams
 
     from constellr_stac.layers.band import Band
-    from constellr_stac.limits import Limits
 
     from .asset_file import AssetFile, Block
     from .blocks import Window
@@ -122,8 +122,7 @@ def read_pixels(
         if window is None:
             empty = np.empty((0, 0), dtype)
             return Pixels(np.s_[0:0, 0:0], empty, own, settled.contradictions)
-        stored, valid = _stored(dataset, settled.band, window, file.limits)
-        own_shape = dataset.shape
+        stored, valid, shape = _stored(dataset, settled.band, window, file)
     is_stored = raw or (dtype.kind != "f" and not band.is_mask)
     if band.is_mask:
         values = _classes(stored, _without_fill(stored, valid, settled.band.nodata), classes)
@@ -140,7 +139,7 @@ def read_pixels(
             values[~valid] = np.nan
     fill = MASK_FILL if band.is_mask else np.nan
     if not window.exact:
-        grid = own if window.level is None else own.zoom_to(own_shape)
+        grid = own if window.level is None else own.zoom_to(shape)
         values = resampled(
             values,
             grid[window.rows, window.columns],
@@ -203,16 +202,15 @@ def _unreadable(file: AssetFile, why: str) -> AssetReadError:
 
 
 def _stored(
-    dataset: rasterio.DatasetReader, band: Band, window: Window, limits: Limits
-) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-    """Read a window's stored values, and which of them the file's own mask calls valid."""
+    dataset: rasterio.DatasetReader, band: Band, window: Window, file: AssetFile
+) -> tuple[NDArray[Any], NDArray[np.bool_] | None, tuple[int, int]]:
+    """Read a window's stored values, which are valid by the file's mask, and its image's shape."""
     index = band.index
     with open_overview(dataset, window.level) as image:
-        check_blocks(image, limits)
-        check_window(window.shape, image.dtypes[index - 1], limits)
+        check_blocks(image, file.limits)
+        check_window(window.shape, image.dtypes[index - 1], file.limits)
         stored = image.read(index, window=window.bounds)
-        valid = _valid(image, band, window)
-    return stored, valid
+        return stored, _valid(image, band, window, file), image.shape
 
 
 def _without_fill(
@@ -225,10 +223,13 @@ def _without_fill(
     return inside if valid is None else valid & inside
 
 
-def _valid(dataset: rasterio.DatasetReader, band: Band, window: Window) -> NDArray[np.bool_] | None:
+def _valid(
+    dataset: rasterio.DatasetReader, band: Band, window: Window, file: AssetFile
+) -> NDArray[np.bool_] | None:
     """Return what an internal mask or an alpha band says is valid; ``None`` without one."""
     flags = dataset.mask_flag_enums[band.index - 1]
     if MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags:
+        check_masks(file.directories(), file.limits)
         return np.asarray(dataset.read_masks(band.index, window=window.bounds)) > 0
     if ColorInterp.alpha not in dataset.colorinterp:
         return None
