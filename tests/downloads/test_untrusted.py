@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from constellr_stac import Limits, download
+from constellr_stac._files import open_to_write
 from constellr_stac.downloads.kinds import kind_error
 from constellr_stac.errors import DownloadError
 from hostile_bodies import not_tiffs, tiff
@@ -107,3 +108,38 @@ def test_the_folder_may_be_a_link(sandbox: Sandbox, tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "scenes").symlink_to(tmp_path / "disk")
     assert len(download(item, tmp_path / "scenes", progress=False).written) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "O_NOFOLLOW"), reason="needs symbolic links")
+@pytest.mark.parametrize("guard", ["look", "open"])
+@pytest.mark.parametrize("append", [False, True])
+def test_each_guard_against_links_suffices(
+    guard: str,
+    append: bool,  # noqa: FBT001 - a parameter of the test
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A link is refused where the system cannot (Windows), and if it is made after the look."""
+    (tmp_path / "file").write_text("mine")
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "file")
+    if guard == "look":
+        monkeypatch.delattr(os, "O_NOFOLLOW")
+    else:
+        monkeypatch.setattr(type(link), "is_symlink", lambda _self: False)
+    with pytest.raises(OSError, match=r"[Ll]ink"):
+        open_to_write(link, append=append)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_nothing_is_written_to_a_pipe(tmp_path: Path) -> None:
+    """A pipe is refused, whether or not somebody reads it; nothing waits for it."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="No such device"):
+        open_to_write(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with pytest.raises(OSError, match="not a regular file"):
+        open_to_write(pipe)
+    os.close(reader)
