@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -141,3 +142,47 @@ def test_flag_values_have_the_variable_dtype() -> None:
             assert len(words["flag_meanings"].split()) == len(words["flag_values"])
         else:
             assert words["units"] in ("K", "1")
+
+
+@pytest.mark.parametrize("kind", ["nc", "zarr-2", "zarr-3"])
+def test_cube_appended_to_along_time_is_the_same_cube(tmp_path: Path, kind: str) -> None:
+    """Scene by scene, the first one at midnight, the others at odd and sub-second times."""
+    item = full_scene(tmp_path)
+    midnight = datetime(2026, 6, 1, tzinfo=UTC)
+    later = (timedelta(hours=7, seconds=1, microseconds=1), timedelta(days=3, microseconds=999_999))
+    items = []
+    for number, when in enumerate([midnight, *(midnight + each for each in later)]):
+        items.append(item.clone())
+        items[-1].id = f"scene {number} of several"
+        items[-1].datetime = when
+    path = tmp_path / f"cube.{kind.partition('-')[0]}"
+    for number, one in enumerate(items):
+        cube = constellr_stac.load(one, BANDS)
+        if kind == "nc":
+            if number:
+                joined = xr.concat([read_cube(path), cube.compute()], "time", data_vars="minimal",
+                                   coords="minimal", compat="override", join="exact",
+                                   combine_attrs="override")  # fmt: skip
+                joined.to_netcdf(path)
+            else:
+                cube.to_netcdf(path, unlimited_dims=["time"])
+            continue
+        how: dict[str, Any] = {"consolidated": False, "zarr_format": int(kind[-1])}
+        cube.to_zarr(path, **(how | {"append_dim": "time"} if number else how))
+    whole = constellr_stac.load(items, BANDS).compute()
+    back = read_cube(path)
+    xr.testing.assert_identical(back.assign_attrs(whole.attrs), whole)
+    assert back.odc.geobox == whole.odc.geobox
+
+
+def test_values_are_linked_to_their_uncertainty_and_masks(tmp_path: Path) -> None:
+    """By ``ancillary_variables``, which name variables of the cube only, also in files."""
+    item = written_item(tmp_path, ("lst", "lst_std", "scl_mask_30m"))
+    cube = constellr_stac.load(item, ["lst", "lst_std", "cloud_mask"])
+    links = {name: each.attrs.get("ancillary_variables") for name, each in cube.data_vars.items()}
+    assert links == {"lst": "lst_std cloud_mask", "lst_std": None, "cloud_mask": None}
+    masked = constellr_stac.load(item, ["lst"], mask="clear")
+    assert masked.lst.attrs["ancillary_variables"] == "cloud_mask"
+    assert "ancillary_variables" not in constellr_stac.load(item, ["lst"]).lst.attrs
+    cube.to_netcdf(tmp_path / "cube.nc")
+    assert read_cube(tmp_path / "cube.nc").lst.attrs["ancillary_variables"] == links["lst"]

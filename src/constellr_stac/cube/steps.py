@@ -81,7 +81,7 @@ def _by_key(scenes: Sequence[Scene], groupby: GroupBy, geobox: GeoBox) -> list[l
         if callable(groupby):
             key = _called(groupby, scene, number)
         elif groupby == "time":
-            key = scene.time
+            key = scene.time.replace(microsecond=0)
         elif groupby == "solar_day":
             key = (scene.time + timedelta(hours=hours)).date()
         else:
