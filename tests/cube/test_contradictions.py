@@ -420,3 +420,61 @@ def test_file_is_read_as_it_is_now(tmp_path: Path, engine: Any) -> None:
     values, _ = load(scene(path), engine=engine)
     np.testing.assert_allclose(values[0], KELVIN)
     assert caught.tb is not None
+
+
+@pytest.mark.parametrize(("crs", "resolution"), [("EPSG:4326", 0.00027), ("EPSG:3857", 36.0)])
+@ENGINES
+def test_bilinear_is_that_of_exact_geometry(
+    sandbox: Sandbox, crs: str, resolution: float, engine: Any
+) -> None:
+    """To 0.01 K: the mean of the valid of four pixels by distance, NaN where the nearest is."""
+    item = found(sandbox)[0]
+    kelvin = truth(item.id).kelvin
+    kept = np.pad(kelvin.astype("float64"), 2, constant_values=np.nan)
+    values, _ = load(
+        item, engine=engine, crs=crs, resolution=resolution, resampling="bilinear",
+        chunks={"time": 1},
+    )  # fmt: skip
+    own = GeoBox(kelvin.shape, from_origin(LEFT, TOP, 30, 30), "EPSG:32611")
+    columns, rows = exact_pixels(values.odc.geobox, own)
+    inside = (columns >= 0) & (columns < own.shape[1]) & (rows >= 0) & (rows < own.shape[0])
+    columns, rows = columns[inside], rows[inside]
+    left, top = np.floor(columns - 0.5).astype(int), np.floor(rows - 0.5).astype(int)
+    east, south = columns - 0.5 - left, rows - 0.5 - top
+    total, weights = np.zeros(left.shape), np.zeros(left.shape)
+    for row, by_row in ((top, 1 - south), (top + 1, south)):
+        for column, by_column in ((left, 1 - east), (left + 1, east)):
+            number = kept[row + 2, column + 2]
+            weight = np.where(np.isnan(number), 0, by_row * by_column)
+            total += weight * np.nan_to_num(number)
+            weights += weight
+    right = np.full(inside.shape, np.nan)
+    nearest = kelvin[np.floor(rows).astype(int), np.floor(columns).astype(int)]
+    right[inside] = np.where(np.isnan(nearest), np.nan, total / np.where(weights, weights, 1))
+    found_values = values[0].to_numpy()
+    same_gaps = np.isnan(found_values) == np.isnan(right)
+    assert same_gaps.mean() >= 0.9999
+    both = ~np.isnan(found_values) & ~np.isnan(right)
+    assert both.mean() > 0.5
+    differences = np.abs(found_values - right)[both]
+    assert differences.max() < 0.01
+
+
+@ENGINES
+def test_average_is_that_of_the_full_resolution(tmp_path: Path, engine: Any) -> None:
+    """Whatever the overviews of the file hold."""
+    side = 960
+    numbers = np.random.default_rng(3).integers(27000, 33000, (side, side)).astype("uint16")
+    path = write(tmp_path / "lst.tiff", numbers, tiled=True, blockxsize=256, blockysize=256)
+    with rasterio.open(path, "r+") as file:
+        file.build_overviews([2, 4, 8])
+    for level in range(3):
+        with rasterio.open(path, "r+", overview_level=level) as file:
+            file.write(np.full(file.shape, 100, "uint16"), 1)
+    grid = GeoBox((side // 8, side // 8), from_origin(LEFT, TOP, 240, 240), "EPSG:32611")
+    how: dict[str, Any] = {"engine": engine, "geobox": grid, "chunks": {"x": 64}}
+    values, _ = load(scene(path, side=side), resampling="average", **how)
+    right = numbers.reshape(side // 8, 8, side // 8, 8).mean((1, 3)) * 0.01
+    np.testing.assert_allclose(values[0], right, atol=0.001)
+    quick, _ = load(scene(path, side=side), resampling="bilinear", **how)
+    np.testing.assert_allclose(quick[0], 1.0)  # the overviews are there, and wrong
