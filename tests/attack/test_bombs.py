@@ -189,6 +189,9 @@ def test_assets_are_not_decompressed(tmp_path: Path) -> None:
         assert _peak(lambda: constellr_stac.load([item], ["lst"])) < 100
         assert _peak(lambda: constellr_stac.download([item], tmp_path, progress=False)) < 100
         assert not list(tmp_path.rglob("*.tiff"))
+        asset = AssetRef(f"{server.url}/lst.tiff")
+        assert Transfer(AssetResolver(), 1).get(asset, 0, 100)[0] == _bomb(200)[:100]
+        assert {headers["Accept-Encoding"] for _, headers in server.seen} == {"identity"}
 
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from constellr_stac import AssetReadError, Limits, Signer
+from constellr_stac.auth.hosts import host_of
 from constellr_stac.reading.asset_ref import AssetRef
 from constellr_stac.reading.http import Transfer
 from constellr_stac.reading.resolver import AssetResolver
@@ -133,3 +134,15 @@ def test_slow_down_holds_all_requests_to_the_store() -> None:
         start = time.monotonic()
         assert read(server) == b"x"
         assert time.monotonic() - start > 0.9
+
+
+def test_a_store_cannot_hold_requests_for_longer_than_a_minute() -> None:
+    """However long Retry-After is after SlowDown, the host's next turn is within 60 s."""
+    answer = (503, {"Retry-After": "86400"}, error("SlowDown"))
+    limits = Limits(retry_deadline=0.1)
+    with AnswerServer(lambda _: answer) as server:
+        resolver = AssetResolver(signer=signer_of(server), limits=limits)
+        with pytest.raises(AssetReadError, match="SlowDown"):
+            Transfer(resolver, 1).get(AssetRef("s3://scenes/lst.tiff"), 0, 100)
+        wait = host_of(server.url)._next - time.monotonic()
+        assert 50 < wait <= 60
