@@ -21,6 +21,7 @@ from rasterio.transform import from_origin
 
 import constellr_stac
 from constellr_stac import AssetReadError
+from constellr_stac.errors import SceneLeftEmptyWarning
 from constellr_stac.reading.asset_file import ranges_of
 from weak_network import AnswerServer
 
@@ -255,13 +256,14 @@ def huge(form: str) -> bytes:
         "loop": [(256, 4, 1, 1)],
         "endless table": [(324, 4, 2**30, 100)],
         "no pixels": [(256, 4, 1, 0), (257, 4, 1, 0)],
+        "table past the end": [(324, 4, 100, (3 << 20) - 6)],
     }[form]
     directory = struct.pack("<H", len(entries))
     directory += b"".join(struct.pack("<HHII", *entry) for entry in entries)
     return (head + directory + struct.pack("<I", 8 if form == "loop" else 0)).ljust(3 << 20, b"\0")
 
 
-@pytest.mark.parametrize("form", ["loop", "endless table", "no pixels"])
+@pytest.mark.parametrize("form", ["loop", "endless table", "no pixels", "table past the end"])
 def test_implausible_directories_are_refused(form: str, tmp_path: Path, files: Files) -> None:
     """They cost a few requests and end in an error that names the file."""
     path = tmp_path / "lst.tiff"
@@ -271,7 +273,26 @@ def test_implausible_directories_are_refused(form: str, tmp_path: Path, files: F
         pytest.raises(AssetReadError, match=r"day000.*not a readable GeoTIFF"),
     ):
         constellr_stac.load(items, ["lst"], geobox=GRID[PLACE]).compute()
-    assert len(files.asked) <= 2
+    assert len(files.asked) <= 4
+
+
+def test_blocks_of_a_window_are_bounded(tmp_path: Path) -> None:
+    """A long file in tiny tiles is refused where a window has too many, and only there."""
+    side, path = 16 * 257, tmp_path / "lst.tiff"
+    grid = GeoBox((side, side), GRID.transform, GRID.crs)
+    profile = {"driver": "GTiff", "dtype": "uint16", "count": 1, "height": side, "width": side}
+    tiles = {**TILED, "blockxsize": 16, "blockysize": 16, "SPARSE_OK": True}
+    with rasterio.open(path, "w", **profile, **tiles, crs=grid.crs, transform=grid.transform):
+        pass
+    os.truncate(path, 3 << 20)
+    item = item_of(str(path), grid=grid)
+    for part, refused in ((grid[:4096, :4096], False), (grid, True)):
+        cube = constellr_stac.load([item], ["lst"], geobox=part, errors="nan", chunks={})
+        if refused:
+            with pytest.warns(SceneLeftEmptyWarning, match="66049 blocks"):
+                cube.compute()
+        else:
+            cube.compute()
 
 
 MEASURE = """

@@ -10,6 +10,7 @@ from odc.geo.overlap import ReprojectInfo, compute_reproject_roi
 from odc.geo.roi import roi_is_empty
 from rasterio.enums import ColorInterp, MaskFlags
 
+from .directories import check_count
 from .file_grid import grid_of
 from .geotiff import open_regions
 from .resample import pixel_ratio
@@ -187,6 +188,7 @@ class _Layout(NamedTuple):
         if self.masked and not masks:
             planes = list(range(image.planes))  # one of them is the alpha band
         sought = [(image, plane) for plane in planes] + [(mask, 0) for mask in masks]
+        check_count((image for image, _ in sought), window.rows, window.columns)
         rows, columns = (
             part if window.exact else _shrunk(part) for part in (window.rows, window.columns)
         )

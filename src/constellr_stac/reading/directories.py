@@ -15,13 +15,20 @@ import numpy as np
 from .geotiff import RefusedFileError, check_magic, check_window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from constellr_stac.limits import Limits
 
-__all__ = ["Directory", "MissingBytesError", "Span", "check_masks", "read_directories"]
+__all__ = [
+    "Directory",
+    "MissingBytesError",
+    "Span",
+    "check_count",
+    "check_masks",
+    "read_directories",
+]
 
 Span = tuple[int, int]
 """A half-open range of bytes."""
@@ -29,6 +36,7 @@ Span = tuple[int, int]
 _AHEAD = 16 << 10  # bytes fetched with a directory that is somewhere else, since more follows
 _MOST = 1000  # directories, and entries of each
 _MOST_BYTES = 64 << 20  # of all values; a file of 64 GiB in blocks of 64 KiB has 16 MiB
+_MOST_BLOCKS = 1 << 16  # of a window; 268 million pixels in tiles of 64 x 64 pixels
 _LEADER = 4  # a block of a COG is preceded by its length and followed by a copy of its last bytes
 _PIECE = 8 << 10
 _LEADERS = b"BLOCK_LEADER=SIZE_AS_UINT4"
@@ -117,7 +125,30 @@ def read_directories(regions: Sequence[tuple[int, bytes]], size: int) -> list[Di
         MissingBytesError: Bytes that the directories need are not among the regions.
         RefusedFileError: The directories are implausible.
     """
-    return list(_Reader(regions, size).directories())
+    try:
+        return list(_Reader(regions, size).directories())
+    except (ValueError, struct.error) as error:
+        raise RefusedFileError(f"its directories are damaged ({error})") from error
+
+
+def check_count(directories: Iterable[Directory], rows: slice, columns: slice) -> None:
+    """Check the number of blocks of a window before they are listed.
+
+    Args:
+        directories: The images whose blocks are read, one entry for each plane.
+        rows: Rows of the images.
+        columns: Columns of the images.
+
+    Raises:
+        RefusedFileError: There are implausibly many.
+    """
+    count = sum(
+        ((rows.stop - 1) // height - rows.start // height + 1)
+        * ((columns.stop - 1) // width - columns.start // width + 1)
+        for height, width in (each.block for each in directories)
+    )
+    if count > _MOST_BLOCKS:
+        raise RefusedFileError(f"a window of it has {count} blocks, more than {_MOST_BLOCKS}")
 
 
 def check_masks(directories: Sequence[Directory], limits: Limits) -> None:
@@ -142,6 +173,7 @@ class _Reader:
         self._is_big = head[2:4] in (b"+\0", b"\0+")
         self._margin = _LEADER if _LEADERS in head[:_GHOST] else 0
         self._missing: list[Span] = []
+        self._bytes_of_values = 0
 
     def directories(self) -> Iterator[Directory]:
         pointer = "Q" if self._is_big else "I"
@@ -187,8 +219,9 @@ class _Reader:
             (start,) = struct.unpack_from(
                 self._order + pointer, entry, struct.calcsize(self._order + form)
             )
-        if length > _MOST_BYTES:
-            raise RefusedFileError(f"its directories have {length} bytes")
+        self._bytes_of_values += length
+        if self._bytes_of_values > _MOST_BYTES:
+            raise RefusedFileError(f"its directories have over {_MOST_BYTES} bytes of values")
         stop = min(start + length, self._size)
         content = self._bytes(start, stop, length=length) if start < stop else b""
         if content is None or kind not in (1, 3, 4, 13, 16, 18):
