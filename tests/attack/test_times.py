@@ -6,6 +6,7 @@ import base64
 import contextlib
 import itertools
 import json
+import time
 
 import pytest
 from hypothesis import example, given, settings
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 
 import constellr_stac
 from constellr_stac import ConstellrAuth, Limits, Password
-from constellr_stac.auth.retry import retry_after
+from constellr_stac.auth.failures import Failure
+from constellr_stac.auth.retry import Attempts, retry_after
 from constellr_stac.auth.token import forget_token
 from constellr_stac.errors import ConstellrError
 from constellr_stac.sandbox import Fault
@@ -96,3 +98,12 @@ def test_a_token_given_in_code_may_hold_anything(claims: str) -> None:
     """Claims that cannot be read are no expiry."""
     text = base64.urlsafe_b64encode(claims.encode()).decode().rstrip("=")
     assert constellr_stac.Token(f"a.{text}.b").expires_at is None
+
+
+def test_a_server_is_waited_for_a_minute_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long Retry-After is, and however late the deadline, the pause is 60 s."""
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    attempts = Attempts(Limits(retry_deadline=10_000), "http://127.0.0.1:9")
+    assert attempts.again(Failure("transient", "busy"), asked=86_400)
+    assert pauses == [60]
