@@ -836,7 +836,7 @@ def test_invalid_item_response_names_the_asset(make_sandbox: Callable[..., Sandb
     sandbox.advance(timedelta(hours=2))
     for body in (b"<html>Log in", b'{"type": "Feature"}', b"[]", b"[" * 100_000):
         sandbox.fail(Fault("/items/", status=200, body=body))
-        with pytest.raises(AssetReadError, match=r"'lst' .* did not return a STAC item") as caught:
+        with pytest.raises(AssetReadError, match=r"'lst' .* not return this STAC item") as caught:
             cube.compute()
         assert caught.value.status_code == 200
     sandbox.fail(Fault("/items/", status=302, headers={"Location": "http://["}))

@@ -12,8 +12,9 @@ import pytest
 from constellr_stac import APIError, ConstellrAuth, Password
 from constellr_stac.errors import APIConnectionError
 from constellr_stac.limits import Limits
-from constellr_stac.reading.renewal import MOST_ITEMS, Batches, ItemRenewer
+from constellr_stac.reading.renewal import Batches, ItemRenewer
 from constellr_stac.sandbox import Fault, Sandbox
+from kept_frames import frames_with
 from renewals import items_renewed, searches
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def test_threads_share_a_search(api: Sandbox) -> None:
     assert (searches(api), len(items_renewed(api))) == (0, 1)
 
 
+SIGNED = {"lst": {"href": "https://b.example/lst.tiff?X-Amz-Signature=1f"}}
 REFUSED = [Fault("/search", status=status, times=None) for status in (400, 404, 422, 501)]
 UNFILTERED = [
     Fault("/search", status=200, body=page, times=None)
@@ -118,6 +120,46 @@ def test_short_pages_are_continued(api: Sandbox) -> None:
     assert searches(api) == 2
 
 
+@pytest.mark.parametrize("status", [403, 503])
+def test_a_passing_failure_of_a_search_ends_with_its_batch(api: Sandbox, status: int) -> None:
+    """Its items are fetched one by one, and the next ones with a search again."""
+    items, wanted = renewer(api), names(api)[:2]
+    api.fail(Fault("/search", status=status, times=None))
+    assert items.search(wanted) == {}
+    assert items.all_of(wanted).keys() == set(wanted)
+    api.clear_faults()
+    assert items.search(wanted).keys() == set(wanted)
+
+
+@pytest.mark.parametrize(
+    "another", [{"id": "another"}, {"collection": "another"}, {"assets": {**SIGNED, "bad": {}}}]
+)
+def test_another_item_is_not_taken(api: Sandbox, another: dict[str, Any]) -> None:
+    """Its pixels would appear under this item's name; and no frame of the error holds its URLs."""
+    wanted = names(api)[0]
+    answer = {"id": wanted[1], "collection": wanted[0], "assets": SIGNED} | another
+    api.fail(Fault("/items/", status=200, body=json.dumps(answer).encode()))
+    with pytest.raises(APIError, match="did not return this STAC item") as caught:
+        renewer(api).one(wanted)
+    assert frames_with(caught.value, "X-Amz-Signature") == []
+
+
+def test_a_process_without_threads_left_waits_for_none(
+    api: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error reaches who waits, and later items are renewed."""
+    items, wanted = renewer(api), names(api)[0]
+
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="new thread"):
+            items.get(wanted)
+    assert wanted[1] in items.get(wanted).urls["lst"]
+
+
 def test_missing_item_is_named(api: Sandbox) -> None:
     """It does not cost the other items of the search."""
     wanted = [*names(api)[:3], ("lstprecision", "deleted")]
@@ -141,22 +183,20 @@ def test_batches_are_bounded_and_complete() -> None:
     batches: list[list[int]] = []
     begun, proceed, done = threading.Event(), threading.Event(), threading.Semaphore(0)
 
-    def handle(batch: list[Any]) -> None:
+    def handle(batch: list[Any], _failure: Exception | None) -> None:
         batches.append(batch)
         begun.set()
         proceed.wait(20)
         for _ in batch:
             done.release()
 
-    together: Batches[int] = Batches(handle, threads=1)
+    together: Batches[int] = Batches(handle, most=10, threads=1)
     together.add([0])
     begun.wait(20)
-    for number in range(1, 2 * MOST_ITEMS + 1):
+    for number in range(1, 20 + 1):
         together.add([number])
     proceed.set()
-    for _ in range(2 * MOST_ITEMS + 1):
+    for _ in range(20 + 1):
         assert done.acquire(timeout=20)
-    assert [len(batch) for batch in batches] == [1, MOST_ITEMS, MOST_ITEMS]
-    assert sorted(number for batch in batches for number in batch) == list(
-        range(2 * MOST_ITEMS + 1)
-    )
+    assert [len(batch) for batch in batches] == [1, 10, 10]
+    assert sorted(number for batch in batches for number in batch) == list(range(20 + 1))

@@ -86,10 +86,10 @@ class CredentialPusher:
         names = [(collection, item) for collection, item in report["items"]]
         self._wanted.add((report["worker"], report["number"], name) for name in names)
 
-    def _renew(self, wanted: list[tuple[str, int, ItemName]]) -> None:
+    def _renew(self, wanted: list[tuple[str, int, ItemName]], failure: Exception | None) -> None:
         """Renew the items that workers want, and send each worker its own."""
-        if self._items is None or self._client_closed:
-            return
+        if failure is not None or self._items is None or self._client_closed:
+            return  # workers do not wait for ever
         urls = self._items.all_of(dict.fromkeys(name for *_, name in wanted))
         requests: dict[tuple[str, int], dict[ItemName, Mapping[str, str]]] = {}
         for worker, number, name in wanted:

@@ -37,16 +37,15 @@ if TYPE_CHECKING:
     from constellr_stac.auth.requests_auth import ConstellrAuth
     from constellr_stac.limits import Limits
 
-__all__ = ["MOST_ITEMS", "Batches", "ItemName", "ItemRenewer", "SignedItem"]
+__all__ = ["Batches", "ItemName", "ItemRenewer", "SignedItem"]
 
 T = TypeVar("T")
 
 ItemName: TypeAlias = tuple[str, str]
 """The ids of an item's collection and of the item."""
 
-MOST_ITEMS = 100
-"""Maximum number of items of one search."""
-
+_MOST_ITEMS = 100  # of one search
+_NOT_SUPPORTED = (400, 404, 405, 415, 422, 501)  # what a search with a filter is refused with
 _GATHER = 0.01  # seconds to wait for other threads that want an item
 _GATHER_MORE = 0.25  # the same, while searches are under way
 
@@ -81,6 +80,15 @@ class SignedItem:
 
 
 _NOT_AN_ITEM = (ValueError, RecursionError, KeyError, TypeError, AttributeError)
+
+
+def _item_of(answer: requests.Response, name: ItemName) -> SignedItem | None:
+    """Return the item of a response; ``None`` if it is not a STAC item, or another one."""
+    with contextlib.suppress(*_NOT_AN_ITEM):
+        item = answer.json()
+        if (item.get("collection") or name[0], item["id"]) == name:
+            return SignedItem.of_answer(item)
+    return None
 
 
 class ItemRenewer:
@@ -135,15 +143,16 @@ class ItemRenewer:
             lost += f"; {' '.join(client.trouble)}"
         with connection_errors("GET", url, lost):
             answer = self._session.get(url)
-        checked(answer)
-        try:
-            return SignedItem.of_answer(answer.json())
-        except _NOT_AN_ITEM as error:
+        status = checked(answer).status_code
+        signed = _item_of(answer, name)
+        del answer  # tools show the variables of a traceback
+        if signed is None:
             raise APIError(
-                f"GET {url} did not return a STAC item. Is this the API's URL?",
-                status_code=answer.status_code,
+                f"GET {url} did not return this STAC item. Is this the API's URL?",
+                status_code=status,
                 request_url=url,
-            ) from error
+            )
+        return signed
 
     def search(self, names: Iterable[ItemName]) -> dict[ItemName, SignedItem]:
         """Return those items that a search for all of them brings; none for a single one.
@@ -187,19 +196,21 @@ class ItemRenewer:
                         brought[feature["id"]] = SignedItem.of_answer(feature)
         except (AuthenticationError, APIConnectionError):
             raise
-        except (ConstellrError, *_NOT_AN_ITEM):
+        except (ConstellrError, *_NOT_AN_ITEM) as error:
             brought = {}
-            self._can_search = False
+            if isinstance(error, APIError) and error.status_code in _NOT_SUPPORTED:
+                self._can_search = False  # other failures may pass
         asked = set(ids)
         self._can_search = self._can_search and brought.keys() <= asked  # else without the filter
         return {item: signed for item, signed in brought.items() if item in asked}
 
-    def _renew(self, wanted: list[tuple[ItemName, Future[SignedItem | None]]]) -> None:
-        names = list(dict.fromkeys(name for name, _ in wanted))
-        failure: Exception | None = None
+    def _renew(
+        self, wanted: list[tuple[ItemName, Future[SignedItem | None]]], failure: Exception | None
+    ) -> None:
+        names = [] if failure else list(dict.fromkeys(name for name, _ in wanted))
         found: dict[ItemName, SignedItem] = {}
         try:
-            if (client := self._client) is not None:
+            if names and (client := self._client) is not None:
                 found = {name: SignedItem.of(urls) for name, urls in client.get(names).items()}
             found |= self.search(name for name in names if name not in found)
         except Exception as error:  # noqa: BLE001 - those who wait get it
@@ -227,13 +238,18 @@ class Batches(Generic[T]):
     """Handles together what was added at about the same time, in threads of its own.
 
     Args:
-        handle: Handles a batch; must not raise.
+        handle: Handles a batch; must not raise. With an error no thread could be started for it;
+            then it must not block either.
         most: Maximum size of a batch.
         threads: Maximum number of batches under way.
     """
 
     def __init__(
-        self, handle: Callable[[list[T]], None], *, most: int = MOST_ITEMS, threads: int = 8
+        self,
+        handle: Callable[[list[T], Exception | None], None],
+        *,
+        most: int = _MOST_ITEMS,
+        threads: int = 8,
     ) -> None:
         self._handle = handle
         self._most = most
@@ -254,7 +270,12 @@ class Batches(Generic[T]):
         self._news.notify_all()
         if self._added and not self._gathering and self._under_way < self._threads:
             self._gathering = True
-            threading.Thread(target=self._run, daemon=True).start()
+            try:
+                threading.Thread(target=self._run, daemon=True).start()
+            except Exception as error:  # noqa: BLE001 - those who wait get it
+                self._gathering = False
+                lost, self._added = self._added, []
+                self._handle(lost, error)
 
     def _run(self) -> None:
         began = time.monotonic()
@@ -269,7 +290,7 @@ class Batches(Generic[T]):
             self._under_way += 1
             self._start()
         try:
-            self._handle(batch)
+            self._handle(batch, None)
         finally:
             with self._news:
                 self._under_way -= 1
