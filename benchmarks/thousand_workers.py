@@ -292,7 +292,7 @@ def collected(workers: int) -> list[Outcome]:
     """Collect for five seconds what this many workers of two threads want, as the client does."""
     plan, seconds, searches = Plan(workers=workers), 5.0, []
 
-    def search(names: list[int]) -> None:
+    def search(names: list[int], _failure: Exception | None) -> None:
         time.sleep(0.3)  # an answer of the API
         searches.append(len(names))
 

@@ -214,7 +214,10 @@ def test_graphs_use_what_their_owner_shares() -> None:
     assert state.pushed("api", Owner("", process="p1")) is mine
     assert state.pushed("api", Owner("", process="p9")) is theirs
     state.add_pushed("api", unnamed)
-    assert state.pushed("api", Owner("c", explicit=True, process="p1")) is unnamed
+    assert state.pushed("api", Owner("c", explicit=True, process="p1")) is None
+    assert state.pushed("api", Owner("c", explicit=True, process="p3")) is unnamed
+    assert state.pushed("api", Owner("", explicit=True, process="p9")) is None
+    assert state.pushed("api", Owner("", explicit=True, process="p2")) is theirs
     assert state.pushed("api", Owner("a", process="p3")) is mine
 
 

@@ -58,11 +58,14 @@ class Owner:
         """Return whether a graph of this owner may use what a client pushes.
 
         Never that of another account, unless none was given in code and the process is the same.
+        With an unknown account, such as a token's, a graph whose account was given in code uses
+        only what its own process pushes.
         """
         theirs = pushed.owner
-        if not self.account or not theirs.account or self.account == theirs.account:
-            return True
-        return not self.explicit and self.process == theirs.process
+        if self.account and theirs.account:
+            same = self.account == theirs.account
+            return same or (not self.explicit and self.process == theirs.process)
+        return not self.explicit or self.process == theirs.process
 
     def preference(self, pushed: Pushed) -> tuple[bool, bool]:
         """Return a sort key: first the account, then the process."""

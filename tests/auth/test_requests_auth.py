@@ -506,6 +506,17 @@ def test_unpickled_auth_searches_for_a_credential(sandbox: Sandbox) -> None:
     assert "CONSTELLR_USERNAME" in unpickled.credential.source
 
 
+def test_pickles_search_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For whose credential it is: a keyring may ask the user. Pickles of one auth are equal."""
+    monkeypatch.setenv("CONSTELLR_API_KEY", "first")
+    auth = ConstellrAuth(base_url="https://api.example.com")
+    first = pickle.dumps(auth)
+    monkeypatch.setenv("CONSTELLR_API_KEY", "second")
+    assert pickle.dumps(auth) == first
+    assert auth.credential == ApiKey("second")
+    assert pickle.dumps(auth) != first
+
+
 def test_request_modifier_with_plain_pystac_client(sandbox: Sandbox) -> None:
     """``request_modifier`` authenticates a plain ``pystac_client.Client``."""
     with pytest.warns(pystac_client.warnings.NoConformsTo):  # the landing page has no conformsTo

@@ -54,6 +54,13 @@ def test_every_file_is_the_same_geometry(name: str, tmp_path: Path) -> None:
         assert read(tmp_path / name).symmetric_difference(SQUARE).area < 1e-9
 
 
+@pytest.mark.parametrize("name", ["EPSG:4326", "urn:ogc:def:crs:OGC:1.3:CRS84"])
+def test_a_stated_crs_is_not_replaced(name: str) -> None:
+    """``crs=`` is for a geometry that states none, also where it states the default."""
+    stated = {**SQUARE.__geo_interface__, "crs": {"type": "name", "properties": {"name": name}}}
+    assert geometry_from(stated, crs="EPSG:32632").equals(SQUARE)
+
+
 def only_area(form: Any) -> shapely.Geometry:
     """The only row of a table, in degrees."""
     (shape,) = table_from(form).geometry.to_crs(4326)

@@ -11,11 +11,13 @@ import pytest
 
 import constellr_stac
 from constellr_stac import ApiKey, ConstellrAuth, Signer
-from constellr_stac.errors import AssetReadError, ConstellrError, SigningError
+from constellr_stac.errors import APIError, AssetReadError, ConstellrError, SigningError
 from constellr_stac.reading.asset_ref import AssetRef, asset_ref
 from constellr_stac.reading.http import Transfer
+from constellr_stac.reading.renewal import SignedItem
 from constellr_stac.reading.resolver import AssetResolver
 from hostile_bodies import tiff
+from kept_frames import frames_with
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,6 +68,21 @@ def test_only_regular_files_are_read(tmp_path: Path) -> None:
     for path in (str(tmp_path / "pipe"), "/dev/zero", str(tmp_path)):
         with pytest.raises(AssetReadError):
             Transfer(AssetResolver(), 1).get(asset_ref(_item(path), "lst"), 0, 10)
+
+
+def test_errors_of_the_resolver_keep_no_signed_url() -> None:
+    """A lost asset, and another catalog's item of this name: tools show variables of frames."""
+    signed = "https://b.example/lst.tiff?X-Amz-Signature=1f"
+    resolver = AssetResolver(ConstellrAuth(ApiKey("key"), base_url="https://a.example"))
+    for catalog, item in (("https://a.example", "lost"), ("https://b.example", "another")):
+        reference = AssetRef("https://b.example/old.tiff", "c", item, "lst", catalog)
+        urls = {"qa" if item == "lost" else "lst": signed}
+        resolver._items[catalog, "c", item] = resolver._refreshing(
+            (catalog, "c", item), SignedItem.of(urls)
+        )
+        with pytest.raises(APIError, match=item) as caught:
+            resolver.url(reference)
+        assert frames_with(caught.value, "X-Amz-Signature") == []
 
 
 def test_urls_are_remembered_per_catalog() -> None:

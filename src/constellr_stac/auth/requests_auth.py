@@ -83,6 +83,7 @@ class ConstellrAuth(AuthBase):
         self._limits = limits
         self._not_pickled = False
         self.owner: Owner | None = None  # whose graph it came with to this process
+        self._searched: Owner | None = None  # owner of the credential that pickling searched for
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Add the credential to ``request``, if it is for the API.
@@ -190,9 +191,14 @@ class ConstellrAuth(AuthBase):
 
     def __getstate__(self) -> dict[str, Any]:
         given = self._explicit is not None
-        owner = self.owner or owner_of(self._found, self.base_url, explicit=given)
+        owner = self.owner
+        if owner is None and self._found is None and self._searched is not None:
+            owner = self._searched if self._searched.is_here else None  # not in a forked process
+        if owner is None:
+            owner = owner_of(self._found, self.base_url, explicit=given)
+            self._searched = owner if self._found is None else None
         lost = {"_explicit": None, "_found": None, "_not_pickled": self._not_pickled or given}
-        return {**vars(self), **lost, "owner": owner}
+        return {**vars(self), **lost, "owner": owner, "_searched": None}
 
     def _pushed(self) -> PushedValue[Credential] | None:
         return None if self._explicit else pushed_credential(self.base_url, self.owner)

@@ -72,7 +72,7 @@ def is_table(form: Any) -> bool:
 
 
 def named_crs(geojson: Mapping[str, Any]) -> Any:
-    """Return the CRS named in pre-RFC 7946 GeoJSON, or ``None`` if it is WGS 84.
+    """Return the CRS named in pre-RFC 7946 GeoJSON; ``None`` if it names none.
 
     Raises:
         InvalidAreaError: The CRS is unknown.
@@ -87,7 +87,7 @@ def named_crs(geojson: Mapping[str, Any]) -> Any:
             except CRSError as error:
                 raise InvalidAreaError(f"The CRS of the GeoJSON is unknown: {name}.") from error
             is_wgs84 = name.endswith("CRS84") or crs.to_authority() == _IS_WGS84
-            return None if is_wgs84 else crs
+            return WGS84 if is_wgs84 else crs
         case _:
             return None
 

@@ -37,14 +37,16 @@ if TYPE_CHECKING:
     from constellr_stac.auth.requests_auth import ConstellrAuth
     from constellr_stac.limits import Limits
 
-__all__ = ["Batches", "ItemName", "ItemRenewer", "SignedItem"]
+__all__ = ["MOST_ITEMS", "Batches", "ItemName", "ItemRenewer", "SignedItem"]
 
 T = TypeVar("T")
 
 ItemName: TypeAlias = tuple[str, str]
 """The ids of an item's collection and of the item."""
 
-_MOST_ITEMS = 100  # of one search
+MOST_ITEMS = 100
+"""Maximum number of items of one search."""
+
 _NOT_SUPPORTED = (400, 404, 405, 415, 422, 501)  # what a search with a filter is refused with
 _GATHER = 0.01  # seconds to wait for other threads that want an item
 _GATHER_MORE = 0.25  # the same, while searches are under way
@@ -248,7 +250,7 @@ class Batches(Generic[T]):
         self,
         handle: Callable[[list[T], Exception | None], None],
         *,
-        most: int = _MOST_ITEMS,
+        most: int = MOST_ITEMS,
         threads: int = 8,
     ) -> None:
         self._handle = handle

@@ -79,21 +79,15 @@ class AssetResolver:
         """
         href = reference.href
         if reference.renewable:
-            urls = self._item(reference).get().urls
-            try:
-                href = urls[reference.asset]
-            except KeyError:
-                raise APIError(
-                    f"Item {reference.item!r} no longer has an asset {reference.asset!r}; it has "
-                    f"{', '.join(sorted(urls)) or 'none'}. Search again."
-                ) from None
+            signed = self._item(reference).get()
+            if reference.asset not in signed.urls:
+                raise _lost(reference, signed.urls.keys())
+            href = signed.urls[reference.asset]
         url = self.signer.sign(href) if is_s3(href) else href
         elsewhere = reference.renewable and reference.catalog not in ("", self.auth.base_url)
         if elsewhere and redact_url(url) != reference.href:
-            raise APIError(
-                f"Item {reference.item!r} came from {reference.catalog}, and {self.auth.base_url} "
-                "has another one of this name. Pass the auth= of the API that it came from."
-            )
+            del signed, href, url  # tools show the variables of a traceback
+            raise _another(reference, self.auth.base_url)
         return url
 
     def check_credentials(self, references: Iterable[AssetRef]) -> None:
@@ -198,6 +192,20 @@ def _unpickled(auth: ConstellrAuth, signer: Signer, limits: Limits) -> AssetReso
     """Return a resolver whose signer uses the AWS keys of whoever shares ``auth``'s token."""
     signer.credentials.owner = auth.owner
     return AssetResolver(auth, signer, limits)
+
+
+def _lost(reference: AssetRef, keys: Iterable[str]) -> APIError:
+    return APIError(
+        f"Item {reference.item!r} no longer has an asset {reference.asset!r}; it has "
+        f"{', '.join(sorted(keys)) or 'none'}. Search again."
+    )
+
+
+def _another(reference: AssetRef, api: str) -> APIError:
+    return APIError(
+        f"Item {reference.item!r} came from {reference.catalog}, and {api} has another one of this "
+        "name. Pass the auth= of the API that it came from."
+    )
 
 
 def _key(reference: AssetRef) -> _Key:
