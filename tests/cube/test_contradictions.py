@@ -30,6 +30,7 @@ from constellr_stac import AssetReadError
 from constellr_stac.errors import ContradictionWarning, SceneLeftEmptyWarning
 from constellr_stac.layers.describe import complete_items
 from real_scenes import found, truth
+from weak_network import AnswerServer
 
 if TYPE_CHECKING:
     from constellr_stac.sandbox import Sandbox
@@ -411,13 +412,18 @@ def test_raw_integers_without_room_for_a_fill_value_are_named(tmp_path: Path) ->
 
 
 @ENGINES
-def test_file_is_read_as_it_is_now(tmp_path: Path, engine: Any) -> None:
+@pytest.mark.parametrize("remote", [False, True])
+def test_file_is_read_as_it_is_now(tmp_path: Path, engine: Any, *, remote: bool) -> None:
     """A file that was rewritten after an error, whose traceback still holds its old bytes."""
     path = write(tmp_path / "lst.tiff", STORED, units=["W m-2"], scales=[0.01])
-    with pytest.raises(AssetReadError, match="its unit is W m-2") as caught:
-        load(scene(path), engine=engine)
-    write(path, STORED)
-    values, _ = load(scene(path), engine=engine)
+    with AnswerServer(lambda _: (200, {}, path.read_bytes())) as server:
+        item = scene(Path("lst.tiff") if remote else path)
+        if remote:
+            item.assets["lst"].href = f"{server.url}/lst.tiff"
+        with pytest.raises(AssetReadError, match="its unit is W m-2") as caught:
+            load(item, engine=engine)
+        write(path, STORED)
+        values, _ = load(item, engine=engine)
     np.testing.assert_allclose(values[0], KELVIN)
     assert caught.tb is not None
 

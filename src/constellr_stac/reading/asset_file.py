@@ -129,7 +129,12 @@ class HeadFetch(Fetch["AssetFile"]):
     def run(self, fetcher: Sender) -> tuple[AssetFile, int]:
         """Send the GET; return the file and the number of bytes that it holds."""
         length = fetcher.lengths.head_bytes(self.reference, self.pixel_bytes)
-        head, size = fetcher.transfer.get(self.reference, 0, length)
+        try:
+            head, size = fetcher.transfer.get(self.reference, 0, length)
+        except BaseException:
+            with self._lock:
+                self._actions.clear()  # they hold the readers, which hold this fetch
+            raise
         fetcher.lengths.learn(self.reference, self.pixel_bytes, size)
         file = AssetFile(self.reference, head, size, fetcher)
         with self._lock:

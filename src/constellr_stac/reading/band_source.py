@@ -180,6 +180,8 @@ class BandSource:
             pixels = self._pixels(geobox, params)
         except AssetReadError as error:
             if self._errors == "raise" and params.fail_on_error:
+                self._fetcher.drop(self.begin())  # its bytes, which the traceback holds
+                self._fetch = None
                 raise
             scene = self._reference.item or self._reference.label
             warn_once(self._cube, f"empty {scene}", f"Left empty: {error}", SceneLeftEmptyWarning)

@@ -186,11 +186,15 @@ class Fetcher:
 
     def again(self, fetch: HeadFetch) -> HeadFetch:
         """Fetch a refused or damaged file again; later readers get the new fetch."""
+        self.drop(fetch)
+        return self.start(fetch.reference, pixel_bytes=fetch.pixel_bytes)
+
+    def drop(self, fetch: HeadFetch) -> None:
+        """Let later readers fetch a file anew."""
         with self._lock:
-            self._kept.pop(fetch.reference, None)
             if self._live.get(fetch.reference) is fetch:
                 del self._live[fetch.reference]
-        return self.start(fetch.reference, pixel_bytes=fetch.pixel_bytes)
+                self._kept.pop(fetch.reference, None)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return shared_fetcher, (self.resolver,)
