@@ -6,6 +6,10 @@ themselves.
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import tempfile
 import warnings
 from datetime import UTC, datetime, timedelta
@@ -13,12 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import odc.stac
 import pyproj
 import pystac
 import pytest
 import rasterio
 import rasterio.shutil
 import xarray as xr
+from dask.base import compute
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
@@ -248,6 +254,88 @@ def test_classes_of_scenes_are_mapped_by_meaning(tmp_path: Path, engine: Any) ->
     values, _ = load(items, engine=engine, bands="cloud_mask")
     np.testing.assert_array_equal(values[0], numbers[0])
     np.testing.assert_array_equal(values[1], np.array([2, 0, 3, 1], "uint8")[numbers[0]])
+
+
+def masks(path: Path, *names: str, number: int = 0) -> pystac.Item:
+    """Make an item whose cloud mask has these classes, numbered from 0."""
+    classes = [{"value": value, "name": name} for value, name in enumerate(names)]
+    bands = [{"name": "cloud_mask", "classification:classes": classes}, {}, {}, {}]
+    return scene(path, {"bands": bands}, key="scl_mask_30m", number=number)
+
+
+STATEMENTS: dict[str, Any] = {
+    "scale": [{"scale": 0.02}],
+    "unit": [{"unit": "degC", "scale": 0.01, "offset": 0.0}],
+    "who states it": [{"scale": 0.01}],
+}
+
+
+@pytest.mark.filterwarnings("ignore::constellr_stac.errors.ContradictionWarning")
+@pytest.mark.parametrize("stated", STATEMENTS)
+@pytest.mark.parametrize("engine", ["odc", "stackstac", "plain odc-stac"])
+def test_cubes_of_one_file_keep_their_own_values(tmp_path: Path, engine: Any, stated: str) -> None:
+    """Computed together, each cube has the values that its own items state."""
+    path = write(tmp_path / "lst.tiff", STORED, scales=[0.5], offsets=[3.0])
+    first = scene(path)
+    grid = GeoBox((SIDE, SIDE), from_origin(LEFT, TOP, 30, 30), "EPSG:32611")
+
+    def cube(fields: Any) -> Any:
+        second = scene(path, {"raster:bands": fields} if fields else None, number=1)
+        if engine == "plain odc-stac":
+            driver = constellr_stac.OdcDriver()
+            both = odc.stac.load([first, second], ["lst"], geobox=grid, driver=driver, chunks={})
+            return both.lst
+        return constellr_stac.load([first, second], "lst", geobox=grid, engine=engine).lst
+
+    cubes = [cube(None), cube(STATEMENTS[stated])]
+    together = compute(*cubes)
+    for own, one in zip(cubes, together, strict=True):
+        np.testing.assert_array_equal(one, own.compute())
+    assert not together[0].equals(together[1])
+    assert cubes[1].data.name == cube(STATEMENTS[stated]).data.name
+
+
+def test_masks_of_one_file_keep_their_own_classes(tmp_path: Path) -> None:
+    """Two cubes whose later items name the same numbers otherwise are computed together."""
+    numbers = np.tile(np.arange(4), (4, SIDE, SIDE // 4)).astype("uint8")
+    path = write(tmp_path / "scl_mask_30m.tiff", numbers, nodata=None)
+    named = [("clear", "thin", "shadow", "thick"), ("thick", "thin", "shadow", "clear")]
+    cubes = [
+        constellr_stac.load([masks(path, *named[0]), masks(path, *each, number=1)], "cloud_mask")
+        for each in named
+    ]
+    one, other = compute(*(cube.cloud_mask for cube in cubes))
+    assert one[1, 0, :4].values.tolist() == [0, 1, 2, 3]
+    assert other[1, 0, :4].values.tolist() == [3, 1, 2, 0]
+
+
+KEY = """
+import json, sys, pystac, odc.stac, constellr_stac
+items = [pystac.Item.from_dict(json.loads(sys.argv[1]))]
+print(constellr_stac.load(items, "lst", mask="clear").lst.data.name)
+how = {"crs": "EPSG:32611", "resolution": 30, "chunks": {}}
+driver = constellr_stac.OdcDriver()
+print(odc.stac.load(items, ["lst"], driver=driver, **how).lst.data.name)
+"""
+
+
+def test_keys_are_equal_in_all_processes(tmp_path: Path) -> None:
+    """Whatever the order of sets, which differs between processes."""
+    path = write(tmp_path / "lst.tiff", STORED)
+    fields = {"scale": 0.02, "offset": 1.0, "nodata": 3, "unit": "K", "data_type": "uint16"}
+    item = scene(path, {"raster:bands": [fields]})
+    flags = write(tmp_path / "scl_mask_30m.tiff", np.zeros((4, SIDE, SIDE), "uint8"), nodata=None)
+    item.assets["scl_mask_30m"] = scene(flags, key="scl_mask_30m").assets["scl_mask_30m"]
+    names = {
+        subprocess.run(
+            [sys.executable, "-c", KEY, json.dumps(item.to_dict())],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            stdout=subprocess.PIPE,
+            check=True,
+        ).stdout
+        for seed in "123"
+    }
+    assert len(names) == 1
 
 
 VALIDITY: dict[str, dict[str, Any]] = {

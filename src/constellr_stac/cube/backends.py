@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-from dask.base import tokenize
 from odc.geo.geobox import GeoboxTiles
 from odc.geo.xr import xr_coords
 from odc.loader import (
@@ -19,7 +18,7 @@ from odc.loader import (
 
 from constellr_stac.errors import MissingExtraError
 from constellr_stac.reading.notices import reset
-from constellr_stac.reading.odc import OdcDriver, band_metadata, coding_of
+from constellr_stac.reading.odc import OdcDriver, band_metadata, keys_of
 from constellr_stac.reading.stackstac import StackstacReader, StepRead, touch
 
 from .mosaic import layers_of
@@ -64,37 +63,26 @@ def _odc_cube(plan: Plan) -> xr.Dataset:
     )
     driver.cube = plan.token
     layers = [layers_of(plan, step) for step in plan.steps]
+    sources = [
+        {
+            name: RasterSource(read.uri, read.band.index, meta=metadata[name], driver_data=read)
+            for name, read in layer.reads.items()
+        }
+        for step in layers
+        for layer in step
+    ]
     tiles = GeoboxTiles(plan.geobox, (plan.chunks["y"], plan.chunks["x"]))
     return chunked_load(
         resolve_load_cfg(metadata, resampling),
         RasterGroupMetadata({(name, 1): band for name, band in metadata.items()}),
-        [
-            {
-                name: RasterSource(read.uri, read.band.index, meta=metadata[name], driver_data=read)
-                for name, read in layer.reads.items()
-            }
-            for step in layers
-            for layer in step
-        ],
+        sources,
         _layers_by_tile(plan, layers, tiles),
         tiles,
         [time.item() for time in np.array(plan.times, "datetime64[us]")],
-        driver.capture_env() | {"coding": _coding(plan)},
+        driver.capture_env() | {"reads": keys_of(sources)},
         driver,
         chunks=dict(plan.chunks),
     )
-
-
-def _coding(plan: Plan) -> str:
-    """Return a token of the bands' encodings and the mask, as part of each task's key."""
-    codings = [
-        [
-            coding_of(scene.bands[name].band) if name in scene.bands else None
-            for name in plan.variables
-        ]
-        for scene in plan.scenes
-    ]
-    return str(tokenize(codings, plan.masks))
 
 
 def _layers_by_tile(

@@ -73,11 +73,9 @@ class Band:
     """How many bands of its file are described; an alpha band beyond them states validity."""
 
     @property
-    def stated_by(self) -> str:
-        """Who states the encoding: ``item``, ``documents`` or, if neither does, ``file``."""
-        if self.by_item & {"scale", "offset", "unit", "classes"}:
-            return "item"
-        return "file" if self.base is None else "documents"
+    def key(self) -> str:
+        """All of it, with who states it, as text: equal in all processes."""
+        return repr((self, sorted(self.by_item), self.siblings, self.base and self.base.key))
 
     @property
     def is_difference(self) -> bool:

@@ -23,7 +23,7 @@ from constellr_stac.errors import (
 from constellr_stac.layers.settle import Contradiction
 
 from .asset_ref import AssetRef
-from .file_grid import name_of, same_grid
+from .file_grid import key_of, name_of, same_grid
 from .masks import decoded_masks, masked
 from .notices import warn_once
 from .raster import MASK_FILL, Pixels, output_dtype, read_pixels, reserve_window
@@ -68,6 +68,13 @@ class BandRead(NamedTuple):
     def refs(self) -> list[AssetRef]:
         """The assets that are read."""
         return [AssetRef.parse(each.uri) for each in (self, *(mask.read for mask in self.masks))]
+
+    @property
+    def key(self) -> str:
+        """What of it changes pixels, as text: equal in all processes."""
+        bands = self.band.key, self.target and self.target.key
+        masks = [(mask.read.key, mask.kept, mask.buffer) for mask in self.masks]
+        return repr((self.uri, bands, self.stated and key_of(self.stated), masks))
 
     @property
     def pixel_bytes(self) -> int:
@@ -203,7 +210,7 @@ class BandSource:
         return self.read(geobox, params.patch(dtype=dtype, fill_value=MASK_FILL))
 
     def _pixels(self, geobox: GeoBox, params: RasterLoadParams) -> Pixels:
-        for other in _unstarted(self._cube):
+        for other in STATE.shared("unstarted", self._cube, _Unstarted).take():
             other.begin()  # fetches the scenes of a chunk in parallel
         fetch = self.begin()
         try:
@@ -234,8 +241,7 @@ class BandSource:
         )
         if not self._read.band.is_mask:
             return decode()
-        grid = (*geobox.shape, geobox.affine, str(geobox.crs))  # a GeoBox is slow to hash
-        key = (self._reference, self._read.band, self._read.target, grid, params.dtype)
+        key = self._read.key, key_of(geobox), params.dtype
         pixels = decoded_masks().get(file, key, decode)
         if not file.whole:
             file.windows.pop((self._read.band.index, geobox, None), None)  # if decoded before
@@ -243,8 +249,7 @@ class BandSource:
 
     def _report(self, pixels: Pixels) -> None:
         """Warn about what contradicts the item, the documents or a similar file."""
-        label, own = self._reference.label, pixels.grid
-        found = list(pixels.contradictions)
+        label, own, found = self._reference.label, pixels.grid, list(pixels.contradictions)
         stated, presumed = self._read.stated, self._read.presumed
         if own is not None and stated is not None and not same_grid(own, stated):
             text = f"the item states {_name(stated)}, the file {_name(own)}, which is used"
@@ -288,10 +293,6 @@ class _Unstarted:
             sources = list(self._sources)
             self._sources.clear()
         return sources
-
-
-def _unstarted(cube: str) -> list[BandSource]:
-    return STATE.shared("unstarted", cube, _Unstarted).take()
 
 
 def _name(grid: GeoBox) -> str:

@@ -10,7 +10,7 @@ from odc.geo.geobox import GeoBox
 if TYPE_CHECKING:
     import rasterio
 
-__all__ = ["grid_of", "name_of", "same_grid"]
+__all__ = ["grid_of", "key_of", "name_of", "same_grid"]
 
 _SAME_PLACE = 1e-3  # pixels
 
@@ -20,6 +20,11 @@ def name_of(grid: GeoBox) -> str:
     crs = grid.crs
     name = "no CRS" if crs is None else f"EPSG:{crs.epsg}" if crs.epsg else str(crs)
     return f"{name} at {abs(grid.resolution.x):g} x {abs(grid.resolution.y):g}"
+
+
+def key_of(grid: GeoBox) -> tuple[object, ...]:
+    """Return a key, since a GeoBox is slow to hash."""
+    return (*grid.shape, grid.affine, str(grid.crs))
 
 
 def same_grid(one: GeoBox, other: GeoBox) -> bool:

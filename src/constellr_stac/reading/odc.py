@@ -8,6 +8,7 @@ signed by the process that reads them.
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,8 @@ from .requested import read_as
 from .resolver import AssetResolver
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     import pystac
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
@@ -55,7 +58,7 @@ if TYPE_CHECKING:
     from constellr_stac.limits import Limits
     from constellr_stac.signing.signer import Signer
 
-__all__ = ["OdcDriver", "band_metadata", "coding_of"]
+__all__ = ["OdcDriver", "band_metadata", "keys_of"]
 
 _PROPERTIES = "_stac_metadata"
 """odc-stac's name for the asset whose bands are an item's properties."""
@@ -150,7 +153,7 @@ class OdcDriver:
                 self.fetcher = shared_fetcher(AssetResolver(resolver.auth, signer, resolver.limits))
             settings = self.fetcher.resolver.signer.settings
             settle_sources(asked["srcs"], parameters, settings)
-        return {"errors": self.errors}
+        return {"errors": self.errors, "reads": keys_of(asked.get("srcs", ()))}
 
     def restore_env(
         self,
@@ -229,13 +232,18 @@ def band_metadata(band: Band, *, raw: bool = False) -> RasterBandMetadata:
     )
 
 
-def coding_of(band: Band) -> str:
-    """Return a band's encoding as part of dask's keys.
+def keys_of(sources: Iterable[Mapping[str, RasterSource | None]]) -> str:
+    """Return a token of what sources are read as, as part of dask's keys.
 
-    odc-loader's task keys depend on the file's URI and the band number, but not on the encoding:
-    the same file with another scale would get the same key.
+    odc-loader's task keys depend on a source's URI and band number, but not on its ``driver_data``:
+    the same file with another scale, unit or mask would get the same key.
     """
-    return repr((band.dtype, band.scale, band.offset, band.nodata, band.flag_values))
+    reads = [
+        sorted((name, source.driver_data) for name, source in each.items() if source is not None)
+        for each in sources
+    ]
+    keys = [[(name, getattr(read, "key", read)) for name, read in each] for each in reads]
+    return hashlib.sha256(repr(keys).encode()).hexdigest()
 
 
 class _LayerParser:
@@ -247,10 +255,7 @@ class _LayerParser:
         self._raw = raw
 
     def extract(self, md: pystac.Item) -> RasterGroupMetadata:
-        """Return the bands of an item and their aliases.
-
-        The band metadata includes the band, and so makes its encoding part of the tasks' keys.
-        """
+        """Return the bands of an item and their aliases."""
         bands: dict[BandKey, RasterBandMetadata | AuxBandMetadata] = {}
         aliases: dict[str, list[BandKey]] = {}
         collection = md.collection_id

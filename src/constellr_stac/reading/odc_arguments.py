@@ -165,7 +165,7 @@ def settle_params(
                     if key not in ("units", "standard_name")
                 } | {"_FillValue": dtype.type(fill)}
             meta = meta.patch(data_type=dtype.name, nodata=fill, attrs=attributes)
-        load_cfg[name] = params.patch(fill_value=fill, meta=meta)
+        load_cfg[name] = params.patch(fill_value=fill, meta=meta.patch(driver_data=None))
 
 
 def settle_sources(
