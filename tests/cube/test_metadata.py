@@ -93,6 +93,14 @@ def test_angles(tmp_path: Path) -> None:
     assert whole["sun_elevation"].values.tolist() == [41.5]
 
 
+def test_documents_of_items_of_the_same_id(tmp_path: Path) -> None:
+    """Two versions of an item, or items of two catalogues, have a document each."""
+    items = items_of(tmp_path, ANGLES, {"geometric": {"viewing_angles": {"view:off_nadir": 3.0}}})
+    items[1].id = items[0].id
+    cube = constellr_stac.load(items, ["lst"], with_metadata=True)
+    np.testing.assert_array_equal(cube["off_nadir"], [14.0, 3.0])
+
+
 def test_unreadable_document(tmp_path: Path) -> None:
     """An error, or nothing stated with ``errors="nan"``."""
     items = items_of(tmp_path, ANGLES, "{")

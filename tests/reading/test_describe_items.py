@@ -85,11 +85,12 @@ def test_headers_and_metadata_are_optional(sandbox: Sandbox) -> None:
     assert items[0].assets["lst"].extra_fields["bands"][0]["raster:scale"] == 0.01
 
 
-def test_same_id_in_two_collections(tmp_path: Path) -> None:
-    """Item ids are unique within a collection only."""
+@pytest.mark.parametrize("collections", [("lstprecision", "lstfusion"), ("lstprecision",) * 2])
+def test_items_of_the_same_id(tmp_path: Path, collections: tuple[str, str]) -> None:
+    """In two collections; or in one, as two versions or from two catalogues."""
     items, truths = [], []
-    for number, collection in enumerate(["lstprecision", "lstfusion"]):
-        folder = tmp_path / collection
+    for number, collection in enumerate(collections):
+        folder = tmp_path / str(number)
         folder.mkdir()
         write_file(folder / "lst.tiff", "lst")
         item = bare_item(["lst", "metadata"], href=f"{folder}/{{}}")

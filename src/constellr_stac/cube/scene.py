@@ -12,7 +12,7 @@ from odc.geo.geom import Geometry, unary_union
 from constellr_stac.layers.metadata import stated_metadata
 from constellr_stac.reading.asset_ref import asset_ref
 from constellr_stac.reading.band_source import BandRead
-from constellr_stac.reading.documents import documents_of, name_of
+from constellr_stac.reading.documents import documents_of
 from constellr_stac.stac.items import time_of
 
 from .footprint import box_of, footprint
@@ -161,9 +161,9 @@ def with_documents(
     """
     reference = functools.partial(asset_ref, local_files=local_files)
     items = [scene.item for scene in scenes]
-    documents = documents_of(items, fetcher, reference, lenient=lenient)
+    document_of = documents_of(items, fetcher, reference, lenient=lenient)
     return [
-        replace(scene, metadata=stated_metadata(scene.item, documents.get(name_of(scene.item), {})))
+        replace(scene, metadata=stated_metadata(scene.item, document_of(scene.item) or {}))
         for scene in scenes
     ]
 

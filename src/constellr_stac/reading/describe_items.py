@@ -15,7 +15,7 @@ from constellr_stac.layers.describe import complete_items, headers_needed
 from constellr_stac.stac.items import items_of, materialized
 
 from .asset_ref import asset_ref
-from .documents import documents_of, in_parallel, name_of
+from .documents import documents_of, file_of, in_parallel
 from .prefetch import shared_fetcher
 from .raster import header_of
 from .resolver import AssetResolver
@@ -111,23 +111,20 @@ def describe(
     fetcher = shared_fetcher(AssetResolver(auth, signer, limits))
     reference = functools.partial(asset_ref, local_files=local_files)
     unknown = [item for item in items_of(items) if item.properties.get("eo:cloud_cover") is None]
-    documents = documents_of(unknown, fetcher, reference) if metadata else {}
-
-    def document_of(item: pystac.Item) -> dict[str, Any] | None:
-        return documents.get(name_of(item))
-
+    unknown = unknown if metadata else []
+    document_of = documents_of(unknown, fetcher, reference)
     if headers:
         # Grids of metadata documents are not read from the files.
-        completed = complete_items(items, metadata=document_of).items if documents else items
+        completed = complete_items(items, metadata=document_of).items if unknown else items
         found = in_parallel(
-            {(*name_of(item), key): (item, key) for item, key in headers_needed(completed)},
+            {file_of(item, key): (item, key) for item, key in headers_needed(completed)},
             lambda asset: _header(*asset, fetcher, reference),
         )
     else:
         found = {}
 
     def header_of(item: pystac.Item, key: str) -> Header | None:
-        return found.get((*name_of(item), key))
+        return found.get(file_of(item, key))
 
     return complete_items(items, copy=copy, headers=header_of, metadata=document_of)
 

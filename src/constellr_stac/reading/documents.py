@@ -6,6 +6,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from constellr_stac._text import redact
 from constellr_stac.errors import AssetReadError
 from constellr_stac.layers.metadata import metadata_asset
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     Reference: TypeAlias = Callable[[pystac.Item, str], AssetRef]
 
-__all__ = ["documents_of", "in_parallel", "name_of"]
+__all__ = ["documents_of", "file_of", "in_parallel"]
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -36,8 +37,8 @@ def documents_of(
     reference: Reference,
     *,
     lenient: bool = False,
-) -> dict[tuple[str | None, str], dict[str, Any]]:
-    """Return the metadata documents of items that have one, by :func:`name_of`.
+) -> Callable[[pystac.Item], dict[str, Any] | None]:
+    """Read the metadata documents of items; return a function that gives that of an item.
 
     Args:
         items: The items.
@@ -50,7 +51,7 @@ def documents_of(
     Raises:
         AssetReadError: A document cannot be read.
     """
-    assets = {name_of(item): (item, key) for item in items if (key := metadata_asset(item))}
+    assets = {file_of(item, key): (item, key) for item in items if (key := metadata_asset(item))}
 
     def document(asset: tuple[pystac.Item, str]) -> dict[str, Any]:
         item, key = asset
@@ -68,12 +69,19 @@ def documents_of(
             raise
         return content if isinstance(content, dict) else {}
 
-    return in_parallel(assets, document)
+    documents = in_parallel(assets, document)
+
+    def document_of(item: pystac.Item) -> dict[str, Any] | None:
+        key = metadata_asset(item)
+        return None if key is None else documents.get(file_of(item, key))
+
+    return document_of
 
 
-def name_of(item: pystac.Item) -> tuple[str | None, str]:
-    """Return an item's key: ids are unique within a collection only."""
-    return item.collection_id, item.id
+def file_of(item: pystac.Item, key: str) -> tuple[str | None, str, str, str]:
+    """Return what an asset is known by: two items of one name may have other files each."""
+    asset = item.assets[key]
+    return item.collection_id, item.id, key, redact(asset.get_absolute_href() or asset.href)
 
 
 def in_parallel(values: dict[Key, Value], fetch: Callable[[Value], Answer]) -> dict[Key, Answer]:
