@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 import warnings
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import dask
 import numpy as np
 import pytest
 import rasterio
+from distributed import Client, LocalCluster
 from rasterio.transform import from_origin
 
 import constellr_stac
@@ -16,6 +19,8 @@ from constellr_stac.errors import ContradictionWarning, ResamplingWarning, Scene
 from layer_files import EPSG, ORIGIN, bare_item
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pystac
 
 SIDE = 24
@@ -25,7 +30,6 @@ TOLD = [
     "SceneLeftEmptyWarning",  # for each scene
     "SceneLeftEmptyWarning",
 ]
-ENGINES = pytest.mark.parametrize("engine", ["odc", "stackstac"])
 
 
 @pytest.fixture(scope="module")
@@ -54,27 +58,47 @@ def items(tmp_path_factory: pytest.TempPathFactory) -> list[pystac.Item]:
     return items
 
 
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """One worker process of two threads."""
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=2, processes=True, dashboard_address=":0",
+            local_directory=str(tmp_path_factory.mktemp("dask")),
+        ) as cluster,
+        Client(cluster) as client,
+    ):  # fmt: skip
+        yield client
+
+
 def told(caught: list[warnings.WarningMessage]) -> list[str]:
     """Return the kinds of ours, sorted."""
     kinds = (ContradictionWarning, ResamplingWarning, SceneLeftEmptyWarning)
     return sorted(each.category.__name__ for each in caught if each.category in kinds)
 
 
-@pytest.mark.parametrize("scheduler", ["synchronous", "threads"])
-@ENGINES
+@pytest.mark.parametrize(
+    ("engine", "scheduler"),
+    [("odc", "synchronous"), ("stackstac", "synchronous"), ("odc", "threads"),
+     ("stackstac", "threads"), ("odc", "distributed")],
+)  # fmt: skip
 def test_each_kind_is_said_once_per_cube(
-    items: list[pystac.Item], engine: Any, scheduler: str
+    items: list[pystac.Item], engine: Any, scheduler: str, request: pytest.FixtureRequest
 ) -> None:
-    """A cube that is built again says it again."""
-    for _ in range(2):
+    """In the process that asks for the values; a cube that is built again says it again."""
+    client = request.getfixturevalue("cluster") if scheduler == "distributed" else None
+    for _ in range(1 if client else 2):  # a worker says it once
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             cube = constellr_stac.load(
                 items, ["lst"], groupby="id", errors="nan", engine=engine,
                 chunks={"time": 1, "x": 5},
             )  # fmt: skip
-            with dask.config.set(scheduler=scheduler, num_workers=4):
+            with nullcontext() if client else dask.config.set(scheduler=scheduler, num_workers=4):
                 values = cube.lst.compute()
+            deadline = time.monotonic() + 60
+            while client and len(told(caught)) < len(TOLD) and time.monotonic() < deadline:
+                time.sleep(0.05)  # they arrive after the values
         assert values[0].notnull().all()
         assert values[6:].isnull().all()
         assert told(caught) == TOLD
