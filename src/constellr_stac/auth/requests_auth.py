@@ -83,7 +83,7 @@ class ConstellrAuth(AuthBase):
         self._limits = limits
         self._not_pickled = False
         self.owner: Owner | None = None  # whose graph it came with to this process
-        self._searched: Owner | None = None  # owner of the credential that pickling searched for
+        self._own: Owner | None = None  # whose credential graphs built here use
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Add the credential to ``request``, if it is for the API.
@@ -115,6 +115,7 @@ class ConstellrAuth(AuthBase):
         if value is not None:
             return value
         if self._found is None:
+            self._own = None
             self._found = own_credential(
                 base_url=self.base_url, not_pickled=self._not_pickled, owner=self.owner
             )
@@ -190,15 +191,11 @@ class ConstellrAuth(AuthBase):
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        given = self._explicit is not None
-        owner = self.owner
-        if owner is None and self._found is None and self._searched is not None:
-            owner = self._searched if self._searched.is_here else None  # not in a forked process
-        if owner is None:
-            owner = owner_of(self._found, self.base_url, explicit=given)
-            self._searched = owner if self._found is None else None
+        given, owner = self._explicit is not None, self.owner or self._own
+        if owner is None or not (self.owner or owner.is_here):  # not here: this process was forked
+            self._own = owner = owner_of(self._found, self.base_url, explicit=given)
         lost = {"_explicit": None, "_found": None, "_not_pickled": self._not_pickled or given}
-        return {**vars(self), **lost, "owner": owner, "_searched": None}
+        return {**vars(self), **lost, "owner": owner, "_own": None}
 
     def _pushed(self) -> PushedValue[Credential] | None:
         return None if self._explicit else pushed_credential(self.base_url, self.owner)
