@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -261,6 +262,69 @@ def masks(path: Path, *names: str, number: int = 0) -> pystac.Item:
     classes = [{"value": value, "name": name} for value, name in enumerate(names)]
     bands = [{"name": "cloud_mask", "classification:classes": classes}, {}, {}, {}]
     return scene(path, {"bands": bands}, key="scl_mask_30m", number=number)
+
+
+@pytest.fixture
+def halves(tmp_path: Path) -> Path:
+    """A cloud mask: class 0 in the left half, class 1 in the right."""
+    numbers = np.zeros((4, SIDE, SIDE), "uint8")
+    numbers[:, :, SIDE // 2 :] = 1
+    return write(tmp_path / "scl_mask_30m.tiff", numbers, nodata=None)
+
+
+def without_classes(path: Path) -> pystac.Item:
+    """Copy a mask; return an item that says nothing of its classes."""
+    copy = shutil.copy(path, path.with_name("clouds.tiff"))
+    return scene(Path(copy), {"raster:bands": [{"data_type": "uint8"}]}, key="cloud_mask")
+
+
+def with_values(item: pystac.Item, folder: Path) -> pystac.Item:
+    """Add temperatures to an item."""
+    item.assets["lst"] = scene(write(folder / "lst.tiff", STORED)).assets["lst"]
+    return item
+
+
+@pytest.mark.parametrize("later", [False, True])
+@ENGINES
+def test_only_clear_is_clear(tmp_path: Path, halves: Path, engine: Any, *, later: bool) -> None:
+    """A class of another name than the provider's is masked out as well, also afterwards."""
+    item = with_values(masks(halves, "clear", "cloud"), tmp_path)
+    how: dict[str, Any] = {} if later else {"mask": "clear"}
+    cube = constellr_stac.load([item], ["lst", "cloud_mask"], engine=engine, **how)
+    cube = cube.constellr.clear() if later else cube
+    right = np.where(np.arange(SIDE) < SIDE // 2, KELVIN, np.nan)
+    np.testing.assert_array_equal(cube.lst[0], right)
+
+
+def test_missing_class_is_told(tmp_path: Path, halves: Path) -> None:
+    """An explicit class that the mask of any scene lacks, and a mask without classes."""
+    whole = with_values(masks(halves, "clear", "thick", "thin"), tmp_path)
+    lacks = with_values(masks(halves, "clear", "thin", number=1), tmp_path)
+    told = r"cloud_mask of scene 'scene-1' has no class 'thick'; it has 'clear', 'thin'"
+    with pytest.raises(ValueError, match=told):
+        constellr_stac.load([whole, lacks], "lst", mask=["thick"])
+    with pytest.raises(ValueError, match="no class 'thick'; it has 'clear', 'thin'"):
+        constellr_stac.load([lacks], ["lst", "cloud_mask"]).constellr.clear("thick")
+    plain = with_values(without_classes(halves), tmp_path)
+    with pytest.raises(ValueError, match="cloud_mask of scene 'scene-0' has no table of classes"):
+        constellr_stac.load([plain], "lst", mask="clear")
+
+
+@pytest.mark.parametrize("bands", [None, "lst"])
+def test_missing_mask_is_told(tmp_path: Path, bands: Any) -> None:
+    """Whether bands are named or not."""
+    item = scene(write(tmp_path / "lst.tiff", STORED))
+    with pytest.raises(ValueError, match="castshadow_mask"):
+        constellr_stac.load([item], bands, mask="castshadow")
+
+
+def test_shares_of_other_classes(halves: Path) -> None:
+    """Whatever is not clear is cloudy; without a class ``clear``, nothing is known."""
+    items = [masks(halves, "clear", "cloud"), masks(halves, "fine", "cloud", number=1)]
+    items.append(without_classes(halves))
+    table = constellr_stac.scenes(items)
+    np.testing.assert_array_equal(table.cloud_share, [0.5, np.nan, np.nan])
+    np.testing.assert_array_equal(table.clear_share, [0.5, np.nan, np.nan])
 
 
 STATEMENTS: dict[str, Any] = {

@@ -114,7 +114,7 @@ def test_source_and_history_tell_where_values_come_from(items: list[pystac.Item]
     """Items, version, mask and resampling; each analysis adds its line."""
     cube = constellr_stac.load(items, ["lst"], mask="clear", resampling="nearest")
     assert cube.attrs["source"] == (
-        "2 items (scene-0, scene-1); mask: thick, thin, shadow; "
+        "2 items (scene-0, scene-1); mask: all but clear; "
         "resampling where needed: lst nearest, cloud_mask nearest"
     )
     loaded = f"loaded by constellr_stac {constellr_stac.__version__}"

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from constellr_stac.cube.load import load
-from constellr_stac.cube.mask import CLEAR
+from constellr_stac.cube.mask import meanings_of
 from constellr_stac.cube.solar import sun_elevation
 from constellr_stac.errors import MissingExtraError
 from constellr_stac.geometry.any_geometry import geometry_from
@@ -68,10 +68,10 @@ def scenes(
 
     Returns:
         A row for each scene, by its id: ``time`` (UTC), ``solar_hour`` (local mean solar time in
-        hours), ``daytime`` (whether the sun is up), ``cloud_share`` (thick, thin or shadow) and
-        ``clear_share`` of the area (0 to 1; NaN without a mask; their sum is below 1 where the
-        scene does not cover the area), ``collection``, ``item`` and the footprint in degrees.
-        Needs the extra ``geo``.
+        hours), ``daytime`` (whether the sun is up), ``cloud_share`` (all classes but ``clear``)
+        and ``clear_share`` of the area (0 to 1; NaN without a mask that has a class ``clear``;
+        their sum is below 1 where the scene does not cover the area), ``collection``, ``item`` and
+        the footprint in degrees. Needs the extra ``geo``.
 
     Raises:
         AssetReadError: A mask cannot be read.
@@ -161,7 +161,9 @@ def _shares(
     within = {} if place is None else {"geopolygon": place}
     cube = load(item, [_MASK], **within, **reading)
     flags = cube[_MASK]
-    meanings = str(flags.attrs["flag_meanings"]).split()
+    meanings = meanings_of(flags)
+    if "clear" not in meanings:
+        return np.nan, np.nan
     if place is None:
         numbers = np.atleast_1d(flags.attrs["flag_values"])
         stored = flags.data.compute(scheduler="synchronous")
@@ -175,7 +177,8 @@ def _shares(
         stats = statistics_of(cube, [inside], ["classes"], Options())
         stats = stats.compute(scheduler="synchronous")
         share = {name: stats[f"{_MASK}_{name}"].item() for name in meanings}
-    return sum(share.get(name, 0.0) for name in CLEAR), share.get("clear", np.nan)
+    clear = share.pop("clear")
+    return sum(share.values()), clear
 
 
 def _footprint(item: pystac.Item) -> shapely.Geometry:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from constellr_stac.cube.mask import CLEAR, is_in, mask_out
+from constellr_stac.cube.mask import CLEAR, is_in, mask_out, meanings_of, split_classes
 
 from .percentiles import percentile
 from .times import as_steps, centre, daytime, solar_hour
@@ -67,7 +67,9 @@ def table(cube: xr.Dataset, variable: str) -> pd.DataFrame:
     clear, looked_at = values, values.notnull()  # noqa: PD004 - xarray, not pandas
     if "cloud_mask" in steps:
         clear = mask_out(steps, CLEAR)[variable]
-        looked_at = looked_at | is_in(steps["cloud_mask"], *CLEAR)
+        flags = steps["cloud_mask"]
+        _, clouded = split_classes("cloud_mask", meanings_of(flags), CLEAR, "the cube")
+        looked_at = looked_at | is_in(flags, *clouded)
     pixels = int(np.prod([values.sizes[dim] for dim in dims]))
     seen, all_seen = clear.count(dims), looked_at.sum(dims)
     all_seen = all_seen.where(all_seen > 0)

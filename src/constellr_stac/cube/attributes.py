@@ -12,6 +12,7 @@ import xarray as xr
 from constellr_stac.layers.metadata import ANGLES
 
 from .footprint import centre_of
+from .mask import CLEAR
 from .solar import sun_elevation
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def _source(plan: Plan) -> str:
     items = [scene.item.id for scene in plan.scenes]
     named = ", ".join(items[:_NAMED]) + (", ..." if len(items) > _NAMED else "")
     resampling = ", ".join(f"{each.name} {each.resampling}" for each in plan.variables.values())
-    mask = ", ".join(plan.classes) or "none"
+    mask = "all but clear" if plan.classes == CLEAR else ", ".join(plan.classes) or "none"
     mask += f" within {plan.mask_buffer:g} m" if plan.mask_buffer else ""
     return f"{len(items)} items ({named}); mask: {mask}; resampling where needed: {resampling}"
 

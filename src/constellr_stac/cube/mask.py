@@ -33,12 +33,18 @@ __all__ = [
     "is_in",
     "mask_out",
     "masks_of",
+    "meanings_of",
     "split_classes",
+    "split_numbers",
     "unmasked",
     "values_of",
 ]
 
+CLEAR = ("clear",)
+"""The one class of the cloud mask that ``"clear"`` keeps: one of an unknown name is not clear."""
+
 CLASSES = {
+    "clear": "cloud_mask",
     "thick": "cloud_mask",
     "thin": "cloud_mask",
     "shadow": "cloud_mask",
@@ -46,14 +52,11 @@ CLASSES = {
     "water": "landwater_mask",
     "land": "landwater_mask",
 }
-"""The classes that can be masked out, and the mask of each."""
-
-CLEAR = ("thick", "thin", "shadow")
-"""The classes that ``"clear"`` masks out: all of the cloud mask except ``clear``."""
+"""The classes that can be masked out, and the mask of each; ``clear`` stands for all others."""
 
 
 def classes_of(mask: str | Sequence[str] | None) -> tuple[str, ...]:
-    """Return the classes to mask out.
+    """Return the classes to mask out; :data:`CLEAR` for all but clear pixels.
 
     Args:
         mask: ``"clear"``, one class or a list of them; ``None`` for none.
@@ -62,30 +65,61 @@ def classes_of(mask: str | Sequence[str] | None) -> tuple[str, ...]:
         ValueError: Unknown class.
 
     Example:
-        >>> classes_of("clear")
-        ('thick', 'thin', 'shadow')
+        >>> classes_of(["thick", "water"])
+        ('thick', 'water')
     """
     if mask is None:
         return ()
     if isinstance(mask, str):
-        mask = CLEAR if mask == "clear" else (mask,)
+        if mask == "clear":
+            return CLEAR
+        mask = (mask,)
     classes = tuple(mask) if isinstance(mask, Iterable) else (mask,)
-    unknown = [name for name in classes if name not in CLASSES]
-    if unknown:
+    known = [name for name in CLASSES if name not in CLEAR]
+    if unknown := [name for name in classes if name not in known]:
         raise ValueError(
             f"Unknown mask class {', '.join(map(repr, unknown))}; use "
-            f"{', '.join(map(repr, CLASSES))}, or mask='clear'."
+            f"{', '.join(map(repr, known))}, or mask='clear'."
         )
     return classes
 
 
-def split_classes(band: Band, classes: Sequence[str]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the numbers of a mask's classes that are kept, and of those to mask out."""
-    pairs = list(zip(band.flag_values, band.flag_meanings, strict=True))
-    return (
-        tuple(number for number, meaning in pairs if meaning not in classes),
-        tuple(number for number, meaning in pairs if meaning in classes),
-    )
+def split_classes(
+    name: str, meanings: Sequence[str], classes: Sequence[str], where: str
+) -> tuple[list[str], list[str]]:
+    """Return the classes of a mask that are kept, and those to mask out.
+
+    Args:
+        name: The mask.
+        meanings: Its classes.
+        classes: From :func:`classes_of`, of this mask and others.
+        where: The owner of the mask, for messages.
+
+    Raises:
+        ValueError: The mask has no classes, or lacks one of these.
+    """
+    asked = [each for each in classes if CLASSES[each] == name]
+    if not meanings:
+        raise ValueError(
+            f"The {name} of {where} has no table of classes (classification:classes), so it is "
+            f"unknown which numbers are {', '.join(asked)}. Omit mask=, and mask by number."
+        )
+    if missing := [each for each in asked if each not in meanings]:
+        raise ValueError(
+            f"The {name} of {where} has no class {', '.join(map(repr, missing))}; it has "
+            f"{', '.join(map(repr, meanings))}."
+        )
+    out = [each for each in meanings if (each in asked) != (tuple(asked) == CLEAR)]
+    return [each for each in meanings if each not in out], out
+
+
+def split_numbers(
+    name: str, band: Band, classes: Sequence[str]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the numbers of :func:`split_classes`, of a cube's mask."""
+    numbers = dict(zip(band.flag_meanings, band.flag_values, strict=True))
+    kept, out = split_classes(name, band.flag_meanings, classes, "the cube")
+    return tuple(numbers[each] for each in kept), tuple(numbers[each] for each in out)
 
 
 def mask_out(cube: xr.Dataset, classes: Sequence[str], buffer: float = 0.0) -> xr.Dataset:
@@ -121,18 +155,20 @@ def unmasked(cube: xr.Dataset, classes: Sequence[str], buffer: float = 0.0) -> x
             have no buffer.
 
     Raises:
-        ValueError: A mask is missing, or the buffer is negative.
+        ValueError: A mask or one of its classes is missing, or the buffer is negative.
     """
-    keeps = []
+    keeps, others = [], []
     for name in dict.fromkeys(CLASSES[each] for each in classes):
         if name not in cube:
             raise ValueError(f"The cube has no {name}; load it too (bands=[..., {name!r}]).")
+        kept, out = split_classes(name, meanings_of(cube[name]), classes, "the cube")
         # Selects the other classes, rather than excluding these: drops unclassified pixels too.
-        keeps.append(is_in(cube[name], *(set(_meanings(cube[name])) - set(classes))))
+        keeps.append(is_in(cube[name], *kept))
+        others.append(is_in(cube[name], *out))
     keep = functools.reduce(operator.and_, keeps)
     if buffer == 0:
         return keep
-    inside = functools.reduce(operator.or_, (is_in(cube[CLASSES[one]], one) for one in classes))
+    inside = functools.reduce(operator.or_, others)
     inside = inside.transpose(..., *cube.odc.spatial_dims)
     return keep & ~_grown(inside, buffer, pixel_size(cube.odc.geobox))
 
@@ -167,12 +203,13 @@ def is_in(flags: xr.DataArray, *classes: str) -> xr.DataArray:
         classes: Any of its ``flag_meanings``.
     """
     numbers = np.atleast_1d(flags.attrs["flag_values"])
-    pairs = zip(numbers, _meanings(flags), strict=True)
+    pairs = zip(numbers, meanings_of(flags), strict=True)
     return flags.isin([number for number, meaning in pairs if meaning in classes])
 
 
-def _meanings(flags: xr.DataArray) -> list[str]:
-    return str(flags.attrs["flag_meanings"]).split()
+def meanings_of(flags: xr.DataArray) -> list[str]:
+    """Return the names of a mask's classes; none if it has no table of them."""
+    return str(flags.attrs.get("flag_meanings", "")).split()
 
 
 def masks_of(cube: xr.Dataset) -> dict[str, xr.DataArray]:

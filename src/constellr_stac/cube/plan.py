@@ -28,7 +28,7 @@ from constellr_stac.stac.items import sorted_items
 from .arguments import Bands, Engine, Errors, Units
 from .chunks import auto_chunks
 from .grid import cube_grid, needs_own_grids
-from .mask import CLASSES, classes_of, split_classes
+from .mask import CLASSES, classes_of, split_classes, split_numbers
 from .own_grids import with_own_grids
 from .pixel_size import pixel_size
 from .raw import with_file_encodings, with_fill
@@ -103,7 +103,11 @@ class Plan:
         pixel = pixel_size(self.geobox) if metres else (1.0, 1.0)
         reach = reach_of(metres, pixel)
         for name in dict.fromkeys(CLASSES[each] for each in self.classes):
-            kept, masked = split_classes(self.variables[name].band, self.classes)
+            for scene in self.scenes:
+                if own := scene.bands.get(name):
+                    where = f"scene {scene.item.id!r}"
+                    split_classes(name, own.band.flag_meanings, self.classes, where)
+            kept, masked = split_numbers(name, self.variables[name].band, self.classes)
             masks[name] = kept, Buffer(masked, metres, pixel, reach) if metres else None
         return masks
 
@@ -156,6 +160,8 @@ def make_plan(
         resolution=_metres(grid.get("resolution")),
         stacklevel=4,
     )
+    if missing := {CLASSES[name] for name in classes} - selections.keys():
+        selections |= resolve_bands(found, sorted(missing))  # refuses what no item has
     fetcher = shared_fetcher(AssetResolver(auth, signer, limits))
     for item in found:
         fetcher.resolver.remember(item)
