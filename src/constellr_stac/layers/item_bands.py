@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pystac
 
 __all__ = [
+    "MEANING",
     "asset_bands",
     "asset_gsd",
     "is_data",
@@ -58,7 +59,7 @@ def asset_bands(item: pystac.Item, key: str) -> tuple[Band, ...]:
         replace(
             band,
             siblings=max(len(bands), len(known)),  # an item may list only some
-            by_item=band.by_item - _MEANING | {"copied"} if by_documents else band.by_item,
+            by_item=band.by_item - MEANING | {"copied"} if by_documents else band.by_item,
         )
         for band in bands
     )
@@ -126,7 +127,7 @@ def warn_unknown(items: Iterable[pystac.Item], keys: Iterable[str], *, stackleve
 
 
 _CODING = frozenset({"data_type", "scale", "offset", "nodata", "unit", "classes"})
-_MEANING = frozenset({"scale", "offset", "unit"})
+MEANING = frozenset({"scale", "offset", "unit"})
 _FIELD_NAMES = {
     "name": "name",
     "data_type": "data_type",
@@ -207,7 +208,7 @@ def _documented(band: Band, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _meaning_of(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: fields[name] for name in _MEANING if fields.get(name) is not None}
+    return {name: fields[name] for name in MEANING if fields.get(name) is not None}
 
 
 def _shared(item: pystac.Item, asset: pystac.Asset) -> dict[str, Any]:

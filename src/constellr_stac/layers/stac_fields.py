@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from .item_bands import asset_bands, is_unknown
+from .item_bands import MEANING, asset_bands, is_unknown
 from .settle import UnsettledError, settle
 from .stac_extensions import CLASSIFICATION, EO, RASTER, declare
 from .table import layer_of
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["add_fields"]
 
 _CLASSES = "classification:classes"
-_MEANING = frozenset({"scale", "offset", "unit"})
 _LESS_THAN_COG = ("image/tiff", "image/tiff; application=geotiff")
 _PICTURES = {"png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg"}
 _V1_COMMON_NAMES = {"rededge071": "rededge", "rededge075": "rededge", "rededge078": "rededge"}
@@ -62,7 +61,7 @@ def add_fields(
             continue
         source = "item" if layer is None else "documents"
         source = "header" if header is not None else source
-        forms = _forms(bands, tuple(band.by_item & _MEANING for band in bands))
+        forms = _forms(bands, tuple(band.by_item & MEANING for band in bands))
         for name, form in forms.items():
             if _complete(asset.extra_fields, name, form):
                 note(key, name, source)
@@ -182,7 +181,7 @@ def _eo_band(band: Band) -> dict[str, Any]:
 
 def _coding(band: Band, stated: frozenset[str], prefix: str) -> dict[str, Any]:
     nodata = band.nodata
-    written = stated or _MEANING
+    written = stated or MEANING
     return {
         "data_type": band.dtype,
         # STAC writes values that JSON cannot hold as strings: nan, inf, -inf.
