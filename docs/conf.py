@@ -21,13 +21,17 @@ release = installed("constellr-stac")
 version = release
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.doctest",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "**.ipynb_checkpoints"]
+nb_execution_mode = "cache"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300  # seconds a cell
+nb_merge_streams = True
 html_theme = "furo"
 html_title = "constellr_stac"
 html_theme_options = {

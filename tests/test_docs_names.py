@@ -11,7 +11,8 @@ BUILT = {"search", "genindex", "modindex", "py-modindex"}
 
 def test_page_names_are_listed_and_not_reserved() -> None:
     """Each page is in the sidebar, and none has a name that Sphinx generates."""
-    pages = {path.stem for path in DOCS.glob("*.md")}
+    found = (path.relative_to(DOCS) for path in DOCS.rglob("*.md") if "_build" not in path.parts)
+    pages = {path.with_suffix("").as_posix() for path in found}
     sidebar = set((DOCS / "index.md").read_text().splitlines())
     assert pages & BUILT == set()
     assert pages - {"index"} <= sidebar
