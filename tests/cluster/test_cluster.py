@@ -231,7 +231,7 @@ def until(condition: Callable[[], object], *, seconds: float = 20) -> None:
 @PRESIGNED
 def test_compute_outlasts_tokens_urls_and_sessions(client: Client, *, presigned: bool) -> None:
     """Workers without credentials keep reading; only the client fetches tokens."""
-    life = timedelta(seconds=2)
+    life = timedelta(seconds=3)
     with user(presigned=presigned, token_lifetime=life, url_lifetime=life) as me:
         cube = slow(me.cube(), 0.6)
         before = me.requests("/token")
