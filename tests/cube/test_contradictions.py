@@ -580,6 +580,20 @@ def test_file_is_read_as_it_is_now(tmp_path: Path, engine: Any, *, remote: bool)
     assert caught.tb is not None
 
 
+@ENGINES
+def test_rewritten_mask_is_read_anew(tmp_path: Path, engine: Any) -> None:
+    """Its old bytes stay for a variable that was not computed."""
+    path = write(tmp_path / "lst.tiff", STORED)
+    classes = np.zeros((4, SIDE, SIDE), "uint8")
+    mask = write(tmp_path / "scl_mask_10m.tiff", classes, nodata=None)
+    item = scene(path)
+    item.add_asset("scl_mask_10m", pystac.Asset(str(mask), media_type="image/tiff"))
+    cube = constellr_stac.load(item, ["lst", "cloud_mask"], engine=engine, mask="clear", chunks={})
+    assert cube.lst.compute().notnull().all()
+    write(mask, classes + 1, nodata=None)
+    assert cube.lst.compute().isnull().all()
+
+
 @pytest.mark.parametrize(("crs", "resolution"), [("EPSG:4326", 0.00027), ("EPSG:3857", 36.0)])
 @ENGINES
 def test_bilinear_is_that_of_exact_geometry(

@@ -23,6 +23,10 @@ import constellr_stac
 from constellr_stac import AssetReadError
 from constellr_stac.errors import SceneLeftEmptyWarning
 from constellr_stac.reading.asset_file import ranges_of
+from constellr_stac.reading.asset_ref import AssetRef, asset_ref
+from constellr_stac.reading.geotiff import RefusedFileError
+from constellr_stac.reading.prefetch import shared_fetcher
+from constellr_stac.reading.resolver import AssetResolver
 from weak_network import AnswerServer
 
 if TYPE_CHECKING:
@@ -237,6 +241,40 @@ def test_explain_tells_what_is_fetched(tmp_path: Path, files: Files, engine: Any
             files.asked.clear()
             cube.compute()
         assert (plan.requests, plan.bytes_to_fetch) == (len(files.asked), files.received)
+
+
+@pytest.mark.parametrize("known", ["size", "etag", "local"])
+def test_rewritten_file_is_not_mixed(tmp_path: Path, files: Files, known: str) -> None:
+    """If the file is replaced after its head was read, all of it is read anew."""
+    one = write(tmp_path / "one.tiff", **TILED)
+    options = {**COG, "compress": "none"} if known == "size" else TILED
+    other = write(tmp_path / "other.tiff", **options)
+    place = np.s_[:1000, :64]  # in the head, and behind it
+    assert (one.stat().st_size == other.stat().st_size) == (known != "size")
+    path = tmp_path / "lst.tiff"
+    path.write_bytes(one.read_bytes())
+
+    def answer(request: BaseHTTPRequestHandler) -> tuple[int, dict[str, str], bytes]:
+        status, headers, body = files.answer(request)
+        if known == "etag":
+            headers["ETag"] = f'"{path.stat().st_ino}"'
+        if len(files.asked) == 1:
+            other.replace(path)
+        return status, headers, body
+
+    right = kelvin(other, place)
+    with AnswerServer(answer) as server:
+        files.paths["/lst.tiff"] = path
+        item = item_of(str(path) if known == "local" else f"{server.url}/lst.tiff")
+        cube = constellr_stac.load([item], ["lst"], geobox=GRID[place], chunks={})
+        if known == "local":
+            source = shared_fetcher(AssetResolver())
+            reference = AssetRef.parse(str(asset_ref(item, "lst")))
+            file = source.wait(source.start(reference))
+            other.replace(path)
+            with pytest.raises(RefusedFileError, match="rewritten"):
+                file.regions(file.claim([(2_000_000, 2_000_100)]))
+        np.testing.assert_array_equal(cube.compute().lst[0], right)
 
 
 def test_ranges_are_joined_over_small_gaps() -> None:

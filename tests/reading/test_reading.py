@@ -168,6 +168,22 @@ def test_prefetch_requests_are_bounded(make_sandbox: Callable[..., Sandbox]) -> 
         assert later - earlier >= timedelta(seconds=0.09)
 
 
+def test_nothing_stays_for_readers_that_do_not_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If only one of two bands is computed, the bytes are freed some seconds later."""
+    monkeypatch.setattr("constellr_stac.reading.prefetch._IDLE", 0.2)
+    path = tmp_path / "lst.tiff"
+    path.write_bytes(bytes(1000))
+    fetcher, reference = Fetcher(AssetResolver()), AssetRef(str(path))
+    assert fetcher.wait(fetcher.start(reference, reader="one", readers=2)).whole
+    assert fetcher.holds(reference)
+    wait_until(lambda: not fetcher.holds(reference))
+    gc.collect()
+    fetcher._proceed()
+    assert fetcher._bytes == 0
+
+
 def test_prefetch_bytes_are_bounded(sandbox: Sandbox) -> None:
     """Fetches over the limit wait, readers do not, and read files free their bytes."""
     asset_refs = [AssetRef(item.assets["lst"].href) for item in found(sandbox)]

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from .directories import MissingBytesError, Span, read_directories
+from .geotiff import RefusedFileError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
@@ -73,20 +74,26 @@ class Fetch(Generic[T]):
 
 
 class RangeFetch(Fetch[bytes]):
-    """A fetch of a part of a file."""
+    """A fetch of a part of a file, whose size and version are known."""
 
-    def __init__(self, reference: AssetRef, span: Span) -> None:
+    def __init__(self, reference: AssetRef, span: Span, stamp: tuple[int, Hashable]) -> None:
         super().__init__(reference, span[1] - span[0])
-        self.span = span
+        self.span, self.stamp = span, stamp
 
     def run(self, fetcher: Sender) -> tuple[bytes, int]:
-        """Send the GET; return the bytes and their number."""
-        content = fetcher.transfer.get(self.reference, *self.span)[0]
+        """Send the GET; return the bytes and their number.
+
+        Raises:
+            RefusedFileError: They are those of another version of the file.
+        """
+        content, *stamp = fetcher.transfer.part(self.reference, *self.span)
+        if tuple(stamp) != self.stamp:
+            raise RefusedFileError("it was rewritten while it was read")
         return content, len(content)
 
     def again(self, fetcher: Sender) -> RangeFetch:  # noqa: ARG002 - as the other kind
         """Return a fetch of the same bytes that has not begun."""
-        return RangeFetch(self.reference, self.span)
+        return RangeFetch(self.reference, self.span, self.stamp)
 
 
 class HeadFetch(Fetch["AssetFile"]):
@@ -130,13 +137,13 @@ class HeadFetch(Fetch["AssetFile"]):
         """Send the GET; return the file and the number of bytes that it holds."""
         length = fetcher.lengths.head_bytes(self.reference, self.pixel_bytes)
         try:
-            head, size = fetcher.transfer.get(self.reference, 0, length)
+            head, size, version = fetcher.transfer.part(self.reference, 0, length)
         except BaseException:
             with self._lock:
                 self._actions.clear()  # they hold the readers, which hold this fetch
             raise
         fetcher.lengths.learn(self.reference, self.pixel_bytes, size)
-        file = AssetFile(self.reference, head, size, fetcher)
+        file = AssetFile(self.reference, head, size, fetcher, version)
         with self._lock:
             self._file, actions, self._actions = file, self._actions, []
         for action in actions:
@@ -169,12 +176,21 @@ class AssetFile:
         head: The first bytes, or the whole file.
         size: The size of the file in bytes.
         fetcher: Fetches the other bytes.
+        version: What other bytes must come with, such as an ETag.
     """
 
-    def __init__(self, reference: AssetRef, head: bytes, size: int, fetcher: Sender) -> None:
+    def __init__(
+        self,
+        reference: AssetRef,
+        head: bytes,
+        size: int,
+        fetcher: Sender,
+        version: Hashable = "",
+    ) -> None:
         self.reference = reference
         self.head = head
         self.size = size
+        self.version = version
         self.limits = fetcher.limits
         """Bounds on opening it."""
         self.windows: dict[Hashable, list[Block]] = {}
@@ -222,7 +238,8 @@ class AssetFile:
             missing = [span for span, block in found.items() if block is None or block.failed]
             new = []
             for together in ranges_of(missing):
-                fetch = RangeFetch(self.reference, (together[0][0], together[-1][1]))
+                span = together[0][0], together[-1][1]
+                fetch = RangeFetch(self.reference, span, (self.size, self.version))
                 new.append(fetch)
                 for span in together:
                     found[span] = self._blocks[span] = Block(span, fetch)

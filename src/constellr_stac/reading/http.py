@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from constellr_stac.auth.body import LimitError, steady
 
 from .asset_get import BEYOND_END, PART, WHOLE, AssetGetter
-from .local import file_part, file_pieces, is_on_disk
+from .local import file_part, file_pieces, is_on_disk, version_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Hashable, Mapping, Sequence
 
     from urllib3 import BaseHTTPResponse
 
@@ -93,13 +93,22 @@ class Transfer:
         Raises:
             AssetReadError: They cannot be read.
         """
+        return self.part(reference, start, stop)[:2]
+
+    def part(self, reference: AssetRef, start: int, stop: int) -> tuple[bytes, int, Hashable]:
+        """Return what :meth:`get` does, and what changes when the file is rewritten, if known."""
         if is_on_disk(reference):
-            return file_part(reference, start, stop)
+            version = version_of(reference)
+            return *file_part(reference, start, stop), version
         limits = self.limits
         headers = {"Range": f"bytes={start}-{stop - 1}"}
-        return self._assets.get(
-            reference, lambda: headers, lambda answer: _body(answer, start, stop, limits)
-        )
+
+        def use(answer: BaseHTTPResponse) -> tuple[bytes, int, Hashable] | None:
+            body = _body(answer, start, stop, limits)
+            etag = answer.headers.get("ETag", "")
+            return None if body is None else (*body, "" if etag.startswith("W/") else etag)
+
+        return self._assets.get(reference, lambda: headers, use)
 
     def parts(self, reference: AssetRef, spans: Sequence[tuple[int, int]]) -> list[bytes]:
         """Return several parts of a file, fetched in parallel.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import os
 import threading
+import time
 import weakref
 from collections import OrderedDict, deque
 from concurrent.futures import ThreadPoolExecutor
@@ -42,6 +43,7 @@ MAX_BYTES = 256 << 20
 """Maximum prefetched bytes per process."""
 
 _MAX_FETCHERS = 8
+_IDLE = 10.0  # seconds without a new reader, after which nothing stays for more of them
 
 
 class Fetcher:
@@ -79,6 +81,8 @@ class Fetcher:
         # Filled by finalizers, which must not take a lock.
         self._freed: deque[tuple[int, AssetRef | None]] = deque()
         self._process = os.getpid()
+        self._used = 0.0
+        self._sweeper: threading.Timer | None = None
 
     def here(self) -> Fetcher:
         """Return this fetcher, or in a forked process the shared fetcher of that process.
@@ -109,6 +113,7 @@ class Fetcher:
                 the room is needed.
         """
         version = version_of(reference)
+        self._used = time.monotonic()
         with self._lock:
             fetch = self._live.get(reference)
             if fetch is None or fetch.version != version:
@@ -141,6 +146,24 @@ class Fetcher:
     def _keep(self, reference: AssetRef, values: dict[Hashable, Any]) -> None:
         self._kept.setdefault(reference, {}).update(values)
         self._kept.move_to_end(reference)
+        self._used = time.monotonic()
+        if self._sweeper is None:
+            self._sweep_in(_IDLE)
+
+    def _sweep_in(self, seconds: float) -> None:
+        self._sweeper = threading.Timer(seconds, self._sweep)
+        self._sweeper.daemon = True
+        self._sweeper.start()
+
+    def _sweep(self) -> None:
+        """Drop what is kept if no reader has come for a while."""
+        with self._lock:
+            left = self._used + _IDLE - time.monotonic()
+            if left > 0 or self._requests:
+                self._sweep_in(max(left, _IDLE / 2))
+                return
+            kept, self._kept, self._sweeper = self._kept, OrderedDict(), None
+        del kept  # outside the lock
 
     def wait(self, fetch: Fetch[T]) -> T:
         """Return the result of a fetch; fetch it in this thread if still queued.
@@ -175,9 +198,9 @@ class Fetcher:
         Raises:
             AssetReadError: They cannot be read.
         """
-        head, size = self.transfer.get(reference, 0, length)
+        head, size, version = self.transfer.part(reference, 0, length)
         self.lengths.remember(reference, size)
-        return AssetFile(reference, head, size, self)
+        return AssetFile(reference, head, size, self, version)
 
     def holds(self, reference: AssetRef) -> bool:
         """Return whether a file was kept for another reader, so that reading causes no request."""
