@@ -710,7 +710,7 @@ def test_secrets_appear_nowhere(cluster: Any, client: Client, logs: Path, tmp_pa
 def test_messages_mask_themselves() -> None:
     """A logged message shows no secret, even if the transport passes objects unserialized."""
     message = encoded({"api": PushMessage(Token("t0ken"), 1)})
-    assert message.find(b"t0ken") > 0
+    assert b"t0ken" in bytes(message)
     assert "t0ken" not in f"{message} {message!r} { {'value': Serialize(message)} }"
 
 

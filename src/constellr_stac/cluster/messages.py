@@ -38,15 +38,22 @@ Pushable: TypeAlias = Credential | StorageCredentials
 _SOURCE = "pushed by the dask client, share_credentials"
 
 
-class MaskedBytes(bytes):
-    """Bytes that mask themselves in repr and ``str()``, in case a message is logged."""
+class MaskedBytes:
+    """Bytes that mask themselves in repr and ``str()``, since dask logs messages at DEBUG.
 
-    __slots__ = ()
+    Not a subclass of ``bytes``: dask would send that as plain bytes.
+    """
+
+    __slots__ = ("_content",)
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def __bytes__(self) -> bytes:
+        return self._content
 
     def __repr__(self) -> str:
         return "***"
-
-    __str__ = __repr__
 
 
 @dataclass(frozen=True)
