@@ -5,9 +5,6 @@ from __future__ import annotations
 import functools
 import gc
 import html
-import json
-import subprocess
-import sys
 from dataclasses import asdict, is_dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -27,8 +24,6 @@ from constellr_stac.sandbox import Sandbox
 from real_scenes import SCENES, found
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import xarray as xr
 
 ENGINES = pytest.mark.parametrize("engine", ["odc", "stackstac"])
@@ -115,40 +110,6 @@ def test_many_sizes_are_estimated(sandbox: Sandbox, monkeypatch: pytest.MonkeyPa
     exact = sum((SCENES / item.id / "lst.tiff").stat().st_size for item in items)
     assert plan.bytes_to_fetch == pytest.approx(exact, rel=0.1)
     assert "about 15 requests" in str(plan)
-
-
-PEAK = """
-import json, resource, sys
-import dask, pystac
-import constellr_stac
-dask.config.set(num_workers=2)
-items = list(pystac.ItemCollection.from_file(sys.argv[1]))
-constellr_stac.load(items[:1]).compute()
-load = lambda **options: constellr_stac.load(items, ["lst"], crs="EPSG:32611", **options)
-cube = {
-    "plain": lambda: load(resolution=10),
-    "masked": lambda: load(resolution=12, mask="clear"),
-    "mean": lambda: load(resolution=10).mean("time"),
-}[sys.argv[2]]()
-told = constellr_stac.explain(cube).bytes_at_peak
-with open("/proc/self/statm") as file:
-    before = int(file.read().split()[1]) * resource.getpagesize()
-cube.compute()
-print(json.dumps([told, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before]))
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize("kind", ["plain", "masked", "mean"])
-def test_peak_memory_is_as_told(sandbox: Sandbox, tmp_path: Path, kind: str) -> None:
-    """Within 1.3 of the memory of a fresh process."""
-    path = tmp_path / "items.json"
-    pystac.ItemCollection(found(sandbox)).save_object(str(path))
-    answer = subprocess.run(
-        [sys.executable, "-c", PEAK, str(path), kind], stdout=subprocess.PIPE, check=True
-    )
-    told, used = json.loads(answer.stdout)
-    assert 1 / 1.3 < told / used < 1.3
 
 
 def test_plan_counts_grids_and_resampled_files(sandbox: Sandbox) -> None:

@@ -6,20 +6,16 @@ Nothing of the extra ``sandbox`` is imported until a test uses it.
 from __future__ import annotations
 
 import os
-from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import pytest
 
-from constellr_stac.limits import Limits
 from constellr_stac.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["constellr_sandbox"]
-
-_DEADLINE = "CONSTELLR_RETRY_DEADLINE"
 
 DEPENDENCY_WARNINGS = (
     # with shapely 2.2 and affine 3
@@ -40,17 +36,12 @@ def constellr_sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     """Run a :class:`~constellr_stac.sandbox.Sandbox` for one test.
 
     The environment points to it: all other ``CONSTELLR_`` and ``AWS_`` variables are removed while
-    the test runs, except those of :class:`constellr_stac.Limits`. Unless
-    ``CONSTELLR_RETRY_DEADLINE`` is set, it is five seconds, so that a test of a host that does not
-    answer ends soon. For other options, create a sandbox in the test.
+    the test runs. For other options, create a sandbox in the test.
     """
-    limits = {f"CONSTELLR_{field.name.upper()}" for field in fields(Limits)}
     with Sandbox() as sandbox:
         for name in list(os.environ):
-            if name.startswith(("CONSTELLR_", "AWS_")) and name not in limits:
+            if name.startswith(("CONSTELLR_", "AWS_")):
                 monkeypatch.delenv(name)
-        if not os.environ.get(_DEADLINE):
-            monkeypatch.setenv(_DEADLINE, "5")
         for name, value in sandbox.environment().items():
             monkeypatch.setenv(name, value)
         yield sandbox
