@@ -189,13 +189,14 @@ def test_cube_from_a_pipe_masked_and_in_celsius(sandbox: Sandbox, here: Path) ->
 
 
 def test_cube_explain_reads_no_pixels(sandbox: Sandbox, here: Path) -> None:
-    """``--explain`` prints the plan, reads no scene completely and writes nothing."""
+    """``--explain`` prints the plan, reads at most the header of each file and writes nothing."""
     run = constellr("cube", "-c", "lstprecision", "-b", "lst", "-o", "x.zarr", "--explain")
     assert run.returncode == 0
     assert "15 (15 files)" in run.stdout
     assert "15 files on EPSG:32611 at 30 x 30" in run.stdout
     assert list(here.iterdir()) == []
-    assert len([request for request in sandbox.requests if request.server == "store"]) <= 2
+    read = [request.path for request in sandbox.requests if request.server == "store"]
+    assert len(read) == len(set(read)) <= 15
 
 
 def test_explain_json_has_all_grids(here: Path) -> None:
