@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from abc import ABC, abstractmethod
 from concurrent.futures import Future
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -48,7 +49,7 @@ class Sender(Protocol):
         """Fetch a file again."""
 
 
-class Fetch(Generic[T]):
+class Fetch(ABC, Generic[T]):
     """A GET that is queued, under way or done. Its bytes are freed when the last reader drops it.
 
     Args:
@@ -64,13 +65,13 @@ class Fetch(Generic[T]):
         """Whether another reader came once it was under way."""
         self.result: Future[T] = Future()
 
+    @abstractmethod
     def run(self, fetcher: Sender) -> tuple[T, int]:
         """Send the GET; return the result and the number of bytes that it holds."""
-        raise NotImplementedError
 
+    @abstractmethod
     def again(self, fetcher: Sender) -> Fetch[T]:
         """Return a fetch of the same bytes that has not begun."""
-        raise NotImplementedError
 
 
 class RangeFetch(Fetch[bytes]):
