@@ -90,6 +90,7 @@ def swift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swift]:
 
 
 @pytest.fixture
-def sandbox(constellr_sandbox: Sandbox) -> Sandbox:
+def sandbox(constellr_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
     """The documented API and its object store, with the environment set to use them."""
+    monkeypatch.setenv("CONSTELLR_RETRY_DEADLINE", _RETRY_DEADLINE)
     return constellr_sandbox

@@ -96,6 +96,7 @@ class WeakLine(socketserver.ThreadingTCPServer):
         self.random = random.Random(1)  # noqa: S311 - faults
         self.answers = 0
         self.broken = 0
+        self.is_down = False
         self.open: set[socket.socket] = set()
         super().__init__(("127.0.0.1", 0), _Connection)
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
@@ -113,6 +114,7 @@ class WeakLine(socketserver.ThreadingTCPServer):
 
     def outage(self, seconds: float) -> None:
         """Refuse all connections for some time, and reset those that are open."""
+        self.is_down = True
         host, port = self.server_address[:2]
         self.shutdown()
         self.socket.close()
@@ -120,6 +122,7 @@ class WeakLine(socketserver.ThreadingTCPServer):
             _reset(end)
         time.sleep(seconds)
         self.socket = socket.create_server((str(host), int(port)), backlog=256)
+        self.is_down = False
         self._listen()
 
     def passes(self, size: int) -> int:
@@ -127,6 +130,7 @@ class WeakLine(socketserver.ThreadingTCPServer):
         self.answers += 1
         seconds = self.outages.pop(self.answers, None)
         if seconds is not None:
+            self.is_down = True  # at once: the thread may be slow to start
             threading.Thread(target=self.outage, args=(seconds,)).start()
             return size // 2
         if self.random.random() >= self.share:
@@ -159,7 +163,7 @@ class _Connection(socketserver.BaseRequestHandler):
         if not is_whole:
             return False
         answer, is_whole = read_message(server)
-        end = self.server.passes(len(answer))
+        end = 0 if self.server.is_down else self.server.passes(len(answer))
         client.sendall(answer[:end])
         if end < len(answer):
             _reset(client)

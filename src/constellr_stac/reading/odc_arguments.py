@@ -56,7 +56,7 @@ def chunk_task() -> Mapping[str, Any]:
         frame = None if frame is None else frame.f_back
     if frame is None or frame.f_code is not _CHUNK_TASK:
         return {}
-    return frame.f_locals if {"srcs", "gbox", "cfg"} <= frame.f_locals.keys() else {}
+    return frame.f_locals if {"srcs", "gbox", "cfg"}.issubset(frame.f_locals) else {}
 
 
 class ItemConfig:
