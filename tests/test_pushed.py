@@ -114,11 +114,11 @@ def test_refused_credentials_are_rechecked_later() -> None:
     """A feed without other credentials checks again after the hold time."""
     found = iter(["ONLY", "ONLY", "NEXT"])
     feed = CredentialFeed(lambda: credentials(next(found)), lambda _refused: None, none_holds=0.1)
-    feed.refused(1)
-    feed.refused(1)  # another worker's report
+    feed.replace_refused(1)
+    feed.replace_refused(1)  # another worker's report
     assert (feed.message.number, feed.message.last) == (1, 1)
     time.sleep(0.1)
-    feed.refused(1)
+    feed.replace_refused(1)
     assert (feed.message.number, feed.message.value) == (2, credentials("NEXT"))
 
 
@@ -126,9 +126,9 @@ def test_refusal_of_a_newer_number_is_checked_at_once() -> None:
     """The hold time applies to one number only."""
     found = iter(["FIRST", "FIRST", "SECOND", "THIRD"])
     feed = CredentialFeed(lambda: credentials(next(found)), none_holds=60)
-    feed.refused(1)
+    feed.replace_refused(1)
     assert feed.renewed()
-    feed.refused(2)
+    feed.replace_refused(2)
     assert (feed.message.number, feed.message.value) == (3, credentials("THIRD"))
 
 

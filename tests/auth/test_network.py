@@ -318,7 +318,7 @@ def test_unknown_host_is_final_after_a_minute(seconds: float, *, again: bool) ->
     assert failure.kind == "unknown host"
     attempts = Attempts(Limits(retry_deadline=120), url)
     attempts._since -= seconds
-    assert attempts.again(failure) is again
+    assert attempts.wait(failure) is again
 
 
 @EITHER

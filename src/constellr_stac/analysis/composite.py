@@ -14,8 +14,8 @@ from constellr_stac.cube.units import as_anomaly
 from .clear import clear_of, errors_of
 from .percentiles import percentile
 from .reduce import percentile_of
+from .statistic_attributes import attributes_of
 from .times import as_steps, centre, daytime, solar_hour
-from .words import words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -107,7 +107,9 @@ def _reduced(steps: xr.Dataset, statistic: Statistic, min_clear: float | None) -
     for name in maps:
         source = steps[name]
         is_error = name in errors
-        attrs = dict(source.attrs) if is_error else words(source, str(name), statistic, "time")
+        attrs = (
+            dict(source.attrs) if is_error else attributes_of(source, str(name), statistic, "time")
+        )
         if "grid_mapping" in source.attrs:
             attrs["grid_mapping"] = source.attrs["grid_mapping"]
         result[name].attrs = attrs

@@ -16,7 +16,7 @@ from constellr_stac.geometry.any_geometry import table_from
 
 from .clear import clear_of, errors_of
 from .reduce import Reduction, correlated, percentile_of, reduce, shares
-from .words import words
+from .statistic_attributes import attributes_of
 from .zones import cover, outlines, spatial_dims
 
 if TYPE_CHECKING:
@@ -122,7 +122,9 @@ def statistics_of(
             column = reduced.isel(statistic=number)
             if statistic == "uncertainty" and errors_of(cube, name) is None:
                 continue
-            columns[f"{name}_{statistic}"] = column.assign_attrs(words(values, name, statistic))
+            columns[f"{name}_{statistic}"] = column.assign_attrs(
+                attributes_of(values, name, statistic)
+            )
     if _CLASSES in statistics:
         columns.update(_class_shares(cube, dims, zones))
     kept = cube.drop_dims(dims).drop_vars(list(cube.drop_dims(dims).data_vars))

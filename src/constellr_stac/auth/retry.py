@@ -66,7 +66,7 @@ class Attempts:
         self._since = time.monotonic()
         self._pauses = 0
 
-    def again(self, failure: Failure, *, asked: float | None = None) -> bool:
+    def wait(self, failure: Failure, *, asked: float | None = None) -> bool:
         """Wait for the time of the next attempt; return whether there is one.
 
         Args:
@@ -91,7 +91,7 @@ class Attempts:
         time.sleep(min(pause, left))
         return True
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """Return the number of attempts and their time, for messages."""
         times = "once" if self.made == 1 else f"{self.made} times"
         return f"Tried {times} in {time.monotonic() - self._began:.0f} s"
@@ -132,14 +132,14 @@ class RetryingSession(requests.Session):
             except (OSError, HTTPError) as error:
                 failure = failure_of(error, url)
                 may_repeat = is_repeated or failure.kind in ("unreachable", "unknown host")
-                if not may_repeat or not _rewound(request) or not attempts.again(failure):
+                if not may_repeat or not _rewound(request) or not attempts.wait(failure):
                     raise
                 self.renew(request)
                 continue
             failed = is_repeated and response.status_code in TRANSIENT
             status = Failure("transient", str(response.status_code))
             asked = retry_after(response.headers)
-            if not failed or not _rewound(request) or not attempts.again(status, asked=asked):
+            if not failed or not _rewound(request) or not attempts.wait(status, asked=asked):
                 return response
             response.close()
             self.renew(request)

@@ -61,12 +61,12 @@ def _item_of(path: str) -> "pystac.Item":
 
 
 def _bands(item: "pystac.Item") -> "dict[str, SceneBand]":
-    from constellr_stac.cube.own_grids import with_own_grids
+    from constellr_stac.cube.native_grids import with_native_grids
     from constellr_stac.cube.scene import scenes_of
     from constellr_stac.layers.resolve import resolve_bands
 
     planned = scenes_of([item], resolve_bands([item]), local_files=True)
-    (scene,) = with_own_grids(planned, None, lenient=True)
+    (scene,) = with_native_grids(planned, None, lenient=True)
     return dict(scene.bands)
 
 

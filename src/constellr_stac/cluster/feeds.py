@@ -88,7 +88,7 @@ class CredentialFeed:
         self._none_until = 0.0  # applied to the previous value
         return True
 
-    def refused(self, number: int) -> None:
+    def replace_refused(self, number: int) -> None:
         """Replace the value if the refused one is current; record if there is no other.
 
         Nothing is recorded while the API is unreachable: workers wait, and the client retries.

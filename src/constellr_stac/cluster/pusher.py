@@ -134,7 +134,7 @@ class CredentialPusher:
 
     def _handle(self, reports: Collection[dict[str, Any]]) -> None:
         for report in reports:
-            self.feeds[report["purpose"]].refused(report["refused"])
+            self.feeds[report["purpose"]].replace_refused(report["refused"])
         for purpose in self.feeds.keys() - {report["purpose"] for report in reports}:
             self.feeds[purpose].renewed()
         numbers = self._numbers

@@ -21,7 +21,7 @@ from constellr_stac.reading.notices import reset
 from constellr_stac.reading.odc import OdcDriver, band_metadata, keys_of
 from constellr_stac.reading.stackstac import StackstacReader, StepRead, touch
 
-from .mosaic import layers_of
+from .mosaic import scene_reads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from odc.geo.geom import BoundingBox
 
     from .arguments import Engine
-    from .mosaic import Layer
+    from .mosaic import SceneReads
     from .plan import Plan, Variable
 
 __all__ = ["build"]
@@ -62,21 +62,21 @@ def _odc_cube(plan: Plan) -> xr.Dataset:
         limits=resolver.limits,
     )
     driver.cube = plan.token
-    layers = [layers_of(plan, step) for step in plan.steps]
+    steps = [scene_reads(plan, step) for step in plan.steps]
     sources = [
         {
             name: RasterSource(read.uri, read.band.index, meta=metadata[name], driver_data=read)
-            for name, read in layer.reads.items()
+            for name, read in scene.reads.items()
         }
-        for step in layers
-        for layer in step
+        for step in steps
+        for scene in step
     ]
     tiles = GeoboxTiles(plan.geobox, (plan.chunks["y"], plan.chunks["x"]))
     return chunked_load(
         resolve_load_cfg(metadata, resampling),
         RasterGroupMetadata({(name, 1): band for name, band in metadata.items()}),
         sources,
-        _layers_by_tile(plan, layers, tiles),
+        _sources_by_tile(plan, steps, tiles),
         tiles,
         [time.item() for time in np.array(plan.times, "datetime64[us]")],
         driver.capture_env() | {"reads": keys_of(sources)},
@@ -85,14 +85,14 @@ def _odc_cube(plan: Plan) -> xr.Dataset:
     )
 
 
-def _layers_by_tile(
-    plan: Plan, layers: Sequence[Sequence[Layer]], tiles: GeoboxTiles
+def _sources_by_tile(
+    plan: Plan, steps: Sequence[Sequence[SceneReads]], tiles: GeoboxTiles
 ) -> dict[tuple[int, int, int], list[int]]:
-    """Return the indices of the layers that each chunk needs, by step, row and column."""
+    """Return the indices of the sources that each chunk needs, by step, row and column."""
     touched: dict[Hashable, list[tuple[int, int]]] = {}
     needed: dict[tuple[int, int, int], list[int]] = {}
     number = 0
-    for step, own in enumerate(layers):
+    for step, own in enumerate(steps):
         for scene, _ in own:
             place = scene.place
             if place not in touched:
@@ -139,13 +139,13 @@ def _steps(plan: Plan) -> dict[str, list[StepRead]]:
             boxes[scene.place] = box if touch(box, grid) else None
     steps: dict[str, list[StepRead]] = {name: [] for name in plan.variables}
     for step in plan.steps:
-        layers = [
+        placed = [
             (place, each.reads)
-            for each in layers_of(plan, step)
+            for each in scene_reads(plan, step)
             if (place := boxes[each.scene.place]) is not None
         ]
         for name, own in steps.items():
-            reads = tuple((place, each[name]) for place, each in layers if name in each)
+            reads = tuple((place, each[name]) for place, each in placed if name in each)
             own.append(StepRead(reads))
     return steps
 

@@ -30,7 +30,7 @@ from .fetch_costs import fetch_costs, peak_bytes
 from .graph_reads import chunk_reads
 from .grid import fits
 from .load import cube_of
-from .own_grids import with_own_grids
+from .native_grids import with_native_grids
 from .plan import make_plan
 
 if TYPE_CHECKING:
@@ -230,7 +230,7 @@ def _grids(plan: Plan | None) -> dict[str, tuple[int, bool]]:
         return {}
     scenes = list(plan.scenes)
     if any(band.grid is None for scene in scenes for band in scene.bands.values()):
-        scenes = with_own_grids(scenes, plan.fetcher, lenient=plan.errors == "nan")
+        scenes = with_native_grids(scenes, plan.fetcher, lenient=plan.errors == "nan")
     files = {band.ref: band.grid for scene in scenes for band in scene.bands.values()}
     grids: dict[str, tuple[int, bool]] = {}
     for grid in files.values():

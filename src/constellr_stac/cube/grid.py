@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .scene import Scene
 
 
-__all__ = ["cube_grid", "fits", "needs_own_grids"]
+__all__ = ["cube_grid", "fits", "needs_native_grids"]
 
 _PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
 _EDGES = 4
@@ -37,7 +37,7 @@ _LEAST_METRES = 0.01
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # a placeholder for the required time of an item
 
 
-def needs_own_grids(**arguments: Unpack[GridArguments]) -> bool:
+def needs_native_grids(**arguments: Unpack[GridArguments]) -> bool:
     """Return whether the grid depends on the scenes' native grids."""
     asked = {name for name, value in arguments.items() if value is not None}
     return not (asked & {"geobox", "like"} or asked >= {"crs", "resolution"})

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from .plan import Plan
     from .scene import Scene
 
-__all__ = ["Layer", "layers_of"]
+__all__ = ["SceneReads", "scene_reads"]
 
 
-class Layer(NamedTuple):
+class SceneReads(NamedTuple):
     """What is read of one scene."""
 
     scene: Scene
@@ -30,7 +30,7 @@ class Layer(NamedTuple):
     """By variable."""
 
 
-def layers_of(plan: Plan, step: Sequence[Scene]) -> list[Layer]:
+def scene_reads(plan: Plan, step: Sequence[Scene]) -> list[SceneReads]:
     """Return what is read for a time step; of each variable the first valid pixel is used.
 
     Mask variables are masked as well where scenes are joined, so that a pixel that is kept beats
@@ -41,29 +41,29 @@ def layers_of(plan: Plan, step: Sequence[Scene]) -> list[Layer]:
         plan: The cube.
         step: Scenes of a time step, the uppermost first.
     """
-    layers = [
-        Layer(scene, {name: own.read(plan.variables[name].band) for name, own in bands.items()})
+    variables = plan.variables
+    scenes = [
+        SceneReads(scene, {n: own.read(variables[n].band) for n, own in scene.bands.items()})
         for scene in step
-        for bands in (scene.bands,)
     ]
     if not plan.classes:
-        return _counted(layers)
+        return _counted(scenes)
     joins = len(step) > 1
     masked, below = [], []
-    for scene, reads in layers:
+    for scene, reads in scenes:
         masks = _masks(plan, reads)
         flags = {name: read for name, read in reads.items() if plan.variables[name].band.is_mask}
         values = reads if joins else {n: read for n, read in reads.items() if n not in flags}
         seen = {name: read._replace(masks=masks) for name, read in values.items()} if masks else {}
-        masked.append(Layer(scene, seen if joins else {**seen, **flags}))
-        below.append(Layer(scene, flags))
+        masked.append(SceneReads(scene, seen if joins else {**seen, **flags}))
+        below.append(SceneReads(scene, flags))
     return _counted(masked + below if joins else masked)
 
 
-def _counted(layers: Sequence[Layer]) -> list[Layer]:
-    """Return layers whose reads know how many bands need each file, so that its bytes stay."""
+def _counted(scenes: Sequence[SceneReads]) -> list[SceneReads]:
+    """Count in each read how many bands need its file, so that its bytes stay."""
     needed: defaultdict[str, set[tuple[str, int]]] = defaultdict(set)
-    for _, reads in layers:
+    for _, reads in scenes:
         for read in reads.values():
             for uri in (read.uri, *(mask.read.uri for mask in read.masks)):
                 needed[uri].add((read.uri, read.band.index))
@@ -73,8 +73,8 @@ def _counted(layers: Sequence[Layer]) -> list[Layer]:
         return read._replace(masks=masks, readers=len(needed[read.uri]))
 
     return [
-        Layer(scene, {name: counted(read) for name, read in reads.items()})
-        for scene, reads in layers
+        SceneReads(scene, {name: counted(read) for name, read in reads.items()})
+        for scene, reads in scenes
     ]
 
 

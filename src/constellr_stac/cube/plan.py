@@ -27,9 +27,9 @@ from constellr_stac.stac.items import sorted_items
 
 from .arguments import Bands, Engine, Errors, Units
 from .chunks import auto_chunks
-from .grid import cube_grid, needs_own_grids
+from .grid import cube_grid, needs_native_grids
 from .mask import CLASSES, classes_of, split_classes, split_numbers
-from .own_grids import with_own_grids
+from .native_grids import with_native_grids
 from .pixel_size import pixel_size
 from .raw import with_file_encodings, with_fill
 from .scene import Scene, scenes_of, with_documents
@@ -173,8 +173,8 @@ def make_plan(
     variables = _variables(scenes, selections, resampling, raw=raw)
     if errors == "raise":
         _check_convertible(scenes, variables)
-    scenes = with_own_grids(
-        scenes, fetcher if needs_own_grids(**grid) else None, lenient=errors == "nan"
+    scenes = with_native_grids(
+        scenes, fetcher if needs_native_grids(**grid) else None, lenient=errors == "nan"
     )
     if with_metadata:
         scenes = with_documents(scenes, fetcher, local_files=local_files, lenient=errors == "nan")

@@ -88,7 +88,7 @@ def with_fill(band: Band, scene: Scene) -> Band:
             f"{scene.item.id!r}: any {dtype} can be a value, and no fill value is stated. State "
             "nodata on the item's asset, or load it without raw=."
         ) from None
-    return band.but(dtype=larger, nodata=np.iinfo(larger).min)
+    return band.with_fields(dtype=larger, nodata=np.iinfo(larger).min)
 
 
 def _encoding(scene: Scene, band: Band, header: Header) -> Band:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from .progress import Meter
     from .selection import SelectedFile, SelectedItem
 
-__all__ = ["STRUCTURE", "Fetcher", "Job", "Verify"]
+__all__ = ["STRUCTURE", "Downloader", "Job", "Verify"]
 
 Verify: TypeAlias = bool | Literal["structure"]
 
@@ -65,7 +65,7 @@ class Job(NamedTuple):
     """The manifest's record of the existing file."""
 
 
-class Fetcher:
+class Downloader:
     """Downloads files, from any number of threads; leaving its context waits for the disk.
 
     Args:

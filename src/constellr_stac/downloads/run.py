@@ -24,7 +24,7 @@ from constellr_stac.errors import (
 )
 
 from .catalog import CatalogWriter
-from .fetch import STRUCTURE, Fetcher, Job
+from .fetch import STRUCTURE, Downloader, Job
 from .kinds import is_tiff
 from .part_file import StoppedError
 from .results import Downloaded, incomplete
@@ -88,7 +88,7 @@ class Run:
         self._verify = verify
         self._workers = workers
         self._stop = threading.Event()
-        self._fetcher = Fetcher(
+        self._downloader = Downloader(
             transfer, manifest, verify=verify, stop=self._stop, on_done=self._on_done
         )
         self._catalog = CatalogWriter(folder, manifest)
@@ -112,9 +112,9 @@ class Run:
         self._display.skip(len(self._skipped))
         try:
             if jobs:
-                with self._display, self._fetcher:
+                with self._display, self._downloader:
                     self._work(jobs)
-                self._fetcher.check()
+                self._downloader.check()
         except KeyboardInterrupt:
             with suppress(OSError):
                 self._finish()
@@ -182,7 +182,7 @@ class Run:
     def _process(self, job: Job) -> None:
         meter = self._display.meter(job.file.label)
         try:
-            self._fetcher.fetch(job, meter)
+            self._downloader.fetch(job, meter)
         except StoppedError:
             return
         except (AssetReadError, DownloadError) as error:

@@ -118,7 +118,7 @@ class Band:
         known = self
         if _is_float(dtype) and self.dtype is not None and not _is_float(self.dtype):
             known = replace(self, scale=1.0, offset=0.0, nodata=None)
-        return known.but(
+        return known.with_fields(
             dtype=dtype or known.dtype,
             scale=known.scale if scale is None else float(scale),
             offset=known.offset if offset is None else float(offset),
@@ -126,7 +126,7 @@ class Band:
             unit=unit or known.unit,
         )
 
-    def but(self, **fields: Any) -> Band:
+    def with_fields(self, **fields: Any) -> Band:
         """Return the band with changed fields; the same object if nothing changes.
 
         Args:

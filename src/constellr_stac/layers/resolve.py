@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
     from .band import Band
 
-__all__ = ["BandSelection", "BandSource", "available_bands", "resolve_bands"]
+__all__ = ["AssetBand", "BandSelection", "available_bands", "resolve_bands"]
 
 _LST_METRES = 30.0
 
 
-class BandSource(NamedTuple):
+class AssetBand(NamedTuple):
     """The asset and band of one item."""
 
     asset_key: str
@@ -46,7 +46,7 @@ class BandSelection:
     """The band, as the first item that has it states it."""
     gsd: float | None
     """The pixel size in metres, if known."""
-    sources: tuple[BandSource | None, ...]
+    sources: tuple[AssetBand | None, ...]
     """The source in each item, in the order of the items; ``None`` if an item lacks it."""
 
 
@@ -141,7 +141,7 @@ class _Channel:
     band: Band
     gsd: float | None
     bands_in_file: int
-    sources: dict[int, list[BandSource]]
+    sources: dict[int, list[AssetBand]]
 
     def names(self) -> Iterator[str]:
         yield self.band.name
@@ -167,7 +167,7 @@ def _channels(items: Iterable[pystac.Item]) -> list[_Channel]:
                     (layer, band.name),
                     _Channel(layer, band, asset_gsd(item, key), len(bands), {}),
                 )
-                channel.sources.setdefault(number, []).append(BandSource(key, band))
+                channel.sources.setdefault(number, []).append(AssetBand(key, band))
     return list(channels.values())
 
 
@@ -242,7 +242,7 @@ def _select(
         return abs(math.log(gsd / metres)), gsd
 
     ranked = sorted(group, key=misfit)
-    sources: list[BandSource | None] = []
+    sources: list[AssetBand | None] = []
     for number, item in enumerate(items):
         fitting = next((c.sources[number] for c in ranked if number in c.sources), None)
         sources.append(None if fitting is None else _matching_time(item, fitting))
@@ -250,7 +250,7 @@ def _select(
     return BandSelection(name, best.layer, best.band, best.gsd, tuple(sources))
 
 
-def _matching_time(item: pystac.Item, sources: list[BandSource]) -> BandSource:
+def _matching_time(item: pystac.Item, sources: list[AssetBand]) -> AssetBand:
     """Of several files of one layer, return the one with the item's time in its name."""
     if len(sources) == 1:
         return sources[0]

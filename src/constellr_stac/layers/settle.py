@@ -100,7 +100,7 @@ def settle(band: Band, file: FileBand, target: Band | None = None) -> Settled:
     found: list[Contradiction] = []
     if band.is_mask:
         nodata = _mask_fill(band, file, found)
-        return Settled(band.but(dtype=file.dtype, nodata=nodata), tuple(found))
+        return Settled(band.with_fields(dtype=file.dtype, nodata=nodata), tuple(found))
     coding = _coding(band, file, found)
     scale, offset = coding.complete
     unit = coding.unit
@@ -109,7 +109,7 @@ def settle(band: Band, file: FileBand, target: Band | None = None) -> Settled:
     if factors is None:
         raise UnsettledError(f"its unit is {unit}, which cannot be converted to {wanted}")
     factor, summand = factors
-    settled = band.but(
+    settled = band.with_fields(
         dtype=file.dtype,
         scale=scale * factor,
         offset=offset * factor + summand,

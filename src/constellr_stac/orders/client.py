@@ -20,8 +20,8 @@ from .areas import AREAS, READ_ONLY_POSTS, Areas
 from .checks import rule_violations, tag_violations
 from .listed import RecordList
 from .lookup import ORDERS, Batch, OrderLookup
-from .order_book import OrderBook, parse_order
 from .payloads import AreaOfInterest, Order, Product
+from .placed_orders import PlacedOrders, parse_order
 from .placement import BATCH, OrderPlacer
 from .rules import CONTRACT_RULES, NEWER_RULES
 from .violation import parse_orders, raise_violations
@@ -126,7 +126,7 @@ class OrdersClient:
         self._rules = rules
         self._today = today
         self._areas = Areas(self._api)
-        self._orders = OrderBook(self._api, sleep=sleep, clock=clock)
+        self._orders = PlacedOrders(self._api, sleep=sleep, clock=clock)
         self._placer = OrderPlacer(self._api, OrderLookup(self.base_url, self.list, sleep))
 
     def close(self) -> None:
@@ -149,11 +149,11 @@ class OrdersClient:
     geometry_info = _of("_areas", Areas.geometry_info)
     convert_aoi = _of("_areas", Areas.convert_aoi)
 
-    list = _of("_orders", OrderBook.list)
-    get = _of("_orders", OrderBook.get)
-    wait = _of("_orders", OrderBook.wait)
-    delete = _of("_orders", OrderBook.delete)
-    use_cases = _of("_orders", OrderBook.use_cases)
+    list = _of("_orders", PlacedOrders.list)
+    get = _of("_orders", PlacedOrders.get)
+    wait = _of("_orders", PlacedOrders.wait)
+    delete = _of("_orders", PlacedOrders.delete)
+    use_cases = _of("_orders", PlacedOrders.use_cases)
 
     def products(self) -> builtins.list[Product]:
         """Return the products that the organization may order."""

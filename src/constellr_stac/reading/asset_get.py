@@ -86,9 +86,9 @@ class AssetGetter:
                     replaced.clear()
             if not outcome.ended and self._replace(reference, url, outcome.said, replaced):
                 continue
-            if not attempts.again(outcome.failure, asked=outcome.asked):
+            if not attempts.wait(outcome.failure, asked=outcome.asked):
                 attempts.url = url = ""  # errors keep their frames, and it is signed
-                later = f"{attempts.told()}; try again later."
+                later = f"{attempts.summary()}; try again later."
                 raise AssetReadError(
                     f"{reference.label} cannot be read: {outcome.failure.text}. "
                     f"{outcome.failure.hint or later}",
@@ -128,7 +128,7 @@ class AssetGetter:
         if region is not None and "region" not in replaced and signer.learn_region(url, region):
             replaced.add("region")
             return True
-        if said.is_refusal and "url" not in replaced and self._resolver.refused(reference, url):
+        if said.is_refusal and "url" not in replaced and self._resolver.discard(reference, url):
             replaced.add("url")
             return True
         return False

@@ -100,8 +100,8 @@ class AssetResolver:
         if stored is not None and not has_dask_client():
             self.url(stored)
 
-    def refused(self, reference: AssetRef, url: str) -> bool:
-        """Record that ``url`` was refused; return whether to try again with a new URL."""
+    def discard(self, reference: AssetRef, url: str) -> bool:
+        """Discard a refused URL; return whether to try again with a new one."""
         if reference.renewable:
             item = self._item(reference)
             held = item.held

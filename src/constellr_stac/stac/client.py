@@ -93,7 +93,7 @@ def open_client(
     modifier = _modifier(describe=describe, given=kwargs.pop("modifier", None), sign=sign)
     stac_io = ConstellrIO(as_auth(auth, base_url=url, limits=limits), limits=limits)
     return ConstellrClient.open(  # type: ignore[return-value] # open() returns its own class
-        stac_io.documents.stac_url, modifier=modifier, stac_io=stac_io, **kwargs
+        stac_io.fixups.stac_url, modifier=modifier, stac_io=stac_io, **kwargs
     )
 
 
@@ -123,7 +123,7 @@ class ConstellrClient(pystac_client.Client):
 
     def covers(self, url: str) -> bool:
         """Return whether a URL is one of the API, which gets its credential."""
-        return isinstance(self._stac_io, ConstellrIO) and self._stac_io.documents.covers(url)
+        return isinstance(self._stac_io, ConstellrIO) and self._stac_io.fixups.covers(url)
 
     def __getstate__(self) -> dict[str, Any]:
         # pystac keeps all items ever found in it.

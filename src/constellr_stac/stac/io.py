@@ -76,9 +76,9 @@ class ConstellrIO(StacApiIO):
         self._parameters: dict[str, Any] = {}
         super().__init__(max_retries=None)
         self.auth = auth
-        self.documents = Fixups(f"{auth.base_url}/stac")
+        self.fixups = Fixups(f"{auth.base_url}/stac")
         self.limits = limits or Limits()
-        self.session = api_session(auth, retry_posts_to=[self.documents.search_url], limits=limits)
+        self.session = api_session(auth, retry_posts_to=[self.fixups.search_url], limits=limits)
         self.update(headers, parameters, request_modifier, timeout)
 
     def update(
@@ -115,11 +115,11 @@ class ConstellrIO(StacApiIO):
             ConstellrError: ``href`` is not a URL of the API; nothing was sent.
         """
         method = (method or "GET").upper()
-        if not self.documents.covers(href):
+        if not self.fixups.covers(href):
             raise for_pystac(
                 ConstellrError(
                     f"{method} {redact_url(href)} was not sent: it is not below "
-                    f"{self.documents.stac_url}, and this client only sends requests to the API.",
+                    f"{self.fixups.stac_url}, and this client only sends requests to the API.",
                     request_url=href,
                 )
             )
@@ -160,13 +160,13 @@ class ConstellrIO(StacApiIO):
         except (ValueError, RecursionError) as error:
             raise self._bad_response(source, "invalid JSON") from error
         url, body = _target(source, kwargs)
-        if not self.documents.covers(url):
+        if not self.fixups.covers(url):
             return document  # a file
         if not isinstance(document, dict):
             raise self._bad_response(source, "JSON that is not an object")
-        if (problem := screened(document, url, self.documents)) is not None:
+        if (problem := screened(document, url, self.fixups)) is not None:
             raise self._bad_response(source, problem)
-        document = self.documents.completed(document, url, self._conformance)
+        document = self.fixups.completed(document, url, self._conformance)
         if any(_target(pystac.Link.from_dict(link), {}) == (url, body) for link in _next(document)):
             raise self._bad_response(source, "a page whose next link is the page itself")
         return document
@@ -200,9 +200,9 @@ class ConstellrIO(StacApiIO):
         Raises:
             ValueError: The GET has parameters other than ids, collections and limit.
         """
-        searches = url == self.documents.search_url or self.documents.is_items_url(url)
+        searches = url == self.fixups.search_url or self.fixups.is_items_url(url)
         if searches and (method or "GET").upper() == "GET":
-            url, method, parameters = self.documents.search_url, "POST", _body(parameters or {})
+            url, method, parameters = self.fixups.search_url, "POST", _body(parameters or {})
         pages = super().get_pages(url, method, parameters)
         yield from new_pages(pages, self.limits.pages, lambda what: self._bad_response(url, what))
 
@@ -214,18 +214,18 @@ class ConstellrIO(StacApiIO):
             "request_modifier": self._req_modifier,
             "timeout": self.timeout,
             "limits": self.limits,
-            "documents": self.documents,
+            "fixups": self.fixups,
         }
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         given = {**state}
-        auth, documents = given.pop("auth"), given.pop("documents")
+        auth, fixups = given.pop("auth"), given.pop("fixups")
         self.__init__(auth, **given)  # type: ignore[misc] # initializes an unpickled object
-        self.documents = documents
+        self.fixups = fixups
 
     def _conformance(self) -> list[str]:
         try:
-            page = self.read_json(f"{self.documents.stac_url}/conformance")
+            page = self.read_json(f"{self.fixups.stac_url}/conformance")
         except NotFoundError:
             return []
         classes = page.get("conformsTo")

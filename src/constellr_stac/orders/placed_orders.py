@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from .wire import Api
 
-__all__ = ["OrderBook", "parse_order"]
+__all__ = ["PlacedOrders", "parse_order"]
 
 
-class OrderBook:
+class PlacedOrders:
     """The placed orders of an organization; :class:`.OrdersClient` has the same methods."""
 
     def __init__(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["words"]
+__all__ = ["attributes_of"]
 
 _CELL_METHODS = {
     "median": "median",
@@ -22,7 +22,7 @@ _SHARES = {
 }
 
 
-def words(
+def attributes_of(
     values: xr.DataArray, name: str, statistic: str, over: Literal["area", "time"] = "area"
 ) -> dict[str, Any]:
     """Return what a statistic says of itself: a mean temperature is still a temperature.

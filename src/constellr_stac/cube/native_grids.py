@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 
     from .scene import Scene, SceneBand
 
-__all__ = ["with_own_grids"]
+__all__ = ["with_native_grids"]
 
 _ROUNDING = 0.1  # degrees by which footprints may be rounded or outdated
 _TRIES = 5  # files of one footprint
 
 
-def with_own_grids(
+def with_native_grids(
     scenes: Sequence[Scene], fetcher: Fetcher | None, *, lenient: bool = False
 ) -> list[Scene]:
     """Return the scenes with the grids of their files, and the source of each grid.
