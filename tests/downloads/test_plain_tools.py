@@ -14,6 +14,7 @@ import rasterio
 import rioxarray
 import stackstac
 import xarray as xr
+from pystac.extensions.projection import ProjectionExtension
 from rio_tiler.io import STACReader
 
 import constellr_stac
@@ -72,7 +73,7 @@ def saved(item: pystac.Item, folder: Path) -> dict[str, dict[str, Any]]:
 def test_saved_items_load_in_plain_tools(sandbox: Sandbox, tmp_path: Path) -> None:
     """odc-stac, stackstac, rioxarray, rio-tiler and GDAL read the same pixels on the same grid.
 
-    stackstac only reads ``proj:epsg``, which pystac removes and ``describe`` adds again.
+    stackstac only reads ``proj:epsg``, which pystac removes.
     """
     item = next(constellr_stac.open_client().search(max_items=1).items())
     for document in saved(item, tmp_path).values():
@@ -89,7 +90,8 @@ def test_saved_items_load_in_plain_tools(sandbox: Sandbox, tmp_path: Path) -> No
         np.testing.assert_allclose(plain[0, 0], kelvin)
         for read in READERS.values():
             one = read(document)
-            whole = one if "proj:epsg" in one.properties else constellr_stac.describe(one).items
+            whole = one.clone()
+            whole.properties["proj:epsg"] = ProjectionExtension.ext(one).epsg
             stacked = stackstac.stack([whole], assets=["lst"])
             np.testing.assert_allclose(stacked[0, 0], kelvin)
             cube = odc.stac.load([one], ["lst", "cloud_mask"])
@@ -103,3 +105,19 @@ def test_saved_items_load_in_plain_tools(sandbox: Sandbox, tmp_path: Path) -> No
         assert not sandbox.requests
     with rasterio.open(f'STACIT:"{tmp_path / "items.json"}":asset=lst') as file:
         np.testing.assert_array_equal(file.read(1), stored)
+
+
+def test_downloaded_catalog_loads_without_the_api(sandbox: Sandbox, tmp_path: Path) -> None:
+    """In plain odc-stac, and in stackstac with the two lines of the documentation."""
+    search = constellr_stac.open_client().search(max_items=2)
+    constellr_stac.download(search, tmp_path, assets=["lst"], progress=False)
+    sandbox.clear_requests()
+    items = list(pystac.Catalog.from_file(tmp_path / "catalog.json").get_items(recursive=True))
+    cube = odc.stac.load(items, ["lst"])
+    for item in items:
+        assert item.get_collection().id == item.collection_id  # type: ignore[union-attr]
+        item.make_asset_hrefs_absolute()
+        item.properties["proj:epsg"] = item.ext.proj.epsg
+    kelvin = cube.lst.where(cube.lst != cube.lst.nodata) * 0.01
+    np.testing.assert_allclose(stackstac.stack(items, assets=["lst"])[:, 0], kelvin)
+    assert not sandbox.requests

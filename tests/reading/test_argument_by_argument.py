@@ -110,7 +110,12 @@ def items(tmp_path_factory: pytest.TempPathFactory) -> list[pystac.Item]:
 
 
 def test_every_argument_is_watched() -> None:
-    """The signatures have no argument that is not in a table here."""
+    """The signatures have no argument that is not in a table here, and on the page."""
+    page = Path(__file__).parents[2] / "docs" / "engines.md"
+    odc_stac, of_stackstac = page.read_text("utf-8").split("## stackstac.stack with")
+    for function, part in ((odc.stac.load, odc_stac), (stackstac.stack, of_stackstac)):
+        for name in inspect.signature(function).parameters.keys() - {"kw"}:
+            assert f"`{name}`" in part
     names = {name for key, given in ODC.items() for name in (key, *given)}
     assert set(inspect.signature(odc.stac.load).parameters) - {"items", "kw"} <= names | ODC_CHANGED
     taken = {name for key, given in STACKSTAC.items() for name in (key, *given)}

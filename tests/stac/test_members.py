@@ -90,6 +90,21 @@ def test_saved_item_is_written_again_without_a_request(sandbox: Sandbox, tmp_pat
     assert not sandbox.requests
 
 
+def test_saved_item_follows_its_links_with_its_client_again(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Once pystac has read it and ``set_root`` has given it one."""
+    client = constellr_stac.open_client()
+    client.search(max_items=1).item_collection().save_object(str(tmp_path / "items.json"))
+    [item] = pystac.ItemCollection.from_file(str(tmp_path / "items.json"))
+    item.set_root(client)
+    found = item.get_collection()
+    assert found is not None
+    assert found.id == COLLECTION
+    assert next(iter(found.get_items())).to_dict()["collection"] == COLLECTION
+    assert not [each for each in sandbox.requests if (each.status or 500) >= 400]
+
+
 def test_item_without_its_own_link_keeps_its_root(sandbox: Sandbox) -> None:
     """It says that the item is from a server, and so may not name local files."""
     item = next(constellr_stac.open_client().search(max_items=1).items())
