@@ -78,10 +78,10 @@ def login(
             "Set CONSTELLR_API_KEY, or CONSTELLR_USERNAME and CONSTELLR_PASSWORD, instead."
         ) from error
     backend = keyring.get_keyring().name
-    if terminal.as_json:
-        terminal.json({"api_url": url, "kept_in": backend, **_describe(credential)})
-    else:
-        terminal.line(f"Logged in to {url}; stored in the keyring ({backend}).")
+    terminal.result(
+        {"api_url": url, "kept_in": backend, **_describe(credential)},
+        f"Logged in to {url}; stored in the keyring ({backend}).",
+    )
     for name in _VARIABLES:
         if os.environ.get(name):
             terminal.note(
@@ -101,12 +101,10 @@ def logout(terminal: Terminal) -> None:
         forgotten = forget_credential()
     except keyring.errors.KeyringError as error:
         raise Failure(f"The keyring cannot remove the credential ({error}).") from error
-    if terminal.as_json:
-        terminal.json({"api_url": url, "forgotten": forgotten})
-    elif forgotten:
-        terminal.line(f"Removed the credential for {url} from the keyring.")
-    else:
-        terminal.line(f"The keyring has no credential for {url}.")
+    text = f"The keyring has no credential for {url}."
+    if forgotten:
+        text = f"Removed the credential for {url} from the keyring."
+    terminal.result({"api_url": url, "forgotten": forgotten}, text)
 
 
 @command(commands, "constellr whoami", "constellr whoami --json")

@@ -6,6 +6,7 @@ import typer
 
 from .command import command, group
 from .errors import Failure
+from .flags import Limit, Yes
 from .inputs import STDIN, from_json, readable
 from .terminal import Terminal
 
@@ -38,9 +39,7 @@ _SQUARE_KILOMETRE = 1e6
 def list_(
     terminal: Terminal,
     *,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Maximum number.", show_default="all")
-    ] = None,
+    limit: Limit = None,
 ) -> None:
     """List the organization's areas, newest first."""
     from constellr_stac.orders import OrdersClient
@@ -104,7 +103,7 @@ def delete(
     terminal: Terminal,
     id_: AreaId,
     *,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Delete an area that no active order uses."""
     from constellr_stac.orders import OrdersClient
@@ -115,10 +114,7 @@ def delete(
             if not terminal.ask(f"Delete the area {name!r}?", option="--yes"):
                 raise Failure("Nothing was deleted.")
         client.delete_aoi(id_)
-    if terminal.as_json:
-        terminal.json({"deleted": id_})
-    else:
-        terminal.line(f"Deleted area {id_}.")
+    terminal.result({"deleted": id_}, f"Deleted area {id_}.")
 
 
 @command(commands, "constellr aoi info field42.geojson")
@@ -148,11 +144,7 @@ def list_products(terminal: Terminal) -> None:
 
     with OrdersClient() as client:
         found = client.products()
-    if terminal.as_json:
-        terminal.json([product.to_dict() for product in found])
-        return
-    for product in found:
-        terminal.line(product.name)
+    terminal.result([each.to_dict() for each in found], *(each.name for each in found))
 
 
 def _area(file: str) -> Any:

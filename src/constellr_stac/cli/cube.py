@@ -12,7 +12,7 @@ from constellr_stac.errors import MissingExtraError
 
 from .command import command
 from .inputs import bbox
-from .output import refuse_existing, replacing, writer_for
+from .output import CubePath, Overwrite, refuse_existing, replacing, writer_for
 from .scenes import ItemsArgument, Query, scenes
 from .terminal import Terminal
 
@@ -73,16 +73,7 @@ def cube(
     *,
     query: Query,
     loading: LoadOptions,
-    output: Annotated[
-        Path,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="PATH",
-            help="Zarr store (.zarr), NetCDF file (.nc), GeoTIFF (.tif) of one map, or a folder "
-            "of GeoTIFFs.",
-        ),
-    ],
+    output: CubePath,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an existing file or store.")
     ] = False,
@@ -102,15 +93,13 @@ def cube(
         loaded = load(scenes(items, query), **loading.arguments())
     with replacing(output) as part, progress_bar(terminal):
         write(loaded, part)
-    sizes = dict(loaded.sizes)
-    if terminal.as_json:
-        names = list(loaded.data_vars)
-        terminal.json({"path": str(output), "variables": names, "sizes": sizes})
-    else:
-        steps = sizes.pop("time")
-        rows, columns = sizes.values()
-        words = f"{', '.join(map(str, loaded.data_vars))}: {rows} x {columns} pixels"
-        terminal.line(f"{output}: {words}, {steps} time step{'s' if steps != 1 else ''}")
+    names, sizes = list(loaded.data_vars), dict(loaded.sizes)
+    rows, columns = (size for name, size in sizes.items() if name != "time")
+    terminal.result(
+        {"path": str(output), "variables": names, "sizes": sizes},
+        f"{output}: {', '.join(map(str, names))}: {rows} x {columns} pixels, "
+        f"{sizes['time']} time step{'s' if sizes['time'] != 1 else ''}",
+    )
 
 
 @command(
@@ -128,9 +117,7 @@ def quicklook(
         Path,
         typer.Option("--output", "-o", metavar="PATH", help="Image file: .png, .pdf, .svg, .jpg."),
     ],
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an existing file.")
-    ] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Draw scenes side by side on one colour scale and save the image."""
     from constellr_stac import plot
@@ -143,10 +130,7 @@ def quicklook(
     band = loading.band[0] if loading.band else None
     with replacing(output) as part, terminal.working("Drawing …"):
         plot.quicklook(loaded, band).savefig(part, dpi=150)
-    if terminal.as_json:
-        terminal.json({"path": str(output)})
-    else:
-        terminal.line(str(output))
+    terminal.result({"path": str(output)}, str(output))
 
 
 def _refuse_unknown_format(path: Path) -> None:

@@ -76,22 +76,19 @@ def download(
         )
     except IncompleteDownloadError as error:
         raise _incomplete(error, list_all=terminal.verbose > 0) from error
-    if terminal.as_json:
-        terminal.json(
-            {
-                "folder": str(downloaded.folder),
-                "catalog": str(downloaded.catalog),
-                "written": [str(path) for path in downloaded.written],
-                "skipped": [str(path) for path in downloaded.skipped],
-                "bytes": downloaded.bytes,
-                "seconds": round(downloaded.seconds, 3),
-            }
-        )
-        return
+    facts = {
+        "folder": str(downloaded.folder),
+        "catalog": str(downloaded.catalog),
+        "written": [str(path) for path in downloaded.written],
+        "skipped": [str(path) for path in downloaded.skipped],
+        "bytes": downloaded.bytes,
+        "seconds": round(downloaded.seconds, 3),
+    }
     skipped = f", {len(downloaded.skipped)} already there" if downloaded.skipped else ""
-    terminal.line(
+    terminal.result(
+        facts,
         f"{downloaded.folder}: {len(downloaded.written)} files downloaded "
-        f"({downloaded.bytes / 1e6:.1f} MB in {downloaded.seconds:.1f} s){skipped}."
+        f"({downloaded.bytes / 1e6:.1f} MB in {downloaded.seconds:.1f} s){skipped}.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Options of every command. Annotations are read at run time."""
+"""Options of every command, and of several. Annotations are read at run time."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-__all__ = ["Flags"]
+__all__ = ["Flags", "Limit", "Yes"]
+
+Limit = Annotated[int | None, typer.Option(min=1, help="Maximum number.", show_default="all")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 
 @dataclass

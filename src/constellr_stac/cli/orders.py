@@ -8,6 +8,7 @@ import typer
 
 from .command import command, group
 from .errors import Failure
+from .flags import Limit, Yes
 from .inputs import duration
 from .order_files import Batch, read_batch
 from .order_tables import preview_orders, show_order, show_orders
@@ -33,16 +34,13 @@ OrdersFile = Annotated[
         "- for standard input.",
     ),
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 
 @command(commands, "constellr orders list", "constellr orders list --limit 5 --json", name="list")
 def list_(
     terminal: Terminal,
     *,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Maximum number.", show_default="all")
-    ] = None,
+    limit: Limit = None,
 ) -> None:
     """List the organization's orders, newest first."""
     from constellr_stac.orders import OrdersClient
@@ -183,10 +181,7 @@ def delete(terminal: Terminal, id_: OrderId, *, yes: Yes = False) -> None:
             if not terminal.ask("Delete this order?", option="--yes"):
                 raise Failure("Nothing was deleted.")
         client.delete(id_)
-    if terminal.as_json:
-        terminal.json({"deleted": id_})
-    else:
-        terminal.line(f"Deleted order {id_}.")
+    terminal.result({"deleted": id_}, f"Deleted order {id_}.")
 
 
 @command(commands, "constellr orders check summer.yaml")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,19 +16,35 @@ from .errors import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     import xarray as xr
 
+    from .terminal import Terminal
+
 __all__ = [
+    "CubePath",
+    "Overwrite",
     "refuse_existing",
     "replacing",
+    "report_table",
     "table_writer_for",
     "write_geotiff",
     "write_netcdf",
     "write_zarr",
     "writer_for",
 ]
+
+CubePath = Annotated[
+    Path,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="PATH",
+        help="Zarr store (.zarr), NetCDF file (.nc), GeoTIFF (.tif) of one map, or a folder of "
+        "GeoTIFFs.",
+    ),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")]
 
 _ZARR_FILES = ("zarr.json", ".zgroup", ".zmetadata")
 
@@ -171,3 +188,9 @@ def table_writer_for(
         return lambda table, part: table.to_file(part, layer=layer, driver="GPKG", index=True)
     known = ".csv, .parquet or .gpkg" if geometry else ".csv or .parquet"
     raise typer.BadParameter(f"{path}: unknown suffix; use {known}.")
+
+
+def report_table(terminal: Terminal, path: Path, text: str, table: Any) -> None:
+    """Print that a table was written, and what it holds."""
+    facts = {"path": str(path), "rows": len(table), "columns": list(table.columns)}
+    terminal.result(facts, f"{path}: {text}")

@@ -8,7 +8,7 @@ import typer
 
 from .command import command
 from .inputs import duration, read_text
-from .output import refuse_existing, replacing, table_writer_for
+from .output import Overwrite, refuse_existing, replacing, report_table, table_writer_for
 from .scenes import Query
 from .terminal import Terminal
 
@@ -39,9 +39,7 @@ def search(
             "--output", "-o", metavar="PATH", help="Table with cloud shares: .parquet, .gpkg, .csv."
         ),
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an existing file.")
-    ] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Search scenes."""
     if output is not None:
@@ -59,10 +57,8 @@ def search(
         else:
             items = list(found.items_as_dicts())
     if matched:
-        if terminal.as_json:
-            terminal.json({"matched": count})
-        else:
-            terminal.line("The API does not say." if count is None else str(count))
+        text = "The API does not say." if count is None else str(count)
+        terminal.result({"matched": count}, text)
         return
     if sign:
         from constellr_stac.signing.signer import Signer
@@ -103,16 +99,11 @@ def sign(
     content = _content(sources)
     if isinstance(content, list):
         urls = [signer.signed_url(href) for href in content]
-        if terminal.as_json:
-            terminal.json(
-                [
-                    {"href": href, "url": url.url, "expires_at": url.expires_at}
-                    for href, url in zip(content, urls, strict=True)
-                ]
-            )
-        else:
-            for url in urls:
-                terminal.line(url.url)
+        facts = [
+            {"href": href, "url": url.url, "expires_at": url.expires_at}
+            for href, url in zip(content, urls, strict=True)
+        ]
+        terminal.result(facts, *(url.url for url in urls))
         return
     try:
         terminal.json(signer.sign(content["stac"], copy=False))
@@ -150,10 +141,7 @@ def _write_table(terminal: Terminal, query: Query, output: Path, *, overwrite: b
     items = [json.dumps(item.to_dict(transform_hrefs=False)) for item in found]
     with replacing(output) as part:
         write(table.assign(item=items), part)
-    if terminal.as_json:
-        terminal.json({"path": str(output), "rows": len(table), "columns": list(table.columns)})
-    else:
-        terminal.line(f"{output}: {len(table)} scenes")
+    report_table(terminal, output, f"{len(table)} scenes", table)
 
 
 def _show(terminal: Terminal, items: list[dict[str, Any]]) -> None:

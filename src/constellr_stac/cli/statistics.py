@@ -8,7 +8,15 @@ import typer
 from .command import command
 from .cube import LoadOptions, progress_bar
 from .inputs import point
-from .output import refuse_existing, replacing, table_writer_for, writer_for
+from .output import (
+    CubePath,
+    Overwrite,
+    refuse_existing,
+    replacing,
+    report_table,
+    table_writer_for,
+    writer_for,
+)
 from .scenes import ItemsArgument, Query, areas_in, geometry_in, scenes
 from .terminal import Terminal
 
@@ -19,8 +27,6 @@ __all__ = ["commands"]
 
 commands = typer.Typer()
 
-Output = Annotated[Path, typer.Option("--output", "-o", metavar="PATH")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")]
 WholePixels = Annotated[
     bool, typer.Option("--whole-pixels", help="Do not weight pixels by their share inside.")
 ]
@@ -78,7 +84,7 @@ def zonal(
     table.index.name = table.index.name or "zone"
     with replacing(output) as part:
         write(table, part)
-    _report(terminal, output, f"{len(frame)} areas, {stats.sizes['time']} time steps", table)
+    report_table(terminal, output, f"{len(frame)} areas, {stats.sizes['time']} time steps", table)
 
 
 @command(
@@ -127,7 +133,7 @@ def series(
     if output is not None and write is not None:
         with replacing(output) as part:
             write(table, part)
-        _report(terminal, output, f"{len(table)} time steps", table)
+        report_table(terminal, output, f"{len(table)} time steps", table)
     elif terminal.as_json:
         terminal.json(table.reset_index().to_dict("records"))
     else:
@@ -145,16 +151,7 @@ def composite(
     *,
     query: Query,
     loading: LoadOptions,
-    output: Annotated[
-        Path,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="PATH",
-            help="Zarr store (.zarr), NetCDF file (.nc), GeoTIFF (.tif) of one map, or a folder "
-            "of GeoTIFFs.",
-        ),
-    ],
+    output: CubePath,
     by: Annotated[str, typer.Option(metavar="month|season|year|all", help="Periods.")] = "month",
     statistic: Annotated[
         str, typer.Option("--statistic", "-s", metavar="NAME", help="median, mean, p90, ...")
@@ -171,11 +168,8 @@ def composite(
         write(maps, part)
     count = maps.sizes.get("time", 1)
     words = f"{count} map{'s' if count != 1 else ''} of {int(maps['scenes'].sum())} scenes"
-    if terminal.as_json:
-        names = list(maps.data_vars)
-        terminal.json({"path": str(output), "variables": names, "sizes": dict(maps.sizes)})
-    else:
-        terminal.line(f"{output}: {words}")
+    facts = {"path": str(output), "variables": list(maps.data_vars), "sizes": dict(maps.sizes)}
+    terminal.result(facts, f"{output}: {words}")
 
 
 def _loaded(
@@ -187,10 +181,3 @@ def _loaded(
     with terminal.working("Reading metadata …"):
         cube: xr.Dataset = load(scenes(items, query), **loading.arguments())
     return cube
-
-
-def _report(terminal: Terminal, output: Path, words: str, table: Any) -> None:
-    if terminal.as_json:
-        terminal.json({"path": str(output), "rows": len(table), "columns": list(table.columns)})
-    else:
-        terminal.line(f"{output}: {words}")

@@ -54,6 +54,14 @@ class Terminal:
         text = json.dumps(_jsonable(value), indent=2, allow_nan=False)
         sys.stdout.write(f"{text}\n")
 
+    def result(self, value: Any, *lines: str) -> None:
+        """Print the result: ``value`` with ``--json``, else lines."""
+        if self.as_json:
+            self.json(value)
+            return
+        for line in lines:
+            self.line(line)
+
     def line(self, text: str) -> None:
         """Print one line of the result, unwrapped."""
         sys.stdout.write(f"{shown(text)}\n")
