@@ -1,73 +1,137 @@
 """Change one token of the core at a time, and see whether a test fails: ``tox run -e mutants``.
 
-``python tests/mutants.py [--number 500] [--seed 1] [--only RE]``. cosmic-ray changes a
-copy of the tree. For each mutant the quick tests run that reach its line in a run without changes.
-Prints the mutants that no test notices, and fails if they are more than one in twenty.
+``python tests/mutants.py [--number 500] [--seed 1] [--only RE] [--jobs 1] [--seconds 20]
+[--keep FOLDER]``. cosmic-ray changes a copy of the tree. For each mutant the quick tests run that
+reach its line in a run without changes: its package's own first, then the quickest, as many as
+take ``--seconds``. Prints the mutants that no test notices, and fails if they are more than
+one in twenty. A run with a folder that was kept goes on where that one ended.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import compileall
+import contextlib
+import difflib
+import functools
+import importlib
+import itertools
+import json
 import os
+import py_compile
 import random
 import re
-import shlex
 import shutil
+import signal
 import sqlite3
-import subprocess
 import sys
 import tempfile
+import time
+import traceback
 from collections import Counter, defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import hypothesis
+import pytest
 from cosmic_ray.commands.init import _all_work_items
-from cosmic_ray.mutating import mutate_and_test
+from cosmic_ray.mutating import use_mutation
+from cosmic_ray.plugins import get_operator
 from coverage.numbits import numbits_to_nums
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from cosmic_ray.work_item import MutationSpec
 
 CORE = ("auth", "signing", "reading", "layers", "cube", "orders")
+TESTS = (*(f"tests/{name}" for name in CORE), "tests/stac", "tests/test_refresh.py", "src")
 ROOT = Path(__file__).parents[1]
-PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow"]
-TIMEOUT = 300.0  # seconds; a mutant that never ends counts as noticed
+IMPORTED = (  # once, before each run of pytest is forked
+    *("boto3", "botocore.auth", "dask.array", "geopandas", "odc.stac", "pandas"),
+    *("pystac_client", "rasterio.warp", "rioxarray", "stackstac", "starlette", "uvicorn", "xarray"),
+)
+SWIFT = 5.0  # seconds that its start takes
 ACCEPTED = 0.05  # the share of mutants that may survive
-
-Reached = dict[str, dict[int, set[str]]]
-
-
-def reached_lines(copy: Path) -> Reached:
-    """Run the quick tests of the core; return the tests that reach each line of each module."""
-    folders = [f"tests/{name}" for name in CORE]
-    options = ["-n", "2", "--cov=constellr_stac", "--cov-context=test", "--cov-report="]
-    subprocess.run([*PYTEST, *options, *folders], cwd=copy, env=environment(copy), check=False)
-    reached: Reached = defaultdict(lambda: defaultdict(set))
-    with sqlite3.connect(copy / ".coverage") as data:
-        rows = data.execute(
-            "select path, context, numbits from line_bits join file on file.id = file_id "
-            "join context on context.id = context_id"
-        )
-        for path, context, lines in rows:
-            test = context.partition("|")[0]
-            for line in numbits_to_nums(lines):
-                reached[path][line].add(test)
-    return reached
+KILLED = "killed"
 
 
-def environment(copy: Path) -> dict[str, str]:
-    """Return the environment in which the copy is imported and nothing is cached."""
-    return {**os.environ, "PYTHONPATH": str(copy / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+class Recorder:
+    """Notes how long each test takes, and which ones fail without a change."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.failed: set[str] = set()
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Count the start of Swift for each test that uses it."""
+        for item in items:
+            self.seconds[item.nodeid] += SWIFT * ("swift" in getattr(item, "fixturenames", ()))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Add a phase of a test."""
+        self.seconds[report.nodeid] += report.duration
+        if not report.passed:
+            self.failed.add(report.nodeid)
 
 
-def mutations(copy: Path) -> list[MutationSpec]:
+def fork(run: Callable[[], int], log: Path | None = None) -> int:
+    """Call ``run`` in a new process, with a log in a session of its own; return its number."""
+    if child := os.fork():
+        return child
+    status = 1
+    try:
+        if log is not None:
+            os.setsid()
+            stream = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            os.dup2(stream, 1)
+            os.dup2(stream, 2)
+        status = run()
+    except BaseException:  # noqa: BLE001 - nothing may run on in the copy of this process
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        os._exit(status)
+
+
+def finish(child: int, seconds: float) -> bool:
+    """Wait for a process, end what it started; return whether it succeeded within ``seconds``."""
+    end, ended, status = time.monotonic() + seconds, 0, 0
+    while not ended and time.monotonic() < end:
+        time.sleep(0.05)
+        ended, status = os.waitpid(child, os.WNOHANG)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)
+    if not ended:
+        os.waitpid(child, 0)
+    return bool(ended) and status == 0
+
+
+def run_pytest(*arguments: str, plugins: Sequence[object] = ()) -> int:
+    """Run the quick tests that ``arguments`` name."""
+    fixed = [*("-q", "-p", "no:cacheprovider", "-m", "not slow", "--hypothesis-profile=mutants")]
+    fixed += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # of what is imported before
+    return int(pytest.main([*fixed, *arguments], plugins=plugins))
+
+
+def measure(copy: Path) -> int:
+    """Run the tests without changes; keep how long each takes, and which lines it reaches."""
+    recorder = Recorder()
+    options = ("--cov=constellr_stac", "--cov-context=test", "--cov-report=")
+    run_pytest(*options, f"--basetemp={copy.parent / 'tmp'}", *TESTS, plugins=[recorder])
+    passed = {k: v for k, v in recorder.seconds.items() if k not in recorder.failed}
+    (copy.parent / "seconds.json").write_text(json.dumps(passed))
+    return 0
+
+
+def mutations() -> list[MutationSpec]:
     """Return all mutations of the core's code, annotations left out."""
-    modules = [p for name in CORE for p in (copy / "src/constellr_stac" / name).glob("*.py")]
+    modules = sorted(p for name in CORE for p in Path("src/constellr_stac", name).glob("*.py"))
     hints = {module: annotated(module) for module in modules}
     return [
         mutation
-        for item in _all_work_items(sorted(modules), {})
+        for item in _all_work_items(modules, {})
         for mutation in item.mutations
         if not any(start <= mutation.start_pos < end for start, end in hints[mutation.module_path])
     ]
@@ -87,18 +151,84 @@ def annotated(module: Path) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     ]
 
 
-def survives(mutation: MutationSpec, reached: Reached, copy: Path) -> str | None:
-    """Apply a mutation and run its tests; return the change if all of them pass."""
-    lines = reached[str(mutation.module_path)]
-    span = range(mutation.start_pos[0], mutation.end_pos[0] + 1)
-    tests = set().union(*(lines[line] for line in span)) - {""}
-    if not tests:  # executed at import
-        tests = set().union(*lines.values()) - {""}
-    arguments = copy / "tests.txt"
-    arguments.write_text("\n".join(sorted(tests)))
-    command = shlex.join([*PYTEST, "-x", f"@{arguments}"]) if tests else "true"
-    result = mutate_and_test([mutation], command, TIMEOUT)
-    return None if result.is_killed else result.diff or f"{mutation} cannot be made"
+def chosen_tests(mutation: MutationSpec, keep: Path, seconds: float) -> list[str]:
+    """Return the tests that reach a mutation: the package's own first, then the quickest."""
+    cost = json.loads((keep / "seconds.json").read_text())
+    path = keep / "copy" / mutation.module_path
+    span = set(range(mutation.start_pos[0], mutation.end_pos[0] + 1))
+    with sqlite3.connect(keep / "copy" / ".coverage") as data:
+        rows = data.execute(
+            "select context, numbits from line_bits join file on file.id = file_id "
+            "join context on context.id = context_id where path = ?",
+            (str(path),),
+        ).fetchall()
+    reached = [(test.rpartition("|")[0], numbits_to_nums(lines)) for test, lines in rows]
+    reached = [(test, lines) for test, lines in reached if test in cost]
+    tests = {test for test, lines in reached if not span.isdisjoint(lines)}
+    tests = tests or {test for test, _ in reached}  # executed at import
+    own = f"/{mutation.module_path.parent.name}/"
+    ordered = sorted(tests, key=lambda test: (own not in test, cost[test]))
+    total = itertools.accumulate(cost[test] for test in ordered)
+    return [test for test, end in zip(ordered, total, strict=True) if end < seconds] or ordered[:1]
+
+
+def attempt(mutation: MutationSpec, tests: list[str], folder: Path, seconds: float) -> str:
+    """Apply a mutation to the current folder and run its tests; return what happened."""
+    operator = get_operator(mutation.operator_name)(**mutation.operator_args)
+    with use_mutation(mutation.module_path, operator, mutation.occurrence) as (before, after):
+        if not tests or after is None:
+            return "not run" if after else "not made"
+        (folder / "tests.txt").write_text("\n".join(tests))
+        arguments = ("-x", f"--basetemp={folder / 'tmp'}", f"@{folder / 'tests.txt'}")
+        child = fork(lambda: run_pytest(*arguments), folder / "log")
+        passed = finish(child, 120 + 10 * seconds)
+    name = str(mutation.module_path)
+    change = difflib.unified_diff(
+        before.split("\n"), after.split("\n"), name, name, n=1, lineterm=""
+    )
+    return "\n".join(change) if passed else KILLED
+
+
+def work(job: int, given: argparse.Namespace, chosen: list[tuple[int, MutationSpec]]) -> int:
+    """Try every ``given.jobs``-th mutation in a copy of its own; add a line of results for each."""
+    folder = given.keep / f"job{job}"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(given.keep / "copy", folder / "copy")
+    enter(folder / "copy")
+    for number, mutation in chosen[job :: given.jobs]:
+        tests = chosen_tests(mutation, given.keep, given.seconds)
+        begin = time.monotonic()
+        result = attempt(mutation, tests, folder, given.seconds)
+        took = round(time.monotonic() - begin, 1)
+        line = {"number": number, "module": str(mutation.module_path), "result": result}
+        with (given.keep / "results.jsonl").open("a") as file:
+            file.write(
+                json.dumps({**line, "tests": len(tests), "limit": given.seconds, "took": took})
+                + "\n"
+            )
+    return 0
+
+
+def enter(copy: Path) -> None:
+    """Go into a copy, and import the package from there; the unchanged modules are compiled."""
+    os.chdir(copy)
+    sys.path.insert(0, str(copy / "src"))
+    os.environ["PYTHONPATH"] = str(copy / "src")
+    compileall.compile_dir(
+        "src", quiet=1, force=True, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH
+    )
+
+
+def prepare(given: argparse.Namespace) -> None:
+    """Copy the tree and measure its tests, if a run before has not done so."""
+    copy = given.keep / "copy"
+    if not (given.keep / "seconds.json").exists():
+        ignored = shutil.ignore_patterns(".*", "__pycache__", "_build", "benchmarks", "dist")
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(ROOT, copy, ignore=ignored)
+        enter(copy)
+        finish(fork(lambda: measure(copy), given.keep / "measure.log"), 3600)
+        sys.path.remove(str(copy / "src"))
 
 
 def main() -> None:
@@ -107,29 +237,63 @@ def main() -> None:
     parser.add_argument("--number", type=int, default=500, help="how many mutants")
     parser.add_argument("--seed", type=int, default=1, help="of the sample")
     parser.add_argument("--only", default="", help="a regular expression of modules' paths")
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
+    parser.add_argument("--seconds", type=float, default=20, help="of tests for each mutant")
+    parser.add_argument("--keep", type=Path, help="the folder to begin or go on in")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "copy"
-        ignored = shutil.ignore_patterns(".*", "__pycache__", "docs", "benchmarks", "dist")
-        shutil.copytree(ROOT, copy, ignore=ignored)
-        os.environ.update(environment(copy))
-        os.chdir(copy)
-        reached, every = reached_lines(copy), mutations(copy)
+    os.environ.update(CI="1", OPENBLAS_NUM_THREADS="1")
+    hypothesis.settings.register_profile(
+        "mutants", deadline=None, derandomize=True, database=None, phases=["explicit", "generate"]
+    )
+    for name in IMPORTED:
+        importlib.import_module(name)
+    with tempfile.TemporaryDirectory() as temporary:
+        given.keep = (given.keep or Path(temporary)).absolute()
+        given.keep.mkdir(exist_ok=True)
+        prepare(given)
+        os.chdir(given.keep / "copy")
+        every = mutations()
         chosen = random.Random(given.seed).sample(every, min(given.number, len(every)))  # noqa: S311
-        chosen = [each for each in chosen if re.search(given.only, str(each.module_path))]
-        tried, survived = Counter[str](), Counter[str]()
-        for number, mutation in enumerate(chosen):
-            area = mutation.module_path.parent.name
-            tried[area] += 1
-            change = survives(mutation, reached, copy)
-            survived[area] += change is not None
-            if change is not None:
-                print(f"{number}: {mutation.operator_name}\n{change}", flush=True)  # noqa: T201
-    for area in sorted(tried):
-        print(f"{area:10} {tried[area]:4} mutants, {survived[area]:3} not noticed")  # noqa: T201
-    share = survived.total() / tried.total()
-    print(f"{tried.total()} of {len(every)} mutants, {1 - share:.1%} noticed")  # noqa: T201
-    sys.exit(share > ACCEPTED)
+        numbered = [
+            (k, each)
+            for k, each in enumerate(chosen)
+            if re.search(given.only, str(each.module_path))
+        ]
+        kept = results(given.keep)
+        todo = [each for each in numbered if not settled(kept.get(each[0]), given.seconds)]
+        sys.dont_write_bytecode = True
+        os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+        children = [fork(functools.partial(work, job, given, todo)) for job in range(given.jobs)]
+        for child in children:
+            os.waitpid(child, 0)
+        kept = results(given.keep)
+        sys.exit(report([kept[number] for number, _ in numbered if number in kept], len(every)))
+
+
+def results(folder: Path) -> dict[int, dict[str, Any]]:
+    """Return the last result of each mutant."""
+    file = folder / "results.jsonl"
+    lines = file.read_text().splitlines() if file.exists() else []
+    return {line["number"]: line for line in map(json.loads, lines)}
+
+
+def settled(result: dict[str, Any] | None, seconds: float) -> bool:
+    """Return whether a mutant was killed, or survived tests of at least ``seconds``."""
+    return result is not None and (result["result"] == KILLED or result["limit"] >= seconds)
+
+
+def report(tried: list[dict[str, Any]], number: int) -> bool:
+    """Print the survivors and a table; return whether there are too many."""
+    areas = Counter(Path(each["module"]).parent.name for each in tried)
+    survivors = [each for each in tried if each["result"] != KILLED]
+    survived = Counter(Path(each["module"]).parent.name for each in survivors)
+    for each in survivors:
+        print(f"{each['number']} ({each['tests']} tests): {each['result']}\n")  # noqa: T201
+    for area in sorted(areas):
+        print(f"{area:10} {areas[area]:4} mutants, {survived[area]:3} not noticed")  # noqa: T201
+    share = len(survivors) / max(1, len(tried))
+    print(f"{len(tried)} of {number} mutants, {1 - share:.1%} noticed")  # noqa: T201
+    return share > ACCEPTED
 
 
 if __name__ == "__main__":
