@@ -43,10 +43,11 @@ _RETRY_DEADLINE = "3"  # seconds; the default is two minutes
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--smoke``: about 300 of the quick tests; ``--attack`` and ``--cases``."""
+    """Add ``--smoke``: about 300 of the quick tests; ``--attack`` ``--cases``."""
     parser.addoption("--smoke", action="store_true", help="run about 300 of the quick tests")
     parser.addoption("--attack", action="store_true", help="try all hostile forms, not a sample")
     parser.addoption("--cases", type=int, default=20, help="how many random scenes to compare")
+    parser.addoption("--first-case", type=int, default=0, help="the seed of the first of them")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

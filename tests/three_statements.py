@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from odc.geo.geom import Geometry
 
 DOCUMENTS: dict[str, dict[str, Any]] = {
     "lst": {"scale": 0.01, "offset": 0.0, "unit": "K", "nodata": 65535},
@@ -161,7 +163,7 @@ class Scene:
         return self._item(path)
 
     def _item(self, path: Path) -> pystac.Item:
-        box = self.own.geographic_extent
+        box = _extent(self.own)
         item = pystac.Item(
             f"scene-{self.number}", box.json, list(box.boundingbox),
             datetime(2026, 6, 1 + self.number, 12, tzinfo=UTC), {"gsd": 30},
@@ -286,9 +288,10 @@ def _at(values: NDArray[Any], rows: Any, columns: Any, fill: float) -> NDArray[A
     return found
 
 
+@lru_cache(maxsize=1)
 def grids(own: GeoBox) -> dict[str, GeoBox]:
     """Return grids on which a scene is read."""
-    box = own.geographic_extent.boundingbox
+    box = _extent(own).boundingbox
     degrees = Affine(0.0003, 0, box.left, 0, -0.00025, box.top)
     x, y = pyproj.Transformer.from_crs(4326, 3857, always_xy=True).transform(box.left, box.top)
     return {
@@ -300,3 +303,8 @@ def grids(own: GeoBox) -> dict[str, GeoBox]:
         "degrees": GeoBox((15, 16), degrees, "EPSG:4326"),
         "mercator": GeoBox((14, 17), Affine(35, 0, x, 0, -35, y), "EPSG:3857"),
     }
+
+
+@lru_cache(maxsize=1)
+def _extent(own: GeoBox) -> Geometry:
+    return own.geographic_extent

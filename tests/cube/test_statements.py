@@ -1,6 +1,7 @@
 """Whatever documents, item and file state, a number is right, or it is not there, or you are told.
 
-``pytest --cases 3000 tests/cube/test_statements.py`` tries so many scenes instead of a few.
+``pytest --cases 3000 tests/cube/test_statements.py`` tries so many scenes instead of a few, and
+``--first-case 3000`` begins behind them.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ if TYPE_CHECKING:
 
 
 FOUND = (
-    4,
-    23,
-    42,
-    279,
-)  # alpha of int16; fewer bands stated than there are; plain integers; a described float
+    4,  # alpha of int16
+    23,  # fewer bands stated than there are
+    42,  # plain integers
+    279,  # a described float
+    980,  # a described item that states what the documents do
+)
 """Seeds that a fault was found with."""
 BATCH = 20
 
@@ -35,9 +37,10 @@ BATCH = 20
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Draw as many cases as ``--cases`` says, in batches, after those that found a fault."""
     if "seeds" in metafunc.fixturenames:
-        cases = metafunc.config.getoption("--cases")
+        first = metafunc.config.getoption("--first-case")
+        end = first + metafunc.config.getoption("--cases")
         batches: list[Any] = [FOUND]
-        batches += [range(n, min(n + BATCH, cases)) for n in range(0, cases, BATCH)]
+        batches += [range(n, min(n + BATCH, end)) for n in range(first, end, BATCH)]
         metafunc.parametrize("seeds", batches, ids=lambda each: f"{each[0]}-{each[-1]}")
 
 

@@ -58,9 +58,9 @@ def items(tmp_path_factory: pytest.TempPathFactory) -> list[pystac.Item]:
     return items
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """One worker process of two threads."""
+    """One new worker process of two threads."""
     with (
         LocalCluster(
             n_workers=1, threads_per_worker=2, processes=True, dashboard_address=":0",
@@ -80,7 +80,7 @@ def told(caught: list[warnings.WarningMessage]) -> list[str]:
 @pytest.mark.parametrize(
     ("engine", "scheduler"),
     [("odc", "synchronous"), ("stackstac", "synchronous"), ("odc", "threads"),
-     ("stackstac", "threads"), ("odc", "distributed")],
+     ("stackstac", "threads"), ("odc", "distributed"), ("stackstac", "distributed")],
 )  # fmt: skip
 def test_each_kind_is_said_once_per_cube(
     items: list[pystac.Item], engine: Any, scheduler: str, request: pytest.FixtureRequest

@@ -6,6 +6,7 @@ import copy
 import gc
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from hypothesis import strategies as st
 from pystac.validation.stac_validator import JsonSchemaSTACValidator
 
 from constellr_stac.layers.describe import complete_items, headers_needed
-from constellr_stac.layers.header import Header
+from constellr_stac.layers.header import FileBand, Header
 from constellr_stac.layers.item_bands import asset_bands
 from constellr_stac.layers.metadata import metadata_asset
 from layer_files import DAY, DOCUMENTED, EPSG, NIGHT, ORIGIN, SIDE, bare_item, written_item
@@ -154,6 +155,22 @@ def test_stated_fields_are_kept() -> None:
     assert before.items() <= after.items()
     assert after["raster:bands"][0]["scale"] == 0.5
     assert after["proj:epsg"] == 32612
+
+
+@pytest.mark.parametrize("form", ["asset", "bands", "raster:bands"])
+@pytest.mark.parametrize("states", [True, False])
+def test_completed_item_states_what_it_did(form: str, *, states: bool) -> None:
+    """Also if that equals the documents, whose encoding is added to other items; after saving."""
+    item = bare_item(["lst"])
+    prefix = "" if form == "raster:bands" else "raster:"
+    stated = {f"{prefix}scale": 0.01, f"{prefix}offset": 0.0, "unit": "K"} if states else {}
+    fields = item.assets["lst"].extra_fields
+    fields |= stated if form == "asset" else {form: [stated]}
+    read = replace(header_at(30), bands=(FileBand("uint16"),))
+    for headers in (None, lambda *_: read):
+        completed = complete_items(item, headers=headers).items
+        saved = pystac.Item.from_dict(json.loads(json.dumps(completed.to_dict())))
+        assert ("scale" in asset_bands(saved, "lst")[0].by_item) == states
 
 
 def test_items_are_copied_by_default() -> None:

@@ -6,22 +6,30 @@ import logging
 import socket
 import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+from odc.geo.geobox import GeoBox
+from odc.loader import RasterLoadParams
+from rasterio.transform import from_origin
 
 import constellr_stac
 from constellr_stac import AssetReadError, ConstellrAuth, Limits, Password, Signer
+from constellr_stac.errors import SceneLeftEmptyWarning
+from constellr_stac.layers.item_bands import asset_bands
 from constellr_stac.reading.asset_ref import AssetRef, asset_ref
+from constellr_stac.reading.band_source import BandRead, BandSource, MaskRead
 from constellr_stac.reading.http import Transfer
 from constellr_stac.reading.prefetch import Fetcher
 from constellr_stac.reading.resolver import AssetResolver
 from constellr_stac.sandbox import Fault, Sandbox
+from layer_files import EPSG, ORIGIN, stored_numbers, written_item
 from weak_network import AnswerServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from constellr_stac.cube.arguments import Engine
 
@@ -66,6 +74,29 @@ def test_reader_that_joins_a_refused_fetch_asks_again() -> None:
             pass
         allowed.set()
         assert fetcher.wait(second).head == b"pixels"
+
+
+@pytest.mark.parametrize("late", ["lst", "scl_mask_30m"])
+def test_reader_that_left_a_scene_empty_asks_again(late: str, tmp_path: Path) -> None:
+    """A reader that is kept reads what has come since, be it the values or their mask."""
+    item = written_item(tmp_path, ["lst", "scl_mask_30m"])
+    value, mask = (
+        BandRead(str(asset_ref(item, key)), asset_bands(item, key)[0]) for key in item.assets
+    )
+    grid = GeoBox((12, 12), from_origin(*ORIGIN, 30, 30), f"EPSG:{EPSG}")
+    path = Path(item.assets[late].href)
+    body = path.read_bytes()
+    path.unlink()
+    read = value._replace(masks=(MaskRead(mask, (0,)),))
+    source = BandSource(Fetcher(AssetResolver()), read, errors="nan", cube=late)
+    params = RasterLoadParams(dtype="float32", resampling="nearest")
+    with pytest.warns(SceneLeftEmptyWarning):
+        assert not np.isfinite(source.read(grid, params).values).any()
+    path.write_bytes(body)
+    clear = stored_numbers("scl_mask_30m")[0] == 0
+    values = source.read(grid, params).values
+    assert np.isfinite(values[clear]).any()
+    assert np.isnan(values[~clear]).all()
 
 
 def test_edited_credentials_file_is_read_after_a_refusal(

@@ -19,7 +19,7 @@ from stackstac.rio_reader import DEFAULT_GDAL_ENV
 
 import constellr_stac
 from constellr_stac import AssetReadError, Signer, StackstacReader
-from constellr_stac.errors import SceneLeftEmptyWarning
+from constellr_stac.errors import SceneLeftEmptyWarning, UnknownLayerWarning
 from layer_files import EPSG, ORIGIN, bare_item, stored_numbers, write_file, written_item
 
 if TYPE_CHECKING:
@@ -90,6 +90,26 @@ def test_integers_without_scale_and_fill_value_are_resampled(tmp_path: Path) -> 
     inside = GRID.zoom_out(2)[1:6, 1:6]
     plain = odc.stac.load([item], ["counts"], geobox=inside, use_overviews=False)
     np.testing.assert_array_equal(by_odc(item, "counts", geobox=inside).counts, plain.counts)
+
+
+def test_integers_without_a_known_fill_value_warn(tmp_path: Path) -> None:
+    """What a file masks is 0 in them, as plain odc-stac fills, unless ``nodata=`` is passed."""
+    place = from_origin(*ORIGIN, 30, 30)
+    profile = {"count": 1, "dtype": "uint16", "height": 12, "width": 12, "crs": f"EPSG:{EPSG}"}
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        rasterio.open(tmp_path / "counts.tiff", "w", "GTiff", transform=place, **profile) as file,
+    ):
+        file.write(np.full((1, 12, 12), 7, "uint16"))
+        file.write_mask(np.eye(12) == 0)
+    item = bare_item(["counts"], href=f"{tmp_path}/{{}}")
+    masked = on_grid(np.where(np.eye(12), 65535, 7), 0, "uint16")
+    with pytest.warns(UnknownLayerWarning, match="No fill value of 'counts'"):
+        cube = by_odc(item, "counts", dtype="uint16")
+    np.testing.assert_array_equal(cube.counts[0], masked)
+    assert cube.counts.attrs["nodata"] == 0
+    cube = by_odc(item, "counts", dtype="uint16", nodata=9)
+    np.testing.assert_array_equal(cube.counts[0], np.where(masked == 0, 9, masked))
 
 
 @pytest.mark.parametrize(("dtype", "nodata"), [("int32", -1), ("uint16", None)])

@@ -23,7 +23,7 @@ from constellr_stac.layers.band import Band
 from constellr_stac.limits import Limits
 from constellr_stac.reading.asset_file import AssetFile
 from constellr_stac.reading.asset_ref import AssetRef
-from constellr_stac.reading.geotiff import RefusedFileError, open_geotiff
+from constellr_stac.reading.geotiff import RefusedFileError, open_geotiff, open_regions
 from constellr_stac.reading.prefetch import Fetcher
 from constellr_stac.reading.raster import read_pixels
 from constellr_stac.reading.resolver import AssetResolver
@@ -31,6 +31,7 @@ from hostile_bodies import NORTH, PIXEL, SIDE, WEST, bad_tiffs, not_tiffs, patch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from constellr_stac.reading.raster import Pixels
@@ -63,7 +64,7 @@ def test_only_a_tiff_is_opened(tmp_path: Path, visits: tuple[str, list[str]]) ->
     for name, body in not_tiffs(secret, url).items():
         with (
             pytest.raises(RefusedFileError, match="does not begin like a TIFF"),
-            open_geotiff(body, Limits()),
+            _opened(body, Limits()),
         ):
             pytest.fail(name)
         file = tmp_path / "body.tiff"
@@ -80,7 +81,7 @@ def test_bad_tiffs_are_refused(tmp_path: Path) -> None:
     for name, body in bad_tiffs(secret).items():
         with (
             pytest.raises(RefusedFileError, match=r"another file|file_pixels|window_bytes"),
-            open_geotiff(body, Limits()),
+            _opened(body, Limits()),
         ):
             pytest.fail(name)
 
@@ -114,7 +115,7 @@ def test_forms_of_tiff_are_opened(form: dict[str, str], tmp_path: Path) -> None:
     with rasterio.open(path, "w", **profile, transform=transform, **form) as file:
         file.write(np.full((1, 4, 4), 5, "uint8"))
     for each in (path, path.read_bytes()):
-        with open_geotiff(each, Limits()) as opened:
+        with _opened(each, Limits()) as opened:
             assert opened.driver == "GTiff"
             assert np.all(opened.read() == 5)
 
@@ -124,7 +125,7 @@ def test_limits_of_a_file_are_settings() -> None:
     for limits in (Limits(file_pixels=SIDE), Limits(window_bytes=SIDE)):
         with (
             pytest.raises(RefusedFileError, match=r"limits\."),
-            open_geotiff(tiff(), limits),
+            _opened(tiff(), limits),
         ):
             pass
     assert issubclass(RefusedFileError, RasterioError)
@@ -187,7 +188,7 @@ def test_no_other_driver_takes_a_tiff(tmp_path: Path) -> None:
         with rasterio.Env() as gdal, rasterio.open(path) as trusted:
             assert (trusted.driver == "SNAP_TIFF") == ("SNAP_TIFF" in gdal.drivers())  # 3.10
     for each in (path, path.read_bytes()):
-        with open_geotiff(each, Limits()) as file:
+        with _opened(each, Limits()) as file:
             assert (file.driver, file.crs.to_epsg()) == ("GTiff", 32611)
 
 
@@ -200,6 +201,13 @@ def test_overviews_lie_where_the_file_does(overviews: list[int]) -> None:
     means = ramp.reshape(128, 4, 128, 4).mean((1, 3))
     assert np.allclose(values[4:-4, 4:-4], means[4:-4, 4:-4], rtol=0, atol=1)
     assert np.isfinite(values).all()
+
+
+def _opened(file: bytes | Path, limits: Limits) -> AbstractContextManager[rasterio.DatasetReader]:
+    """Open a file on disk, or its bytes."""
+    if isinstance(file, bytes):
+        return open_regions([(0, file)], len(file), limits)
+    return open_geotiff(file, limits)
 
 
 def _read(body: bytes, pixel: float, *, side: int = 100) -> Pixels:

@@ -314,6 +314,26 @@ def test_implausible_directories_are_refused(form: str, tmp_path: Path, files: F
     assert len(files.asked) <= 4
 
 
+@pytest.mark.parametrize("form", ["directories", "tables"])
+def test_scattered_directories_cost_few_requests(form: str, tmp_path: Path, files: Files) -> None:
+    """A chain of directories without an end, or a directory whose tables lie far apart."""
+    gap, path = 40 << 10, tmp_path / "lst.tiff"
+    with path.open("wb") as file:
+        file.write(b"II*\0" + struct.pack("<I", 8))
+        for number in range(300 if form == "directories" else 1):
+            file.seek(8 + number * gap)
+            entries = [(256, 4, 1, 9), (257, 4, 1, 9)]
+            if form == "tables":
+                entries += [(1000 + tag, 4, 9, 8 + tag * gap) for tag in range(1, 240)]
+            file.write(struct.pack("<H", len(entries)))
+            file.write(b"".join(struct.pack("<HHII", *entry) for entry in entries))
+            file.write(struct.pack("<I", 8 + (number + 1) * gap))
+        file.truncate(300 * gap)
+    with served(files, path) as items, pytest.raises(AssetReadError, match="its director"):
+        constellr_stac.load(items, ["lst"], geobox=GRID[PLACE]).compute()
+    assert len(files.asked) < 300
+
+
 def test_blocks_of_a_window_are_bounded(tmp_path: Path) -> None:
     """A long file in tiny tiles is refused where a window has too many, and only there."""
     side, path = 16 * 257, tmp_path / "lst.tiff"

@@ -74,7 +74,7 @@ def _statements(
     scene: str, name: str, own: "SceneBand", notes: list[str]
 ) -> Iterator[tuple[Any, ...]]:
     """Yield a row for each field; add what contradicts to ``notes``."""
-    from constellr_stac.layers.settle import UnsettledError, settle
+    from constellr_stac.layers.settle import ContradictionError, settle
     from constellr_stac.reading.prefetch import shared_fetcher
     from constellr_stac.reading.raster import header_of
     from constellr_stac.reading.resolver import AssetResolver
@@ -87,7 +87,7 @@ def _statements(
     except IndexError:
         notes.append(f"{label}: the file has no band {own.band.index}")
         return
-    except (AssetReadError, UnsettledError) as error:
+    except (AssetReadError, ContradictionError) as error:
         notes.append(f"{label}: {error}")
         return
     notes += [f"{label}: {each.text}" for each in settled.contradictions]

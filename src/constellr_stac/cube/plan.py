@@ -16,7 +16,7 @@ from odc.loader import resolve_chunk_shape
 from rasterio.enums import Resampling as RasterioResampling
 
 from constellr_stac.layers.resolve import resolve_bands
-from constellr_stac.layers.settle import UnsettledError, check_convertible
+from constellr_stac.layers.settle import ContradictionError, check_convertible
 from constellr_stac.layers.units import conversion
 from constellr_stac.reading.dilation import reach_of
 from constellr_stac.reading.masks import Buffer
@@ -266,7 +266,7 @@ def _check_convertible(scenes: Sequence[Scene], variables: Mapping[str, Variable
             target, other = variables[name].band, first.setdefault(name, scene)
             try:
                 check_convertible(own.band, target)
-            except UnsettledError as error:
+            except ContradictionError as error:
                 raise ValueError(
                     f"{name!r} of scene {scene.item.id!r} does not go with that of "
                     f"{other.item.id!r}: {error}. Load them apart."

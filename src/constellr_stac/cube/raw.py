@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from constellr_stac.errors import AssetReadError
-from constellr_stac.layers.settle import UnsettledError, settle
+from constellr_stac.layers.settle import ContradictionError, settle
 from constellr_stac.reading.prefetch import MAX_REQUESTS
 from constellr_stac.reading.raster import header_of
 
@@ -98,7 +98,7 @@ def _encoding(scene: Scene, band: Band, header: Header) -> Band:
         )
     try:
         return settle(band, header.bands[band.index - 1]).band
-    except UnsettledError as error:
+    except ContradictionError as error:
         raise AssetReadError(f"Scene {scene.item.id!r} cannot be read: {error}.") from error
 
 

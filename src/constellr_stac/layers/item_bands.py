@@ -25,6 +25,7 @@ __all__ = [
     "MEANING",
     "asset_bands",
     "asset_gsd",
+    "copies_documents",
     "is_data",
     "is_unknown",
     "warn_unknown",
@@ -54,7 +55,7 @@ def asset_bands(item: pystac.Item, key: str) -> tuple[Band, ...]:
         _combine(index, fields, known, default=key if len(stated) == 1 else f"{key}_{index}")
         for index, fields in enumerate(stated, start=1)
     ]
-    by_documents = _copies_documents(asset, known)
+    by_documents = not shared.keys() & MEANING and copies_documents(asset, known)
     return tuple(
         replace(
             band,
@@ -99,7 +100,7 @@ def is_unknown(item: pystac.Item, key: str) -> bool:
     if layer_of(key, asset.href) is not None or not _is_raster(asset):
         return False
     shared = _shared(item, asset)
-    return not any(fields.keys() & _CODING for fields in (shared, *_stated_bands(asset, shared)))
+    return not any(fields.keys() & _ENCODING for fields in (shared, *_stated_bands(asset, shared)))
 
 
 def warn_unknown(items: Iterable[pystac.Item], keys: Iterable[str], *, stacklevel: int = 2) -> None:
@@ -126,7 +127,7 @@ def warn_unknown(items: Iterable[pystac.Item], keys: Iterable[str], *, stackleve
         )
 
 
-_CODING = frozenset({"data_type", "scale", "offset", "nodata", "unit", "classes"})
+_ENCODING = frozenset({"data_type", "scale", "offset", "nodata", "unit", "classes"})
 MEANING = frozenset({"scale", "offset", "unit"})
 _FIELD_NAMES = {
     "name": "name",
@@ -178,11 +179,15 @@ def _stated_bands(asset: pystac.Asset, shared: Mapping[str, Any]) -> list[dict[s
     return stated
 
 
-def _copies_documents(asset: pystac.Asset, known: tuple[Band, ...]) -> bool:
-    """Return whether the encoding of an asset is the documents', in both forms of STAC.
+def copies_documents(asset: pystac.Asset, known: tuple[Band, ...]) -> bool:
+    """Return whether the bands of an asset have the documents' encoding in both forms of STAC.
 
-    That is how :mod:`.describe` completes it without having seen the file, so it is no statement
-    of the item's own.
+    That is how :mod:`.stac_fields` completes it without having seen the file, so it is no statement
+    of the item's own, unless the asset itself states it too.
+
+    Args:
+        asset: The asset.
+        known: Its bands as documented.
     """
     forms = [asset.extra_fields.get(name) for name in ("bands", "raster:bands")]
     if not known or known[0].is_mask or not all(forms):

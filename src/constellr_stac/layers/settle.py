@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from .band import Band
     from .header import FileBand
 
-__all__ = ["Contradiction", "UnsettledError", "check_convertible", "class_table", "settle"]
+__all__ = ["Contradiction", "ContradictionError", "check_convertible", "class_table", "settle"]
 
-_CODING = ("scale", "offset", "unit")
 _FLOATS = ("f", "c")
 
 
@@ -39,11 +38,11 @@ class Contradiction(NamedTuple):
     """Who states what, and which statement is used."""
 
 
-class UnsettledError(ValueError):
+class ContradictionError(ValueError):
     """Statements that contradict each other, and no rule says which is right."""
 
 
-class _Coding(NamedTuple):
+class _Encoding(NamedTuple):
     """What one source states about the meaning of stored values."""
 
     source: str
@@ -87,7 +86,7 @@ def settle(band: Band, file: FileBand, target: Band | None = None) -> Settled:
             file's own unit.
 
     Raises:
-        UnsettledError: The unit cannot be told, or cannot be converted to the target's.
+        ContradictionError: The unit cannot be told, or cannot be converted to the target's.
 
     Example:
         >>> from constellr_stac.layers.header import FileBand
@@ -101,13 +100,13 @@ def settle(band: Band, file: FileBand, target: Band | None = None) -> Settled:
     if band.is_mask:
         nodata = _mask_fill(band, file, found)
         return Settled(band.with_fields(dtype=file.dtype, nodata=nodata), tuple(found))
-    coding = _coding(band, file, found)
-    scale, offset = coding.complete
-    unit = coding.unit
+    encoding = _encoding(band, file, found)
+    scale, offset = encoding.complete
+    unit = encoding.unit
     wanted = target.unit if target is not None else unit
     factors = conversion(unit, wanted, difference=band.is_difference)
     if factors is None:
-        raise UnsettledError(f"its unit is {unit}, which cannot be converted to {wanted}")
+        raise ContradictionError(f"its unit is {unit}, which cannot be converted to {wanted}")
     factor, summand = factors
     settled = band.with_fields(
         dtype=file.dtype,
@@ -123,15 +122,15 @@ def check_convertible(band: Band, target: Band) -> None:
     """Refuse a band whose unit or classes cannot be converted to those of another.
 
     Raises:
-        UnsettledError: They cannot.
+        ContradictionError: They cannot.
     """
     if band.is_mask != target.is_mask:
         msg = "only one of them has classes"
-        raise UnsettledError(msg)
+        raise ContradictionError(msg)
     if target.is_mask:
         class_table(band, target)
     elif conversion(band.unit, target.unit) is None:
-        raise UnsettledError(f"its unit is {band.unit}, not {target.unit}")
+        raise ContradictionError(f"its unit is {band.unit}, not {target.unit}")
 
 
 def class_table(band: Band, target: Band) -> np.ndarray[tuple[int], np.dtype[np.uint8]] | None:
@@ -145,25 +144,27 @@ def class_table(band: Band, target: Band) -> np.ndarray[tuple[int], np.dtype[np.
         A table of 256 uint8 numbers; ``None`` if both have the same classes.
 
     Raises:
-        UnsettledError: A class of the file is none of the cube's.
+        ContradictionError: A class of the file is none of the cube's.
     """
     own = dict(zip(band.flag_values, band.flag_meanings, strict=True))
     numbers = dict(zip(target.flag_meanings, target.flag_values, strict=True))
     if own == {number: meaning for meaning, number in numbers.items()}:
         return None
     if unknown := sorted(set(own.values()) - numbers.keys()):
-        raise UnsettledError(f"its classes {', '.join(unknown)} are none of {', '.join(numbers)}")
+        raise ContradictionError(
+            f"its classes {', '.join(unknown)} are none of {', '.join(numbers)}"
+        )
     table = np.full(256, 255, np.uint8)
     for number, meaning in own.items():
         table[number] = numbers[meaning]
     return table
 
 
-def _coding(band: Band, file: FileBand, found: list[Contradiction]) -> _Coding:
+def _encoding(band: Band, file: FileBand, found: list[Contradiction]) -> _Encoding:
     """Return the encoding to use: the first of item, file and documents that states one."""
     is_float = np.dtype(file.dtype).kind in _FLOATS
     item = _stated_by_item(band)
-    header = _Coding("file", file.scale, file.offset, file.unit and unit_name(file.unit))
+    header = _Encoding("file", file.scale, file.offset, file.unit and unit_name(file.unit))
     documents = _documented(band)
     for stated in (item, documents):
         if is_float and stated.scales and not _for_floats(band, stated):
@@ -176,7 +177,7 @@ def _coding(band: Band, file: FileBand, found: list[Contradiction]) -> _Coding:
                 documents = documents._replace(scale=None, offset=None)
     ranked = [each for each in (item, header, documents) if each.scales or each.unit]
     if not ranked:
-        return _Coding("file")
+        return _Encoding("file")
     first = ranked[0]
     chosen = _filled(first, ranked[1:], is_float=is_float)
     for other in ranked[1:]:
@@ -187,7 +188,7 @@ def _coding(band: Band, file: FileBand, found: list[Contradiction]) -> _Coding:
     return chosen
 
 
-def _filled(first: _Coding, others: list[_Coding], *, is_float: bool) -> _Coding:
+def _filled(first: _Encoding, others: list[_Encoding], *, is_float: bool) -> _Encoding:
     """Complete what the first source leaves open from the next ones."""
     if first.scales:
         unit = first.unit or next((each.unit for each in others if each.unit), None)
@@ -198,28 +199,29 @@ def _filled(first: _Coding, others: list[_Coding], *, is_float: bool) -> _Coding
     if scaled is None:
         return first
     if scaled.unit is not None and unit_name(scaled.unit) != unit_name(first.unit or ""):
-        raise UnsettledError(
+        raise ContradictionError(
             f"{first} without a scale, and {scaled}: it is unclear what the values mean"
         )
     return first._replace(scale=scaled.scale, offset=scaled.offset)
 
 
-def _stated_by_item(band: Band) -> _Coding:
-    stated = {name: getattr(band, name) for name in _CODING if name in band.by_item}
+def _stated_by_item(band: Band) -> _Encoding:
+    fields = ("scale", "offset", "unit")
+    stated = {name: getattr(band, name) for name in fields if name in band.by_item}
     unit = stated.pop("unit", None)
-    return _Coding("item", **stated, unit=unit and unit_name(unit))
+    return _Encoding("item", **stated, unit=unit and unit_name(unit))
 
 
-def _documented(band: Band) -> _Coding:
+def _documented(band: Band) -> _Encoding:
     base = band.base
     if base is None:  # a band made in code states its own encoding
         if band.by_item or (band.scale, band.offset, band.unit) == (1.0, 0.0, None):
-            return _Coding("documents")
+            return _Encoding("documents")
         base = band
-    return _Coding("documents", base.scale, base.offset, base.unit)
+    return _Encoding("documents", base.scale, base.offset, base.unit)
 
 
-def _for_floats(band: Band, stated: _Coding) -> bool:
+def _for_floats(band: Band, stated: _Encoding) -> bool:
     """Whether an encoding is stated for floats."""
     if stated.source == "documents":
         dtype = band.base.dtype if band.base is not None else None
@@ -230,7 +232,7 @@ def _for_floats(band: Band, stated: _Coding) -> bool:
     return dtype is None or np.dtype(dtype).kind in _FLOATS
 
 
-def _differ(one: _Coding, other: _Coding, band: Band) -> bool:
+def _differ(one: _Encoding, other: _Encoding, band: Band) -> bool:
     """Whether two encodings give other values, in one unit."""
     factors = conversion(other.unit, one.unit, difference=band.is_difference)
     if factors is None:
@@ -243,13 +245,15 @@ def _differ(one: _Coding, other: _Coding, band: Band) -> bool:
     return not np.allclose(converted, one.complete, rtol=1e-6, atol=1e-6)
 
 
-def _check_type(band: Band, file: FileBand, coding: _Coding, found: list[Contradiction]) -> None:
+def _check_type(
+    band: Band, file: FileBand, encoding: _Encoding, found: list[Contradiction]
+) -> None:
     """Note that a file's type is not the stated one, if its encoding hangs on the type."""
     stated = band.dtype
-    if stated is None or np.dtype(stated) == np.dtype(file.dtype) or coding.source == "file":
+    if stated is None or np.dtype(stated) == np.dtype(file.dtype) or encoding.source == "file":
         return
     by_item = "dtype" in band.by_item
-    if by_item or (coding.scales and np.dtype(file.dtype).kind not in _FLOATS):
+    if by_item or (encoding.scales and np.dtype(file.dtype).kind not in _FLOATS):
         source = "item states" if by_item else "documents state"
         found.append(
             Contradiction(

@@ -12,8 +12,8 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from .item_bands import MEANING, asset_bands, is_unknown
-from .settle import UnsettledError, settle
+from .item_bands import MEANING, asset_bands, copies_documents, is_unknown
+from .settle import ContradictionError, settle
 from .stac_extensions import CLASSIFICATION, EO, RASTER, declare
 from .table import layer_of
 
@@ -54,6 +54,7 @@ def add_fields(
         if layer is not None:
             _add_kind(key, asset, layer, note)
         bands = asset_bands(item, key)
+        is_own = any(band.by_item & MEANING for band in bands)
         header = header_of(item, key) if header_of is not None and bands else None
         if header is not None and len(header.bands) >= len(bands):
             bands = tuple(map(_as_in_file, bands, header.bands))
@@ -65,6 +66,8 @@ def add_fields(
         for name, form in forms.items():
             if _complete(asset.extra_fields, name, form):
                 note(key, name, source)
+        if is_own and layer is not None and copies_documents(asset, layer.bands):
+            asset.extra_fields["unit"] = layer.bands[0].unit  # else it would pass for a copy
         extensions |= {RASTER} | ({EO} if "eo:bands" in forms else set())
         if any(band.is_mask for band in bands):
             extensions.add(CLASSIFICATION)
@@ -76,7 +79,7 @@ def _as_in_file(band: Band, file: FileBand) -> Band:
     """Return a band as its file stores it; unsettled contradictions are left to the reader."""
     try:
         return replace(settle(band, file).band, by_item=frozenset())
-    except UnsettledError:
+    except ContradictionError:
         return band
 
 
@@ -151,7 +154,7 @@ def _band(band: Band, stated: frozenset[str]) -> dict[str, Any]:
         {
             "name": band.name,
             "description": band.long_name,
-            **_coding(band, stated, "raster:"),
+            **_encoding(band, stated, "raster:"),
             "eo:common_name": band.common_name,
             "eo:center_wavelength": band.center_wavelength,
             "eo:full_width_half_max": band.full_width_half_max,
@@ -165,7 +168,7 @@ def _band(band: Band, stated: frozenset[str]) -> dict[str, Any]:
 
 
 def _raster_band(band: Band, stated: frozenset[str]) -> dict[str, Any]:
-    return _without_none(_coding(band, stated, ""))
+    return _without_none(_encoding(band, stated, ""))
 
 
 def _eo_band(band: Band) -> dict[str, Any]:
@@ -179,7 +182,7 @@ def _eo_band(band: Band) -> dict[str, Any]:
     )
 
 
-def _coding(band: Band, stated: frozenset[str], prefix: str) -> dict[str, Any]:
+def _encoding(band: Band, stated: frozenset[str], prefix: str) -> dict[str, Any]:
     nodata = band.nodata
     written = stated or MEANING
     return {

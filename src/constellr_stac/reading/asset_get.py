@@ -105,8 +105,7 @@ class AssetGetter:
         use: Callable[[BaseHTTPResponse], T | None],
     ) -> tuple[T | None, _Outcome]:
         try:
-            sent = {"Accept-Encoding": "identity", **headers}
-            with self._connections.get(url, sent) as answer:
+            with self._connections.get(url, headers) as answer:
                 if answer.status not in _USABLE:
                     renewed = reference.renewable or is_s3(reference.href)
                     return None, _refusal(answer, url, self._resolver.limits, renewed=renewed)

@@ -166,11 +166,10 @@ class BandSource:
 
     def _claim(self, geobox: GeoBox, params: RasterLoadParams, file: AssetFile) -> None:
         """Start to fetch the blocks of a long file; reading reports what fails here."""
-        if file.whole:
-            return
-        read = self._read
-        with suppress(AssetReadError, RasterioError):
-            reserve_window(file, read.band, geobox, params, read.stated, shared=read.readers > 1)
+        read, shared = self._read, self._read.readers > 1
+        if not file.whole:
+            with suppress(AssetReadError, RasterioError):
+                reserve_window(file, read.band, geobox, params, read.stated, shared=shared)
 
     def read(self, geobox: GeoBox, params: RasterLoadParams) -> Pixels:
         """Read the part of the band that lies on a grid; empty if left out by ``errors``.
@@ -186,9 +185,10 @@ class BandSource:
         try:
             pixels = self._pixels(geobox, params)
         except AssetReadError as error:
+            if fetch := self._fetch:
+                self._fetcher.drop(fetch)  # the next read tries again
+            self._fetch = fetch = None  # its bytes, which the traceback holds
             if self._errors == "raise" and params.fail_on_error:
-                self._fetcher.drop(self.begin())  # its bytes, which the traceback holds
-                self._fetch = None
                 raise
             scene = self._reference.item or self._reference.label
             warn_once(self._cube, f"empty {scene}", f"Left empty: {error}", SceneLeftEmptyWarning)

@@ -34,7 +34,8 @@ Span = tuple[int, int]
 """A half-open range of bytes."""
 
 _AHEAD = 16 << 10  # bytes fetched with a directory that is somewhere else, since more follows
-_MOST = 1000  # directories, and entries of each
+_MOST = 250  # directories, and entries of each
+_MOST_PLACES = 128  # where parts of them lie, each of which costs a request
 _MOST_BYTES = 64 << 20  # of all values; a file of 64 GiB in blocks of 64 KiB has 16 MiB
 _MOST_BLOCKS = 1 << 16  # of a window; 268 million pixels in tiles of 64 x 64 pixels
 _LEADER = 4  # a block of a COG is preceded by its length and followed by a copy of its last bytes
@@ -184,7 +185,7 @@ class _Reader:
         seen: set[int] = set()
         while offset and offset < self._size:
             if offset in seen or len(seen) >= _MOST:
-                raise RefusedFileError("its directories form a loop")
+                raise RefusedFileError(f"its directories form a loop, or are more than {_MOST}")
             seen.add(offset)
             (entries,) = self._unpacked(count, offset)
             if entries > _MOST:
@@ -236,8 +237,10 @@ class _Reader:
             if offset <= start and stop <= offset + len(content):
                 return content[start - offset : stop - offset]
         self._missing.append((start, min(self._size, max(stop, start + length))))
-        if sum(stop - start for start, stop in self._missing) > _MOST_BYTES:
-            raise RefusedFileError("its directories are implausibly large")
+        places = len(self._regions) + len({start // _AHEAD for start, _ in self._missing})
+        size = sum(stop - start for start, stop in self._missing)
+        if places > _MOST_PLACES or size > _MOST_BYTES:
+            raise RefusedFileError("its directories are implausibly large or scattered")
         return None
 
     def _directory(self, tags: dict[int, NDArray[Any]]) -> Directory:

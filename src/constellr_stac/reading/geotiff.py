@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import math
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import rasterio
 from rasterio.enums import Interleaving
 from rasterio.errors import RasterioError
-from rasterio.io import MemoryFile
 from rasterio.session import DummySession
 
 from .memory_file import sparse_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from constellr_stac.limits import Limits
 
@@ -66,34 +65,21 @@ def check_magic(head: bytes) -> None:
 
 
 @contextmanager
-def open_geotiff(
-    file: bytes | MemoryFile | Path, limits: Limits
-) -> Iterator[rasterio.DatasetReader]:
+def open_geotiff(path: Path, limits: Limits) -> Iterator[rasterio.DatasetReader]:
     """Open a GeoTIFF.
 
     Args:
-        file: Its bytes, a file in memory, or a path on disk.
+        path: Where it is.
         limits: Bounds on its size in pixels and on the decoded size of its blocks.
 
     Raises:
         RefusedFileError: It does not begin like a TIFF, refers to another file, or exceeds a limit.
         RasterioIOError: It cannot be read.
     """
-    if isinstance(file, bytes):
-        check_magic(file[:4])
-        with _gdal(), MemoryFile(file, ext=".tif") as memory:
-            yield from _opened(memory.name, limits)
-        return
-    if isinstance(file, Path):
-        with file.open("rb") as start:
-            check_magic(start.read(4))
-        name = str(file)
-    else:
-        file.seek(0)
-        check_magic(file.read(4))
-        name = file.name
+    with path.open("rb") as start:
+        check_magic(start.read(4))
     with _gdal():
-        yield from _opened(name, limits)
+        yield from _opened(str(path), limits)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ attributes and dask keys. They are taken from the caller's frame, since there is
 from __future__ import annotations
 
 import inspect
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from odc.stac.model import MDParseConfig
 from rasterio.enums import Resampling
 
 from constellr_stac._text import redact_url
+from constellr_stac.errors import UnknownLayerWarning
 from constellr_stac.signing.s3_url import ObjectAddress, is_s3, own_object
 from constellr_stac.signing.signer import Signer
 
@@ -143,6 +145,9 @@ def settle_params(
     Raises:
         ValueError: The dtype or fill value does not fit a band; or a resampling method does not
             exist.
+
+    Warns:
+        UnknownLayerWarning: Pixels without data cannot be told from 0.
     """
     for name, params in load_cfg.items():
         if not isinstance(params, RasterLoadParams) or params.meta is None:
@@ -154,6 +159,14 @@ def settle_params(
         fill = params.fill_value
         if dtype.kind != "f" and nodata is None and (fill is None or np.isnan(fill)):
             fill = 0 if band.nodata is None else band.nodata
+            if band.nodata is None and not band.is_mask:
+                warnings.warn(
+                    f"No fill value of {name!r} is known, so pixels without data are 0 in the "
+                    f"{dtype.name} variable, like others that hold 0. Pass nodata= or a float "
+                    "dtype.",
+                    UnknownLayerWarning,
+                    stacklevel=4,
+                )
         if fill is not None:
             check_requested(band, dtype, fill, fill_name="nodata")
         if stored:
@@ -184,15 +197,15 @@ def settle_sources(
     Raises:
         ValueError: Stored numbers are requested, but the items differ in scale or offset.
     """
-    codings: dict[str, set[tuple[float, float]]] = {}
+    encodings: dict[str, set[tuple[float, float]]] = {}
     for by_name in sources:
         for name, source in by_name.items():
             if not isinstance(load_cfg[name], RasterLoadParams) or source is None:
                 continue
             band = source.driver_data.band
             by_name[name] = _lasting(source, settings)
-            codings.setdefault(name, set()).add((band.scale, band.offset))
-    for name, distinct in codings.items():
+            encodings.setdefault(name, set()).add((band.scale, band.offset))
+    for name, distinct in encodings.items():
         if len(distinct) > 1 and np.dtype(load_cfg[name].dtype).kind != "f":
             raise ValueError(
                 f"The scenes store {name!r} with different scales ({sorted(distinct)}), so stored "

@@ -16,7 +16,7 @@ from rasterio.errors import RasterioError
 
 from constellr_stac.errors import AssetReadError
 from constellr_stac.layers.header import FileBand, Header
-from constellr_stac.layers.settle import Contradiction, UnsettledError, class_table, settle
+from constellr_stac.layers.settle import Contradiction, ContradictionError, class_table, settle
 
 from .blocks import claim_window, window_of
 from .directories import check_masks
@@ -116,7 +116,7 @@ def read_pixels(
         try:
             settled = settle(band, FileBand.of(dataset, band.index), target)
             classes = class_table(band, target) if band.is_mask and target is not None else None
-        except UnsettledError as error:
+        except ContradictionError as error:
             raise _unreadable(file, str(error)) from error
         window = window_of(dataset, band.index, own, geobox, method)
         if window is None:
