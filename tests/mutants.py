@@ -152,7 +152,7 @@ def annotated(module: Path) -> list[tuple[tuple[int, int], tuple[int, int]]]:
 
 
 def chosen_tests(mutation: MutationSpec, keep: Path, seconds: float) -> list[str]:
-    """Return the tests that reach a mutation: the package's own first, then the quickest."""
+    """Return the tests that reach a mutation: its module's and package's first."""
     cost = json.loads((keep / "seconds.json").read_text())
     path = keep / "copy" / mutation.module_path
     span = set(range(mutation.start_pos[0], mutation.end_pos[0] + 1))
@@ -166,8 +166,12 @@ def chosen_tests(mutation: MutationSpec, keep: Path, seconds: float) -> list[str
     reached = [(test, lines) for test, lines in reached if test in cost]
     tests = {test for test, lines in reached if not span.isdisjoint(lines)}
     tests = tests or {test for test, _ in reached}  # executed at import
-    own = f"/{mutation.module_path.parent.name}/"
-    ordered = sorted(tests, key=lambda test: (own not in test, cost[test]))
+    area, module = mutation.module_path.parent.name, mutation.module_path.stem
+
+    def distance(test: str) -> tuple[bool, bool, float]:
+        return f"test_{module}." not in test, f"/{area}/" not in test, cost[test]
+
+    ordered = sorted(tests, key=distance)
     total = itertools.accumulate(cost[test] for test in ordered)
     return [test for test, end in zip(ordered, total, strict=True) if end < seconds] or ordered[:1]
 
@@ -261,6 +265,7 @@ def main() -> None:
         ]
         kept = results(given.keep)
         todo = [each for each in numbered if not settled(kept.get(each[0]), given.seconds)]
+        todo.sort(key=lambda each: each[0] in kept)  # what survived fewer tests comes last
         sys.dont_write_bytecode = True
         os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
         children = [fork(functools.partial(work, job, given, todo)) for job in range(given.jobs)]

@@ -226,12 +226,13 @@ def test_mask_buffer_reaches_into_the_pixels_around(
 
 
 def test_a_mask_buffer_needs_a_mask(tmp_path: Path) -> None:
-    """And is not negative."""
+    """And is neither negative nor infinite."""
     item, _, _ = scene(tmp_path, "a")
     with pytest.raises(ValueError, match="mask_buffer= needs mask="):
         constellr_stac.load([item], ["lst"], mask_buffer=30)
-    with pytest.raises(ValueError, match="0 metres or more"):
-        constellr_stac.load([item], ["lst"], mask="clear", mask_buffer=-30)
+    for metres in (-30, float("inf")):
+        with pytest.raises(ValueError, match="0 metres or more"):
+            constellr_stac.load([item], ["lst"], mask="clear", mask_buffer=metres)
 
 
 def test_mosaic_reads_each_file_once(tmp_path: Path) -> None:

@@ -126,6 +126,11 @@ CASES: dict[str, tuple[dict[str, Any], list[str], list[str]]] = {
         ["maximum_number_of_images"],
         [],
     ),
+    "three images a week": (
+        wish("a", maximum_number_of_images=3, frequency="weekly"),
+        ["maximum_number_of_images", "frequency"],
+        [],
+    ),
     "three single images": (
         wish("a", maximum_number_of_images=3, frequency="single_image"),
         ["maximum_number_of_images", "maximum_number_of_images"],

@@ -121,6 +121,7 @@ def test_message_is_quoted_with_advice(status: int, code: str, message: str, adv
         pytest.raises(AssetReadError, match=advice) as caught,
     ):
         read(server)
+    assert host_of(server.url)._next == 0.0  # only SlowDown holds other requests
     said = str(caught.value)
     assert f"{status} {code}: " in said
     assert "\x1b" not in said

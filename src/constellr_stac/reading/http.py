@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import re
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -14,7 +12,7 @@ from .asset_get import BEYOND_END, PART, WHOLE, AssetGetter
 from .local import file_part, file_pieces, is_on_disk, version_of
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping, Sequence
+    from collections.abc import Hashable, Mapping
 
     from urllib3 import BaseHTTPResponse
 
@@ -80,12 +78,7 @@ class Transfer:
 
     def __init__(self, resolver: AssetResolver, connections: int) -> None:
         self.limits = resolver.limits
-        self._most = connections
         self._assets = AssetGetter(resolver, connections)
-
-    @functools.cached_property
-    def _pool(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(self._most, thread_name_prefix="constellr-parts")
 
     def get(self, reference: AssetRef, start: int, stop: int) -> tuple[bytes, int]:
         """Return the bytes in ``[start, stop)``, fewer at the end, and the file's size.
@@ -109,28 +102,6 @@ class Transfer:
             return None if body is None else (*body, "" if etag.startswith("W/") else etag)
 
         return self._assets.get(reference, lambda: headers, use)
-
-    def parts(self, reference: AssetRef, spans: Sequence[tuple[int, int]]) -> list[bytes]:
-        """Return several parts of a file, fetched in parallel.
-
-        Args:
-            reference: The asset.
-            spans: The half-open byte range of each part.
-
-        Raises:
-            AssetReadError: One of them cannot be read.
-        """
-        begun = [self._pool.submit(self.get, reference, *span) for span in spans]
-        parts = []
-        try:
-            for span, part in zip(spans, begun, strict=True):
-                # Parts that have not started, since all threads are busy, are fetched here.
-                mine = part.cancel()
-                parts.append(self.get(reference, *span)[0] if mine else part.result()[0])
-        finally:
-            for part in begun:
-                part.cancel()
-        return parts
 
     def stream(self, reference: AssetRef, receiver: Receiver) -> None:
         """Stream a file to ``receiver``, starting after the bytes it holds.
