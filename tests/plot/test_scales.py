@@ -68,7 +68,7 @@ def test_day_and_night_have_a_scale_each() -> None:
 
 
 def test_quicklook_takes_limits_and_colours() -> None:
-    """Then all scenes share one scale, as masks and anomalies do."""
+    """Then all scenes share one scale, as masks, anomalies and differences do."""
     cube = small()
     figure = quicklook(cube, limits=(280, 300), cmap="viridis")
     assert set(limits(figure)) == {(280, 300)}
@@ -77,6 +77,8 @@ def test_quicklook_takes_limits_and_colours() -> None:
     assert len(set(limits(quicklook(cube.drop_vars("daytime"))))) == 1
     anomaly = cube.assign(lst=cube["lst"].assign_attrs(long_name="x, anomaly", standard_name=""))
     assert len(set(limits(quicklook(anomaly)))) == 1
+    difference = cube["lst"] - cube["lst"].mean("time")
+    assert len(set(limits(quicklook(difference.assign_attrs(cube["lst"].attrs))))) == 1
 
 
 def test_difference_is_centred_and_named() -> None:
@@ -165,9 +167,17 @@ def test_series_by_day_and_at_night_are_not_joined() -> None:
     assert (day.get_label(), night.get_label()) == ("day", "night")
     np.testing.assert_array_equal(day.get_ydata(), series[[0, 2]])
     np.testing.assert_array_equal(night.get_ydata(), series[[1, 3]])
+    many = time_series({"a": series, "b": series + 1})
+    a_day, a_night, b_day, b_night = many.get_lines()
+    assert a_day.get_color() == a_night.get_color() != b_day.get_color() == b_night.get_color()
+    legend = many.get_legend()
+    assert legend is not None
+    figure = many.figure.figure
+    figure.draw_without_rendering()
+    assert legend.get_window_extent().x0 >= many.get_window_extent().x1  # covers no value
 
 
-@pytest.mark.parametrize("kind", ["deviation", "pixel", "degrees", "constant", "hot"])
+@pytest.mark.parametrize("kind", ["deviation", "pixel", "strip", "degrees", "constant", "hot"])
 def test_nothing_is_clipped(kind: str) -> None:
     """Long names, single pixels, latitudes, any temperature."""
     cube = small()
@@ -181,6 +191,10 @@ def test_nothing_is_clipped(kind: str) -> None:
         )
     elif kind == "pixel":
         scene = scene[2:3, 3:4]
+    elif kind == "strip":
+        box = GeoBox((1, 400), Affine(30, 0, 381060, 0, -30, 3746640), "EPSG:32611")
+        row = np.linspace(280, 300, 400, dtype="float32").reshape(1, 1, 400)
+        scene = cube_of(row, TIMES[:1], geobox=box)["lst"]
     elif kind == "degrees":
         box = GeoBox.from_bbox((-118.3, 33.7, -118.1, 33.9), "EPSG:4326", shape=(6, 8))
         scene = cube_of(scene.values[None], TIMES[:1], geobox=box)["lst"]
@@ -189,6 +203,8 @@ def test_nothing_is_clipped(kind: str) -> None:
     figure = temperature_map(scene).figure
     assert isinstance(figure, Figure)
     assert_inside(figure)
+    drawn = figure.axes[0].get_window_extent().height / figure.dpi
+    assert drawn > 0.7  # inches, also of a single row of pixels
 
 
 def test_large_maps_are_decimated() -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
 __all__ = [
+    "COLOURS",
     "NO_DATA",
     "decimated",
     "is_difference",
@@ -32,11 +33,15 @@ __all__ = [
     "time_of",
 ]
 
+COLOURS = {"day": "#c8501e", "night": "#2b5c8a"}
+"""Of marks."""
 NO_DATA = "0.82"
 """Grey of masked and missing pixels; far from every colour of the maps."""
 _UNITS = {"degC": "°C", "1": "", "percent": "%"}
 _METRES_IN_KM = 1000.0
 _METRES_IN_DEGREE = 111_195.0
+_STRIP = 10.0
+"""Most times that a map is longer than wide."""
 _LEAST_TEMPERATURE = 100.0
 """Kelvin; no surface on Earth is colder."""
 
@@ -186,12 +191,12 @@ def _add_scale_bar(ax: Axes, geobox: GeoBox) -> None:
 
 
 def _aspect(scene: xr.DataArray) -> float:
-    """Return the length of a y unit relative to an x unit."""
-    geobox = scene.odc.geobox
-    if geobox is None or geobox.crs is None or not geobox.crs.geographic:
-        return 1.0
-    _, south, _, north = geobox.boundingbox
-    return float(1 / max(np.cos(np.radians((south + north) / 2)), 0.01))
+    """Return the length of a y unit relative to an x unit; strips are drawn wider than they are."""
+    left, right, bottom, top = map_extent(scene)
+    ratio, geobox, aspect = abs(right - left) / abs(top - bottom), scene.odc.geobox, 1.0
+    if geobox is not None and geobox.crs is not None and geobox.crs.geographic:
+        aspect = float(1 / max(np.cos(np.radians((bottom + top) / 2)), 0.01))
+    return min(max(aspect, ratio / _STRIP), ratio * _STRIP)
 
 
 def label_times(ax: Axes) -> None:

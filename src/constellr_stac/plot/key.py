@@ -128,7 +128,7 @@ def add_colour_bar(
         extend=ends.get((lowest < low, highest > high), "both"),
         extendfrac=min(_BAR_WIDTH / height, 0.1),
         aspect=height / _BAR_WIDTH,
-        fraction=_BAR_WIDTH / width,
+        fraction=1.3 * _BAR_WIDTH / width,
         pad=0.02,
     )
 

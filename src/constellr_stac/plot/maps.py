@@ -12,6 +12,7 @@ from constellr_stac.cube.mask import values_of
 from .canvas import (
     NO_DATA,
     decimated,
+    is_difference,
     is_temperature,
     label_axes,
     map_extent,
@@ -219,10 +220,13 @@ def quicklook(
 
 
 def _by_daytime(scenes: list[xr.DataArray]) -> dict[str, list[int]]:
-    """Return the scenes by day and at night; one group if these are no temperatures."""
+    """Return the scenes by day and at night; one group if these are no temperatures.
+
+    Differences share a scale, so that one colour has one sign and size.
+    """
     by: dict[str, list[int]] = {}
     for number, scene in enumerate(scenes):
-        apart = "daytime" in scene.coords and is_temperature(scene)
+        apart = "daytime" in scene.coords and is_temperature(scene) and not is_difference(scene)
         when = ("day" if scene["daytime"] else "night") if apart else ""
         by.setdefault(when, []).append(number)
     return by if len(by) > 1 else {"": list(range(len(scenes)))}

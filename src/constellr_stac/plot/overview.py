@@ -8,7 +8,7 @@ import numpy as np
 
 from constellr_stac.cube.units import FREEZING, in_celsius
 
-from .canvas import label_times, new_figure, time_of
+from .canvas import COLOURS, label_times, new_figure, time_of
 from .key import add_colour_bar, add_legend, robust_limits
 from .maps import temperature_map
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["demo_figure"]
 
-_DAY, _NIGHT = "#c8501e", "#2b5c8a"
 _CLEAR_ENOUGH = 0.5
 """Minimum share of clear pixels."""
 
@@ -92,17 +91,14 @@ def _draw_medians(ax: Axes, table: pd.DataFrame) -> None:
     times = table.index.to_numpy()
     clear, whole = table["clear_median"].to_numpy(), table["median"].to_numpy()
     ax.vlines(times, whole - FREEZING, clear - FREEZING, color="0.6", lw=1, zorder=1)
-    for kind, colour, marker, chosen in (
-        ("day", _DAY, "o", is_day),
-        ("night", _NIGHT, "s", ~is_day),
-    ):
+    for kind, marker, chosen in (("day", "o", is_day), ("night", "s", ~is_day)):
         rim = {"markersize": 9, "markerfacecolor": "white"}
         for which, medians, style in (
             (f"{kind}, all pixels", whole, rim),
             (f"{kind}, clear pixels", clear, {"markersize": 5}),
         ):
             kelvin = medians[chosen] - FREEZING
-            ax.plot(times[chosen], kelvin, marker, color=colour, label=which, **style)
+            ax.plot(times[chosen], kelvin, marker, color=COLOURS[kind], label=which, **style)
     label_times(ax)
     ax.margins(x=0.04, y=0.16)
     ax.set_ylabel("Median land surface temperature (°C)")

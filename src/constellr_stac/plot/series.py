@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from .canvas import label_times, name_of, new_axes, quantity
+from .canvas import COLOURS, label_times, name_of, new_axes, quantity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["time_series"]
+
+_STYLES = {"": "o-", "day": "o-", "night": "s--"}
 
 
 def time_series(
@@ -52,25 +54,35 @@ def time_series(
             f"A time series has the one dimension time, not {found}: reduce y and x first, with "
             ".median(...), or select a zone."
         )
+    beside: dict[str, Any] = {} if ax else {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
     ax = ax or new_axes(width=8.0, height=4.0)
     for name, each in named.items():
-        in_order = each.sortby("time").compute()
-        for label, marker, part in _by_daytime(name, in_order):
-            ax.plot(part["time"].to_numpy(), part.to_numpy(), f"{marker}-", ms=4, lw=1, label=label)
+        colour = None
+        for when, part in _by_daytime(each.sortby("time").compute()):
+            [line] = ax.plot(
+                part["time"].to_numpy(),
+                part.to_numpy(),
+                _STYLES[when] if len(named) > 1 else _STYLES[when].replace("--", "-"),
+                color=colour if len(named) > 1 else COLOURS.get(when),
+                ms=4,
+                lw=1,
+                label=", ".join(word for word in (name, when) if word),
+            )
+            colour = line.get_color()
     first = next(iter(named.values()))
     ax.set_ylabel(quantity(first))
     label_times(ax)
     ax.set_title(name_of(first) if title is None else title)
     if len(ax.get_lines()) > 1:
-        ax.legend(frameon=False)
+        ax.legend(frameon=False, **beside)
     return ax
 
 
-def _by_daytime(name: str, series: xr.DataArray) -> Iterator[tuple[str, str, xr.DataArray]]:
-    """Yield the values by day and at night, which no line joins, with label and marker."""
+def _by_daytime(series: xr.DataArray) -> Iterator[tuple[str, xr.DataArray]]:
+    """Yield the values by day and at night, which no line joins."""
     if "daytime" not in series.coords or len(set(series["daytime"].to_numpy().tolist())) == 1:
-        yield name, "o", series
+        yield "", series
         return
     is_day = series["daytime"].to_numpy().astype(bool)
-    for when, marker, chosen in (("day", "o", is_day), ("night", "s", ~is_day)):
-        yield f"{name}, {when}" if name else when, marker, series.isel(time=chosen)
+    yield "day", series.isel(time=is_day)
+    yield "night", series.isel(time=~is_day)
