@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import version as installed
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import typer
+from typer.cli import get_docs_for_click
 
 # Import before autodoc changes the annotations of pydantic's BaseModel: later models would fail.
 import constellr_stac.sandbox.running  # noqa: F401
+from constellr_stac.cli.app import app
 
 if TYPE_CHECKING:
     from docutils.nodes import TextElement
@@ -23,12 +29,13 @@ version = release
 extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
-    "sphinx.ext.doctest",
+    "sphinx.ext.intersphinx",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
 ]
 exclude_patterns = ["_build", "**.ipynb_checkpoints"]
-nb_execution_mode = "cache"
+nb_execution_mode = "force"  # a cached page would not notice that the code has changed
+nb_execution_in_temp = True  # pages write files
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300  # seconds a cell
 nb_merge_streams = True
@@ -42,7 +49,6 @@ html_theme_options = {
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
-doctest_test_doctest_blocks = ""  # pytest runs those in docstrings
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
@@ -50,16 +56,41 @@ napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 
-# References to other projects are not linked: the docs are built without a network.
-nitpick_ignore_regex = [
-    (r"py:.*", r"(dask|distributed|odc|pystac|pystac_client|stackstac|warnings|xarray)\..*"),
-]
+# The docs are built without a network. inventories/ lists the names that pages and docstrings
+# use, in Sphinx's first format, which is text; a name that is missing there breaks the build.
+_PROJECTS = {
+    "distributed": "https://distributed.dask.org/en/stable/",
+    "geopandas": "https://geopandas.org/en/stable/",
+    "matplotlib": "https://matplotlib.org/stable/",
+    "odc_geo": "https://odc-geo.readthedocs.io/en/latest/",
+    "odc_stac": "https://odc-stac.readthedocs.io/en/latest/",
+    "pandas": "https://pandas.pydata.org/docs/",
+    "pystac": "https://pystac.readthedocs.io/en/stable/",
+    "pystac_client": "https://pystac-client.readthedocs.io/en/stable/",
+    "python": "https://docs.python.org/3/",
+    "xarray": "https://docs.xarray.dev/en/stable/",
+}
+intersphinx_mapping = {
+    name: (address, f"inventories/{name}.txt") for name, address in _PROJECTS.items()
+}
 
 
 def setup(app: Sphinx) -> None:
-    """Correct how the extensions read types and docstrings."""
+    """Generate the commands' page, and correct how the extensions read types and docstrings."""
+    app.connect("builder-inited", _write_commands)
     app.connect("missing-reference", _type_as_text)
     app.connect("autodoc-process-docstring", _no_type_before_a_colon, priority=400)
+
+
+def _write_commands(_app: Sphinx) -> None:
+    """Write what typer knows of each command to a file that ``commands.md`` includes."""
+    command = typer.main.get_command(app)
+    text = get_docs_for_click(obj=command, ctx=typer.Context(command), name="constellr")
+    text = re.sub(r"^  (?=\S)", "    ", text, flags=re.MULTILINE)  # examples are code
+    text = re.sub(r"^(Examples?:)$", r"\1\n", text, flags=re.MULTILINE)
+    path = Path(__file__).parent / "_build" / "commands.md"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text.partition("\n")[2])  # commands.md has the title
 
 
 def _type_as_text(

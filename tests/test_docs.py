@@ -3,85 +3,93 @@
 from __future__ import annotations
 
 import ast
-import contextlib
-import doctest
 import inspect
-import io
-import os
 import pkgutil
 import re
+import subprocess
+import sys
+import textwrap
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = {path.stem: path.read_text() for path in sorted(DOCS.glob("*.md"))}
-BLOCK = re.compile(
-    r"^```\{(?P<kind>test\w+)\}[^\n]*\n(?:^:[^\n]*\n)*(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE
-)
+PAGES = {
+    path.relative_to(DOCS).with_suffix("").as_posix(): path.read_text()
+    for path in sorted(DOCS.rglob("*.md"))
+    if "_build" not in path.parts
+}
+BLOCK = re.compile(r"^ *```(\S[^\n]*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
+PYTHON = re.compile(r"\b(py|python3?|pycon|ipython3?|doctest|testcode)\b")
+PYTEST = ":caption: test_report.py"
+
+
+def blocks(page: str) -> list[tuple[str, str]]:
+    """Return each block's first line, without the fence, and what is below it."""
+    return [(kind, textwrap.dedent(below)) for kind, below in BLOCK.findall(PAGES[page])]
+
+
 DOCUMENTED = re.compile(r"^\.\. (?:auto\w+|py:data):: (?:[\w.]+\.)?(\w+)$", re.MULTILINE)
 MODULES = ("", ".cluster", ".downloads", ".orders", ".plot", ".sandbox")
 """The package, and its modules with public names."""
 
 
-@pytest.fixture
-def _isolated_process_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """Restore the environment and the working directory after a page."""
-    monkeypatch.chdir(tmp_path)
-    before = dict(os.environ)
-    yield
-    os.environ.clear()
-    os.environ.update(before)
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_hide_no_code(page: str) -> None:
+    """Python is a cell, which the build runs as shown, or says above it that it is not run."""
+    for kind, below in blocks(page):
+        if kind == "{code-cell}":
+            assert not below.startswith((":", "---")), (
+                "an option of a cell may hide it or its errors"
+            )
+        else:
+            assert not PYTHON.search(kind) or below.startswith((":caption: Not run here: ", PYTEST))
+    is_run = PAGES[page].startswith("---\nfile_format: mystnb\n")
+    assert is_run == ("{code-cell}" in PAGES[page])
 
 
-@pytest.mark.usefixtures("_isolated_process_state")
-@pytest.mark.parametrize("page", [name for name, text in PAGES.items() if "```{testcode}" in text])
-def test_page_examples_run(page: str) -> None:
-    """In order, with the output that the page shows."""
-    blocks = [(found["kind"], found["text"]) for found in BLOCK.finditer(PAGES[page])]
-    namespace: dict[str, Any] = {}
-    printed = ""
-    try:
-        for kind, text in blocks:
-            if kind in ("testsetup", "testcode"):
-                with contextlib.redirect_stdout(io.StringIO()) as out:
-                    exec(text, namespace)  # noqa: S102 - code of the page
-                printed = out.getvalue()
-            elif kind == "testoutput":
-                assert doctest.OutputChecker().check_output(text, printed, doctest.ELLIPSIS), (
-                    printed
-                )
-    finally:
-        for kind, text in blocks:
-            if kind == "testcleanup":
-                exec(text, namespace)  # noqa: S102 - code of the page
-
-
-@pytest.mark.parametrize("page", [name for name, text in PAGES.items() if "```python" in text])
-def test_python_blocks_match_the_api(page: str) -> None:
-    """Examples that need an account parse, and their names and keyword arguments exist."""
-    for text in re.findall(r"^```python\n(.*?)^```$", PAGES[page], re.DOTALL | re.MULTILINE):
-        prompts = re.findall(r"^>>> (.*)$", text, re.MULTILINE)
-        for node in ast.walk(ast.parse("\n".join(prompts) or text)):
+@pytest.mark.parametrize("page", [name for name, text in PAGES.items() if ":caption:" in text])
+def test_python_that_is_not_run_matches_the_api(page: str) -> None:
+    """It parses, and its names and keyword arguments exist."""
+    for kind, below in blocks(page):
+        if not PYTHON.search(kind):
+            continue
+        for node in ast.walk(ast.parse(below.partition("\n\n")[2])):
             if isinstance(node, ast.Attribute) and ast.unparse(node).startswith("constellr_stac."):
-                resolve(node)
+                resolve(ast.unparse(node))
             if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("constellr_stac."):
                 keywords = {word.arg: ... for word in node.keywords if word.arg}
-                inspect.signature(resolve(node.func)).bind_partial(*node.args, **keywords)
+                signature = inspect.signature(resolve(ast.unparse(node.func)))
+                signature.bind_partial(*node.args, **keywords)
 
 
-def resolve(node: ast.expr) -> Any:
+@pytest.mark.parametrize("page", PAGES)
+def test_names_on_pages_exist(page: str) -> None:
+    """Every dotted name of the package that a page mentions can be imported."""
+    for name in re.findall(r"\bconstellr_stac(?:\.[A-Za-z]\w*)+", PAGES[page]):
+        resolve(name)
+
+
+@pytest.mark.slow
+def test_the_page_on_tests_has_tests_that_pass(tmp_path: Path) -> None:
+    """Its blocks, saved as they are in a file, are run by pytest with the installed plugin."""
+    page = blocks("how_to/test_your_program")
+    parts = [below.partition("\n\n")[2] for _, below in page if below.startswith(PYTEST)]
+    (tmp_path / "test_report.py").write_text("\n\n".join(parts))
+    command = [sys.executable, "-m", "pytest", "-q", tmp_path]
+    run = subprocess.run(command, capture_output=True, check=False, text=True)
+    assert (run.returncode, run.stdout.count("3 passed")) == (0, 1), run.stdout
+
+
+def resolve(name: str) -> Any:
     """Return the object that a dotted name refers to."""
     try:
-        return pkgutil.resolve_name(ast.unparse(node))
-    except AttributeError as error:
-        raise AssertionError(f"There is no {ast.unparse(node)}") from error
+        return pkgutil.resolve_name(name)
+    except (AttributeError, ImportError) as error:
+        raise AssertionError(f"There is no {name}") from error
 
 
 @pytest.mark.parametrize("room", MODULES)

@@ -24,6 +24,7 @@ ENDS_WITH = {
     "districts.py": r"^36 rows, \d+ of them clear: districts\.csv\n$",
     "download.py": r"<Downloaded 18 files, .*\ntime\n(2023-07-.* \d{3}\.\d\d K\n){9}$",
     "order.py": r"is initial_state\.",
+    "pick_scenes.py": r"\d of 15 scenes; \d\d\.\d degrees C: hottest\.tif\n$",
     "plain_engines.py": r"2023-07-\d\dT\d\d:\d\d UTC  \d{3}\.\d\d K  \d{3}\.\d\d K\n$",
     "time_series.py": r"2023-08-26 17:50:31 .* 0\.\d+\n$",
 }

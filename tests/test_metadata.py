@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,12 @@ def test_conda_recipe_requires_what_the_package_requires(project: dict[str, Any]
 
 
 def test_the_version_is_the_same_everywhere(project: dict[str, Any]) -> None:
-    """The recipe and the citation name it."""
-    version = project["version"]
+    """The recipe, the citation and the newest release in the changelog name it."""
     recipe = yaml.safe_load((ROOT / "conda" / "recipe.yaml").read_text())
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-    assert (recipe["context"]["version"], citation["version"]) == (version, version)
+    newest = re.search(
+        r"^## \[(\d.*)\] - (\S+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE
+    )
+    assert newest
+    assert newest.groups() == (project["version"], citation["date-released"])
+    assert recipe["context"]["version"] == citation["version"] == project["version"]

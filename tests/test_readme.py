@@ -1,47 +1,46 @@
-"""The examples and settings in the README are correct."""
+"""The example, links and settings of the README are correct."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pytest
+
+from constellr_stac import Limits
 
 if TYPE_CHECKING:
     from constellr_stac.sandbox import Sandbox
 
-README_FILE = Path(__file__).parents[1] / "README.md"
-README = README_FILE.read_text()
-BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
 
 
-@pytest.mark.filterwarnings("ignore::pystac_client.warnings.PystacClientWarning")
-def test_examples_run(sandbox: Sandbox) -> None:
-    """The examples run unchanged, and all give the same temperatures."""
+def test_example_runs(sandbox: Sandbox) -> None:
+    """The three lines run unchanged, and give what they say."""
     namespace: dict[str, Any] = {}
-    for block in BLOCKS:
-        exec(block.replace("https://api.constellr.com", sandbox.api_url), namespace)  # noqa: S102 - code of the README
-
-    assert [product["name"] for product in namespace["products"]] == ["LSTprecision", "LSTfusion"]
-    assert len(namespace["items"]) == len(namespace["signed"]) == 15
-    assert all("X-Amz-Signature=" in item.assets["lst"].href for item in namespace["signed"])
+    [block] = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    exec(block, namespace)  # noqa: S102 - code of the README
     temperatures = namespace["ds"].lst
     assert (temperatures.dtype, temperatures.shape) == (np.float32, (15, 400, 400))
-    clear = temperatures.isel(time=0).compute()
-    plain = namespace["cube"].lst.isel(time=0).sel(y=clear.y, x=clear.x).compute()
-    assert clear.notnull().any()
-    assert (clear.isnull() | (clear == plain)).all()
-    stacked = namespace["stack"].isel(time=0, band=0).compute()
-    assert float(stacked.median()) == pytest.approx(float(plain.median()), abs=0.01)
+    assert temperatures.isel(time=0).notnull().any().compute()
 
 
-def test_settings_table_lists_the_variables_read() -> None:
+def test_links_lead_to_files() -> None:
+    """Every link and picture is a file of the repository, and the README fits a screen."""
+    links = re.findall(r"\]\(([^)#]+)", README)
+    assert [link for link in links if not (ROOT / link).exists()] == []
+    assert len(README.splitlines()) < 60
+
+
+def test_settings_page_lists_the_variables_read() -> None:
     """It lists each CONSTELLR_* variable that the package reads, and no other."""
     variable = re.compile(r"\b(?:CONSTELLR|AWS)_[A-Z0-9_]+\b")
-    table = set(variable.findall(README.partition("## Settings")[2]))
-    package = README_FILE.parent / "src" / "constellr_stac"
-    read = {name for path in package.rglob("*.py") for name in variable.findall(path.read_text())}
-    assert table <= read
-    assert {name for name in read - table if name.startswith("CONSTELLR_")} == set()
+    page = set(variable.findall((ROOT / "docs" / "environment.md").read_text()))
+    sources = (ROOT / "src" / "constellr_stac").rglob("*.py")
+    read = {name for path in sources for name in variable.findall(path.read_text())}
+    read |= {f"CONSTELLR_{field.name.upper()}" for field in fields(Limits)}
+    assert page <= read
+    assert {name for name in read - page if name.startswith("CONSTELLR_")} == set()
