@@ -36,7 +36,6 @@ extensions = [
 exclude_patterns = ["_build", "**.ipynb_checkpoints"]
 nb_execution_mode = "force"  # a cached page would not notice that the code has changed
 nb_execution_in_temp = True  # pages write files
-nb_execution_raise_on_error = True
 nb_execution_timeout = 300  # seconds a cell
 nb_merge_streams = True
 html_theme = "furo"

@@ -73,13 +73,21 @@ def test_names_on_pages_exist(page: str) -> None:
         resolve(name)
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if page.startswith("tutorials/")])
+def test_tutorials_open_with_a_question_and_say_what_is_next(page: str) -> None:
+    """The first paragraph is one question; the last section leads on."""
+    _, opening, *_ = PAGES[page].partition("\n# ")[2].split("\n\n")
+    assert re.fullmatch(r"\*[^*]+\?\*", opening)
+    assert "](" in PAGES[page].rpartition("\n## ")[2]
+
+
 @pytest.mark.slow
 def test_the_page_on_tests_has_tests_that_pass(tmp_path: Path) -> None:
     """Its blocks, saved as they are in a file, are run by pytest with the installed plugin."""
     page = blocks("how_to/test_your_program")
     parts = [below.partition("\n\n")[2] for _, below in page if below.startswith(PYTEST)]
     (tmp_path / "test_report.py").write_text("\n\n".join(parts))
-    command = [sys.executable, "-m", "pytest", "-q", tmp_path]
+    command = [sys.executable, "-m", "pytest", "-q", str(tmp_path)]
     run = subprocess.run(command, capture_output=True, check=False, text=True)
     assert (run.returncode, run.stdout.count("3 passed")) == (0, 1), run.stdout
 
