@@ -234,7 +234,7 @@ def test_drips_end(what: str, form: str, monkeypatch: pytest.MonkeyPatch, tmp_pa
 
         thread = threading.Thread(target=use, daemon=True)
         thread.start()
-        thread.join(10)  # otherwise a failure of this law would not end
+        thread.join(60)  # otherwise a failure of this law would not end
         assert not thread.is_alive()
         assert "answer_time" in errors[0]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from constellr_stac._text import shown
 from constellr_stac.errors import ConstellrError
 from ordering import wish
 from replaying import Replayed, replaying
-from shell import constellr
+from shell import constellr, converse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from replaying import Replaying
 
 HOSTILE = "a\x1b[2J\r\x07\x9b1m\u202efft\u2066\x00"
+OWN_SEQUENCES = re.compile(r"\x1b\[([0-9;]*m|\?25[hl]|1A|2K)|\r")
+"""Colours, and what redraws a line while the command waits."""
 LANDING = {"type": "Catalog", "id": "a", "description": "", "stac_version": "1.0.0", "links": []}
 ITEM = {
     "type": "Feature",
@@ -46,6 +49,7 @@ def server() -> Iterator[Replaying]:
         server.answers["/stac"] = _json({**LANDING, "title": HOSTILE})
         server.answers["/stac/search"] = _json({"features": [item], "links": []})
         server.answers["/orders"] = _json({"count": 1, "items": [order]})
+        server.answers["/products"] = Replayed(json.dumps({"detail": HOSTILE}).encode(), 422)
         yield server
 
 
@@ -56,7 +60,6 @@ def _json(content: Any) -> Replayed:
 @pytest.mark.parametrize("command", ["search --json", "orders list", "products"])
 def test_pages_hold_no_control_characters(command: str, server: Replaying) -> None:
     """Neither a table nor JSON nor an error message controls the terminal."""
-    server.answers["/products"] = Replayed(json.dumps({"detail": HOSTILE}).encode(), 422)
     env = {"CONSTELLR_API_URL": server.url, "CONSTELLR_API_KEY": "key"}
     run = constellr(*command.split(), **env)
     for text in (run.stdout, run.stderr):
@@ -65,6 +68,18 @@ def test_pages_hold_no_control_characters(command: str, server: Replaying) -> No
     assert "1b[2J" in run.stdout + run.stderr
     if "--json" in command:
         assert json.loads(run.stdout)["features"][0]["id"] == HOSTILE
+
+
+@pytest.mark.parametrize("command", ["search", "search --json", "orders list", "products"])
+def test_terminals_get_own_sequences_only(
+    command: str, server: Replaying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At a terminal as well, where the command writes sequences of its own."""
+    monkeypatch.setenv("CONSTELLR_API_URL", server.url)
+    monkeypatch.setenv("CONSTELLR_API_KEY", "key")
+    _, screen = converse(command.split(), columns=400)
+    assert "1b[2J" in screen
+    assert shown(OWN_SEQUENCES.sub("", screen)) == OWN_SEQUENCES.sub("", screen)
 
 
 def test_file_names_hold_no_control_characters(server: Replaying, tmp_path: Path) -> None:
