@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from odc.geo.geobox import GeoBox
 from rasterio.transform import from_origin
 
 import constellr_stac
+from constellr_stac import Signer
 from layer_files import EPSG, ORIGIN, bare_item
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ENGINES = pytest.mark.parametrize("engine", ["odc", "stackstac"])
+KEYS = {"access_key_id": "AKIDEXAMPLE", "secret_access_key": "not-a-secret"}
 SIDE = 12
 FILL, UNKNOWN = 65535, 255
 DAYS = {"a": 0, "b": 0, "c": 1, "d": 0, "e": 3}
@@ -266,6 +269,45 @@ def test_mosaic_of_many_scenes_is_bounded(tmp_path: Path, engine: Any) -> None:
     joined = constellr_stac.explain(items, ["lst"], groupby="solar_day", **how)
     alone = constellr_stac.explain(items, ["lst"], groupby="id", **how)
     assert joined.bytes_per_chunk == alone.bytes_per_chunk
+
+
+@pytest.mark.parametrize(
+    ("engine", "mask", "most"),
+    [
+        ("odc", None, 300),
+        ("stackstac", None, 300),
+        ("odc", "clear", 650),
+        ("stackstac", "clear", 512),
+    ],
+)
+def test_graph_holds_what_scenes_share_once(engine: Any, mask: Any, most: int) -> None:
+    """A further scene adds little more than its names to the pickled graph."""
+
+    def size(days: int) -> int:
+        items = []
+        for number in range(16 * days):
+            day, place = divmod(number, 16)
+            item = bare_item(("lst", "scl_mask_30m"), item_id=f"{number}", href="s3://b/{}")
+            item.datetime = datetime(2026, 6, 1, 8, tzinfo=UTC) + timedelta(days=day)
+            grid = from_origin(ORIGIN[0] + 12_000 * place, ORIGIN[1], 30, 30)
+            extent = GeoBox((500, 500), grid, f"EPSG:{EPSG}").geographic_extent
+            item.geometry, item.bbox = extent.json, list(extent.boundingbox)
+            for asset in item.assets.values():
+                asset.href = f"s3://scenes/{number}/{asset.href[-8:]}"
+                asset.extra_fields |= {
+                    "proj:code": f"EPSG:{EPSG}", "proj:shape": [500, 500],
+                    "proj:transform": list(grid)[:6],
+                }  # fmt: skip
+            items.append(item)
+        cube = constellr_stac.load(
+            items, ["lst", "cloud_mask"], mask=mask, groupby="solar_day", engine=engine,
+            chunks={"y": 1024, "x": 1024}, signer=Signer(credentials=KEYS),
+        )  # fmt: skip
+        if mask is None:
+            cube = cube[["lst"]]
+        return len(pickle.dumps(dict(cube.__dask_graph__()), protocol=5))
+
+    assert (size(4) - size(2)) / (2 * 16) < most
 
 
 @ENGINES

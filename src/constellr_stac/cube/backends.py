@@ -11,7 +11,6 @@ from odc.geo.geobox import GeoboxTiles
 from odc.geo.xr import xr_coords
 from odc.loader import (
     RasterGroupMetadata,
-    RasterSource,
     chunked_load,
     resolve_load_cfg,
 )
@@ -19,6 +18,7 @@ from odc.loader import (
 from constellr_stac.errors import MissingExtraError
 from constellr_stac.reading.notices import reset
 from constellr_stac.reading.odc import OdcDriver, band_metadata, keys_of
+from constellr_stac.reading.odc_arguments import source_of
 from constellr_stac.reading.stackstac import StackstacReader, StepRead, touch
 
 from .mosaic import scene_reads
@@ -64,10 +64,7 @@ def _odc_cube(plan: Plan) -> xr.Dataset:
     driver.cube = plan.token
     steps = [scene_reads(plan, step) for step in plan.steps]
     sources = [
-        {
-            name: RasterSource(read.uri, read.band.index, meta=metadata[name], driver_data=read)
-            for name, read in scene.reads.items()
-        }
+        {name: source_of(read, metadata[name]) for name, read in scene.reads.items()}
         for step in steps
         for scene in step
     ]

@@ -7,12 +7,12 @@ is seen through a hole of another scene. The engines join with the first valid p
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from constellr_stac.reading.band_source import MaskRead
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Hashable, Mapping, Sequence
 
     from constellr_stac.reading.band_source import BandRead
 
@@ -68,9 +68,18 @@ def _counted(scenes: Sequence[SceneReads]) -> list[SceneReads]:
             for uri in (read.uri, *(mask.read.uri for mask in read.masks)):
                 needed[uri].add((read.uri, read.band.index))
 
+    known: dict[Hashable, Any] = {}  # of each once, so that pickles hold it once
+
     def counted(read: BandRead) -> BandRead:
-        masks = tuple(mask._replace(read=counted(mask.read)) for mask in read.masks)
-        return read._replace(masks=masks, readers=len(needed[read.uri]))
+        if id(read) not in known:
+            masks = masks_of(read.masks) if read.masks else ()
+            known[id(read)] = read._replace(masks=masks, readers=len(needed[read.uri]))
+        return cast("BandRead", known[id(read)])
+
+    def masks_of(masks: tuple[MaskRead, ...]) -> tuple[MaskRead, ...]:
+        if id(masks) not in known:
+            known[id(masks)] = tuple(each._replace(read=counted(each.read)) for each in masks)
+        return cast("tuple[MaskRead, ...]", known[id(masks)])
 
     return [
         SceneReads(scene, {name: counted(read) for name, read in reads.items()})

@@ -125,6 +125,11 @@ def scenes_of(
     Keyword Args:
         local_files: As for :func:`constellr_stac.load`.
     """
+    known: dict[Hashable, Band] = {}
+
+    def shared(band: Band) -> Band:  # a pickle holds each object once
+        return known.setdefault((band, band.by_item, band.siblings, band.base), band)
+
     return [
         Scene(
             item,
@@ -133,7 +138,7 @@ def scenes_of(
                 name: SceneBand(
                     asset_ref(item, source.asset_key, local_files=local_files),
                     source.asset_key,
-                    source.band,
+                    shared(source.band),
                 )
                 for name, selection in selections.items()
                 if (source := selection.sources[number]) is not None

@@ -241,10 +241,10 @@ class BandSource:
         )
         if not self._read.band.is_mask:
             return decode()
-        key = self._read.key, key_of(geobox), params.dtype
-        pixels = decoded_masks().get(file, key, decode)
+        grid = key_of(geobox)
+        pixels = decoded_masks().get(file, (self._read.key, grid, params.dtype), decode)
         if not file.whole:
-            file.windows.pop((self._read.band.index, geobox, None), None)  # if decoded before
+            file.windows.pop((self._read.band.index, grid, None), None)  # if decoded before
         return pixels
 
     def _report(self, pixels: Pixels) -> None:

@@ -11,7 +11,7 @@ from odc.geo.roi import roi_is_empty
 from rasterio.enums import ColorInterp, MaskFlags
 
 from .directories import check_count
-from .file_grid import grid_of
+from .file_grid import grid_of, key_of, of_key
 from .geotiff import open_regions
 from .resample import pixel_ratio
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from .asset_file import AssetFile, Block
     from .directories import Directory, Span
+    from .file_grid import GridKey
 
 __all__ = ["Window", "claim_window", "spans_of", "window_of"]
 
@@ -78,7 +79,7 @@ def window_of(
         geobox: The grid.
         method: The resampling; ``None`` for classes, which are never read from overviews.
     """
-    overlap: Any = _overlap(own, geobox)
+    overlap: Any = _overlap(key_of(own), key_of(geobox))
     if roi_is_empty(overlap.roi_src) or roi_is_empty(overlap.roi_dst):
         return None
     rows, columns = overlap.roi_src
@@ -139,9 +140,10 @@ def spans_of(
     Each comes with whether the block ends within the window, so that no neighbouring window needs
     it. Parameters and errors are those of :func:`claim_window`.
     """
-    layout = file.layouts.get((index, stated))
+    key = index, stated and key_of(stated)
+    layout = file.layouts.get(key)
     if layout is None:
-        layout = file.layouts[index, stated] = _Layout.of(file, index, stated)
+        layout = file.layouts[key] = _Layout.of(file, index, stated)
     if layout.grid is None:
         return {}  # reading says why
     window = window_of(layout, index, layout.grid, geobox, method)
@@ -200,9 +202,9 @@ class _Layout(NamedTuple):
 
 
 @functools.lru_cache(maxsize=512)
-def _overlap(own: GeoBox, geobox: GeoBox) -> ReprojectInfo:
+def _overlap(own: GridKey, grid: GridKey) -> ReprojectInfo:
     """Return the overlap of a file's grid and another; cached, since scenes share grids."""
-    return compute_reproject_roi(own, geobox, ttol=0.05)
+    return compute_reproject_roi(of_key(own), of_key(grid), ttol=0.05)
 
 
 def _overview(

@@ -9,8 +9,11 @@ from odc.geo.geobox import GeoBox
 
 if TYPE_CHECKING:
     import rasterio
+    from affine import Affine
 
-__all__ = ["grid_of", "key_of", "name_of", "same_grid"]
+__all__ = ["GridKey", "grid_of", "key_of", "name_of", "of_key", "same_grid"]
+
+GridKey = tuple[tuple[int, int], "Affine", str | None]
 
 _SAME_PLACE = 1e-3  # pixels
 
@@ -22,9 +25,15 @@ def name_of(grid: GeoBox) -> str:
     return f"{name} at {abs(grid.resolution.x):g} x {abs(grid.resolution.y):g}"
 
 
-def key_of(grid: GeoBox) -> tuple[object, ...]:
-    """Return a key, since a GeoBox is slow to hash."""
-    return (*grid.shape, grid.affine, str(grid.crs))
+def key_of(grid: GeoBox) -> GridKey:
+    """Return a key, since hashing a GeoBox writes its CRS as text (2 ms of a read of 10)."""
+    rows, columns = grid.shape
+    return (rows, columns), grid.affine, None if grid.crs is None else str(grid.crs)
+
+
+def of_key(key: GridKey) -> GeoBox:
+    """Return the grid of a key."""
+    return GeoBox(*key)
 
 
 def same_grid(one: GeoBox, other: GeoBox) -> bool:

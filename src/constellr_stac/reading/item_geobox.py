@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from affine import Affine
@@ -25,4 +26,10 @@ def stated_geobox(item: pystac.Item, key: str) -> GeoBox | None:
 
 def geobox_of(header: Header) -> GeoBox:
     """Return a header's grid."""
-    return GeoBox(header.shape, Affine(*header.transform), header.crs)
+    return _geobox(header.shape, header.transform, header.crs)
+
+
+@functools.lru_cache(maxsize=4096)
+def _geobox(shape: tuple[int, int], transform: tuple[float, ...], crs: str) -> GeoBox:
+    """Return a grid: the same object for scenes of one place, so that a pickle holds it once."""
+    return GeoBox(shape, Affine(*transform), crs)

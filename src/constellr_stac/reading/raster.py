@@ -20,7 +20,7 @@ from constellr_stac.layers.settle import Contradiction, ContradictionError, clas
 
 from .blocks import claim_window, window_of
 from .directories import check_masks
-from .file_grid import grid_of
+from .file_grid import grid_of, key_of
 from .geotiff import check_blocks, check_window, open_overview, open_regions
 from .resample import pixel_ratio, resampled
 
@@ -165,7 +165,7 @@ def reserve_window(
     """Start to fetch the blocks that :func:`read_pixels` needs, which then waits for them."""
     method = _method(band, params)
     blocks = claim_window(file, band.index, geobox, method, stated, shared=shared)
-    file.windows[band.index, geobox, method] = blocks
+    file.windows[band.index, key_of(geobox), method] = blocks
 
 
 def header_of(file: AssetFile) -> Header:
@@ -285,7 +285,7 @@ def _opened(
     """Open a file in memory that holds the blocks of the window; with its grid."""
     blocks: Sequence[Block] = ()
     if not file.whole:
-        claimed = file.windows.pop((index, geobox, method), None)
+        claimed = file.windows.pop((index, key_of(geobox), method), None)
         blocks = claimed or claim_window(file, index, geobox, method, stated, shared=shared)
     with open_regions(file.regions(blocks), file.size, file.limits) as dataset:
         if index > dataset.count:

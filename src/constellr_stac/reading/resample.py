@@ -16,10 +16,13 @@ from rasterio.enums import Resampling
 from rasterio.io import MemoryFile
 from rasterio.vrt import WarpedVRT
 
+from .file_grid import key_of, of_key
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from odc.geo.crs import CRS
     from odc.geo.geobox import GeoBox
+
+    from .file_grid import GridKey
 
 __all__ = ["pixel_ratio", "resampled"]
 
@@ -88,11 +91,13 @@ def pixel_ratio(own: GeoBox, grid: GeoBox) -> tuple[float, float]:
         own: The file's whole grid.
         grid: The target grid; only its CRS and resolution matter.
     """
-    return _ratio(own, grid.crs, abs(grid.resolution.y), abs(grid.resolution.x))
+    _, _, crs = key_of(grid)
+    return _ratio(key_of(own), crs, abs(grid.resolution.y), abs(grid.resolution.x))
 
 
 @functools.lru_cache(maxsize=512)
-def _ratio(own: GeoBox, crs: CRS | None, height: float, width: float) -> tuple[float, float]:
+def _ratio(key: GridKey, crs: str | None, height: float, width: float) -> tuple[float, float]:
+    own = of_key(key)
     centre = own[
         own.shape[0] // 2 : own.shape[0] // 2 + 1, own.shape[1] // 2 : own.shape[1] // 2 + 1
     ]
