@@ -1,7 +1,7 @@
 """Change one token of the core at a time, and see whether a test fails: ``tox run -e mutants``.
 
 ``python tests/mutants.py [--number 500] [--seed 1] [--only RE] [--jobs 1] [--seconds 20]
-[--keep FOLDER]``. cosmic-ray changes a copy of the tree. For each mutant the quick tests run that
+[--keep FOLDER]``. cosmic-ray changes a copy of the tree. For each mutant the tests run that
 reach its line in a run without changes: its package's own first, then the quickest, as many as
 take ``--seconds``. Prints the mutants that no test notices, and fails if they are more than
 one in twenty. A run with a folder that was kept goes on where that one ended.
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from cosmic_ray.work_item import MutationSpec
 
 CORE = ("auth", "signing", "reading", "layers", "cube", "orders")
-TESTS = (*(f"tests/{name}" for name in CORE), "tests/stac", "tests/test_refresh.py", "src")
+TESTS = (*(f"tests/{name}" for name in (*CORE, "stac", "analysis")), "tests/test_pushed.py", "src")
 ROOT = Path(__file__).parents[1]
 IMPORTED = (  # once, before each run of pytest is forked
     *("boto3", "botocore.auth", "dask.array", "geopandas", "odc.stac", "pandas"),
@@ -109,8 +109,8 @@ def finish(child: int, seconds: float) -> bool:
 
 
 def run_pytest(*arguments: str, plugins: Sequence[object] = ()) -> int:
-    """Run the quick tests that ``arguments`` name."""
-    fixed = [*("-q", "-p", "no:cacheprovider", "-m", "not slow", "--hypothesis-profile=mutants")]
+    """Run the tests that ``arguments`` name."""
+    fixed = [*("-q", "-p", "no:cacheprovider", "--hypothesis-profile=mutants")]
     fixed += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # of what is imported before
     return int(pytest.main([*fixed, *arguments], plugins=plugins))
 
@@ -164,9 +164,10 @@ def chosen_tests(mutation: MutationSpec, keep: Path, seconds: float) -> list[str
         ).fetchall()
     reached = [(test.rpartition("|")[0], numbits_to_nums(lines)) for test, lines in rows]
     reached = [(test, lines) for test, lines in reached if test in cost]
-    tests = {test for test, lines in reached if not span.isdisjoint(lines)}
-    tests = tests or {test for test, _ in reached}  # executed at import
     area, module = mutation.module_path.parent.name, mutation.module_path.stem
+    tests = {test for test, lines in reached if not span.isdisjoint(lines)}
+    if not tests:  # executed at import
+        tests = {test for test, _ in reached} | {test for test in cost if f"/{area}/" in test}
 
     def distance(test: str) -> tuple[bool, bool, float]:
         return f"test_{module}." not in test, f"/{area}/" not in test, cost[test]

@@ -319,6 +319,7 @@ def test_unknown_host_is_final_after_a_minute(seconds: float, *, again: bool) ->
     attempts = Attempts(Limits(retry_deadline=120), url)
     attempts._since -= seconds
     assert attempts.wait(failure) is again
+    assert attempts.summary().startswith("Tried 2 times in " if again else "Tried once in ")
 
 
 @EITHER

@@ -122,7 +122,7 @@ def test_forms_of_tiff_are_opened(form: dict[str, str], tmp_path: Path) -> None:
 
 def test_limits_of_a_file_are_settings() -> None:
     """Pixels and decoded bytes of a block are bounded by settings."""
-    for limits in (Limits(file_pixels=SIDE), Limits(window_bytes=SIDE)):
+    for limits in (Limits(file_pixels=SIDE**2 - 1), Limits(window_bytes=SIDE)):
         with (
             pytest.raises(RefusedFileError, match=r"limits\."),
             _opened(tiff(), limits),

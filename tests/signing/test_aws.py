@@ -320,6 +320,15 @@ def test_keys_without_expiry_are_reread(aws_files: Path) -> None:
     assert source.get().access_key_id == "ASIAPROGRAM2"
 
 
+def test_sources_are_equal_if_they_ask_the_same() -> None:
+    """By keys, callable or profile, so that workers share one."""
+    sources = [CredentialSource(profile=name) for name in "aba"]
+    assert sources[0] == sources[2]
+    assert sources[0] != sources[1]
+    assert sources[1] != sources[0]
+    assert CredentialSource(credentials()) == CredentialSource(credentials())
+
+
 # Secrets
 
 

@@ -321,6 +321,17 @@ def test_refused_url_is_replaced() -> None:
     assert signer.sign(HREF) != url
 
 
+def test_oldest_urls_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number of URLs that are kept is bounded."""
+    monkeypatch.setattr("constellr_stac.signing.presign._MAX_URLS", 2)
+    clock = Clock()
+    signer = Signer(credentials=KEYS, clock=clock)
+    hrefs = [f"s3://scenes/{name}.tiff" for name in "cba"]
+    before = dict(zip(hrefs, signer.sign_hrefs(hrefs), strict=True))
+    clock.advance(seconds=5)
+    assert [href for href in reversed(hrefs) if signer.sign(href) == before[href]] == hrefs[:0:-1]
+
+
 @settings(deadline=None)
 @given(steps=st.lists(st.integers(0, 4000), max_size=20), asked=st.integers(2, 604800))
 def test_at_least_half_of_the_lifetime_is_left(steps: list[int], asked: int) -> None:

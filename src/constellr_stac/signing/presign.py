@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import hmac
-import itertools
 import threading
 from dataclasses import replace
 from datetime import UTC
@@ -108,10 +107,8 @@ class Presigner:
                     self._issued.pop(address, None)  # keeps the oldest first
                     issued = self._issued[address] = _Issued(url, now + life // 2)
                 urls[address] = issued.url
-            for address in list(
-                itertools.islice(self._issued, max(0, len(self._issued) - _MAX_URLS))
-            ):
-                del self._issued[address]
+            while len(self._issued) > _MAX_URLS:
+                del self._issued[next(iter(self._issued))]
             return urls
 
     def to_renew(self, presigned: Mapping[K, SignedObject]) -> list[K]:
