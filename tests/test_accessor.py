@@ -80,6 +80,24 @@ def test_celsius_converts_temperatures_only() -> None:
     assert cube["lst"].attrs["units"] == "K"
 
 
+@pytest.mark.parametrize("make", ["difference", "deviation", "anomaly"])
+def test_celsius_never_shifts_a_difference(make: str) -> None:
+    """Plain xarray keeps the attributes of temperatures: told by the values, at the compute."""
+    cube = counted(small())[0]
+    made = {
+        "difference": lambda: cube.isel(time=[0]) - cube.isel(time=1),
+        "deviation": lambda: cube.std("time"),
+        "anomaly": cube.constellr.anomaly,
+    }[make]()
+    made["lst"].attrs = made["lst"].attrs or cube["lst"].attrs
+    celsius = made.constellr.celsius["lst"]
+    if make == "anomaly":
+        np.testing.assert_array_equal(celsius, made["lst"])
+    else:
+        with pytest.raises(ValueError, match="is this a difference or a standard deviation"):
+            celsius.compute()
+
+
 def test_clear_masks_clouds() -> None:
     """Clouds, shadows and unknown pixels by default; or the given classes."""
     cube = small()

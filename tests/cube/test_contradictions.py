@@ -457,6 +457,34 @@ def test_classes_are_never_read_from_overviews(
 
 
 @ENGINES
+@pytest.mark.parametrize(
+    ("grid", "nearest"),
+    [
+        ({}, 30),
+        ({"crs": "EPSG:32611", "resolution": 10}, 10),
+        ({"crs": "EPSG:32611", "resolution": 60}, 60),
+        ({"crs": "EPSG:4326", "resolution": 0.00009}, 10),
+        ({"crs": "EPSG:4326", "resolution": 0.0002}, 20),
+        ({"crs": "EPSG:4326", "resolution": 0.0006}, 60),
+    ],
+)
+def test_mask_is_nearest_in_resolution(
+    tmp_path: Path, engine: Any, grid: dict[str, Any], nearest: int
+) -> None:
+    """In degrees as in metres: each of the item's masks holds one class of its own."""
+    one = scene(write(tmp_path / "lst.tiff", STORED))
+    for number, metres in enumerate((10, 20, 30, 60)):
+        numbers = np.full((4, SIDE, SIDE), number, "uint8")
+        path = write(tmp_path / f"{metres}.tiff", numbers, nodata=None)
+        one.add_asset(f"scl_mask_{metres}m", pystac.Asset(str(path), media_type="image/tiff"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        cube = constellr_stac.load(one, ["lst", "cloud_mask"], engine=engine, **grid).compute()
+    classes = set(np.unique(cube["cloud_mask"])) - {255}
+    assert classes == {(10, 20, 30, 60).index(nearest)}
+
+
+@ENGINES
 @pytest.mark.parametrize("kind", ["half a pixel", "swapped", "zone"])
 def test_file_is_read_from_where_it_is(tmp_path: Path, engine: Any, kind: str) -> None:
     """A grid that the item states wrongly is told, and does not move a pixel."""
@@ -489,8 +517,12 @@ def test_item_places_a_file_without_crs(tmp_path: Path, engine: Any) -> None:
     }
     values, _ = load(scene(path, grid), engine=engine)
     np.testing.assert_allclose(values[0], KELVIN)
-    with pytest.raises(AssetReadError, match="proj:code"):
-        load(scene(path), engine=engine)
+    for geobox in (None, values.odc.geobox):
+        with pytest.raises(
+            AssetReadError, match="proj:code, proj:shape and proj:transform"
+        ) as told:
+            load(scene(path, {"proj:code": "EPSG:32611"}), engine=engine, geobox=geobox)
+        assert "vsi" not in str(told.value)
 
 
 def exact_pixels(grid: GeoBox, own: GeoBox) -> tuple[Any, Any]:

@@ -299,6 +299,27 @@ def test_rioxarray_and_odc_find_the_grid(tmp_path: Path, engine: Any) -> None:
 
 
 @ENGINES
+def test_results_keep_their_crs_in_files(tmp_path: Path, engine: Any) -> None:
+    """For GDAL and rioxarray, after plain xarray's reductions and arithmetic."""
+    cube = constellr_stac.load(
+        scene(tmp_path, 32611, (381060.0, 3746640.0)), ["lst"], engine=engine
+    )
+    made = {
+        "median": cube.median("time", skipna=False),
+        "difference": cube.isel(time=0) - 1,
+        "step": cube.isel(time=0),
+        "composite": cube.constellr.composite("all"),
+    }
+    for name, each in made.items():
+        path = tmp_path / f"{name}.nc"
+        each.to_netcdf(path)
+        with rasterio.open(f"netcdf:{path}:lst") as file:
+            assert file.crs.to_epsg() == 32611, name
+        with xr.open_dataset(path, decode_coords="all") as back:
+            assert back.lst.rio.crs.to_epsg() == 32611, name
+
+
+@ENGINES
 def test_rioxarray_geotiff_round_trip(tmp_path: Path, engine: Any) -> None:
     """Rasterio reads back values, grid and nodata."""
     corner = (381060.0, 3746640.0)

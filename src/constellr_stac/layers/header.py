@@ -72,8 +72,7 @@ class Header:
             ValueError: The file has no CRS.
         """
         if dataset.crs is None:
-            msg = f"{dataset.name} has no coordinate reference system."
-            raise ValueError(msg)
+            raise ValueError("the file has no coordinate reference system")
         epsg = dataset.crs.to_epsg()
         return cls(
             crs=dataset.crs.to_wkt() if epsg is None else f"EPSG:{epsg}",

@@ -294,7 +294,7 @@ def _opened(
         if own is None:
             raise _unreadable(
                 file,
-                "it has no coordinate reference system, and its item states none (set "
-                "proj:code on the item's asset)",
+                "it has no coordinate reference system, and its item no grid (set "
+                "proj:code, proj:shape and proj:transform on the item's asset)",
             )
         yield dataset, own
