@@ -1,6 +1,6 @@
 """Change one token of the core at a time, and see whether a test fails: ``tox run -e mutants``.
 
-``python tests/mutants.py [--number 500] [--seed 1] [--only RE] [--jobs 1] [--seconds 20]
+``python tests/mutants.py [--number 500] [--seed 1] [--only RE] [--jobs 2] [--seconds 60]
 [--keep FOLDER]``. cosmic-ray changes a copy of the tree. For each mutant the tests run that
 reach its line in a run without changes: its package's own first, then the quickest, as many as
 take ``--seconds``. Prints the mutants that no test notices, and fails if they are more than
@@ -243,7 +243,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="of the sample")
     parser.add_argument("--only", default="", help="a regular expression of modules' paths")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
-    parser.add_argument("--seconds", type=float, default=20, help="of tests for each mutant")
+    parser.add_argument("--seconds", type=float, default=60, help="of tests for each mutant")
     parser.add_argument("--keep", type=Path, help="the folder to begin or go on in")
     given = parser.parse_args()
     os.environ.update(CI="1", OPENBLAS_NUM_THREADS="1")

@@ -129,6 +129,16 @@ def test_source_and_history_tell_where_values_come_from(items: list[pystac.Item]
         assert result.attrs["Conventions"] == "CF-1.11"
 
 
+@pytest.mark.parametrize(("count", "named"), [(5, "0, 1, 2, 3, 4"), (6, "0, 1, 2, 3, 4, ...")])
+def test_source_names_five_items(items: list[pystac.Item], count: int, named: str) -> None:
+    """Of more, it says that there are more."""
+    many = [items[0].clone() for _ in range(count)]
+    for number, item in enumerate(many):
+        item.id = str(number)
+    source = constellr_stac.load(many, ["lst"]).attrs["source"]
+    assert source.startswith(f"{count} items ({named}); ")
+
+
 def test_series_and_zones_know_their_place(items: list[pystac.Item]) -> None:
     """Longitude and latitude by pyproj: of the point, and of a point within each area."""
     cube = constellr_stac.load(items, ["lst"])

@@ -20,6 +20,10 @@ import constellr_stac
 from constellr_stac import Signer, Token
 from constellr_stac._process import STATE
 from constellr_stac._refresh import utc_now
+from constellr_stac.cube.fetch_costs import FetchCosts, peak_bytes
+from constellr_stac.cube.graph_reads import ChunkRead
+from constellr_stac.reading.prefetch import Fetcher
+from constellr_stac.reading.resolver import AssetResolver
 from constellr_stac.sandbox import Sandbox
 from real_scenes import SCENES, found
 
@@ -138,6 +142,14 @@ def test_plan_with_partly_stated_grids(sandbox: Sandbox) -> None:
     plan = constellr_stac.explain(items, bands)
     assert plan.grids == {"EPSG:32611 at 30 x 30": 4}
     assert store_requests(sandbox) == 1 + len(bands)
+
+
+def test_memory_at_the_peak_grows_with_the_threads() -> None:
+    """Each holds a chunk and, of a scene it decodes, 16 bytes a pixel; the result comes twice."""
+    chunk = ChunkRead(GRID, "nearest", (), steps=3, itemsize=4, fetcher=Fetcher(AssetResolver()))
+    result, each = 4 * 3 * SCENE, 3 * SCENE + 16 * SCENE // 4
+    peaks = [peak_bytes([chunk] * 4, FetchCosts(), result, threads) for threads in (1, 3, 4, 9)]
+    assert peaks == [2 * result, result + 3 * each, result + 4 * each, result + 4 * each]
 
 
 def test_plan_rows(sandbox: Sandbox) -> None:

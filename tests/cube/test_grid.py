@@ -13,6 +13,7 @@ import rasterio
 import rioxarray
 import shapely
 import xarray as xr
+from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
@@ -270,6 +271,25 @@ def test_bbox_order_is_checked(tmp_path: Path, box: tuple[float, ...]) -> None:
     item = scene(tmp_path, 32611, (380000, 3740000))
     with pytest.raises(ValueError, match="bbox= must be west, south, east, north in degrees"):
         constellr_stac.load(item, bbox=box)
+
+
+@pytest.mark.parametrize(
+    ("crs", "transform"),
+    [
+        ("EPSG:32611", Affine(30, 0, 380000, 0, 30, 3739000)),
+        ("EPSG:4326", Affine(3e-4, 0, -118.3, 0, 3e-4, 33.7)),
+        ("EPSG:32611", Affine(30, 0, 380000, 0, -30, 3740000) * Affine.rotation(5)),
+    ],
+)
+def test_stackstac_refuses_a_grid_that_it_cannot_have(
+    tmp_path: Path, crs: str, transform: Affine
+) -> None:
+    """South-up and rotated grids, in any unit; odc-stac has them."""
+    item = scene(tmp_path, 32611, (380000, 3740000))
+    grid = GeoBox((SIDE, SIDE), transform, crs)
+    with pytest.raises(ValueError, match=r"needs a north-up grid .* use engine='odc'"):
+        constellr_stac.load(item, ["lst"], geobox=grid, engine="stackstac")
+    assert constellr_stac.load(item, ["lst"], geobox=grid).odc.geobox.shape == grid.shape
 
 
 def test_item_without_geometry(tmp_path: Path) -> None:

@@ -225,6 +225,7 @@ def test_one_error_has_every_violation() -> None:
     assert "orders[2].tags[0]: " in str(refused.value)
     assert "orders[3]: " in str(refused.value)
     assert "11 rules are broken" in str(refused.value)
+    assert len(set(refused.value.violations)) == 11
     saved = pickle.loads(pickle.dumps(refused.value))  # noqa: S301 - our own
     assert saved.violations == refused.value.violations
 
