@@ -1,10 +1,10 @@
-"""A str that masks itself in repr, format and pickle."""
+"""A str that masks itself in repr, format and pickle; objects that are not copied."""
 
 from __future__ import annotations
 
 from typing import Any, Self, SupportsIndex
 
-__all__ = ["Secret"]
+__all__ = ["Secret", "Uncopied"]
 
 
 class Secret(str):
@@ -44,3 +44,13 @@ class Secret(str):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (str, ("***",))
+
+
+class Uncopied:
+    """An object whose copies are itself, so that a credential is held and renewed once."""
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
+        return self

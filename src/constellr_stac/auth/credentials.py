@@ -11,9 +11,9 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, NoReturn, Self
+from typing import NoReturn
 
-from constellr_stac._secret import Secret
+from constellr_stac._secret import Secret, Uncopied
 
 __all__ = [
     "ApiKey",
@@ -26,17 +26,11 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Credential:
+class Credential(Uncopied):
     """The common part of all credentials: a source for messages, and no pickling."""
 
     source: str = field(default="given in code", kw_only=True, compare=False)
     """Where it was found, for messages: ``environment variable CONSTELLR_API_KEY``."""
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self
 
     def __reduce__(self) -> NoReturn:
         msg = (

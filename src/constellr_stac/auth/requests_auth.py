@@ -16,7 +16,7 @@ from requests.utils import rewind_body
 
 from constellr_stac._pushed import advice_for
 from constellr_stac._refresh import utc_now
-from constellr_stac._secret import Secret
+from constellr_stac._secret import Secret, Uncopied
 from constellr_stac.config import api_url, origin
 from constellr_stac.errors import APIConnectionError, APIError, AuthenticationError
 
@@ -40,7 +40,7 @@ CREDENTIAL_HEADERS = ("Authorization", "X-Api-Key")
 """The headers that hold a credential."""
 
 
-class ConstellrAuth(AuthBase):
+class ConstellrAuth(Uncopied, AuthBase):
     """A ``requests`` auth object that adds the credential to requests to the API only.
 
     A password is exchanged for a token at ``POST /token``, once per process for all threads. The
@@ -183,12 +183,6 @@ class ConstellrAuth(AuthBase):
         if "_found" not in vars(self):
             return "ConstellrAuth(not initialized)"  # as debuggers show it
         return f"ConstellrAuth({self._found!r}, base_url={self.base_url!r})"
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self
 
     def __getstate__(self) -> dict[str, Any]:
         given, owner = self._explicit is not None, self.owner or self._own

@@ -59,9 +59,9 @@ def measure(geometry: Any) -> GeometryInfo:
 
     polygon = polygon_from(geometry)
     west, south, east, north = polygon.bounds
-    to_utm = pyproj.Transformer.from_crs(
-        "EPSG:4326", _utm_epsg((west + east) / 2, (south + north) / 2), always_xy=True
-    )
+    zone = min(int(((west + east) / 2 + 180) // 6) + 1, 60)
+    # South of the equator, the zone of the north measures the same.
+    to_utm = pyproj.Transformer.from_crs("EPSG:4326", f"EPSG:{32600 + zone}", always_xy=True)
     x, y = to_utm.transform([west, east, east, west], [south, south, north, north])
     planar = shapely.transform(
         polygon, lambda xy: np.column_stack(to_utm.transform(xy[:, 0], xy[:, 1]))
@@ -83,11 +83,6 @@ def same_area(one: Any, other: Any) -> bool:
     except InvalidAreaError:
         return False
     return bool(a.symmetric_difference(b).area <= _TOLERANCE * max(a.length, b.length))
-
-
-def _utm_epsg(longitude: float, latitude: float) -> str:
-    zone = min(int((longitude + 180) // 6) + 1, 60)
-    return f"EPSG:{326 if latitude >= 0 else 327}{zone:02d}"
 
 
 def _finite_or_inf(value: float) -> float:

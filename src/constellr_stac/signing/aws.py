@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 from constellr_stac._process import STATE
 from constellr_stac._pushed import advice_for
 from constellr_stac._refresh import Refreshing, utc_now
+from constellr_stac._secret import Uncopied
 from constellr_stac.config import aws_files
 from constellr_stac.errors import SigningError
 
@@ -33,7 +34,7 @@ _TRANSFER_TIME = timedelta(seconds=4)
 _MIN_REMAINING = timedelta(seconds=3)  # less is too short to sign a usable URL
 
 
-class CredentialSource:
+class CredentialSource(Uncopied):
     """Finds AWS credentials and renews them before they expire; thread-safe.
 
     Searches in botocore's order: credentials given in code; a profile named in code; the
@@ -151,12 +152,6 @@ class CredentialSource:
 
     def __hash__(self) -> int:
         return hash(self._identity())
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self
 
     def __getstate__(self) -> dict[str, Any]:
         not_pickled = self._not_pickled or self._value is not None

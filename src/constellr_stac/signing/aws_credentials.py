@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from constellr_stac._process import STATE
-from constellr_stac.auth.credentials import Secret
+from constellr_stac._secret import Secret, Uncopied
 from constellr_stac.errors import SigningError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ __all__ = ["PUSHED", "StorageCredentials", "from_botocore", "from_environment"]
 
 
 @dataclass(frozen=True)
-class StorageCredentials:
+class StorageCredentials(Uncopied):
     """AWS credentials. Secrets are masked in repr, and it cannot be pickled.
 
     Raises:
@@ -74,12 +74,6 @@ class StorageCredentials:
             value.get("token"),
             value.get("expires_at"),
         )
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self
 
     def __reduce__(self) -> NoReturn:
         msg = (

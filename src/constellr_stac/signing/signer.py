@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from constellr_stac._refresh import utc_now
+from constellr_stac._secret import Uncopied
 from constellr_stac.config import StorageSettings, storage_settings
 from constellr_stac.stac.items import materialized
 
@@ -53,7 +54,7 @@ class SignedUrl:
         return self.url
 
 
-class Signer:
+class Signer(Uncopied):
     """Pre-signs ``s3://`` hrefs for GET; thread-safe.
 
     * A URL expires after ``expires_in``, and no later than the session that signed it.
@@ -245,12 +246,6 @@ class Signer:
 
     def __hash__(self) -> int:
         return hash(self._identity())
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self
 
     def __getstate__(self) -> dict[str, Any]:
         return {
