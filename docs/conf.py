@@ -40,6 +40,8 @@ nb_execution_timeout = 300  # seconds a cell
 nb_merge_streams = True
 html_theme = "furo"
 html_title = "constellr_stac"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_theme_options = {
     "light_css_variables": {"color-brand-primary": "#b3392c", "color-brand-content": "#b3392c"},
     "dark_css_variables": {"color-brand-primary": "#f0876f", "color-brand-content": "#f0876f"},
@@ -84,6 +86,9 @@ def setup(app: Sphinx) -> None:
 def _write_commands(_app: Sphinx) -> None:
     """Write what typer knows of each command to a file that ``commands.md`` includes."""
     command = typer.main.get_command(app)
+    for group in (command, *command.commands.values()):
+        for each in getattr(group, "commands", {}).values():
+            each.short_help = each.help.partition("\n\n")[0]  # typer cuts it at 45 characters
     text = get_docs_for_click(obj=command, ctx=typer.Context(command), name="constellr")
     text = re.sub(r"^  (?=\S)", "    ", text, flags=re.MULTILINE)  # examples are code
     text = re.sub(r"^(Examples?:)$", r"\1\n", text, flags=re.MULTILINE)
