@@ -71,6 +71,22 @@ _PROJECTS = {
     "python": "https://docs.python.org/3/",
     "xarray": "https://docs.xarray.dev/en/stable/",
 }
+_FULL_NAMES = {
+    "Axes": "matplotlib.axes.Axes",
+    "Figure": "matplotlib.figure.Figure",
+    "Path": "pathlib.Path",
+    "date": "datetime.date",
+    "datetime": "datetime.datetime",
+    "gpd.GeoDataFrame": "geopandas.GeoDataFrame",
+    "pd.DataFrame": "pandas.DataFrame",
+    "pystac.collection.Collection": "pystac.Collection",
+    "pystac_client.item_search.ItemSearch": "pystac_client.ItemSearch",
+    "timedelta": "datetime.timedelta",
+    "xarray.core.dataarray.DataArray": "xarray.DataArray",
+    "xarray.core.dataset.Dataset": "xarray.Dataset",
+    "xr.DataArray": "xarray.DataArray",
+    "xr.Dataset": "xarray.Dataset",
+}
 intersphinx_mapping = {
     name: (address, f"inventories/{name}.txt") for name, address in _PROJECTS.items()
 }
@@ -79,7 +95,8 @@ intersphinx_mapping = {
 def setup(app: Sphinx) -> None:
     """Generate the commands' page, and correct how the extensions read types and docstrings."""
     app.connect("builder-inited", _write_commands)
-    app.connect("missing-reference", _type_as_text)
+    app.connect("missing-reference", _full_name, priority=400)  # before intersphinx
+    app.connect("missing-reference", _type_as_text, priority=900)  # and after it
     app.connect("autodoc-process-docstring", _no_type_before_a_colon, priority=400)
 
 
@@ -95,6 +112,14 @@ def _write_commands(_app: Sphinx) -> None:
     path = Path(__file__).parent / "_build" / "commands.md"
     path.parent.mkdir(exist_ok=True)
     path.write_text(text.partition("\n")[2])  # commands.md has the title
+
+
+def _full_name(
+    _app: Sphinx, _env: BuildEnvironment, node: pending_xref, _content: TextElement
+) -> None:
+    """Name a type as its own documentation does, not as the module that is annotated."""
+    target = node["reftarget"]
+    node["reftarget"] = _FULL_NAMES.get(target, target)
 
 
 def _type_as_text(
