@@ -38,6 +38,7 @@ nb_execution_mode = "force"  # a cached page would not notice that the code has 
 nb_execution_in_temp = True  # pages write files
 nb_execution_timeout = 300  # seconds a cell
 nb_merge_streams = True
+nb_ipywidgets_js: dict[str, str] = {}  # no scripts of other hosts
 html_theme = "furo"
 html_title = "constellr_stac"
 html_static_path = ["_static"]
