@@ -137,7 +137,8 @@ def series(
     elif terminal.as_json:
         terminal.json(table.reset_index().to_dict("records"))
     else:
-        terminal.line(table.to_csv().rstrip("\n"))
+        # As many digits as float32 holds, which are 10 metres in degrees.
+        terminal.line(table.to_csv(float_format="%.7g").rstrip("\n"))
 
 
 @command(
