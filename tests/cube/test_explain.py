@@ -5,13 +5,18 @@ from __future__ import annotations
 import functools
 import gc
 import html
+import json
+import subprocess
+import sys
 from dataclasses import asdict, is_dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import dask
+import numpy as np
 import pystac
 import pytest
+import rasterio
 from odc.geo.geobox import GeoBox
 from rasterio.transform import from_origin
 from rich.console import Console
@@ -28,6 +33,8 @@ from constellr_stac.sandbox import Sandbox
 from real_scenes import SCENES, found
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import xarray as xr
 
 ENGINES = pytest.mark.parametrize("engine", ["odc", "stackstac"])
@@ -113,6 +120,65 @@ def test_many_sizes_are_estimated(sandbox: Sandbox, monkeypatch: pytest.MonkeyPa
     exact = sum((SCENES / item.id / "lst.tiff").stat().st_size for item in items)
     assert plan.bytes_to_fetch == pytest.approx(exact, rel=0.1)
     assert "about 15 requests" in str(plan)
+
+
+PEAK = """
+import json, sys
+import dask, pystac
+import constellr_stac
+dask.config.set(num_workers=2)
+def memory(name):  # of this process; ru_maxrss begins with the parent's
+    lines = open("/proc/self/status").read().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith(name))
+items = list(pystac.ItemCollection.from_file(sys.argv[1]))
+constellr_stac.load(items[-1:], ["lst"]).isel(x=slice(9), y=slice(9)).compute()
+cube = constellr_stac.load(items, ["lst"], **json.loads(sys.argv[2]))
+told = constellr_stac.explain(cube).bytes_at_peak
+before = memory("VmRSS")
+open("/proc/self/clear_refs", "w").write("5")  # the peak begins anew (proc(5))
+cube.compute()
+print(json.dumps([told, memory("VmHWM") - before]))
+"""
+
+
+def long_items(folder: Path) -> list[pystac.Item]:
+    """Return four scenes of 1,800 x 1,800 pixels of noise, 6 MB each."""
+    grid = GeoBox((1800, 1800), GRID.transform, "EPSG:32611")
+    items = []
+    for day in range(1, 5):
+        path = folder / f"{day}.tiff"
+        numbers = np.random.default_rng(day).integers(28000, 30000, (1, *grid.shape))
+        with rasterio.open(
+            path, "w", driver="COG", height=1800, width=1800, count=1, dtype="uint16",
+            crs="EPSG:32611", transform=grid.transform, compress="deflate", overviews="NONE",
+        ) as file:  # fmt: skip
+            file.write(numbers.astype("uint16"))
+        extent = grid.geographic_extent
+        when = datetime(2026, 6, day, 12, tzinfo=UTC)
+        item = pystac.Item(f"{day}", extent.json, list(extent.boundingbox), when, {},
+                           collection="lstfusion")  # fmt: skip
+        item.add_asset("lst", pystac.Asset(str(path), media_type="image/tiff"))
+        items.append(item)
+    return items
+
+
+@pytest.mark.parametrize("kind", ["plain", "masked mosaic", "long"])
+def test_peak_memory_is_as_told(sandbox: Sandbox, tmp_path: Path, kind: str) -> None:
+    """Within 1.3 of what a fresh process takes."""
+    path, utm = tmp_path / "items.json", {"crs": "EPSG:32611"}
+    options: dict[str, Any] = {
+        "plain": utm | {"resolution": 10},
+        "masked mosaic": utm | {"resolution": 12, "mask": "clear", "groupby": "solar_day"},
+        "long": {"chunks": {"x": 900, "y": 900}},
+    }[kind]
+    items = long_items(tmp_path) if kind == "long" else found(sandbox)
+    pystac.ItemCollection(items).save_object(str(path))
+    answer = subprocess.run(
+        [sys.executable, "-c", PEAK, str(path), json.dumps(options)],
+        stdout=subprocess.PIPE, check=True,
+    )  # fmt: skip
+    told, used = json.loads(answer.stdout)
+    assert 1 / 1.3 < told / used < 1.3, (told >> 20, used >> 20)
 
 
 def test_plan_counts_grids_and_resampled_files(sandbox: Sandbox) -> None:
