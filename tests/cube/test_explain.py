@@ -166,15 +166,15 @@ def long_items(folder: Path) -> list[pystac.Item]:
 def test_peak_memory_is_as_told(sandbox: Sandbox, tmp_path: Path, kind: str) -> None:
     """Within 1.3 of what a fresh process takes."""
     path, utm = tmp_path / "items.json", {"crs": "EPSG:32611"}
-    options: dict[str, Any] = {
+    kinds: dict[str, dict[str, Any]] = {
         "plain": utm | {"resolution": 10},
         "masked mosaic": utm | {"resolution": 12, "mask": "clear", "groupby": "solar_day"},
         "long": {"chunks": {"x": 900, "y": 900}},
-    }[kind]
+    }
     items = long_items(tmp_path) if kind == "long" else found(sandbox)
     pystac.ItemCollection(items).save_object(str(path))
     answer = subprocess.run(
-        [sys.executable, "-c", PEAK, str(path), json.dumps(options)],
+        [sys.executable, "-c", PEAK, str(path), json.dumps(kinds[kind])],
         stdout=subprocess.PIPE, check=True,
     )  # fmt: skip
     told, used = json.loads(answer.stdout)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from .units import TEMPERATURES
@@ -15,9 +14,6 @@ if TYPE_CHECKING:
 __all__ = ["Band", "Resampling", "holds"]
 
 Resampling = Literal["nearest", "bilinear"]
-
-_SHORT = ("uint8", "uint16")
-_BLOCK = 1 << 15  # pixels
 
 
 @dataclass(frozen=True)
@@ -149,14 +145,7 @@ class Band:
         encoded = self.is_coded or self.nodata is not None
         if self.is_mask or not (encoded or np.issubdtype(stored.dtype, np.floating)):
             return stored
-        if stored.dtype.name not in _SHORT:
-            return _decoded(stored, self.scale, self.offset, self.nodata)
-        table = _table(stored.dtype.name, self.scale, self.offset, self.nodata)
-        values, flat = np.empty(stored.shape, "float32"), stored.reshape(-1)
-        for start in range(0, flat.size, _BLOCK):  # so that indices stay in the processor's cache
-            part = np.s_[start : start + _BLOCK]
-            np.take(table, flat[part], out=values.reshape(-1)[part], mode="clip")
-        return values
+        return _decoded(stored, self.scale, self.offset, self.nodata)
 
     def cf_attributes(self, dtype: np.dtype[Any] | str = "uint8") -> dict[str, Any]:
         """Return the CF attributes of the decoded variable.
@@ -190,24 +179,20 @@ def holds(dtype: np.dtype[Any], value: float) -> bool:
     return float(value).is_integer() and limits.min <= value <= limits.max
 
 
-@lru_cache(maxsize=64)
-def _table(dtype: str, scale: float, offset: float, nodata: float | None) -> NDArray[Any]:
-    """Return the physical value of each number of a short dtype."""
-    import numpy as np
-
-    return _decoded(np.arange(np.iinfo(dtype).max + 1, dtype=dtype), scale, offset, nodata)
-
-
 def _decoded(
     stored: NDArray[Any], scale: float, offset: float, nodata: float | None
 ) -> NDArray[Any]:
-    """Return physical values, by computing."""
+    """Return physical values."""
     import numpy as np
 
     # In float64, so that the result is the float32 nearest to the decimal value.
-    values = (stored * np.float64(scale) + offset).astype("float32")
+    if offset:
+        values = (stored * np.float64(scale) + offset).astype("float32")
+    else:  # in one pass
+        values = np.empty(stored.shape, "float32")
+        np.multiply(stored, scale, out=values, dtype="float64", casting="same_kind")
     if nodata is not None:
-        values[stored == nodata] = np.nan
+        np.copyto(values, np.nan, where=stored == nodata)
     return values
 
 
