@@ -224,9 +224,9 @@ def test_read_timeout_is_between_two_parts(get: Callable[..., bytes]) -> None:
         handler.send_response(200)  # type: ignore[attr-defined]
         handler.send_header("Content-Length", "5000")  # type: ignore[attr-defined]
         handler.end_headers()  # type: ignore[attr-defined]
-        for _ in range(5):
+        for size in (1, 1999, 1000, 1000, 1000):  # the rate is one of the whole timeout
             time.sleep(0.3)
-            handler.wfile.write(b"x" * 1000)  # type: ignore[attr-defined]
+            handler.wfile.write(b"x" * size)  # type: ignore[attr-defined]
         raise ConnectionAbortedError
 
     with AnswerServer(drip) as server:

@@ -142,6 +142,14 @@ def test_masks_name_their_classes() -> None:
     assert {band.resampling for band in LAYERS["vnir04_qa"].bands} == {"nearest"}
 
 
+@pytest.mark.parametrize(("number", "nanometres"), [("01", 443), ("08", 842), ("10", 945)])
+def test_reflectance_names_its_wavelength(number: str, nanometres: int) -> None:
+    """In nanometres, of which STAC's common names have micrometres."""
+    [band] = (each for each in LAYERS[f"vnir{number}"].bands if not each.is_mask)
+    assert band.long_name == f"surface reflectance at {nanometres} nm"
+    assert band.center_wavelength == pytest.approx(nanometres / 1000)
+
+
 def test_temperature_cf_attributes() -> None:
     """Units and standard names follow the CF conventions."""
     assert LAYERS["lst"].bands[0].cf_attributes() == {

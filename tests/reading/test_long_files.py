@@ -20,7 +20,7 @@ from odc.geo.geobox import GeoBox
 from rasterio.transform import from_origin
 
 import constellr_stac
-from constellr_stac import AssetReadError
+from constellr_stac import AssetReadError, Limits
 from constellr_stac.errors import SceneLeftEmptyWarning
 from constellr_stac.reading.asset_file import ranges_of
 from constellr_stac.reading.asset_ref import AssetRef, asset_ref
@@ -315,6 +315,17 @@ def huge(form: str) -> bytes:
     directory = struct.pack("<H", len(entries))
     directory += b"".join(struct.pack("<HHII", *entry) for entry in entries)
     return (head + directory + struct.pack("<I", 8 if form == "loop" else 0)).ljust(3 << 20, b"\0")
+
+
+def test_windows_are_bounded_and_files_are_not(tmp_path: Path) -> None:
+    """A setting bounds the decoded bytes of a window, however wide, high or far it is."""
+    item, limits = item_of(str(write(tmp_path / "lst.tiff", **TILED))), Limits(window_bytes=50_000)
+    for place in (np.s_[:40, :1000], np.s_[:1000, :40], np.s_[800:, 800:]):
+        cube = constellr_stac.load([item], ["lst"], geobox=GRID[place], limits=limits)
+        with pytest.raises(AssetReadError, match=r"limits\.window_bytes"):
+            cube.compute()
+    small = constellr_stac.load([item], ["lst"], geobox=GRID[900:, 900:], limits=limits)
+    np.testing.assert_array_equal(small.lst[0], kelvin(tmp_path / "lst.tiff", np.s_[900:, 900:]))
 
 
 @pytest.mark.parametrize("form", ["loop", "endless table", "no pixels", "table past the end"])
