@@ -107,6 +107,7 @@ def _write_commands(_app: Sphinx) -> None:
         for each in getattr(group, "commands", {}).values():
             each.short_help = each.help.partition("\n\n")[0]  # typer cuts it at 45 characters
     text = get_docs_for_click(obj=command, ctx=typer.Context(command), name="constellr")
+    text = text.replace("\b", "")  # click's mark of lines that stay as they are
     text = re.sub(r"^  (?=\S)", "    ", text, flags=re.MULTILINE)  # examples are code
     text = re.sub(r"^(Examples?:)$", r"\1\n", text, flags=re.MULTILINE)
     path = Path(__file__).parent / "_build" / "commands.md"
