@@ -29,6 +29,7 @@ FOUND = (
     42,  # plain integers
     279,  # a described float
     980,  # a described item that states what the documents do
+    2935,  # a unit that one item states and the other's file
 )
 """Seeds that a fault was found with."""
 BATCH = 20
