@@ -55,9 +55,11 @@ def constellr(
         process = _FORKS.Process(target=_run, args=(arguments, variables, Path.cwd(), streams))
         process.start()
         process.join(_TIMEOUT)
-        assert process.exitcode is not None, f"{arguments} ran for {_TIMEOUT} s"
+        code = process.exitcode
+        process.kill()
+        assert code is not None, f"{arguments} ran for {_TIMEOUT} s"
         out, err = (stream.read_text() for stream in streams[1:])
-    return subprocess.CompletedProcess([PROGRAM, *arguments], process.exitcode, out, err)
+    return subprocess.CompletedProcess([PROGRAM, *arguments], code, out, err)
 
 
 def _run(

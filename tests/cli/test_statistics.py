@@ -62,11 +62,12 @@ def test_zonal_and_series_write_tables(sandbox: Sandbox, here: Path) -> None:
     assert json.loads(run.stdout)["rows"] == 2
     frame = gpd.read_file("stats.gpkg")
     assert frame.geometry.geom_equals(AREAS.geometry).all()
-    run = constellr("series", "--point", "-118.25,33.76", *SEARCH)
+    run = constellr("series", "--point", "-118.25000004,33.76", *SEARCH)
     assert run.stdout.splitlines()[0].startswith("time,")
     assert len(run.stdout.splitlines()) == len(ids) + 1
     series = cube.constellr.timeseries("POINT (-118.25 33.76)")["lst"]
     printed = [line.rsplit(",", 1)[1] for line in run.stdout.splitlines()[1:]]
+    assert "-118.25000004,33.76," in run.stdout
     assert printed == [f"{kelvin:.2f}".rstrip("0").rstrip(".") for kelvin in series.to_numpy()]
 
 

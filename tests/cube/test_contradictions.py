@@ -234,6 +234,19 @@ def test_units_that_do_not_convert_are_refused(tmp_path: Path) -> None:
 
 
 @ENGINES
+def test_complex_pixels_are_no_temperatures(tmp_path: Path, engine: Any) -> None:
+    """An error that names the scene; it is left empty with ``errors="nan"``."""
+    good = scene(write(tmp_path / "good.tiff", STORED))
+    bad = scene(write(tmp_path / "bad.tiff", STORED.astype("complex64"), nodata=0), number=1)
+    with pytest.raises(AssetReadError, match=r"scene-1.*complex"):
+        load([good, bad], engine=engine)
+    with pytest.warns(SceneLeftEmptyWarning, match="scene-1"):
+        cube = constellr_stac.load([good, bad], ["lst"], engine=engine, errors="nan").compute()
+    np.testing.assert_allclose(cube.lst[0], KELVIN, rtol=1e-6)
+    assert cube.lst[1].isnull().all()
+
+
+@ENGINES
 def test_classes_of_scenes_are_mapped_by_meaning(tmp_path: Path, engine: Any) -> None:
     """A scene whose item numbers the classes otherwise has the cube's numbers."""
     numbers = np.zeros((4, SIDE, SIDE), "uint8")

@@ -162,6 +162,7 @@ def long_items(folder: Path) -> list[pystac.Item]:
     return items
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["plain", "masked mosaic", "long"])
 def test_peak_memory_is_as_told(sandbox: Sandbox, tmp_path: Path, kind: str) -> None:
     """Within 1.3 of what a fresh process takes."""

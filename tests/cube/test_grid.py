@@ -324,12 +324,13 @@ def test_results_keep_their_crs_in_files(tmp_path: Path, engine: Any) -> None:
     cube = constellr_stac.load(
         scene(tmp_path, 32611, (381060.0, 3746640.0)), ["lst"], engine=engine
     )
-    made = {
-        "median": cube.median("time", skipna=False),
-        "difference": cube.isel(time=0) - 1,
-        "step": cube.isel(time=0),
-        "composite": cube.constellr.composite("all"),
-    }
+    with xr.set_options(keep_attrs=True):  # newer xarray's default
+        made = {
+            "median": cube.median("time", skipna=False),
+            "difference": cube.isel(time=0) - 1,
+            "step": cube.isel(time=0),
+            "composite": cube.constellr.composite("all"),
+        }
     for name, each in made.items():
         path = tmp_path / f"{name}.nc"
         each.to_netcdf(path)

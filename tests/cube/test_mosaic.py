@@ -274,10 +274,10 @@ def test_mosaic_of_many_scenes_is_bounded(tmp_path: Path, engine: Any) -> None:
 @pytest.mark.parametrize(
     ("engine", "mask", "most"),
     [
-        ("odc", None, 300),
-        ("stackstac", None, 300),
-        ("odc", "clear", 650),
-        ("stackstac", "clear", 512),
+        ("odc", None, 400),
+        ("stackstac", None, 400),
+        ("odc", "clear", 1000),
+        ("stackstac", "clear", 700),
     ],
 )
 def test_graph_holds_what_scenes_share_once(engine: Any, mask: Any, most: int) -> None:

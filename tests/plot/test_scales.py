@@ -172,9 +172,18 @@ def test_series_by_day_and_at_night_are_not_joined() -> None:
     assert a_day.get_color() == a_night.get_color() != b_day.get_color() == b_night.get_color()
     legend = many.get_legend()
     assert legend is not None
-    figure = many.figure.figure
-    figure.draw_without_rendering()
+    assert isinstance(many.figure, Figure)
+    assert_inside(many.figure)
     assert legend.get_window_extent().x0 >= many.get_window_extent().x1  # covers no value
+
+
+def test_legend_of_many_series_takes_no_room_of_the_values() -> None:
+    """The figure grows with their number and the length of their names."""
+    series = small()["lst"].mean(["y", "x"])
+    ax = time_series({f"District of the {n}th meridian": series + n for n in range(24)})
+    assert isinstance(ax.figure, Figure)
+    assert_inside(ax.figure)
+    assert ax.get_window_extent().width > 650  # of 800 pixels
 
 
 @pytest.mark.parametrize("kind", ["deviation", "pixel", "strip", "degrees", "constant", "hot"])
@@ -192,8 +201,8 @@ def test_nothing_is_clipped(kind: str) -> None:
     elif kind == "pixel":
         scene = scene[2:3, 3:4]
     elif kind == "strip":
-        box = GeoBox((1, 400), Affine(30, 0, 381060, 0, -30, 3746640), "EPSG:32611")
-        row = np.linspace(280, 300, 400, dtype="float32").reshape(1, 1, 400)
+        box = GeoBox((1, 2401), Affine(30, 0, 381060, 0, -30, 3746640), "EPSG:32611")
+        row = np.linspace(280, 300, 2401, dtype="float32").reshape(1, 1, 2401)
         scene = cube_of(row, TIMES[:1], geobox=box)["lst"]
     elif kind == "degrees":
         box = GeoBox.from_bbox((-118.3, 33.7, -118.1, 33.9), "EPSG:4326", shape=(6, 8))

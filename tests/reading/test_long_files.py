@@ -341,21 +341,23 @@ def test_implausible_directories_are_refused(form: str, tmp_path: Path, files: F
     assert len(files.asked) <= 4
 
 
-@pytest.mark.parametrize("form", ["directories", "tables"])
+@pytest.mark.parametrize("form", ["directories", "tables", "entries"])
 def test_scattered_directories_cost_few_requests(form: str, tmp_path: Path, files: Files) -> None:
-    """A chain of directories without an end, or a directory whose tables lie far apart."""
-    gap, path = 40 << 10, tmp_path / "lst.tiff"
+    """A chain without an end, tables that lie far apart, or thousands of entries of one table."""
+    number, gap = {"directories": (300, 40 << 10), "tables": (1, 4096), "entries": (30, 3008)}[form]
+    path = tmp_path / "lst.tiff"
     with path.open("wb") as file:
         file.write(b"II*\0" + struct.pack("<I", 8))
-        for number in range(300 if form == "directories" else 1):
-            file.seek(8 + number * gap)
+        for start in range(8, 8 + number * gap, gap):
             entries = [(256, 4, 1, 9), (257, 4, 1, 9)]
-            if form == "tables":
-                entries += [(1000 + tag, 4, 9, 8 + tag * gap) for tag in range(1, 240)]
+            if form != "directories":
+                places = [tag if form == "tables" else 299 for tag in range(1, 249)]
+                entries += [(1000 + tag, 4, 9, tag * (40 << 10)) for tag in places]
+            file.seek(start)
             file.write(struct.pack("<H", len(entries)))
             file.write(b"".join(struct.pack("<HHII", *entry) for entry in entries))
-            file.write(struct.pack("<I", 8 + (number + 1) * gap))
-        file.truncate(300 * gap)
+            file.write(struct.pack("<I", start + gap))
+        file.truncate(300 * (40 << 10))
     with served(files, path) as items, pytest.raises(AssetReadError, match="its director"):
         constellr_stac.load(items, ["lst"], geobox=GRID[PLACE]).compute()
     assert len(files.asked) < 300

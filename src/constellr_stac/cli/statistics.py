@@ -137,8 +137,9 @@ def series(
     elif terminal.as_json:
         terminal.json(table.reset_index().to_dict("records"))
     else:
-        # As many digits as float32 holds, which are 10 metres in degrees.
-        terminal.line(table.to_csv(float_format="%.7g").rstrip("\n"))
+        for name in table.columns.difference(list(found.coords)):  # as many digits as float32 holds
+            table[name] = table[name].map("{:.7g}".format, na_action="ignore")
+        terminal.line(table.to_csv().rstrip("\n"))
 
 
 @command(

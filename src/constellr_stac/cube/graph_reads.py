@@ -10,6 +10,7 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from dask._task_spec import Alias  # its public module lacks it in 2025.1
 from dask.core import flatten
 from dask.optimization import cull
 from dask.task_spec import DataNode, TaskRef
@@ -129,8 +130,8 @@ _READERS: dict[str, Callable[[Mapping[Any, Any], list[Any]], ChunkRead | None]] 
 
 def _value(tasks: Mapping[Any, Any], argument: Any) -> Any:
     """Return what an argument stands for."""
-    if isinstance(argument, TaskRef):
-        argument = tasks[argument.key]
+    while isinstance(argument, (TaskRef, Alias)):
+        argument = tasks[argument.key if isinstance(argument, TaskRef) else argument.target]
     return argument.value if isinstance(argument, DataNode) else argument
 
 

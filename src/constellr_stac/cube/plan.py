@@ -265,7 +265,7 @@ def _check_convertible(scenes: Sequence[Scene], variables: Mapping[str, Variable
         for name, own in scene.bands.items():
             target, other = variables[name].band, first.setdefault(name, scene)
             if not (own.band.is_mask or target.is_mask or "unit" in own.band.by_item):
-                continue  # the file may state another than the documents; it is asked when read
+                continue  # its file may state another unit; checked when it is read
             try:
                 check_convertible(own.band, target)
             except ContradictionError as error:

@@ -15,6 +15,8 @@ __all__ = ["Band", "Resampling", "holds"]
 
 Resampling = Literal["nearest", "bilinear"]
 
+_BLOCK = 1 << 15  # pixels that are decoded at a time: they stay in the processor's cache
+
 
 @dataclass(frozen=True)
 class Band:
@@ -185,16 +187,18 @@ def _decoded(
     """Return physical values."""
     import numpy as np
 
-    # In float64, so that the result is the float32 nearest to the decimal value.
-    if offset:
-        values = (stored * np.float64(scale) + offset).astype("float32")
-    else:  # in one pass
-        values = np.empty(stored.shape, "float32")
-        np.multiply(stored, scale, out=values, dtype="float64", casting="same_kind")
-    if nodata is not None:
-        np.copyto(values, np.nan, where=stored == nodata)
+    values = np.empty(stored.shape, "float32")
+    pixels, decoded = stored.reshape(-1), values.reshape(-1)
+    for start in range(0, pixels.size, _BLOCK):
+        part = np.s_[start : start + _BLOCK]
+        # In float64, so that the result is the float32 nearest to the decimal value.
+        exact = np.multiply(pixels[part], scale, dtype="float64")
+        exact += offset
+        decoded[part] = exact
+        if nodata is not None:
+            np.copyto(decoded[part], np.nan, where=pixels[part] == nodata)
     return values
 
 
 def _is_float(dtype: str | None) -> bool:
-    return dtype is not None and dtype.startswith(("float", "cfloat", "complex"))
+    return dtype is not None and dtype.startswith("float")

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Contradiction", "ContradictionError", "check_convertible", "class_table", "settle"]
 
-_FLOATS = ("f", "c")
-
 
 class Contradiction(NamedTuple):
     """Two statements about one file that cannot both be true."""
@@ -86,7 +84,8 @@ def settle(band: Band, file: FileBand, target: Band | None = None) -> Settled:
             file's own unit.
 
     Raises:
-        ContradictionError: The unit cannot be told, or cannot be converted to the target's.
+        ContradictionError: The unit cannot be told, or cannot be converted to the target's; or
+            pixels are complex numbers.
 
     Example:
         >>> from constellr_stac.layers.header import FileBand
@@ -97,6 +96,8 @@ def settle(band: Band, file: FileBand, target: Band | None = None) -> Settled:
         (0.01, 0.0, 'K')
     """
     found: list[Contradiction] = []
+    if file.dtype.startswith("complex"):
+        raise ContradictionError("its pixels are complex numbers")
     if band.is_mask:
         nodata = _mask_fill(band, file, found)
         return Settled(band.with_fields(dtype=file.dtype, nodata=nodata), tuple(found))
@@ -162,7 +163,7 @@ def class_table(band: Band, target: Band) -> np.ndarray[tuple[int], np.dtype[np.
 
 def _encoding(band: Band, file: FileBand, found: list[Contradiction]) -> _Encoding:
     """Return the encoding to use: the first of item, file and documents that states one."""
-    is_float = np.dtype(file.dtype).kind in _FLOATS
+    is_float = np.dtype(file.dtype).kind == "f"
     item = _stated_by_item(band)
     header = _Encoding("file", file.scale, file.offset, file.unit and unit_name(file.unit))
     documents = _documented(band)
@@ -229,7 +230,7 @@ def _for_floats(band: Band, stated: _Encoding) -> bool:
         dtype = band.dtype if "dtype" in band.by_item or band.base is None else None
         if dtype is None and band.base is not None:
             dtype = band.base.dtype
-    return dtype is None or np.dtype(dtype).kind in _FLOATS
+    return dtype is None or np.dtype(dtype).kind == "f"
 
 
 def _differ(one: _Encoding, other: _Encoding, band: Band) -> bool:
@@ -253,7 +254,7 @@ def _check_type(
     if stated is None or np.dtype(stated) == np.dtype(file.dtype) or encoding.source == "file":
         return
     by_item = "dtype" in band.by_item
-    if by_item or (encoding.scales and np.dtype(file.dtype).kind not in _FLOATS):
+    if by_item or (encoding.scales and np.dtype(file.dtype).kind != "f"):
         source = "item states" if by_item else "documents state"
         found.append(
             Contradiction(

@@ -67,7 +67,9 @@ def add_fields(
             if _complete(asset.extra_fields, name, form):
                 note(key, name, source)
         if is_own and layer is not None and copies_documents(asset, layer.bands):
-            asset.extra_fields["unit"] = layer.bands[0].unit  # else it would pass for a copy
+            # A unit of the asset marks the encoding as the item's own: see copies_documents().
+            asset.extra_fields["unit"] = layer.bands[0].unit
+            note(key, "unit", "item")
         extensions |= {RASTER} | ({EO} if "eo:bands" in forms else set())
         if any(band.is_mask for band in bands):
             extensions.add(CLASSIFICATION)

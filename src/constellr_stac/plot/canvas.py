@@ -34,14 +34,14 @@ __all__ = [
 ]
 
 COLOURS = {"day": "#c8501e", "night": "#2b5c8a"}
-"""Of marks."""
+"""Of values by day and at night."""
 NO_DATA = "0.82"
 """Grey of masked and missing pixels; far from every colour of the maps."""
 _UNITS = {"degC": "°C", "1": "", "percent": "%"}
 _METRES_IN_KM = 1000.0
 _METRES_IN_DEGREE = 111_195.0
 _STRIP = 10.0
-"""Most times that a map is longer than wide."""
+"""The largest ratio of a drawn map's sides."""
 _LEAST_TEMPERATURE = 100.0
 """Kelvin; no surface on Earth is colder."""
 
@@ -85,7 +85,8 @@ def decimated(scene: xr.DataArray, most: int) -> xr.DataArray:
     step = -(-max(scene.shape[-2:]) // most)
     if step <= 1:
         return scene
-    return scene.isel(dict.fromkeys(scene.dims[-2:], slice(step // 2, None, step)))
+    sides = zip(scene.dims[-2:], scene.shape[-2:], strict=True)
+    return scene.isel({dim: slice(min(step // 2, size - 1), None, step) for dim, size in sides})
 
 
 def quantity(values: xr.DataArray) -> str:

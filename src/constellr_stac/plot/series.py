@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["time_series"]
 
 _STYLES = {"": "o-", "day": "o-", "night": "s--"}
+_INCHES_OF_MARK, _INCHES_OF_LETTER, _INCHES_OF_LINE = 0.7, 0.09, 0.23  # in the legend
 
 
 def time_series(
@@ -54,21 +55,30 @@ def time_series(
             f"A time series has the one dimension time, not {found}: reduce y and x first, with "
             ".median(...), or select a zone."
         )
-    beside: dict[str, Any] = {} if ax else {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
+    parts = [
+        (name, when, part)
+        for name, each in named.items()
+        for when, part in _by_daytime(each.sortby("time").compute())
+    ]
+    labels = [", ".join(filter(None, part[:2])) for part in parts]
+    beside: dict[str, Any] = {}
+    if ax is None and len(parts) > 1:  # a legend beside the axes covers no value
+        beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
+        width = 8.0 + _INCHES_OF_MARK + _INCHES_OF_LETTER * max(map(len, labels))
+        ax = new_axes(width=width, height=max(4.0, 0.6 + _INCHES_OF_LINE * len(labels)))
     ax = ax or new_axes(width=8.0, height=4.0)
-    for name, each in named.items():
-        colour = None
-        for when, part in _by_daytime(each.sortby("time").compute()):
-            [line] = ax.plot(
-                part["time"].to_numpy(),
-                part.to_numpy(),
-                _STYLES[when] if len(named) > 1 else _STYLES[when].replace("--", "-"),
-                color=colour if len(named) > 1 else COLOURS.get(when),
-                ms=4,
-                lw=1,
-                label=", ".join(word for word in (name, when) if word),
-            )
-            colour = line.get_color()
+    colours: dict[str, Any] = {}
+    for label, (name, when, part) in zip(labels, parts, strict=True):
+        [line] = ax.plot(
+            part["time"].to_numpy(),
+            part.to_numpy(),
+            _STYLES[when] if len(named) > 1 else _STYLES[when].replace("--", "-"),
+            color=colours.get(name) if len(named) > 1 else COLOURS.get(when),
+            ms=4,
+            lw=1,
+            label=label,
+        )
+        colours[name] = line.get_color()
     first = next(iter(named.values()))
     ax.set_ylabel(quantity(first))
     label_times(ax)

@@ -36,6 +36,7 @@ Span = tuple[int, int]
 _AHEAD = 16 << 10  # bytes fetched with a directory that is somewhere else, since more follows
 _MOST = 250  # directories, and entries of each
 _MOST_PLACES = 128  # where parts of them lie, each of which costs a request
+_MOST_SPANS = 2048  # that are not in memory yet
 _MOST_BYTES = 64 << 20  # of all values; a file of 64 GiB in blocks of 64 KiB has 16 MiB
 _MOST_BLOCKS = 1 << 16  # of a window; 268 million pixels in tiles of 64 x 64 pixels
 _LEADER = 4  # a block of a COG is preceded by its length and followed by a copy of its last bytes
@@ -174,6 +175,8 @@ class _Reader:
         self._is_big = head[2:4] in (b"+\0", b"\0+")
         self._margin = _LEADER if _LEADERS in head[:_GHOST] else 0
         self._missing: list[Span] = []
+        self._missing_places: set[int] = set()
+        self._missing_bytes = 0
         self._bytes_of_values = 0
 
     def directories(self) -> Iterator[Directory]:
@@ -236,10 +239,13 @@ class _Reader:
         for offset, content in self._regions:
             if offset <= start and stop <= offset + len(content):
                 return content[start - offset : stop - offset]
-        self._missing.append((start, min(self._size, max(stop, start + length))))
-        places = len(self._regions) + len({start // _AHEAD for start, _ in self._missing})
-        size = sum(stop - start for start, stop in self._missing)
-        if places > _MOST_PLACES or size > _MOST_BYTES:
+        stop = min(self._size, max(stop, start + length))
+        self._missing.append((start, stop))
+        self._missing_places.add(start // _AHEAD)
+        self._missing_bytes += stop - start
+        places = len(self._regions) + len(self._missing_places)
+        is_large = self._missing_bytes > _MOST_BYTES or len(self._missing) > _MOST_SPANS
+        if is_large or places > _MOST_PLACES:
             raise RefusedFileError("its directories are implausibly large or scattered")
         return None
 

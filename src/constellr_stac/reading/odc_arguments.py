@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 import odc.stac
@@ -227,11 +227,13 @@ def settle_sources(
 class _Source(RasterSource):
     """A source that pickles as what is read of it: a graph of 10,000 scenes holds 30,000."""
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return source_of, (self.driver_data, self.meta)
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
+        if self == source_of(self.driver_data, self.meta):
+            return source_of, (self.driver_data, self.meta)
+        return super().__reduce_ex__(protocol)
 
 
-def source_of(read: BandRead, metadata: RasterBandMetadata) -> RasterSource:
+def source_of(read: BandRead, metadata: RasterBandMetadata | None) -> RasterSource:
     """Return what is read of a band as a source for odc-loader."""
     return _Source(read.uri, read.band.index, meta=metadata, driver_data=read)
 

@@ -12,6 +12,7 @@ import hmac
 import threading
 from dataclasses import replace
 from datetime import UTC
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -107,8 +108,8 @@ class Presigner:
                     self._issued.pop(address, None)  # keeps the oldest first
                     issued = self._issued[address] = _Issued(url, now + life // 2)
                 urls[address] = issued.url
-            while len(self._issued) > _MAX_URLS:
-                del self._issued[next(iter(self._issued))]
+            for address in list(islice(self._issued, max(0, len(self._issued) - _MAX_URLS))):
+                del self._issued[address]
             return urls
 
     def to_renew(self, presigned: Mapping[K, SignedObject]) -> list[K]:
