@@ -52,7 +52,6 @@ def test_errors_keep_no_credential(name: str, credential: Any) -> None:
         assert not _kept(lambda: open_client(sandbox.api_url, auth=credential), SECRET)
 
 
-@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs signals")
 def test_an_interrupted_token_request_keeps_no_password() -> None:
     """A signal during POST /token leaves no form in a frame."""
     with Sandbox() as sandbox:

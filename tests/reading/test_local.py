@@ -61,7 +61,6 @@ def test_a_server_names_no_local_file(tmp_path: Path) -> None:
     assert Transfer(AssetResolver(), 1).get(asset_ref(_item(str(path)), "lst"), 0, 2)[0] == b"II"
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
 def test_only_regular_files_are_read(tmp_path: Path) -> None:
     """A pipe does not block, and a device does not run on, whoever names it."""
     os.mkfifo(tmp_path / "pipe")
