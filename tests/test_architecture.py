@@ -235,6 +235,28 @@ def test_accessor_is_registered_by_loaders(loading: str) -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_threads_that_use_different_names_first_at_once_get_them() -> None:
+    """None is given a module of odc.geo or shapely that another thread has begun to import."""
+    code = """
+import threading, constellr_stac
+constellr_stac.open_client
+names, failed = ("load", "download"), []
+together = threading.Barrier(len(names))
+def use(name):
+    together.wait()
+    try:
+        getattr(constellr_stac, name)
+    except Exception as error:
+        failed.append((name, error))
+threads = [threading.Thread(target=use, args=(name,)) for name in names]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+raise SystemExit(repr(failed) if failed else 0)
+"""
+    for _ in range(4):  # without care, two of three fail
+        subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_import_loads_no_dependencies() -> None:
     """``import constellr_stac`` loads itself and the standard library only.
 

@@ -7,6 +7,7 @@ loads nothing but this module.
 from __future__ import annotations
 
 from importlib import import_module
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -115,24 +116,32 @@ _HOME = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = sorted({*_HOME, *_MODULES})  # noqa: PLE0605 - read by a test
 
+_ONE_IMPORT = RLock()
+"""Held while importing: threads that import two modules of one package (here odc.geo) at once
+can be given a module that is only half there."""
+
 
 if not TYPE_CHECKING:  # a type checker would accept any name
 
     def __getattr__(name: str) -> Any:
         """Import a public name's module on first use (PEP 562)."""
+        if name not in __all__ and name != "__version__":
+            msg = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(msg)
+        with _ONE_IMPORT:
+            return _import(name)
+
+    def _import(name: str) -> Any:
         if name in _MODULES:
             return import_module(f".{name}", __name__)
         if name == "__version__":
             from importlib.metadata import version
 
             value: Any = version("constellr-stac")
-        elif name in _HOME:
+        else:
             if name in ("load", "load_order", "open_cube"):
                 import_module(".accessor", __name__)  # registers cube.constellr
             value = getattr(import_module(f".{_HOME[name]}", __name__), name)
-        else:
-            msg = f"module {__name__!r} has no attribute {name!r}"
-            raise AttributeError(msg)
         globals()[name] = value
         return value
 
