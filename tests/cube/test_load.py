@@ -469,6 +469,7 @@ def test_missing_aws_credentials_raise_before_compute(
         ({"chunks": 16}, ValueError, "not 16"),
         ({"resampling": "cubik"}, ValueError, "'cubik'; use one of nearest, bilinear, cubic"),
         ({"resampling": {"lst": 1}}, ValueError, "Unknown resampling 1"),
+        ({"resampling": "gauss"}, ValueError, "Unknown resampling 'gauss'"),  # GDAL warps without
         ({"resampling": {"lts": "cubic"}}, ValueError, "'lts', which is not loaded; use lst"),
         ({"geobox": "like", "bbox": [0, 0, 1, 1]}, ValueError, "geobox"),
     ],

@@ -203,6 +203,18 @@ def test_overviews_lie_where_the_file_does(overviews: list[int]) -> None:
     assert np.isfinite(values).all()
 
 
+@pytest.mark.parametrize("method", ["bilinear", "cubic_spline"])
+@pytest.mark.parametrize("ratio", [1.01, 1.04])
+def test_little_coarser_grids_are_interpolated(ratio: float, method: str) -> None:
+    """A plane stays one, also with the kernels that GDAL evaluates between pixels."""
+    ramp = np.add.outer(np.arange(512), 1000 * np.arange(512))
+    body = tiff(ramp, side=512, dtype="float32", tiled=True)
+    values = _read(body, ratio * PIXEL, side=400, method=method).values
+    place = (np.arange(400) + 0.5) * ratio - 0.5
+    plane = np.add.outer(place, 1000 * place)
+    np.testing.assert_allclose(values[4:-4, 4:-4], plane[4:-4, 4:-4], rtol=0, atol=1)
+
+
 def _opened(file: bytes | Path, limits: Limits) -> AbstractContextManager[rasterio.DatasetReader]:
     """Open a file on disk, or its bytes."""
     if isinstance(file, bytes):
@@ -210,10 +222,10 @@ def _opened(file: bytes | Path, limits: Limits) -> AbstractContextManager[raster
     return open_geotiff(file, limits)
 
 
-def _read(body: bytes, pixel: float, *, side: int = 100) -> Pixels:
+def _read(body: bytes, pixel: float, *, side: int = 100, method: str = "bilinear") -> Pixels:
     """Read a square of pixels of a file whose bytes are held."""
     fetcher = Fetcher(AssetResolver())
     file = AssetFile(AssetRef("a.tiff"), body, len(body), fetcher)
     grid = GeoBox((side, side), Affine(pixel, 0, WEST, 0, -pixel, NORTH), "EPSG:32611")
-    params = RasterLoadParams(dtype="float32", resampling="bilinear")
+    params = RasterLoadParams(dtype="float32", resampling=method)
     return read_pixels(file, Band(1, "a", "uint8", 1, 0, None), grid, params)

@@ -56,7 +56,6 @@ ResamplingMethod: TypeAlias = Literal[
     "lanczos",
     "average",
     "mode",
-    "gauss",
     "max",
     "min",
     "med",

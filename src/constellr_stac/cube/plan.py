@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Unpack, get_args
 
 import numpy as np
 from odc.loader import resolve_chunk_shape
-from rasterio.enums import Resampling as RasterioResampling
 
 from constellr_stac.layers.resolve import resolve_bands
 from constellr_stac.layers.settle import ContradictionError, check_convertible
@@ -22,6 +21,7 @@ from constellr_stac.reading.dilation import reach_of
 from constellr_stac.reading.masks import Buffer
 from constellr_stac.reading.prefetch import Fetcher, shared_fetcher
 from constellr_stac.reading.raster import fill_of, output_dtype
+from constellr_stac.reading.resample import METHODS
 from constellr_stac.reading.resolver import AssetResolver
 from constellr_stac.stac.items import sorted_items
 
@@ -232,9 +232,8 @@ def _variables(
             f"use {', '.join(selections)}, and '*' for the others."
         )
     for method in named.values():
-        if method not in RasterioResampling.__members__:
-            choices = ", ".join(RasterioResampling.__members__)
-            raise ValueError(f"Unknown resampling {method!r}; use one of {choices}.")
+        if method not in METHODS:
+            raise ValueError(f"Unknown resampling {method!r}; use one of {', '.join(METHODS)}.")
     return {
         name: Variable(
             name,

@@ -28,7 +28,7 @@ __all__ = ["Window", "claim_window", "spans_of", "window_of"]
 
 _KERNEL = 3  # source pixels that the widest kernel (lanczos) reaches
 _SPARE = 2  # pixels
-_SMOOTH = {"bilinear", "cubic", "cubic_spline", "lanczos", "gauss"}
+_SMOOTH = {"bilinear", "cubic", "cubic_spline", "lanczos"}
 """The methods that may start from an overview; all others count or pick single pixels."""
 
 

@@ -17,7 +17,6 @@ import odc.stac
 from odc.loader import RasterLoadParams, RasterSource, _builder
 from odc.loader.types import AuxBandMetadata
 from odc.stac.model import MDParseConfig
-from rasterio.enums import Resampling
 
 from constellr_stac._text import redact_url
 from constellr_stac.errors import UnknownLayerWarning
@@ -26,6 +25,7 @@ from constellr_stac.signing.signer import Signer
 
 from .asset_ref import AssetRef, is_signed
 from .requested import check_requested
+from .resample import METHODS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -163,8 +163,11 @@ def settle_params(
         if not isinstance(params, RasterLoadParams) or params.meta is None:
             continue  # a property
         band, meta, dtype = params.meta.driver_data, params.meta, np.dtype(params.dtype)
-        if params.resampling not in Resampling.__members__:
-            raise ValueError(f"resampling={params.resampling!r} for {name!r} does not exist.")
+        if params.resampling not in METHODS:
+            choices = ", ".join(METHODS)
+            raise ValueError(
+                f"resampling={params.resampling!r} for {name!r}: use one of {choices}."
+            )
         stored = (raw or dtype.kind != "f") and not band.is_mask
         fill = params.fill_value
         if dtype.kind != "f" and nodata is None and (fill is None or np.isnan(fill)):

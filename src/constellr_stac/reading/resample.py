@@ -15,6 +15,7 @@ import rasterio
 from rasterio.enums import Resampling
 from rasterio.io import MemoryFile
 from rasterio.vrt import WarpedVRT
+from rasterio.warp import SUPPORTED_RESAMPLING
 
 from .file_grid import key_of, of_key
 
@@ -24,10 +25,13 @@ if TYPE_CHECKING:
 
     from .file_grid import GridKey
 
-__all__ = ["pixel_ratio", "resampled"]
+__all__ = ["METHODS", "pixel_ratio", "resampled"]
+
+METHODS = tuple(each.name for each in SUPPORTED_RESAMPLING)
+"""The names of the methods."""
 
 _TOLERANCE = 1e-5  # pixels
-_SAME = 0.02  # a ratio this close to 1 is 1
+_SAME = 0.05  # a ratio this close to 1 is 1, as in GDAL, whose kernels are inexact for 0.97
 
 
 def resampled(
@@ -45,7 +49,7 @@ def resampled(
         values: Dims (y, x); ``fill`` (NaN for floats) where there is no data.
         own: Their grid.
         grid: The target grid.
-        method: A name of :class:`rasterio.enums.Resampling`.
+        method: One of :data:`METHODS`.
         fill: The value where there is no data, before and after.
         ratio: From :func:`pixel_ratio`.
 
