@@ -79,6 +79,21 @@ def test_fill_value_replaces_every_nan(item: pystac.Item) -> None:
     np.testing.assert_array_equal(stacked.astype("float32"), kelvin(-9999.0))
 
 
+@pytest.mark.parametrize(("dtype", "fill"), [("uint8", 200), ("int16", -1)])
+def test_fill_value_of_a_mask_replaces_its_own(item: pystac.Item, dtype: str, fill: int) -> None:
+    """Outside the scene; 255 by default."""
+    classes = stored_numbers("scl_mask_30m")[0]
+    loaded = by_odc(item, "cloud_mask", dtype=dtype, nodata=fill).cloud_mask[0]
+    stacked = by_stackstac(
+        item, "scl_mask_30m", dtype=dtype, fill_value=np.dtype(dtype).type(fill), rescale=False
+    )
+    for values in (loaded, stacked):
+        np.testing.assert_array_equal(values, on_grid(classes, fill, dtype))
+    np.testing.assert_array_equal(
+        by_odc(item, "cloud_mask").cloud_mask[0], on_grid(classes, 255, "uint8")
+    )
+
+
 def test_integers_without_scale_and_fill_value_are_resampled(tmp_path: Path) -> None:
     """As plain odc-stac does: pixels of an undocumented layer on a coarser grid."""
     numbers = np.arange(144, dtype="int16").reshape(1, 12, 12)
@@ -141,7 +156,7 @@ def test_rescale_false_returns_stored_numbers(item: pystac.Item) -> None:
         ({"dtype": "int16", "nodata": 0}, "dtype='int16' cannot hold the uint16 numbers of 'lst'"),
         ({"dtype": "uint16", "nodata": -1}, "nodata=-1 is no uint16 value"),
         ({"bands": "cloud_mask", "nodata": 0}, "nodata=0 is the class 'clear' of 'cloud_mask'"),
-        ({"resampling": "blinear"}, "resampling='blinear' for 'lst' does not exist"),
+        ({"resampling": "blinear"}, "resampling='blinear' for 'lst': use one of"),
         ({"stac_cfg": {"*": {"dims": {"band": 2}}}}, "stac_cfg={'dims': ...} does not apply"),
     ],
 )
@@ -196,10 +211,16 @@ def test_stac_cfg_and_properties(item: pystac.Item) -> None:
     item.properties["eo:cloud_cover"] = 12.5
     cube = by_odc(
         item,
-        ["heat"],
-        stac_cfg={"*": {"aliases": {"heat": "lst"}, "assets": {"lst": {"unit": "kelvin"}}}},
+        ["heat", "cloud_mask"],
+        stac_cfg={
+            "*": {
+                "aliases": {"heat": "lst", "cloud_mask": "lst"},
+                "assets": {"lst": {"unit": "kelvin"}},
+            }
+        },
     )
     np.testing.assert_array_equal(cube.heat[0], kelvin(np.nan))
+    np.testing.assert_array_equal(cube.cloud_mask[0], kelvin(np.nan))
     assert cube.heat.attrs["units"] == "kelvin"
     stored = by_odc(item, stac_cfg={"lstprecision": {"assets": {"lst": {"data_type": "uint16"}}}})
     assert stored.lst.dtype == "uint16"

@@ -24,8 +24,10 @@ from constellr_stac import AssetReadError, Limits
 from constellr_stac.errors import SceneLeftEmptyWarning
 from constellr_stac.reading.asset_file import ranges_of
 from constellr_stac.reading.asset_ref import AssetRef, asset_ref
+from constellr_stac.reading.blocks import spans_of
+from constellr_stac.reading.directories import MissingBytesError, read_directories
 from constellr_stac.reading.geotiff import RefusedFileError
-from constellr_stac.reading.prefetch import shared_fetcher
+from constellr_stac.reading.prefetch import Fetcher, shared_fetcher
 from constellr_stac.reading.resolver import AssetResolver
 from weak_network import AnswerServer
 
@@ -135,12 +137,12 @@ def kelvin(path: Path, place: Any = PLACE, band: int = 1) -> Any:
     return values[place]
 
 
-def needed(path: Path, place: Any = PLACE, band: int = 1) -> int:
+def needed(path: Path, place: Any = PLACE, band: int = 1, level: int | None = None) -> int:
     """Return the bytes of the blocks of a window, as GDAL states them."""
     with rasterio.open(path) as file:
         height, width = file.block_shapes[0]
         sizes = [
-            int(file.get_tag_item(f"BLOCK_SIZE_{column}_{row}", "TIFF", band))
+            int(file.get_tag_item(f"BLOCK_SIZE_{column}_{row}", "TIFF", band, level))
             for row in range(place[0].start // height, (place[0].stop - 1) // height + 1)
             for column in range(place[1].start // width, (place[1].stop - 1) // width + 1)
         ]
@@ -203,6 +205,89 @@ def test_a_band_that_is_stored_apart_comes_alone(tmp_path: Path, files: Files) -
             cube = constellr_stac.load([item], ["c"], geobox=GRID[PLACE]).compute()
             np.testing.assert_array_equal(cube.c[0], kelvin(path, band=3))
     assert files.received <= HEADER + 1.1 * needed(path, band=3)
+
+
+COARSE: dict[str, Any] = COG | {"overviews": "AUTO", "resampling": "nearest"}
+
+
+@pytest.mark.parametrize(
+    ("grid", "level", "read"),
+    [
+        (GRID[290:500, 600:700].translate_pix(0.5, 0.5), None, np.s_[285:506, 595:706]),
+        (GRID.zoom_out(4)[20:100, 150:200], 1, np.s_[15:105, 145:205]),
+    ],
+    ids=["shifted", "coarse"],
+)
+def test_resampling_fetches_the_pixels_around(
+    grid: GeoBox, level: int | None, read: Any, tmp_path: Path, files: Files
+) -> None:
+    """The kernel needs up to five pixels on each side, also of an overview."""
+    path = write(tmp_path / "lst.tiff", **COARSE)
+    with served(files, path, path) as items:
+        for item in items:
+            files.asked.clear()
+            constellr_stac.load([item], ["lst"], geobox=grid, resampling="bilinear").compute()
+    assert files.received <= HEADER + 1.1 * needed(path, read, level=level)
+
+
+@pytest.mark.parametrize("method", [None, "nearest", "lanczos"])
+@pytest.mark.parametrize("shift", [0, 0.5])
+def test_blocks_that_two_chunks_read_are_known(
+    method: str | None, shift: float, tmp_path: Path
+) -> None:
+    """The middle one of nine chunks shares some; without resampling the others are its own."""
+    fetcher = shared_fetcher(AssetResolver())
+    file = fetcher.wait(fetcher.start(AssetRef(str(write(tmp_path / "lst.tiff", **COG)))))
+    starts = [(row, column) for row in (20, 276, 532) for column in (0, 384, 768)]
+    grid = GRID.translate_pix(shift, shift)
+    chunks = [
+        spans_of(file, 1, grid[row : row + 256, column : column + 384], method, None)
+        for row, column in sorted(starts, key=(276, 384).__eq__)
+    ]
+    others = {span for chunk in chunks[:-1] for span in chunk}
+    own = {span for span, inside in chunks[-1].items() if inside}
+    assert own
+    assert own.isdisjoint(others)
+    if not shift:
+        assert own == chunks[-1].keys() - others
+
+
+def test_prefetched_ranges_are_bounded(tmp_path: Path) -> None:
+    """Their bytes count before they have come."""
+    path = tmp_path / "lst.tiff"
+    path.write_bytes(bytes(2 << 20))
+    fetcher = Fetcher(AssetResolver())
+    file = fetcher.wait(head := fetcher.start(AssetRef(str(path))))
+    fetcher._max_bytes = len(file.head) + 120_000
+    blocks = file.claim((start, start + 50_000) for start in range(1_100_000, 1_600_000, 100_000))
+    assert [block.fetch.started for block in blocks] == [True, True, False, False, False]
+    assert head.started
+
+
+TYPES = {
+    1: "B", 2: "c", 3: "H", 4: "I", 5: "2I", 6: "b", 7: "c", 8: "h", 9: "i", 10: "2i", 11: "f",
+    12: "d", 13: "I", 16: "Q", 17: "q", 18: "Q",
+}  # fmt: skip
+"""The types of TIFF 6.0 and BigTIFF, as the struct module writes them."""
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_values_of_each_type_are_fetched_in_full(kind: int) -> None:
+    """Those that lie behind the head; GDAL would take a missing one for zeros."""
+    count, place = 20_000, 1 << 20
+    head = b"II*\0" + struct.pack("<IHHHIII", 8, 1, 700, kind, count, place, 0)
+    with pytest.raises(MissingBytesError) as caught:
+        read_directories([(0, head)], 4 << 20)
+    assert caught.value.spans == [(place, place + count * struct.calcsize("<" + TYPES[kind]))]
+
+
+def test_values_of_all_entries_are_bounded() -> None:
+    """A table of 1 MiB that 65 entries share counts 65 times."""
+    entries = [struct.pack("<HHII", tag, 4, 1 << 18, 4096) for tag in range(1000, 1065)]
+    head = b"II*\0" + struct.pack("<IH", 8, len(entries)) + b"".join(entries)
+    content = head.ljust(4096 + (1 << 20), b"\0")
+    with pytest.raises(RefusedFileError, match="bytes of values"):
+        read_directories([(0, content)], len(content))
 
 
 @ENGINES

@@ -100,7 +100,7 @@ def steady(
         now = time.monotonic()
         if now - since >= limits.read_timeout:
             if count < _LEAST_RATE * (now - since):
-                msg = f"only {count} bytes arrived in {now - since:.0f} s"
+                msg = f"only {count} bytes arrived within limits.read_timeout"
                 raise TooSlowError(msg)
             since, count = now, 0
     # http.client takes headers that break off for all headers.

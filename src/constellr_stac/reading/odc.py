@@ -270,7 +270,7 @@ class _LayerParser:
                     if name and name != key:
                         aliases.setdefault(name, []).append((key, band.index))
         for alias, band_key in self._config.of(collection).aliases.items():
-            aliases.setdefault(alias, []).insert(0, band_key)
+            aliases[alias] = [band_key]  # odc-stac takes the first of several
         for number, (name, wanted) in enumerate(self._config.properties(collection).items(), 1):
             bands[_PROPERTIES, number] = wanted
             aliases[name] = [(_PROPERTIES, number)]
