@@ -22,6 +22,7 @@ import rasterio
 import stackstac
 from dask.base import tokenize
 from odc.geo.geobox import GeoBox
+from odc.loader import RasterLoadParams
 from rasterio.enums import Resampling
 from rasterio.transform import from_origin
 from rasterio.windows import Window
@@ -31,10 +32,13 @@ import constellr_stac
 from constellr_stac import AssetReadError, Signer, StackstacReader
 from constellr_stac._process import STATE
 from constellr_stac.errors import SceneLeftEmptyWarning
-from constellr_stac.reading.asset_ref import AssetRef
+from constellr_stac.layers.item_bands import asset_bands
+from constellr_stac.reading.asset_ref import AssetRef, asset_ref
+from constellr_stac.reading.band_source import BandRead
 from constellr_stac.reading.lengths import HEAD_BYTES
 from constellr_stac.reading.prefetch import Fetcher
 from constellr_stac.reading.resolver import AssetResolver
+from constellr_stac.reading.step_source import StepRead, StepSource
 from constellr_stac.sandbox import Fault, Sandbox
 from real_scenes import found, signed_in, truth
 from renewals import items_renewed
@@ -569,31 +573,51 @@ def test_pickled_drivers_and_readers_have_no_secret(
     np.testing.assert_array_equal(its_cube.lst[0].compute(), expected)
 
 
-def test_unpickled_sources_are_fetched_together(sandbox: Sandbox) -> None:
-    """Unpickling fetches nothing; the first read starts all fetches."""
-
-    def reader(item: pystac.Item) -> StackstacReader:
-        return StackstacReader(
-            url=item.assets["lst"].href,
-            spec=RasterSpec(32611, tuple(GRID.boundingbox), (30.0, 30.0)),
-            resampling=Resampling.nearest,
-            dtype=np.dtype("float32"),
-            fill_value=np.nan,
-        )
-
-    first = [reader(item) for item in constellr_stac.stable(found(sandbox)[:5])]
-    packed = cloudpickle.dumps(first)
-    while first:
-        first.pop().read(Window(0, 0, 400, 400))  # no fetch of these is left
+@pytest.mark.parametrize("engine", ["odc", "stackstac"])
+def test_unpickled_sources_of_a_chunk_are_fetched_together(
+    make_sandbox: Callable[..., Sandbox], engine: str
+) -> None:
+    """Also in plain odc-stac and stackstac, whose sources are opened by one process for another."""
+    latency = 0.7
+    sandbox = make_sandbox(latency=latency)
+    items = constellr_stac.stable(found(sandbox)[:5])
+    chunks: dict[str, Any] = {"time": 5, "y": 400, "x": 400}
+    if engine == "odc":
+        driver = constellr_stac.OdcDriver()
+        cube = odc.stac.load(items, ["lst"], geobox=GRID, chunks=chunks, driver=driver).lst
+    else:
+        grid = {"epsg": 32611, "resolution": 30, "bounds": tuple(GRID.boundingbox)}
+        cube = stackstac.stack(
+            items, assets=["lst"], chunksize=(5, 1, 400, 400), reader=StackstacReader, **grid
+        )[:, 0]
+    packed = cloudpickle.loads(cloudpickle.dumps(cube))
     sandbox.clear_requests()
-    packed = cloudpickle.dumps(cloudpickle.loads(packed))
-    readers = cloudpickle.loads(packed)
-    assert statuses(sandbox, "store") == []
-    readers[0].read(Window(0, 0, 400, 400))
-    deadline = time.monotonic() + 20
-    while len(statuses(sandbox, "store")) < 5:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    with dask.config.set(scheduler="processes", num_workers=1):
+        values = packed.compute()
+    for number, item in enumerate(items):
+        np.testing.assert_array_equal(values[number], truth(item.id).kelvin)
+    asked = [each.when for each in sandbox.requests if each.server == "store"]
+    assert len(asked) == 5
+    assert max(asked) - min(asked) < timedelta(seconds=latency), "none waited for another"
+
+
+@pytest.mark.parametrize(("room", "requests"), [(256 << 20, 3), (1, 6)])
+def test_scenes_of_a_step_stay_while_there_is_room(
+    sandbox: Sandbox, room: int, requests: int
+) -> None:
+    """For other chunks that read them; without room, they are fetched again."""
+    items = constellr_stac.stable(found(sandbox)[:3])
+    layers = [BandRead(str(asset_ref(item, "lst")), asset_bands(item, "lst")[0]) for item in items]
+    step = StepRead(tuple((tuple(GRID.boundingbox), each) for each in layers))
+    sandbox.clear_requests()
+    source = StepSource(Fetcher(AssetResolver(), max_bytes=room), step)
+    expected = truth(items[0].id).kelvin
+    for item in items[1:]:
+        expected = np.where(np.isnan(expected), truth(item.id).kelvin, expected)
+    for _ in range(2):
+        pixels = source.read(GRID, RasterLoadParams("float32", np.nan, resampling="nearest"))
+        np.testing.assert_array_equal(pixels.values, expected)
+    assert len(statuses(sandbox, "store")) == requests
 
 
 def test_auth_accepts_a_credential(

@@ -19,7 +19,8 @@ from constellr_stac.errors import MissingExtraError
 from constellr_stac.reading.notices import reset
 from constellr_stac.reading.odc import OdcDriver, band_metadata, keys_of
 from constellr_stac.reading.odc_arguments import source_of
-from constellr_stac.reading.stackstac import StackstacReader, StepRead, touch
+from constellr_stac.reading.stackstac import StackstacReader
+from constellr_stac.reading.step_source import StepRead, touch
 
 from .mosaic import scene_reads
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from odc.geo.geom import BoundingBox
 
     from .arguments import Engine
-    from .mosaic import SceneReads
     from .plan import Plan, Variable
 
 __all__ = ["build"]
@@ -62,18 +62,17 @@ def _odc_cube(plan: Plan) -> xr.Dataset:
         limits=resolver.limits,
     )
     driver.cube = plan.token
-    steps = [scene_reads(plan, step) for step in plan.steps]
+    steps = _steps(plan)
     sources = [
-        {name: source_of(read, metadata[name]) for name, read in scene.reads.items()}
-        for step in steps
-        for scene in step
+        {name: source_of(own[number], metadata[name]) for name, own in steps.items() if own[number]}
+        for number in range(len(plan.steps))
     ]
     tiles = GeoboxTiles(plan.geobox, (plan.chunks["y"], plan.chunks["x"]))
     return chunked_load(
         resolve_load_cfg(metadata, resampling),
         RasterGroupMetadata({(name, 1): band for name, band in metadata.items()}),
         sources,
-        _sources_by_tile(plan, steps, tiles),
+        _steps_by_tile(plan, tiles),
         tiles,
         [time.item() for time in np.array(plan.times, "datetime64[us]")],
         driver.capture_env() | {"reads": keys_of(sources)},
@@ -82,22 +81,17 @@ def _odc_cube(plan: Plan) -> xr.Dataset:
     )
 
 
-def _sources_by_tile(
-    plan: Plan, steps: Sequence[Sequence[SceneReads]], tiles: GeoboxTiles
-) -> dict[tuple[int, int, int], list[int]]:
-    """Return the indices of the sources that each chunk needs, by step, row and column."""
+def _steps_by_tile(plan: Plan, tiles: GeoboxTiles) -> dict[tuple[int, int, int], list[int]]:
+    """Return the index of the step for each step, row and column of chunks that it touches."""
     touched: dict[Hashable, list[tuple[int, int]]] = {}
-    needed: dict[tuple[int, int, int], list[int]] = {}
-    number = 0
-    for step, own in enumerate(steps):
-        for scene, _ in own:
-            place = scene.place
-            if place not in touched:
-                touched[place] = list(tiles.tiles(scene.outline(plan.geobox)))
-            for row, column in touched[place]:
-                needed.setdefault((step, row, column), []).append(number)
-            number += 1
-    return needed
+    found: dict[tuple[int, int, int], list[int]] = {}
+    for number, step in enumerate(plan.steps):
+        for scene in step:
+            if scene.place not in touched:
+                touched[scene.place] = list(tiles.tiles(scene.outline(plan.geobox)))
+            for row, column in touched[scene.place]:
+                found[number, row, column] = [number]
+    return found
 
 
 def _stackstac_cube(plan: Plan) -> xr.Dataset:

@@ -17,15 +17,15 @@ from dask.task_spec import DataNode, TaskRef
 from odc.geo.geobox import GeoBox
 from odc.loader import RasterSource
 
-from constellr_stac.layers.band import Band
 from constellr_stac.reading.asset_ref import AssetRef
-from constellr_stac.reading.band_source import BandRead
+from constellr_stac.reading.odc_arguments import step_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     import xarray as xr
 
+    from constellr_stac.reading.band_source import BandRead
     from constellr_stac.reading.prefetch import Fetcher
 
 __all__ = ["ChunkRead", "chunk_reads"]
@@ -89,17 +89,18 @@ def _of_odc(tasks: Mapping[Any, Any], arguments: list[Any]) -> ChunkRead | None:
     steps, tiles, place, _, _, params, driver, *_ = arguments
     if not hasattr(driver, "fetcher"):
         return None  # another driver's
-    sources = [
-        part
+    geobox = tiles[place]
+    reads = [
+        read
         for step in steps.args
         for opened in step.args
         for part in _parts(tasks[opened.key])
         if isinstance(part, RasterSource)
+        for read in step_of(part).touching(geobox)
     ]
-    reads = (each.driver_data or BandRead(each.uri, Band(each.band, "")) for each in sources)
     itemsize = np.dtype(params.dtype).itemsize
     return ChunkRead(
-        tiles[place], params.resampling, tuple(reads), len(steps.args), itemsize, driver.fetcher
+        geobox, params.resampling, tuple(reads), len(steps.args), itemsize, driver.fetcher
     )
 
 
@@ -110,10 +111,10 @@ def _of_stackstac(tasks: Mapping[Any, Any], arguments: list[Any]) -> ChunkRead |
     keywords = getattr(reader, "keywords", {})
     if "fetcher" not in keywords:
         return None
-    grid = GeoBox(spec.shape, spec.transform, f"EPSG:{spec.epsg}")
-    reads = [read for step in assets["url"].flat if step for _, read in step.layers]
+    geobox = GeoBox(spec.shape, spec.transform, f"EPSG:{spec.epsg}")[rows, columns]
+    reads = [read for step in assets["url"].flat if step for read in step.touching(geobox)]
     return ChunkRead(
-        grid[rows, columns],
+        geobox,
         resampling.name,
         tuple(reads),
         len(assets),

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import functools
 import math
-import threading
-import weakref
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from rasterio.errors import RasterioError
 
-from constellr_stac._process import STATE
-from constellr_stac._pushed import on_dask_worker
 from constellr_stac.errors import (
     AssetReadError,
     ContradictionWarning,
@@ -29,7 +25,7 @@ from .notices import warn_once
 from .raster import MASK_FILL, Pixels, output_dtype, read_pixels, reserve_window
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Mapping
+    from collections.abc import Hashable, Iterator
 
     from odc.geo.geobox import GeoBox
     from odc.loader import RasterLoadParams
@@ -107,18 +103,14 @@ class MaskRead(NamedTuple):
 
 
 class BandSource:
-    """One band of one asset. The constructor starts the fetch and does not block.
-
-    In a worker of dask.distributed the fetch starts with the chunk, which another worker may read.
-    Pickles without the fetch. An unpickled source starts its fetch at the first read in that
-    process, since some processes only pass it on.
+    """One band of one asset, and the masks of its scene.
 
     Args:
         fetcher: Fetches the bytes.
         read: What is read.
         errors: How to handle a scene that cannot be read.
         raw: Whether to return stored values.
-        cube: The cube's name; a read starts the fetches of this cube only.
+        cube: The cube's name, for warnings that are given once for each.
         reader: Who needs the file; default the band itself.
     """
 
@@ -140,15 +132,15 @@ class BandSource:
         self._cube = cube
         self._reader = reader or (read.uri, read.band.index)
         self._fetch: HeadFetch | None = None
-        if not on_dask_worker():  # the chunk may be read by another worker
-            self.begin()
         self._masks = [
             (mask, BandSource(fetcher, mask.read, errors=errors, cube=cube, reader=self._reader))
             for mask in read.masks
         ]
 
     def begin(self) -> HeadFetch:
-        """Start the fetch, unless started; does not block."""
+        """Start the fetches, unless started; does not block."""
+        for _, source in self._masks:
+            source.begin()
         if self._fetch is None:
             self._fetch = self._fetcher.start(
                 self._reference,
@@ -210,8 +202,6 @@ class BandSource:
         return self.read(geobox, params.patch(dtype=dtype, fill_value=MASK_FILL))
 
     def _pixels(self, geobox: GeoBox, params: RasterLoadParams) -> Pixels:
-        for other in STATE.shared("unstarted", self._cube, _Unstarted).take():
-            other.begin()  # fetches the scenes of a chunk in parallel
         fetch = self.begin()
         try:
             return self._decoded(fetch, geobox, params)
@@ -265,34 +255,6 @@ class BandSource:
                 "header of every scene: load the items that it returns."
             )
             warn_once(self._cube, "resampling", message, ResamplingWarning)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_fetch": None}
-
-    def __setstate__(self, state: Mapping[str, Any]) -> None:
-        vars(self).update(state)
-        STATE.shared("unstarted", self._cube, _Unstarted).add(self)
-
-
-class _Unstarted:
-    """The unpickled sources of a cube whose fetches have not started."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._sources: weakref.WeakSet[BandSource] = weakref.WeakSet()
-
-    def add(self, source: BandSource) -> None:
-        with self._lock:
-            self._sources.add(source)
-
-    def take(self) -> list[BandSource]:
-        """Return and remove all of them."""
-        if not self._sources:
-            return []
-        with self._lock:
-            sources = list(self._sources)
-            self._sources.clear()
-        return sources
 
 
 def _name(grid: GeoBox) -> str:

@@ -17,11 +17,10 @@ from odc.loader import RasterBandMetadata, RasterGroupMetadata
 from odc.stac._mdtools import StacAuxReader
 
 from constellr_stac.errors import AssetReadError
-from constellr_stac.layers.band import Band
 from constellr_stac.layers.item_bands import asset_bands, is_unknown
 
 from .asset_ref import asset_ref
-from .band_source import BandRead, BandSource, Errors
+from .band_source import BandRead, Errors
 from .engine_errors import as_engine_error
 from .item_geobox import stated_geobox
 from .notices import reset
@@ -32,11 +31,12 @@ from .odc_arguments import (
     settle_params,
     settle_sources,
     signer_of,
+    step_of,
 )
 from .prefetch import shared_fetcher
 from .raster import fill_of, output_dtype
-from .requested import read_as
 from .resolver import AssetResolver
+from .step_source import StepSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 
     from constellr_stac.auth.credentials import Credential
     from constellr_stac.auth.requests_auth import ConstellrAuth
+    from constellr_stac.layers.band import Band
     from constellr_stac.limits import Limits
     from constellr_stac.signing.signer import Signer
 
@@ -110,7 +111,7 @@ class OdcDriver:
         self.errors = errors
         self.raw = raw
         self.cube = ""
-        """The cube's name; a read starts the fetches of this cube only."""
+        """The cube's name, for warnings that are given once for each."""
         reset(self.cube)
 
     @property
@@ -168,19 +169,17 @@ class OdcDriver:
 
     def open(self, src: RasterSource, ctx: None) -> RasterReader:  # noqa: ARG002 - likewise
         """Start to fetch a source; does not block."""
-        read = src.driver_data or BandRead(src.uri, Band(src.band, ""))
+        step = step_of(src)
         return _Reader(
-            BandSource(self.fetcher, read, errors=self.errors, raw=self.raw, cube=self.cube),
-            read.band,
-            raw=self.raw,
+            StepSource(self.fetcher, step, errors=self.errors, raw=self.raw, cube=self.cube)
         )
 
 
 class _Reader:
-    """A reader for odc-loader, whose fetch has been started."""
+    """A reader for odc-loader."""
 
-    def __init__(self, source: BandSource, band: Band, *, raw: bool) -> None:
-        self._source, self._band, self._raw = source, band, raw
+    def __init__(self, source: StepSource) -> None:
+        self._source = source
 
     def prepare(self, geobox: GeoBox, params: RasterLoadParams) -> None:
         """Start to fetch what a read of this grid needs; does not block."""
@@ -201,7 +200,7 @@ class _Reader:
         """
         del selection  # bands are variables, not a dimension
         try:
-            pixels = read_as(self._source, self._band, dst_geobox, cfg, raw=self._raw)
+            pixels = self._source.read(dst_geobox, cfg)
         except AssetReadError as error:
             failure = as_engine_error(error)
         else:

@@ -20,12 +20,15 @@ from odc.stac.model import MDParseConfig
 
 from constellr_stac._text import redact_url
 from constellr_stac.errors import UnknownLayerWarning
+from constellr_stac.layers.band import Band
 from constellr_stac.signing.s3_url import ObjectAddress, is_s3, own_object
 from constellr_stac.signing.signer import Signer
 
 from .asset_ref import AssetRef, is_signed
+from .band_source import BandRead
 from .requested import check_requested
 from .resample import METHODS
+from .step_source import StepRead
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,8 +36,6 @@ if TYPE_CHECKING:
     from odc.loader import RasterBandMetadata
 
     from constellr_stac.config import StorageSettings
-
-    from .band_source import BandRead
 
 __all__ = [
     "ItemConfig",
@@ -44,6 +45,7 @@ __all__ = [
     "settle_sources",
     "signer_of",
     "source_of",
+    "step_of",
 ]
 
 _CHUNK_TASK = getattr(getattr(_builder, "_dask_loader_tyx", None), "__code__", None)
@@ -228,7 +230,7 @@ def settle_sources(
 
 @dataclass(frozen=True)
 class _Source(RasterSource):
-    """A source that pickles as what is read of it: a graph of 10,000 scenes holds 30,000."""
+    """A source that pickles as what is read of it."""
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
         if self == source_of(self.driver_data, self.meta):
@@ -236,9 +238,16 @@ class _Source(RasterSource):
         return super().__reduce_ex__(protocol)
 
 
-def source_of(read: BandRead, metadata: RasterBandMetadata | None) -> RasterSource:
-    """Return what is read of a band as a source for odc-loader."""
-    return _Source(read.uri, read.band.index, meta=metadata, driver_data=read)
+def source_of(step: StepRead, metadata: RasterBandMetadata | None) -> RasterSource:
+    """Return what is read of a band in a time step as a source for odc-loader."""
+    first = step.layers[0][1]
+    return _Source(first.uri, first.band.index, meta=metadata, driver_data=step)
+
+
+def step_of(source: RasterSource) -> StepRead:
+    """Return what is read of a source, which can be one of odc-stac's own."""
+    read = source.driver_data or BandRead(source.uri, Band(source.band, ""))
+    return read if isinstance(read, StepRead) else StepRead((((), read),))
 
 
 def signer_of(patch_url: Any) -> Signer | None:

@@ -165,6 +165,11 @@ class Fetcher:
             kept, self._kept, self._sweeper = self._kept, OrderedDict(), None
         del kept  # outside the lock
 
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more is prefetched until bytes are freed."""
+        return self._bytes >= self._max_bytes
+
     def wait(self, fetch: Fetch[T]) -> T:
         """Return the result of a fetch; fetch it in this thread if still queued.
 
@@ -283,12 +288,7 @@ class Fetcher:
 
 
 def shared_fetcher(resolver: AssetResolver) -> Fetcher:
-    """Return the process-wide fetcher.
-
-    Args:
-        resolver: Equal resolvers share a fetcher, with its connections, limits, credentials and
-            renewed items.
-    """
+    """Return the process-wide fetcher of equal resolvers, with its connections and limits."""
     key = (resolver, os.getpid())
     return STATE.shared("fetcher", key, lambda: Fetcher(resolver), most=_MAX_FETCHERS)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,35 +21,22 @@ from constellr_stac.layers.band import Band
 from constellr_stac.layers.table import layer_of
 
 from .asset_ref import AssetRef
-from .band_source import BandRead, BandSource, Errors
+from .band_source import BandRead, Errors
 from .engine_errors import as_engine_error, matches
 from .prefetch import Fetcher, shared_fetcher
 from .raster import Pixels
-from .requested import check_requested, read_as
+from .requested import check_requested
 from .resolver import AssetResolver
+from .step_source import StepRead, StepSource
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
     from rasterio.enums import Resampling
     from rasterio.windows import Window
     from stackstac.raster_spec import RasterSpec
     from stackstac.rio_reader import LayeredEnv
 
-__all__ = ["StackstacReader", "StepRead", "touch"]
-
-
-@dataclass(frozen=True)
-class StepRead:
-    """What is read of a time step, in place of a URL."""
-
-    layers: tuple[tuple[tuple[float, ...], BandRead], ...]
-    """What is read, the uppermost first, and where: left, bottom, right and top in the grid's
-    CRS."""
-
-    def __bool__(self) -> bool:
-        return bool(self.layers)  # stackstac leaves a step without a URL empty
+__all__ = ["StackstacReader"]
 
 
 class StackstacReader:
@@ -68,7 +55,7 @@ class StackstacReader:
         band: The band and its encoding; default as items and documents state it.
         errors: ``"raise"``, or ``"nan"``: leave a scene that cannot be read empty and warn.
         raw: Return stored values.
-        cube: The cube's name; a read starts the fetches of this cube only.
+        cube: The cube's name, for warnings that are given once for each.
 
     Raises:
         ValueError: ``dtype`` or ``fill_value`` does not fit the band, or ``gdal_env`` is given.
@@ -103,19 +90,15 @@ class StackstacReader:
             url = StepRead((((), read),))
             # rescale=False passes a tuple, and otherwise stackstac a row of its NumPy table.
             raw = raw or (isinstance(scale_offset, tuple) and scale_offset == (1, 0))
-        self._raw = raw
         self._spec = spec
         self._dtype = np.dtype(dtype)
         self._fill = fill_value
         self._resampling = str(resampling.name)
         self._errors_as_nodata = errors_as_nodata
-        fetcher = fetcher or shared_fetcher(AssetResolver())
         for each in {read.band for _, read in url.layers}:
             check_requested(each, self._dtype, fill_value, fill_name="fill_value")
-        self._layers = [
-            (box, read.band, BandSource(fetcher, read, errors=errors, raw=raw, cube=cube))
-            for box, read in url.layers
-        ]
+        fetcher = fetcher or shared_fetcher(AssetResolver())
+        self._source = StepSource(fetcher, url, errors=errors, raw=raw, cube=cube)
 
     def read(self, window: Window) -> NDArray[Any]:
         """Read a window of the cube's grid: dims (y, x), with the fill value for no data.
@@ -129,26 +112,19 @@ class StackstacReader:
         params = RasterLoadParams(
             dtype=str(self._dtype), fill_value=self._fill, resampling=self._resampling
         )
-        values = np.full((int(window.height), int(window.width)), self._fill, self._dtype)
         geobox = self._geobox(window)
         for other in _of_the_same_chunk(window):
             other.prepare(geobox, params)
-        is_empty = True
-        for box, band, source in self._layers:
-            if box and not touch(box, geobox.boundingbox):
-                continue
-            pixels = self._pixels(source, band, geobox, params)
-            part = values[pixels.roi]
-            missing = is_empty or (np.isnan(part) if np.isnan(self._fill) else part == self._fill)
-            np.copyto(part, pixels.values, where=missing)
-            is_empty = False
+        pixels = self._pixels(geobox, params)
+        if pixels.values.shape == geobox.shape:
+            return pixels.values
+        values = np.full(geobox.shape, self._fill, self._dtype)
+        values[pixels.roi] = pixels.values
         return values
 
-    def _pixels(
-        self, source: BandSource, band: Band, geobox: GeoBox, params: RasterLoadParams
-    ) -> Pixels:
+    def _pixels(self, geobox: GeoBox, params: RasterLoadParams) -> Pixels:
         try:
-            return read_as(source, band, geobox, params, raw=self._raw)
+            return self._source.read(geobox, params)
         except AssetReadError as error:
             ignored = matches(error, self._errors_as_nodata)
             failure = as_engine_error(error)
@@ -159,9 +135,7 @@ class StackstacReader:
 
     def prepare(self, geobox: GeoBox, params: RasterLoadParams) -> None:
         """Start to fetch what a read of a grid needs; does not block."""
-        for box, _, source in self._layers:
-            if not box or touch(box, geobox.boundingbox):
-                source.prepare(geobox, params)
+        self._source.prepare(geobox, params)
 
     def close(self) -> None:
         """Do nothing: the bytes are freed with the last reader."""
@@ -170,11 +144,6 @@ class StackstacReader:
         whole = GeoBox(self._spec.shape, self._spec.transform, f"EPSG:{self._spec.epsg}")
         rows, columns = window.toslices()
         return whole[rows, columns]
-
-
-def touch(one: Sequence[float], other: Sequence[float]) -> bool:
-    """Whether two boxes overlap: left, bottom, right and top."""
-    return one[0] < other[2] and one[2] > other[0] and one[1] < other[3] and one[3] > other[1]
 
 
 def _of_the_same_chunk(window: Window) -> list[StackstacReader]:
