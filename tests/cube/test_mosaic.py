@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import shutil
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from rasterio.transform import from_origin
 
 import constellr_stac
 from constellr_stac import Signer
+from constellr_stac.reading.raster import read_pixels
 from layer_files import EPSG, ORIGIN, bare_item
 
 if TYPE_CHECKING:
@@ -259,6 +261,25 @@ def days_of(folder: Path, *numbers: int) -> list[pystac.Item]:
             item.datetime = time_of("a") + timedelta(days=day, minutes=minute)
             items.append(item)
     return items
+
+
+@ENGINES
+def test_each_band_is_decoded_once(
+    tmp_path: Path, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also a mask that is a variable, masks itself and masks the values."""
+    decoded: Counter[tuple[str, int]] = Counter()
+
+    def counted(file: Any, band: Any, *arguments: Any, **how: Any) -> Any:
+        decoded[file.reference.href, band.index] += 1
+        return read_pixels(file, band, *arguments, **how)
+
+    monkeypatch.setattr("constellr_stac.reading.band_source.read_pixels", counted)
+    items = [scene(tmp_path, name)[0] for name in "ab"]
+    cube = constellr_stac.load(items, ["lst"], mask="clear", groupby="solar_day", engine=engine)
+    cube.compute(scheduler="synchronous")  # threads may decode one at the same time
+    assert len(decoded) == 4
+    assert set(decoded.values()) == {1}
 
 
 @ENGINES

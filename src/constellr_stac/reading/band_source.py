@@ -232,7 +232,8 @@ class BandSource:
         if not self._read.band.is_mask:
             return decode()
         grid = key_of(geobox)
-        pixels = decoded_masks().get(file, (self._read.key, grid, params.dtype), decode)
+        own = self._read._replace(masks=()).key  # by what it is masked is applied later
+        pixels = decoded_masks().get(file, (own, grid, params.dtype), decode)
         if not file.whole:
             file.windows.pop((self._read.band.index, grid, None), None)  # if decoded before
         return pixels
