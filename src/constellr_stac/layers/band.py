@@ -15,7 +15,7 @@ __all__ = ["Band", "Resampling", "holds"]
 
 Resampling = Literal["nearest", "bilinear"]
 
-_BLOCK = 1 << 15  # pixels that are decoded at a time: they stay in the processor's cache
+_BLOCK = 1 << 14  # pixels that are decoded at a time: they stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -189,14 +189,19 @@ def _decoded(
 
     values = np.empty(stored.shape, "float32")
     pixels, decoded = stored.reshape(-1), values.reshape(-1)
+    # In float64, so that the result is the float32 nearest to the decimal value.
+    buffer = np.empty(min(_BLOCK, pixels.size))
     for start in range(0, pixels.size, _BLOCK):
-        part = np.s_[start : start + _BLOCK]
-        # In float64, so that the result is the float32 nearest to the decimal value.
-        exact = np.multiply(pixels[part], scale, dtype="float64")
-        exact += offset
-        decoded[part] = exact
+        part = pixels[start : start + _BLOCK]
+        exact = buffer[: part.size]
+        exact[...] = part
+        exact *= scale
+        if offset:
+            exact += offset
+        block = decoded[start : start + _BLOCK]
+        block[...] = exact
         if nodata is not None:
-            np.copyto(decoded[part], np.nan, where=pixels[part] == nodata)
+            np.copyto(block, np.nan, where=part == nodata)
     return values
 
 
