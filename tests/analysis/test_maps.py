@@ -50,6 +50,9 @@ CUBES: dict[str, Callable[[Path], xr.Dataset]] = {
     "a pixel of open_dataset": lambda folder: xr.open_dataset(folder / "cube.nc").isel(
         y=[1], x=[1]
     ),
+    "coordinates in other chunks": lambda _: (
+        cube().chunk(time=2).assign_coords(daytime=cube()["daytime"].chunk(time=3))
+    ),
     "open_cube": lambda folder: constellr_stac.open_cube(folder / "cube.zarr"),
     "open_cube of NetCDF": lambda folder: constellr_stac.open_cube(folder / "cube.nc"),
 }

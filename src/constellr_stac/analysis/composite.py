@@ -174,7 +174,7 @@ def anomaly(cube: xr.Dataset, *, hours: int, baseline: xr.Dataset | None = None)
         if "time" not in cube.dims:
             difference = difference.isel(time=0)
         if cube[name].chunks:
-            difference = difference.chunk(cube[name].chunksizes)
+            difference = difference.chunk(cube[name].variable.chunksizes)
         result[name] = (cube[name].dims, difference.transpose(*cube[name].dims).data)
         result[name].attrs = as_anomaly(variable.attrs, name)
     return result
