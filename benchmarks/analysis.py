@@ -8,11 +8,9 @@ faster than the reference.
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
+from functools import partial
 from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import geopandas as gpd
@@ -26,8 +24,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 from rasterio import Affine
 from rasterio.features import rasterize
-from rich.console import Console
-from rich.table import Table
+from records import begin, record
 
 import constellr_stac.accessor  # noqa: F401 - registers cube.constellr
 from constellr_stac.plot import temperature_map
@@ -41,15 +38,8 @@ RANDOM = np.random.default_rng(0)
 
 
 def main() -> None:
-    """Measure; print a table and write JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--areas", type=int, default=10_000)
-    parser.add_argument("--scenes", type=int, default=15)
-    parser.add_argument("--side", type=int, default=400)
-    parser.add_argument("--map", type=int, default=6_000)
-    parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--json", type=Path, default=Path("analysis.json"))
-    arguments = parser.parse_args()
+    """Measure statistics and a map."""
+    arguments = begin(__doc__, areas=10_000, scenes=15, side=400, map=6_000)
     cube = cube_of(arguments.scenes, arguments.side)
     lazy = cube.chunk(time=5)
     many, few = areas(arguments.areas, arguments.side, 100), areas(300, arguments.side, 400)
@@ -65,27 +55,26 @@ def main() -> None:
             seconds.append(clock() - start)
         return min(seconds)
 
-    reference = best(lambda: exact(cube, many))
-    grouped = best(lambda: rasterized(cube, few))
+    rows = []
+    for frame, name, run in (
+        (many, "exactextract", exact),
+        (few, "groupby", rasterized),
+    ):
+        reference = best(partial(run, cube, frame))
+        for kind, source in (("", cube), (", lazy", lazy)):
+            took = best(zonal(source, frame))
+            rows.append({
+                "areas": f"{len(frame):,}{kind}",
+                "CPU s": took,
+                "reference": name,
+                "reference, CPU s": reference,
+                "times reference": took / reference,
+            })  # fmt: skip
+    size = f"{arguments.side}²"
+    record(arguments, f"Five statistics, {arguments.scenes} scenes of {size}", rows)
     picture = cube_of(1, arguments.map)["lst"]
-    rows = [
-        (f"{arguments.areas} areas", best(zonal(cube, many)), reference, "exactextract"),
-        (f"{arguments.areas} areas, lazy", best(zonal(lazy, many)), reference, "exactextract"),
-        ("300 areas", best(zonal(cube, few)), grouped, "rasterize and groupby"),
-        ("300 areas, lazy", best(zonal(lazy, few)), grouped, "rasterize and groupby"),
-        (
-            f"map of {arguments.map} x {arguments.map}",
-            best(lambda: draw(picture), time.perf_counter),
-            3.0,
-            "3 s",
-        ),
-    ]
-    table = Table("what", "seconds", "reference", "ratio")
-    for what, seconds, other, name in rows:
-        table.add_row(what, f"{seconds:.2f}", f"{other:.2f} ({name})", f"{seconds / other:.2f}")
-    Console().print(table)
-    found = {what: {"seconds": ours, "ratio": ours / other} for what, ours, other, _ in rows}
-    arguments.json.write_text(json.dumps(found, indent=2))
+    took = best(lambda: draw(picture), time.perf_counter)
+    record(arguments, f"Map of {arguments.map:,}² pixels as PNG", [{"seconds": took}])
 
 
 def cube_of(scenes: int, side: int) -> xr.Dataset:

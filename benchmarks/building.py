@@ -6,17 +6,13 @@ rate of signing. Best of several runs.
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import odc.stac
 import pystac
-from rich.console import Console
-from rich.table import Table
+from records import begin, compare, record, rows_of
 from scenes import described
 
 import constellr_stac
@@ -25,47 +21,43 @@ from constellr_stac import Signer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from records import Record
+
 KEYS = {"access_key_id": "AKIDEXAMPLE", "secret_access_key": "not-a-secret"}
 FOOTPRINT = [[-118.29, 33.74], [-118.15, 33.74], [-118.15, 33.86], [-118.29, 33.86]]
 
 
 def main() -> None:
-    """Measure; print a table and write JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--items", type=int, default=10_000)
-    parser.add_argument("--hrefs", type=int, default=100_000)
-    parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--json", type=Path, default=Path("building.json"))
-    arguments = parser.parse_args()
+    """Measure building and signing."""
+    arguments = begin(__doc__, items=10_000, hrefs=100_000)
     items = [item(number) for number in range(arguments.items)]
     hrefs = [f"s3://scenes/LA harbor+port/{number}/lst.tiff" for number in range(arguments.hrefs)]
-    signer = Signer(credentials=KEYS)
-    contenders: dict[str, Callable[[], Any]] = {
-        "graph, odc-stac": lambda: odc.stac.load(items, ["lst"], chunks={"time": 16}),
-        "graph, load": lambda: constellr_stac.load(
-            items, ["lst"], chunks={"time": 16}, signer=signer
-        ),
-        "sign hrefs": lambda: Signer(credentials=KEYS).sign(hrefs),
-        "sign items in place": lambda: Signer(credentials=KEYS).sign(copies.pop(), copy=False),
-    }
     copies = [[each.clone() for each in items] for _ in range(arguments.turns)]
-    seconds = {name: float("inf") for name in contenders}
-    for _ in range(arguments.turns):
-        for name, run in contenders.items():
-            started = time.perf_counter()
-            run()
-            seconds[name] = min(seconds[name], time.perf_counter() - started)
-    table = Table("what", "seconds", "ratio or rate")
-    ratio = seconds["graph, load"] / seconds["graph, odc-stac"]
-    notes = {
-        "graph, load": f"{ratio:.2f} of odc-stac",
-        "sign hrefs": f"{arguments.hrefs / seconds['sign hrefs']:,.0f}/s",
-        "sign items in place": f"{arguments.items / seconds['sign items in place']:,.0f}/s",
+    signer = Signer(credentials=KEYS)
+    building: dict[str, Callable[[], Any]] = {
+        "odc-stac": lambda: odc.stac.load(items, ["lst"], chunks={"time": 16}),
+        "load": lambda: constellr_stac.load(items, ["lst"], chunks={"time": 16}, signer=signer),
     }
-    for name, took in seconds.items():
-        table.add_row(name, f"{took:.2f}", notes.get(name, ""))
-    Console(width=100).print(table)
-    arguments.json.write_text(json.dumps({**vars(arguments), "json": None, "seconds": seconds}))
+    signing: dict[str, Callable[[], Any]] = {
+        f"{len(hrefs):,} hrefs": lambda: Signer(credentials=KEYS).sign(hrefs),
+        f"{len(items):,} items in place": lambda: Signer(credentials=KEYS).sign(
+            copies.pop(), copy=False
+        ),
+    }
+    built = compare(building, arguments.turns, lambda name: timed(building[name]))
+    record(arguments, f"Graph of {arguments.items:,} items", rows_of(built, "odc-stac"))
+    signed = compare(signing, arguments.turns, lambda name: timed(signing[name]))
+    counts = (len(hrefs), len(items))
+    for row, count in zip(signed.values(), counts, strict=True):
+        row["per second"] = count / row["seconds"]
+    record(arguments, "Signatures", rows_of(signed))
+
+
+def timed(run: Callable[[], Any]) -> Record:
+    """Return the seconds of a call."""
+    started = time.perf_counter()
+    run()
+    return {"seconds": time.perf_counter() - started}
 
 
 def item(number: int) -> pystac.Item:

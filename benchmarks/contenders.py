@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Cube = Any  # a function without parameters that returns the array
 
-__all__ = ["CONTENDERS", "decoded"]
+__all__ = ["CONTENDERS", "decoded", "gdal_s3"]
 
 _USUAL: dict[str, Any] = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
@@ -44,7 +44,7 @@ def decoded(values: NDArray[Any]) -> NDArray[Any]:
     return kelvin
 
 
-def _gdal_s3() -> None:
+def gdal_s3() -> None:
     """Configure GDAL for the store."""
     os.environ["AWS_S3_ENDPOINT"] = os.environ["AWS_ENDPOINT_URL_S3"].removeprefix("http://")
     os.environ["AWS_HTTPS"] = "NO"
@@ -72,7 +72,7 @@ def _address(href: str) -> tuple[str, str]:
 def _odc_stac(items: list[pystac.Item], grid: GeoBox) -> Cube:
     import odc.stac
 
-    _gdal_s3()
+    gdal_s3()
     cube = odc.stac.load(items, ["lst"], chunks={"time": 1}, geobox=grid)
     return cube.lst.to_numpy
 
@@ -80,7 +80,7 @@ def _odc_stac(items: list[pystac.Item], grid: GeoBox) -> Cube:
 def _odc_stac_tuned(items: list[pystac.Item], grid: GeoBox) -> Cube:
     import odc.stac
 
-    _gdal_s3()
+    gdal_s3()
     odc.stac.configure_rio(cloud_defaults=True, **_USUAL)
     cube = odc.stac.load(items, ["lst"], chunks={"time": 1}, geobox=grid)
     return cube.lst.to_numpy
@@ -89,7 +89,7 @@ def _odc_stac_tuned(items: list[pystac.Item], grid: GeoBox) -> Cube:
 def _stackstac(items: list[pystac.Item], grid: GeoBox) -> Cube:
     import stackstac
 
-    _gdal_s3()
+    gdal_s3()
     plain = [item.to_dict() for item in items]
     for item in plain:  # pystac writes proj:code, which stackstac does not read
         item["assets"]["lst"]["proj:epsg"] = 32611

@@ -1,8 +1,7 @@
 """Measure downloads: ``python benchmarks/downloads.py``.
 
 One sandbox per case serves all contenders, each in its own process; best of several runs. Every
-file is compared with the sandbox's. Prints a table and writes ``downloads.json``. Compare the
-ratios; the seconds depend on the machine.
+file is compared with the sandbox's. Compare the ratios; the seconds depend on the machine.
 
 The contenders are :func:`constellr_stac.download` with its defaults (verified, synced to disk, with
 manifest and catalog), obstore writing the same files with the same concurrency, from coroutines and
@@ -12,25 +11,20 @@ another, in chunks of 8 KiB.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import os
-import platform
-import subprocess
-import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import obstore
 import pystac
 import requests
-from rich.console import Console
-from rich.table import Table
+from records import begin, compare, in_process, record, rows_of
 
 import constellr_stac
 from constellr_stac.sandbox import Sandbox
@@ -40,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from obstore.store import S3Store
+    from records import Record
 
 WORKERS = 16
 PLACE = {
@@ -136,55 +131,32 @@ CONTENDERS: dict[str, Callable[[list[pystac.Item], Path], None]] = {
 
 
 def main() -> None:
-    """Run all cases, or those whose description contains the argument."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="", help="run cases whose description contains this")
-    parser.add_argument("--turns", type=int, default=5, help="runs of each contender")
-    parser.add_argument("--json", type=Path, default=Path("downloads.json"))
-    parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.measure:
-        _measure(arguments.measure[0], Path(arguments.measure[1]))
-        return
-    results = []
+    """Run all cases, or those whose description contains ``--only``."""
+    arguments = begin(__doc__, _measure)
     for case in CASES:
         if arguments.only in str(case):
-            results.append(_run(case, arguments.turns))
-            _show(results[-1])
-    machine = {"cpus": os.cpu_count(), "python": platform.python_version()}
-    arguments.json.write_text(json.dumps({"machine": machine, "cases": results}, indent=1))
+            record(arguments, str(case), rows_of(_run(case, arguments.turns), "download"))
 
 
-def _run(case: Case, turns: int) -> dict[str, Any]:
-    seconds: dict[str, float] = {}
+def _run(case: Case, turns: int) -> dict[str, Record]:
     with tempfile.TemporaryDirectory() as folder:
         scenes, items = Path(folder, "scenes"), Path(folder, "items.json")
         _write_scenes(scenes, case)
         with Sandbox(scenes, latency=case.latency) as sandbox:
             items.write_text(json.dumps(sandbox.items))
-            for turn in range(turns):
-                for name in CONTENDERS:
-                    if name == "the provider's example" and turn:
-                        continue  # takes a minute; one run is enough
-                    time_taken = _turn(name, items, sandbox)
-                    seconds[name] = min(time_taken, seconds.get(name, time_taken))
-                    sandbox.clear_requests()
-    return {"case": str(case), **asdict(case), "seconds": seconds}
+
+            def turn(name: str) -> Record:
+                sandbox.clear_requests()
+                return in_process(name, str(items), environment=sandbox.environment())
+
+            *quick, slow = CONTENDERS
+            # the last takes a minute; one run is enough
+            return compare(quick, turns, turn) | compare([slow], 1, turn)
 
 
-def _turn(name: str, items: Path, sandbox: Sandbox) -> float:
-    """Measure one contender in a fresh process."""
-    answer = subprocess.run(  # noqa: S603 - this very file
-        [sys.executable, __file__, "--measure", name, items],
-        env={**os.environ, **sandbox.environment()},
-        stdout=subprocess.PIPE,
-        check=True,
-    )
-    return float(answer.stdout)
-
-
-def _measure(name: str, source: Path) -> None:
+def _measure(name: str, items_path: str) -> Record:
     """Download one item first, to exclude imports and connections; then measure."""
+    source = Path(items_path)
     items = [pystac.Item.from_dict(item) for item in json.loads(source.read_bytes())]
     with tempfile.TemporaryDirectory(dir=source.parent) as folder:
         CONTENDERS[name](items[:1], Path(folder, "first"))
@@ -193,7 +165,7 @@ def _measure(name: str, source: Path) -> None:
         CONTENDERS[name](items, Path(folder))
         seconds = time.perf_counter() - started
         _compare(Path(folder), source.parent / "scenes")
-    print(seconds)
+    return {"seconds": seconds}
 
 
 def _compare(folder: Path, scenes: Path) -> None:
@@ -234,7 +206,7 @@ def _store(bucket: str) -> S3Store:
 
 
 def _write_scenes(folder: Path, case: Case) -> None:
-    """Write scenes of random bytes."""
+    """Write scenes of random bytes that begin as a TIFF does."""
     for number in range(case.scenes):
         name = f"LST_BENCH_{20230101 + number % 28}T{number:06d}Z"
         path = folder / name
@@ -243,17 +215,7 @@ def _write_scenes(folder: Path, case: Case) -> None:
         metadata = {"acquisition_datetime": when, "geometric": PLACE}
         (path / "metadata.json").write_text(json.dumps(metadata))
         for asset in ("lst.tiff", "scl_mask_30m.tiff"):
-            (path / asset).write_bytes(os.urandom(case.size))
-
-
-def _show(result: dict[str, Any]) -> None:
-    ours = result["seconds"]["download"]
-    table = Table(title=result["case"])
-    for column in ("contender", "seconds", "download takes"):
-        table.add_column(column, justify="left" if column == "contender" else "right")
-    for name, seconds in result["seconds"].items():
-        table.add_row(name, f"{seconds:.2f}", f"{ours / seconds:.2f} of it")
-    Console(width=100).print(table)
+            (path / asset).write_bytes(b"II*\0" + os.urandom(case.size - 4))
 
 
 if __name__ == "__main__":

@@ -6,13 +6,11 @@ Compared with requests, which most such programs import anyway.
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 import time
 
-from rich.console import Console
-from rich.table import Table
+from records import begin, compare, record, rows_of
 
 STATEMENTS = (
     "pass",
@@ -27,19 +25,12 @@ STATEMENTS = (
 
 
 def main() -> None:
-    """Measure and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--turns", type=int, default=5)
-    arguments = parser.parse_args()
-    best = dict.fromkeys(STATEMENTS, float("inf"))
-    for _ in range(arguments.turns):
-        for statement in STATEMENTS:
-            best[statement] = min(best[statement], seconds(statement))
-    own = {statement: best[statement] - best["pass"] for statement in STATEMENTS[1:]}
-    table = Table("statement", "milliseconds", "of import requests")
-    for statement, took in own.items():
-        table.add_row(statement, f"{took * 1000:.0f}", f"{took / own['import requests']:.2f}")
-    Console(width=100).print(table)
+    """Measure all statements."""
+    arguments = begin(__doc__, turns=5)
+    found = compare(STATEMENTS, arguments.turns, lambda each: {"seconds": seconds(each)})
+    start = found.pop("pass")["seconds"]
+    own = {each: {"ms": 1000 * (row["seconds"] - start)} for each, row in found.items()}
+    record(arguments, "Imports", rows_of(own, "import requests", column="ms"))
 
 
 def seconds(statement: str) -> float:

@@ -2,17 +2,12 @@
 
 Scenes of 500 x 500 pixels that overlap by 20 %, joined to one step a day, from local files, so that
 the processor's time is compared. Each contender in its own process; best of several runs. Values of
-both engines are compared with each other. Prints a table and writes ``mosaics.json``.
+both engines are compared with each other.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import pickle
-import resource
-import subprocess
-import sys
 import tempfile
 import time
 from datetime import UTC, datetime, timedelta
@@ -25,55 +20,38 @@ import pystac
 import rasterio
 from affine import Affine
 from odc.geo.geobox import GeoBox
-from rich.console import Console
-from rich.table import Table
+from records import begin, compare, in_process, peak, record, rows_of
 
 import constellr_stac
 
 if TYPE_CHECKING:
     import xarray as xr
+    from records import Record
 
 SIDE, STEP = 500, 400
 PLACES = 8  # a side
 LAYERS = ("lst", "scl_mask_30m")
 CONTENDERS = ("odc-stac", "odc", "odc, masks loaded", "odc, masked",
               "stackstac", "stackstac, masks loaded", "stackstac, masked")  # fmt: skip
+TIMES = ("CPU s", "build s")
 
 
 def main() -> None:
     """Measure computing two days, and building a long series."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--days", type=int, default=2)
-    parser.add_argument("--built", type=int, default=160, help="days of the series that is built")
-    parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--json", type=Path, default=Path("mosaics.json"))
-    parser.add_argument("--measure", nargs=4, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.measure:
-        name, folder, days, built = arguments.measure
-        _measure(name, Path(folder), int(days), int(built))
-        return
-    best: dict[str, dict[str, Any]] = {}
+    arguments = begin(__doc__, _measure, days=2, built=160)
     with tempfile.TemporaryDirectory() as folder:
         _write(Path(folder))
-        for _ in range(arguments.turns):
-            for name in CONTENDERS:
-                how = [name, folder, str(arguments.days), str(arguments.built)]
-                answer = subprocess.run(  # noqa: S603 - this very file
-                    [sys.executable, __file__, "--measure", *how],
-                    stdout=subprocess.PIPE, text=True, check=True,
-                )  # fmt: skip
-                row = json.loads(answer.stdout.splitlines()[-1])
-                known = best.setdefault(name, row)
-                best[name] = row | {each: min(row[each], known[each]) for each in ("cpu", "build")}
+        found = compare(
+            CONTENDERS,
+            arguments.turns,
+            lambda name: in_process(name, folder, arguments.days, arguments.built),
+            keep=lambda known, row: row | {each: min(row[each], known[each]) for each in TIMES},
+        )
+    sums = {name: row.pop("sums") for name, row in found.items()}
     for kind in ("", ", masks loaded", ", masked"):
-        np.testing.assert_equal(best[f"odc{kind}"]["sums"], best[f"stackstac{kind}"]["sums"])
-    columns = ("tasks", "cpu", "peak", "build", "graph")
-    table = Table("contender", "tasks", "CPU s", "peak MiB", "build s", "graph MiB")
-    for name, row in best.items():
-        table.add_row(name, *(f"{row[each]:.4g}" for each in columns))
-    Console(width=100).print(table)
-    arguments.json.write_text(json.dumps({"days": arguments.days, "contenders": best}, indent=1))
+        np.testing.assert_equal(sums[f"odc{kind}"], sums[f"stackstac{kind}"])
+    title = f"Scenes of {SIDE}², {PLACES**2} a day"
+    record(arguments, title, rows_of(found, "odc-stac", column="CPU s"))
 
 
 def _grid(place: int) -> GeoBox:
@@ -140,22 +118,28 @@ def _cube(name: str, items: list[pystac.Item]) -> xr.Dataset:
     return cube
 
 
-def _measure(name: str, folder: Path, days: int, built: int) -> None:
-    many = _items(folder, built)
+def _measure(name: str, folder: str, days: int, built: int) -> Record:
+    many = _items(Path(folder), built)
     _cube(name, many[:1]).compute()
     started = time.process_time()
     cube = _cube(name, many)
     build = time.process_time() - started
     graph = len(pickle.dumps(dict(cube.__dask_graph__()), protocol=5))
     cube = _cube(name, many[: days * PLACES**2])
+    tasks = len(dict(cube.__dask_graph__()))
     started = time.process_time()
     cube = cube.compute()
     cpu = time.process_time() - started
-    tasks = len(dict(_cube(name, many[: days * PLACES**2]).__dask_graph__()))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    sums = [float(each.sum(dtype="float64")) for each in cube.data_vars.values()]
-    row = {"tasks": tasks, "cpu": cpu, "peak": peak, "build": build, "graph": graph / 2**20}
-    print(json.dumps({**row, "sums": sums}))
+    return {
+        "scenes": days * PLACES**2,
+        "tasks": tasks,
+        "CPU s": cpu,
+        "peak MiB": peak(),
+        "scenes built": len(many),
+        "build s": build,
+        "graph MiB": graph / 2**20,
+        "sums": [float(each.sum(dtype="float64")) for each in cube.data_vars.values()],
+    }
 
 
 if __name__ == "__main__":

@@ -2,30 +2,24 @@
 
 The functions are the formulas of the page *A thousand workers*. Up to 64 simulated workers, each a
 process that runs the package's own code, work against a sandbox whose tokens and URLs expire within
-seconds. Compares the formulas with the requests that the sandbox logs, prints both and the numbers
-for 1,000 workers, writes ``thousand_workers.json``, and fails if a formula is wrong.
+seconds. Compares the formulas with the requests that the sandbox logs, records both and the numbers
+for 1,000 workers, and fails if a formula is wrong. ``--only`` selects a simulation.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import multiprocessing
-import os
-import platform
 import random
 import sys
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import requests
-from rich.console import Console
-from rich.table import Table
+from records import begin, record
 
 from constellr_stac import ConstellrAuth, Password, Token
 from constellr_stac._process import STATE
@@ -42,6 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from multiprocessing.connection import Connection
     from multiprocessing.synchronize import Barrier
+
+    from records import Record
 
     from constellr_stac.auth.credentials import Credential
 
@@ -370,24 +366,36 @@ class Plan:
         chunks = self.scenes * self.pieces / self.scenes_in_chunk
         return chunks * self.seconds_for_chunk / (self.workers * self.threads)
 
-    def rows(self) -> dict[str, str]:
+    def __str__(self) -> str:
+        return (
+            f"{self.workers:,} workers of {self.threads} threads; {self.scenes:,} scenes of "
+            f"{self.files} files; chunks of {self.scenes_in_chunk} scenes, "
+            f"{self.seconds_for_chunk:g} s each: {self.duration:,.0f} s"
+        )
+
+    def rows(self) -> list[Record]:
         """Return the requests and their rates."""
         items = items_renewed(self.workers, self.scenes, self.pieces, HOUR, 0)
-        own = own_searches(items, self.scenes_in_chunk)
-        shared = shared_searches(items)
-        objects = object_requests(self.scenes, self.pieces, self.files)
-        return {
-            "compute": f"{self.scenes:,} scenes of {self.files} files in {self.pieces} chunks, "
-            f"chunks of {self.scenes_in_chunk} scenes, {self.seconds_for_chunk:g} s each",
-            "duration": f"{self.duration:.0f} s on {self.workers} workers, {self.threads} threads",
-            "tokens, shared": "1 at the start, 1 a day",
-            "tokens, each its own": f"{self.workers} at the start, "
-            f"{self.workers / (lead(DAY) / 2):.1f}/s a day later",
-            "searches for items, each its own": f"{own:,.0f} in all, {own / self.duration:,.0f}/s",
-            "searches for items, shared": f"{shared:,.0f} in all, {shared / self.duration:,.0f}/s",
-            "items, s3://": "0",
-            "objects": f"{objects:,} in all, {objects / self.duration:,.0f}/s",
+        counts = {
+            "tokens, shared": 1.0,
+            "tokens, each its own": float(self.workers),
+            "searches for pre-signed items, shared": shared_searches(items),
+            "searches for pre-signed items, each its own": own_searches(
+                items, self.scenes_in_chunk
+            ),
+            "items, `s3://`": 0.0,
+            "objects": float(object_requests(self.scenes, self.pieces, self.files)),
         }
+        later = f"all at the start; {self.workers / (lead(DAY) / 2):.1f} a day later"
+        rates = {"tokens, shared": "", "tokens, each its own": later}
+        return [
+            {
+                "requests": name,
+                "in all": round(count),
+                "per second": rates.get(name, round(count / self.duration)),
+            }
+            for name, count in counts.items()
+        ]
 
 
 SIMULATIONS: dict[str, Callable[[int], list[Outcome]]] = {
@@ -402,46 +410,34 @@ SIMULATIONS: dict[str, Callable[[int], list[Outcome]]] = {
 
 def main() -> None:
     """Run the simulations, for several numbers of workers."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--workers", type=int, nargs="+", default=[1, 4, 16, 64])
-    parser.add_argument("--only", nargs="+", choices=SIMULATIONS, default=list(SIMULATIONS))
-    parser.add_argument("--json", type=Path, default=Path("thousand_workers.json"))
-    arguments = parser.parse_args()
-    outcomes = [
-        outcome
-        for name in arguments.only
-        for workers in ([Plan.workers] if name == "collected" else arguments.workers)
-        for outcome in SIMULATIONS[name](workers)
-    ]
-    _show(outcomes)
-    report = {
-        "machine": {"cpus": os.cpu_count(), "python": platform.python_version()},
-        "outcomes": [{**asdict(outcome), "holds": outcome.holds} for outcome in outcomes],
-        "planned": asdict(Plan()) | Plan().rows(),
-    }
-    arguments.json.write_text(json.dumps(report, indent=1))
-    if not all(outcome.holds for outcome in outcomes):
+    arguments = begin(__doc__, workers=64)
+    holds = True
+    for name, simulate in SIMULATIONS.items():
+        if arguments.only in name:
+            numbers = _numbers(name, arguments.workers)
+            outcomes = [outcome for workers in numbers for outcome in simulate(workers)]
+            rows = [
+                {
+                    "workers": each.workers,
+                    "requests": each.what,
+                    "formula": each.formula,
+                    "counted": each.counted,
+                    "holds": "yes" if each.holds else "NO",
+                }
+                for each in outcomes
+            ]
+            record(arguments, f"Simulated: {name}", rows)
+            holds = holds and all(outcome.holds for outcome in outcomes)
+    record(arguments, str(Plan()), Plan().rows())
+    if not holds:
         sys.exit("A formula is wrong.")
 
 
-def _show(outcomes: list[Outcome]) -> None:
-    table = Table(title="Simulated")
-    for column in ("workers", "requests", "formula", "counted", ""):
-        table.add_column(column, justify="left" if column == "requests" else "right")
-    for outcome in outcomes:
-        table.add_row(
-            str(outcome.workers),
-            outcome.what,
-            f"{outcome.formula:g}",
-            f"{outcome.counted:g}",
-            "holds" if outcome.holds else "WRONG",
-        )
-    plan = Table(title="1,000 workers, by the formulas", show_header=False)
-    for label, text in Plan().rows().items():
-        plan.add_row(label, text)
-    console = Console(width=100)
-    console.print(table)
-    console.print(plan)
+def _numbers(name: str, most: int) -> list[int]:
+    """Return how many workers to simulate: 1, 4, 16 and so on."""
+    if name == "collected":
+        return [Plan.workers]
+    return [number for number in (1, 4, 16) if number < most] + [most]
 
 
 if __name__ == "__main__":

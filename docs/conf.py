@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import sys
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 from typer.cli import get_docs_for_click
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+from page import substitutions
 
 # Import before autodoc changes the annotations of pydantic's BaseModel: later models would fail.
 import constellr_stac.sandbox.running  # noqa: F401
@@ -47,7 +51,8 @@ html_theme_options = {
     "dark_css_variables": {"color-brand-primary": "#f0876f", "color-brand-content": "#f0876f"},
 }
 
-myst_enable_extensions = ["colon_fence", "deflist"]
+myst_enable_extensions = ["colon_fence", "deflist", "substitution"]
+myst_substitutions = substitutions()
 myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
 import pkgutil
 import re
 import subprocess
@@ -25,6 +26,8 @@ PAGES = {
 BLOCK = re.compile(r"^ *```(\S[^\n]*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
 PYTHON = re.compile(r"\b(py|python3?|pycon|ipython3?|doctest|testcode)\b")
 PYTEST = ":caption: test_report.py"
+MEASURED = re.compile(r"\d+ times (?:as|faster|slower|less|more)|takes \d[\d.]* (?:m?s|MiB|MB)\b")
+"""A speed or a size that somebody measured."""
 
 
 def blocks(page: str) -> list[tuple[str, str]]:
@@ -73,12 +76,43 @@ def test_names_on_pages_exist(page: str) -> None:
         resolve(name)
 
 
+def test_numbers_of_benchmarks_come_from_their_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages show what ``benchmarks/results`` has, all of it; no measured number is typed."""
+    monkeypatch.syspath_prepend(DOCS.parent / "benchmarks")
+    shown = {name for text in PAGES.values() for name in re.findall(r"\{\{ (\w+) \}\}", text)}
+    assert shown == import_module("page").substitutions().keys()
+    typed = re.sub(r"```.*?```|\{\{.*?\}\}", "", PAGES["benchmarks"], flags=re.DOTALL)
+    assert re.findall(r"\b\d\S*", typed) == []
+    others = [*PAGES.values(), (DOCS.parent / "README.md").read_text()]
+    assert [found for text in others for found in MEASURED.findall(text)] == []
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if page.startswith("tutorials/")])
 def test_tutorials_open_with_a_question_and_say_what_is_next(page: str) -> None:
     """The first paragraph is one question; the last section leads on."""
     _, opening, *_ = PAGES[page].partition("\n# ")[2].split("\n\n")
     assert re.fullmatch(r"\*[^*]+\?\*", opening)
     assert "](" in PAGES[page].rpartition("\n## ")[2]
+
+
+@pytest.mark.slow
+def test_cells_of_a_page_run_when_pasted(tmp_path: Path) -> None:
+    """One page, chosen by the commit, since the build of the documentation runs all of them."""
+    pages = [page for page, text in PAGES.items() if "{code-cell}" in text]
+    command = ["git", "rev-parse", "--short=7", "HEAD"]
+    head = subprocess.run(command, cwd=DOCS, capture_output=True, check=False, text=True)
+    page = pages[int(head.stdout or "0", base=16) % len(pages)]
+    code = "\n".join(below for kind, below in blocks(page) if kind == "{code-cell}")
+    environment = {**os.environ, "MPLBACKEND": "agg"}
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert run.returncode == 0, f"{page}: {run.stderr}"
 
 
 @pytest.mark.slow

@@ -25,18 +25,9 @@ def auto_chunks(times: int, rows: int, columns: int, itemsize: int) -> Mapping[s
     strips of whole 512-pixel blocks, which are contiguous in a file, or into squares if it is too
     wide.
 
-    More steps hide more latency and use more memory. Measured with ``benchmarks/chunks.py``:
-    means of 128 scenes of 500 x 500 pixels, 50 ms latency, two threads:
-
-    ================  ====  ====  ====  ====  ====  ====  ====
-    steps in a chunk  1     2     4     8     16    32    64
-    seconds           4.16  2.52  1.51  0.96  0.85  0.73  0.76
-    peak memory, MiB  224   226   235   257   295   350   506
-    ================  ====  ====  ====  ====  ====  ====  ====
-
-    With 16 threads there is no difference. 16 steps are close to the optimum. A short series is
-    faster in two chunks, since its scenes are still fetched in parallel and two threads decode
-    them (15 scenes of 400 x 400: 0.13 s, in one chunk 0.21 s).
+    More steps hide more latency and use more memory; ``benchmarks/chunks.py`` measures both. A
+    short series is faster in two chunks, since its scenes are still fetched in parallel and two
+    threads decode them.
 
     Args:
         times: Time steps.
