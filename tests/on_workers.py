@@ -74,6 +74,13 @@ def found(base_url: str) -> str:
     return repr(default_credential(base_url=base_url))
 
 
+def forget_files() -> None:
+    """Forget the files that this worker has read."""
+    from constellr_stac._process import STATE
+
+    STATE.clear("fetcher")
+
+
 def tokens_held(base_url: str) -> int:
     """Return how many tokens this worker's process fetched and holds."""
     from constellr_stac._process import STATE

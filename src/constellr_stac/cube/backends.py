@@ -23,6 +23,7 @@ from constellr_stac.reading.stackstac import StackstacReader
 from constellr_stac.reading.step_source import StepRead, touch
 
 from .mosaic import scene_reads
+from .placement import placed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -43,7 +44,7 @@ def build(plan: Plan) -> xr.Dataset:
         ValueError: The engine cannot use the grid.
     """
     reset(plan.token)  # warn again, also about a cube that was built before
-    return _BACKENDS[plan.engine](plan)
+    return placed(_BACKENDS[plan.engine](plan), plan)
 
 
 def _odc_cube(plan: Plan) -> xr.Dataset:

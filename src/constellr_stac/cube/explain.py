@@ -59,8 +59,9 @@ class Explanation:
     bytes_are_exact: bool
     """Whether the sizes of all files are known; else some are estimated from others."""
     requests: int
-    """GETs to the object store in one process, without retries: one for a file up to 1 MiB; for a
-    longer file, one for the header and one for each range of blocks that a chunk reads."""
+    """GETs to the object store, without retries: one for a file up to 1 MiB; for a longer file, one
+    for the header and one for each range of blocks that a chunk reads. On a cluster somewhat more,
+    where several workers read parts of the same file."""
     shape: Mapping[str, int]
     """Sizes of the cube's dimensions."""
     chunks: int

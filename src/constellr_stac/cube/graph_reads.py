@@ -20,6 +20,8 @@ from odc.loader import RasterSource
 from constellr_stac.reading.asset_ref import AssetRef
 from constellr_stac.reading.odc_arguments import step_of
 
+from .placement import placed_tasks
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
@@ -70,6 +72,7 @@ def chunk_reads(cube: xr.Dataset) -> list[ChunkRead]:
     keys = set(flatten(cube.__dask_keys__()))
     # Culls layers first, to not materialize unneeded tasks; that leaves some.
     tasks, _ = cull(graph.cull(keys).to_dict(), list(keys))
+    tasks |= placed_tasks(tasks)
     found = []
     for key in sorted(tasks, key=_place, reverse=True):  # as dask's local schedulers compute
         task = tasks[key]
