@@ -120,6 +120,9 @@ def test_many_sizes_are_estimated(sandbox: Sandbox, monkeypatch: pytest.MonkeyPa
     exact = sum((SCENES / item.id / "lst.tiff").stat().st_size for item in items)
     assert plan.bytes_to_fetch == pytest.approx(exact, rel=0.1)
     assert "about 15 requests" in str(plan)
+    monkeypatch.setattr("constellr_stac.cube.fetch_costs._MOST_HEADERS", 1)
+    both = constellr_stac.explain(items, ["lst", "cloud_mask"], geobox=GRID)
+    assert both.bytes_to_fetch > plan.bytes_to_fetch, "of one layer no size is known"
 
 
 PEAK = """

@@ -189,6 +189,8 @@ def test_antimeridian_scene_keeps_its_extent(tmp_path: Path, form: str, engine: 
         ({"resolution": float("nan")}, "resolution= must be a positive number"),
         ({"resolution": "30m"}, "resolution= must be a positive number .* not '30m'"),
         ({"bbox": (0.0, 0.0, 1.0, 1.0)}, "intersects none of the scenes"),
+        ({"bbox": (0.0, 20.0, 1.0, 50.0)}, "intersects none of the scenes"),
+        ({"bbox": (-179.0, 20.0, -178.0, 50.0)}, "intersects none of the scenes"),
         ({"bbox": (0.0, -90.0, 1.0, -60.1)}, "intersects none of the scenes"),
     ],
     ids=str,

@@ -223,6 +223,9 @@ def test_one_error_has_every_violation() -> None:
     indices = [violation.index for violation in refused.value.violations]
     assert indices == [0, 0, 0, 1] + [2] * 6 + [3]
     assert "orders[2].tags[0]: " in str(refused.value)
+    with pytest.raises(OrderValidationError) as batch:
+        check_orders([*orders, *[orders[1]] * 25], areas={"a": FIELD.buffer(1)}, today=TODAY)
+    assert batch.value.violations[0].index is None, "what concerns the batch comes first"
     assert "orders[3]: " in str(refused.value)
     assert "11 rules are broken" in str(refused.value)
     assert len(set(refused.value.violations)) == 11

@@ -222,6 +222,12 @@ def test_stac_cfg_and_properties(item: pystac.Item) -> None:
     np.testing.assert_array_equal(cube.heat[0], kelvin(np.nan))
     np.testing.assert_array_equal(cube.cloud_mask[0], kelvin(np.nan))
     assert cube.heat.attrs["units"] == "kelvin"
+    documented = by_odc(item, stac_cfg={"*": {"assets": {"*": {"unit": "degC"}}}})
+    assert documented.lst.attrs["units"] == "K"
+    item.assets["counts"] = item.assets["lst"].clone()
+    item.assets["counts"].href = item.assets["lst"].href.replace("lst.tiff", "counts.tiff")
+    unknown = by_odc(item, "counts", stac_cfg={"*": {"assets": {"*": {"unit": "m"}}}}, chunks={})
+    assert unknown.counts.attrs["units"] == "m"
     stored = by_odc(item, stac_cfg={"lstprecision": {"assets": {"lst": {"data_type": "uint16"}}}})
     assert stored.lst.dtype == "uint16"
     cube = by_odc(item, ["lst", "eo_cloud_cover"], with_properties=["eo:cloud_cover"])

@@ -6,14 +6,16 @@ import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pystac
 import pytest
 
 import constellr_stac
-from constellr_stac import ApiKey, ConstellrAuth, Signer
+from constellr_stac import ApiKey, ConstellrAuth, Limits, Signer
 from constellr_stac.errors import APIError, AssetReadError, ConstellrError, SigningError
 from constellr_stac.reading.asset_ref import AssetRef, asset_ref
 from constellr_stac.reading.http import Transfer
+from constellr_stac.reading.local import file_pieces
 from constellr_stac.reading.renewal import SignedItem
 from constellr_stac.reading.resolver import AssetResolver
 from hostile_bodies import tiff
@@ -82,6 +84,22 @@ def test_errors_of_the_resolver_keep_no_signed_url() -> None:
         with pytest.raises(APIError, match=item) as caught:
             resolver.url(reference)
         assert frames_with(caught.value, "X-Amz-Signature") == []
+
+
+def test_pieces_of_a_file_are_all_of_it(tmp_path: Path) -> None:
+    """Also of one that is longer than a piece."""
+    content = np.random.default_rng(1).bytes((2 << 20) + 7)
+    (tmp_path / "lst.tiff").write_bytes(content)
+    assert b"".join(file_pieces(AssetRef(str(tmp_path / "lst.tiff")))) == content
+
+
+def test_resolvers_are_equal_if_their_settings_are() -> None:
+    """In both orders; equal ones share a fetcher."""
+    auth = ConstellrAuth(ApiKey("key"), base_url="https://a.example")
+    one, other = AssetResolver(auth), AssetResolver(auth, limits=Limits(read_timeout=7))
+    assert one == AssetResolver(auth)
+    assert one != other
+    assert other != one
 
 
 def test_urls_are_remembered_per_catalog() -> None:

@@ -192,9 +192,10 @@ def test_window_equals_the_file(form: str, tmp_path: Path, files: Files) -> None
     assert files.asked[0][1:] == (0, HEADER), "the first file has shown that the second is long"
 
 
-def test_a_band_that_is_stored_apart_comes_alone(tmp_path: Path, files: Files) -> None:
-    """Its blocks begin behind those of the bands before it."""
-    form = FORMS["bands apart"] | {"blockxsize": 48, "blockysize": 48}
+@pytest.mark.parametrize("kind", ["bands apart", "bands together"])
+def test_a_later_band_comes_in_its_blocks(kind: str, tmp_path: Path, files: Files) -> None:
+    """Stored apart, they begin behind those of the bands before it."""
+    form = FORMS[kind] | {"blockxsize": 48, "blockysize": 48}
     path = write(tmp_path / "lst.tiff", **form)
     stated = {"data_type": "uint16", "scale": 0.01, "offset": 0, "nodata": 65535, "unit": "K"}
     with served(files, path, path) as items:

@@ -139,6 +139,9 @@ def test_another_item_is_not_taken(api: Sandbox, another: dict[str, Any]) -> Non
     wanted = names(api)[0]
     answer = {"id": wanted[1], "collection": wanted[0], "assets": SIGNED} | another
     api.fail(Fault("/items/", status=200, body=json.dumps(answer).encode()))
+    api.fail(Fault("/search", status=200, body=json.dumps({"features": [answer]}).encode()))
+    if "assets" not in another:
+        assert renewer(api).search(names(api)[:2]) == {}
     with pytest.raises(APIError, match="did not return this STAC item") as caught:
         renewer(api).one(wanted)
     assert frames_with(caught.value, "X-Amz-Signature") == []

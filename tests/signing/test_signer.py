@@ -388,6 +388,8 @@ def foreign_urls() -> dict[str, str]:
     return {
         "somebody else's signature": other,
         "another region": ours.replace("eu-central-1", "us-west-2"),
+        "an earlier region": ours.replace("eu-central-1", "ap-south-1"),
+        "a scope of another region": ours.replace("eu-central-1%2Fs3", "ap-south-1%2Fs3"),
         "another host": ours.replace("s3.eu-central-1.amazonaws.com", "example.com"),
         "a lookalike": ours.replace("https://scenes", "https://evil.example/scenes"),
         "more than an object": ours + "&versionId=1",

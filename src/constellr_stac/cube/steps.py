@@ -75,7 +75,7 @@ def _overpasses(scenes: Sequence[Scene]) -> list[list[Scene]]:
 def _by_key(scenes: Sequence[Scene], groupby: GroupBy, geobox: GeoBox) -> list[list[Scene]]:
     groups: dict[Any, list[Scene]] = {}
     # As odc-stac does: local mean time at the cube's centre, in whole hours.
-    hours = round(centre_of(geobox)[0] / 15) if groupby == "solar_day" else 0
+    hours = round(centre_of(geobox)[0] / 15)
     for number, scene in enumerate(scenes):
         key: Any
         if callable(groupby):

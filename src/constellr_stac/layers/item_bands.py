@@ -103,7 +103,7 @@ def is_unknown(item: pystac.Item, key: str) -> bool:
     return not any(fields.keys() & _ENCODING for fields in (shared, *_stated_bands(asset, shared)))
 
 
-def warn_unknown(items: Iterable[pystac.Item], keys: Iterable[str], *, stacklevel: int = 2) -> None:
+def warn_unknown(items: Iterable[pystac.Item], keys: Iterable[str], *, stacklevel: int) -> None:
     """Warn once about all assets whose encoding is unknown.
 
     Args:

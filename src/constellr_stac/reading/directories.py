@@ -228,7 +228,7 @@ class _Reader:
             raise RefusedFileError(f"its directories have over {_MOST_BYTES} bytes of values")
         stop = min(start + length, self._size)
         content = self._bytes(start, stop, length=length) if start < stop else b""
-        if content is None or kind not in (1, 3, 4, 13, 16, 18):
+        if content is None or kind not in (1, 3, 4, 16):
             return tag, np.empty(0, "uint64")
         return tag, np.frombuffer(content, f"{self._order}u{_SIZES[kind]}")
 
