@@ -59,7 +59,9 @@ def _runs(tables: list[dict[str, Any]]) -> str:
     machines = []
     for table in tables:
         found = table["machine"]
-        versions = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
+        versions = ", ".join(
+            f"{name} {number}" for name, number in sorted(found["versions"].items())
+        )
         where = f"{found['cpu']}, {found['cores']} cores, {found['system']}"
         machines.append(f"{where}, Python {found['python']}, {versions}")
     turns = f"{_range('turns', tables)} runs of each contender"
