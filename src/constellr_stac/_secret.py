@@ -1,10 +1,10 @@
-"""A str that masks itself in repr, format and pickle; objects that are not copied."""
+"""A str that masks itself in repr, format and pickle; objects that copies share."""
 
 from __future__ import annotations
 
 from typing import Any, Self, SupportsIndex
 
-__all__ = ["Secret", "Uncopied"]
+__all__ = ["Secret", "SharedOnCopy"]
 
 
 class Secret(str):
@@ -46,8 +46,8 @@ class Secret(str):
         return (str, ("***",))
 
 
-class Uncopied:
-    """An object whose copies are itself, so that a credential is held and renewed once."""
+class SharedOnCopy:
+    """An object that ``copy`` and ``deepcopy`` return as it is: one holder renews a credential."""
 
     def __copy__(self) -> Self:
         return self

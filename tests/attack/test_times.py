@@ -105,5 +105,5 @@ def test_a_server_is_waited_for_a_minute_at_most(monkeypatch: pytest.MonkeyPatch
     pauses: list[float] = []
     monkeypatch.setattr(time, "sleep", pauses.append)
     attempts = Attempts(Limits(retry_deadline=10_000), "http://127.0.0.1:9")
-    assert attempts.wait(Failure("transient", "busy"), asked=86_400)
+    assert attempts.begin_next(Failure("transient", "busy"), asked=86_400)
     assert pauses == [60]

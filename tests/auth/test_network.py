@@ -29,7 +29,7 @@ from constellr_stac import (
     Password,
 )
 from constellr_stac.auth import trust
-from constellr_stac.auth.failures import failure_of
+from constellr_stac.auth.failures import Failure, failure_of
 from constellr_stac.auth.hosts import host_of
 from constellr_stac.auth.retry import Attempts
 from constellr_stac.auth.session import api_session
@@ -256,6 +256,34 @@ def test_body_that_drips_is_asked_for_again(get: Callable[..., bytes]) -> None:
         assert get(server.url, Limits(read_timeout=0.5, retry_deadline=3)) == b"pixels"
 
 
+@EITHER
+def test_answer_that_breaks_off_in_its_headers_is_asked_for_again(
+    get: Callable[..., bytes],
+) -> None:
+    """http.client takes the headers that came for all, and the body for empty."""
+    seen: list[int] = []
+
+    def cut(request: object) -> tuple[int, dict[str, str], bytes]:
+        seen.append(1)
+        if len(seen) > 1:
+            return 200, {}, b"pixels"
+        request.wfile.write(b"HTTP/1.1 200 OK\r\nServer: a\r\n")  # type: ignore[attr-defined]
+        raise ConnectionAbortedError
+
+    with AnswerServer(cut) as server:
+        assert get(server.url) == b"pixels"
+
+
+def test_pauses_double_up_to_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a quarter of a second, less a random part of up to a half."""
+    slept: list[float] = []
+    monkeypatch.setattr("constellr_stac.auth.retry.time.sleep", slept.append)
+    attempts = Attempts(Limits(retry_deadline=1000))
+    assert all(attempts.begin_next(Failure("transient", "503")) for _ in range(9))
+    shares = [pause / min(0.25 * 2**number, 10) for number, pause in enumerate(slept)]
+    assert 0.5 <= min(shares) < max(shares) <= 1
+
+
 def test_one_request_asks_for_all_while_a_host_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
     """A hundred tasks wait; one asks at a time, and all go on when the host answers."""
     with AnswerServer(lambda _: (200, {}, b"pixels")) as server, WeakLine(server.url) as line:
@@ -318,7 +346,7 @@ def test_unknown_host_is_final_after_a_minute(seconds: float, *, again: bool) ->
     assert failure.kind == "unknown host"
     attempts = Attempts(Limits(retry_deadline=120), url)
     attempts._since -= seconds
-    assert attempts.wait(failure) is again
+    assert attempts.begin_next(failure) is again
     assert attempts.summary().startswith("Tried 2 times in " if again else "Tried once in ")
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NoReturn
 
-from constellr_stac._secret import Secret, Uncopied
+from constellr_stac._secret import Secret, SharedOnCopy
 
 __all__ = [
     "ApiKey",
@@ -26,7 +26,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Credential(Uncopied):
+class Credential(SharedOnCopy):
     """The common part of all credentials: a source for messages, and no pickling."""
 
     source: str = field(default="given in code", kw_only=True, compare=False)

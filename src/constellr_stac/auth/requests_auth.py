@@ -16,7 +16,7 @@ from requests.utils import rewind_body
 
 from constellr_stac._pushed import advice_for
 from constellr_stac._refresh import utc_now
-from constellr_stac._secret import Secret, Uncopied
+from constellr_stac._secret import Secret, SharedOnCopy
 from constellr_stac.config import api_url, origin
 from constellr_stac.errors import APIConnectionError, APIError, AuthenticationError
 
@@ -40,7 +40,7 @@ CREDENTIAL_HEADERS = ("Authorization", "X-Api-Key")
 """The headers that hold a credential."""
 
 
-class ConstellrAuth(Uncopied, AuthBase):
+class ConstellrAuth(SharedOnCopy, AuthBase):
     """A ``requests`` auth object that adds the credential to requests to the API only.
 
     A password is exchanged for a token at ``POST /token``, once per process for all threads. The

@@ -66,8 +66,8 @@ class Attempts:
         self._since = time.monotonic()
         self._pauses = 0
 
-    def wait(self, failure: Failure, *, asked: float | None = None) -> bool:
-        """Wait for the time of the next attempt; return whether there is one.
+    def begin_next(self, failure: Failure, *, asked: float | None = None) -> bool:
+        """Sleep until the next attempt is due; return ``False`` at once if there is none.
 
         Args:
             failure: What became of the last attempt.
@@ -132,14 +132,14 @@ class RetryingSession(requests.Session):
             except (OSError, HTTPError) as error:
                 failure = failure_of(error, url)
                 may_repeat = is_repeated or failure.kind in ("unreachable", "unknown host")
-                if not may_repeat or not _rewound(request) or not attempts.wait(failure):
+                if not may_repeat or not _rewound(request) or not attempts.begin_next(failure):
                     raise
                 self.renew(request)
                 continue
             failed = is_repeated and response.status_code in TRANSIENT
             status = Failure("transient", str(response.status_code))
             asked = retry_after(response.headers)
-            if not failed or not _rewound(request) or not attempts.wait(status, asked=asked):
+            if not failed or not _rewound(request) or not attempts.begin_next(status, asked=asked):
                 return response
             response.close()
             self.renew(request)

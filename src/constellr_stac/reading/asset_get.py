@@ -86,7 +86,7 @@ class AssetGetter:
                     replaced.clear()
             if not outcome.ended and self._replace(reference, url, outcome.said, replaced):
                 continue
-            if not attempts.wait(outcome.failure, asked=outcome.asked):
+            if not attempts.begin_next(outcome.failure, asked=outcome.asked):
                 attempts.url = url = ""  # errors keep their frames, and it is signed
                 later = f"{attempts.summary()}; try again later."
                 raise AssetReadError(

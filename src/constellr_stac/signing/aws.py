@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 from constellr_stac._process import STATE
 from constellr_stac._pushed import advice_for
 from constellr_stac._refresh import Refreshing, utc_now
-from constellr_stac._secret import Uncopied
+from constellr_stac._secret import SharedOnCopy
 from constellr_stac.config import aws_files
 from constellr_stac.errors import SigningError
 
@@ -34,7 +34,7 @@ _TRANSFER_TIME = timedelta(seconds=4)
 _MIN_REMAINING = timedelta(seconds=3)  # less is too short to sign a usable URL
 
 
-class CredentialSource(Uncopied):
+class CredentialSource(SharedOnCopy):
     """Finds AWS credentials and renews them before they expire; thread-safe.
 
     Searches in botocore's order: credentials given in code; a profile named in code; the

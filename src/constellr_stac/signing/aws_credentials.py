@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from constellr_stac._process import STATE
-from constellr_stac._secret import Secret, Uncopied
+from constellr_stac._secret import Secret, SharedOnCopy
 from constellr_stac.errors import SigningError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ __all__ = ["PUSHED", "StorageCredentials", "from_botocore", "from_environment"]
 
 
 @dataclass(frozen=True)
-class StorageCredentials(Uncopied):
+class StorageCredentials(SharedOnCopy):
     """AWS credentials. Secrets are masked in repr, and it cannot be pickled.
 
     Raises:

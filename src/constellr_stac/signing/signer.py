@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from constellr_stac._refresh import utc_now
-from constellr_stac._secret import Uncopied
+from constellr_stac._secret import SharedOnCopy
 from constellr_stac.config import StorageSettings, storage_settings
 from constellr_stac.stac.items import materialized
 
@@ -54,7 +54,7 @@ class SignedUrl:
         return self.url
 
 
-class Signer(Uncopied):
+class Signer(SharedOnCopy):
     """Pre-signs ``s3://`` hrefs for GET; thread-safe.
 
     * A URL expires after ``expires_in``, and no later than the session that signed it.
