@@ -157,8 +157,8 @@ class AssetResolver:
         return _unpickled, (self.auth, self.signer, self.limits)
 
     def _identity(self) -> tuple[object, ...]:
-        owner = self.auth.owner  # graphs of others use other credentials
-        other = None if owner is None or owner.is_here else owner
+        owner = self.auth.owner  # graphs of others, or of accounts given in code, use their own
+        other = None if owner is None or (owner.is_here and not owner.explicit) else owner
         return self.auth, self.signer, self.limits, other
 
     def _drop_expired(self) -> None:
