@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["MAX_DEPTH", "detail_of", "is_deep", "redact", "redact_url", "shown"]
+__all__ = ["MAX_DEPTH", "detail_of", "html_row", "is_deep", "redact", "redact_url", "shown"]
 
 MAX_DEPTH = 64
 """Levels of lists and objects that a document may have: libraries recurse into them."""
@@ -58,6 +59,16 @@ def shown(text: str) -> str:
         'scene\\x1b[2J\\u202etiff.exe'
     """
     return _UNSAFE.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def html_row(*cells: str, headings: int = 0) -> str:
+    """Return cells as a row of an HTML table; the first ``headings`` of them are headings."""
+    tags = ["th"] * headings + ["td"] * (len(cells) - headings)
+    row = "".join(
+        f"<{tag} style='text-align:left'>{html.escape(shown(cell))}</{tag}>"
+        for tag, cell in zip(tags, cells, strict=True)
+    )
+    return f"<tr>{row}</tr>"
 
 
 def is_deep(document: Any) -> bool:

@@ -105,14 +105,14 @@ def test_forms_of_a_batch(tmp_path: Path, text: str, count: int, comment: str | 
     path = tmp_path / "orders.yaml"
     path.write_text(text)
     batch = read_batch(str(path))
-    assert (len(batch.orders), batch.comment) == (count, comment)
+    assert (len(batch["orders"]), batch.get("comment")) == (count, comment)
 
 
 def test_tags_become_strings(tmp_path: Path) -> None:
     """YAML parses the tag 2026 as a number; tags stay strings."""
     path = tmp_path / "order.yaml"
     path.write_text("tags: [field42, 2026, 2026-06-01, 1.5, true]")
-    [order] = read_batch(str(path)).orders
+    [order] = read_batch(str(path))["orders"]
     assert order["tags"] == ["field42", "2026", "2026-06-01", "1.5", True]
 
 

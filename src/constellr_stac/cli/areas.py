@@ -156,7 +156,9 @@ def _show(terminal: Terminal, area: "AreaOfInterest") -> None:
     if terminal.as_json:
         terminal.json(area.__geo_interface__)
         return
-    west, south, east, north = _box(area)
+    from shapely.geometry import shape
+
+    west, south, east, north = shape(area.geometry).bounds
     terminal.facts(
         (
             ("id", area.id),
@@ -178,9 +180,3 @@ def _size(area: "AreaOfInterest") -> str | None:
     if area.bbox_width is None or area.bbox_height is None:
         return None
     return f"{area.bbox_width:,.0f} m x {area.bbox_height:,.0f} m"
-
-
-def _box(area: "AreaOfInterest") -> tuple[float, float, float, float]:
-    positions = [position for ring in area.geometry["coordinates"] for position in ring]
-    longitudes, latitudes = [p[0] for p in positions], [p[1] for p in positions]
-    return min(longitudes), min(latitudes), max(longitudes), max(latitudes)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from email.utils import parsedate_to_datetime
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import urljoin, urlsplit
 
@@ -108,7 +109,7 @@ def _versions() -> tuple[State, str]:
 
 
 def _extras() -> tuple[State, str]:
-    missing = [extra for extra, package in _EXTRAS.items() if not _is_installed(package)]
+    missing = [extra for extra, package in _EXTRAS.items() if find_spec(package) is None]
     if not missing:
         return "ok", "all installed"
     return "note", f"not installed: {', '.join(missing)} (pip install 'constellr-stac[all]')"
@@ -259,14 +260,6 @@ def _get_unauthenticated(url: str) -> "requests.Response":
     with RetryingSession(_limits()) as session, connection_errors("GET", url):
         # The auth keeps .netrc out.
         return session.get(url, auth=lambda request: request, allow_redirects=False)
-
-
-def _is_installed(package: str) -> bool:
-    try:
-        importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 _CHECKS: tuple[tuple[str, Callable[[], tuple[State, str]], bool], ...] = (

@@ -2,49 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
 from .inputs import STDIN, from_yaml
 
-if TYPE_CHECKING:
-    from constellr_stac.orders import Order, OrdersClient
-
-__all__ = ["Batch", "read_batch"]
+__all__ = ["read_batch"]
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Orders of a file, with the fields of the whole batch."""
-
-    orders: list[Any]
-    use_case: str | None = None
-    comment: str | None = None
-
-    def payload(self, client: OrdersClient, *, check: bool) -> dict[str, Any]:
-        """Return the request body."""
-        return client.create(
-            self.orders, use_case=self.use_case, comment=self.comment, check=check, dry_run=True
-        )
-
-    def place(self, client: OrdersClient, *, exist_ok: bool, duplicate_ok: bool) -> list[Order]:
-        """Place the orders, which were checked before."""
-        return client.create(
-            self.orders,
-            use_case=self.use_case,
-            comment=self.comment,
-            check=False,
-            exist_ok=exist_ok,
-            duplicate_ok=duplicate_ok,
-        )
-
-
-def read_batch(file: str) -> Batch:
+def read_batch(file: str) -> dict[str, Any]:
     """Return the orders of a file: one, a list, or ``orders`` with ``use_case`` and ``comment``.
+
+    Returns:
+        Arguments of :meth:`.OrdersClient.create`.
 
     Raises:
         typer.BadParameter: The file holds no orders.
@@ -70,7 +43,7 @@ def read_batch(file: str) -> Batch:
         raise typer.BadParameter(f"{name} holds no orders.")
     if not all(isinstance(order, dict) for order in orders):
         raise typer.BadParameter(f"{name}: an order is a mapping of fields, such as product_name.")
-    return Batch([_with_string_tags(order) for order in orders], **batch_fields)
+    return {"orders": [_with_string_tags(order) for order in orders], **batch_fields}
 
 
 def _with_string_tags(order: dict[str, Any]) -> dict[str, Any]:

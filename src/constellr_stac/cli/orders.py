@@ -10,7 +10,7 @@ from .command import command, group
 from .errors import Failure
 from .flags import Limit, Yes
 from .inputs import duration
-from .order_files import Batch, read_batch
+from .order_files import read_batch
 from .order_tables import preview_orders, show_order, show_orders
 from .terminal import Terminal
 
@@ -95,12 +95,12 @@ def create(
     batch = read_batch(file)
     with OrdersClient() as client:
         with terminal.working("Checking the orders …"):
-            payload = batch.payload(client, check=not no_check)
+            payload = client.create(**batch, check=not no_check, dry_run=True)
         if dry_run:
             terminal.json(payload)
             return
         preview_orders(terminal, client, payload)
-        count = len(batch.orders)
+        count = len(batch["orders"])
         question = "Place this order?" if count == 1 else f"Place these {count} orders?"
         if not yes and not terminal.ask(question, option="--yes"):
             raise Failure("Nothing was ordered.")
@@ -190,10 +190,10 @@ def check(terminal: Terminal, file: OrdersFile) -> None:
     from constellr_stac.orders import OrdersClient, OrderValidationError
 
     batch = read_batch(file)
-    count = len(batch.orders)
+    count = len(batch["orders"])
     with OrdersClient() as client, terminal.working("Checking the orders …"):
         try:
-            batch.payload(client, check=True)
+            client.create(**batch, dry_run=True)
             found: Sequence[Any] = ()
         except OrderValidationError as error:
             if not terminal.as_json:
@@ -210,7 +210,7 @@ def check(terminal: Terminal, file: OrdersFile) -> None:
 def _place(
     terminal: Terminal,
     client: "OrdersClient",
-    batch: Batch,
+    batch: dict[str, Any],
     *,
     yes: bool,
     exist_ok: bool,
@@ -221,7 +221,10 @@ def _place(
 
     try:
         with terminal.working("Placing the orders …"):
-            return batch.place(client, exist_ok=exist_ok, duplicate_ok=duplicate_ok)
+            placed: list[Order] = client.create(  # checked before
+                **batch, check=False, exist_ok=exist_ok, duplicate_ok=duplicate_ok
+            )
+            return placed
     except OrderOutcomeUnknown as error:
         for order in error.found:
             error.add_note(f"Found on the server: {order.id}, {order.state}.")

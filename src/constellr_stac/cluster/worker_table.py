@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from constellr_stac._text import html_row
 
 __all__ = ["WorkerRow", "WorkerTable"]
 
@@ -52,15 +49,11 @@ class WorkerTable(tuple[WorkerRow, ...]):
 
     def _repr_html_(self) -> str:
         head, *rows = self.cells()
-        below = "".join(_html_row(row, "td") for row in rows)
-        return f"<table>{_html_row(head, 'th')}{below}</table>"
+        below = "".join(html_row(*row) for row in rows)
+        return f"<table>{html_row(*head, headings=len(head))}{below}</table>"
 
 
 def _format(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.2f}"
     return "-" if value is None else str(value).partition("\n")[0]
-
-
-def _html_row(cells: Iterable[str], tag: str) -> str:
-    return f"<tr>{''.join(f'<{tag}>{html.escape(cell)}</{tag}>' for cell in cells)}</tr>"

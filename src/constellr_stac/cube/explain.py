@@ -6,7 +6,6 @@ fetched of them is told by their headers.
 
 from __future__ import annotations
 
-import html
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -20,6 +19,7 @@ from dask.utils import format_bytes
 from rich.table import Table
 
 from constellr_stac._refresh import utc_now
+from constellr_stac._text import html_row
 from constellr_stac.auth.credentials import ApiKey, Password, Token
 from constellr_stac.auth.token import token_of
 from constellr_stac.errors import ConstellrError
@@ -107,12 +107,8 @@ class Explanation:
         return "\n".join(f"{label:<{width}}  {text}" for label, text in rows)
 
     def _repr_html_(self) -> str:
-        cells = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(label)}</th>"
-            f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
-            for label, text in self.rows()
-        )
-        return f"<table>{cells}</table>"
+        rows = "".join(html_row(*row, headings=1) for row in self.rows())
+        return f"<table>{rows}</table>"
 
     def __rich__(self) -> Table:
         table = Table(show_header=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +22,10 @@ _TOLERANCE = 1e-8
 
 def geojson_of(polygon: shapely.Polygon) -> dict[str, Any]:
     """Return a polygon as GeoJSON with lists, as ``json.loads`` would."""
-    return {
-        "type": "Polygon",
-        "coordinates": [
-            [list(position) for position in ring.coords]
-            for ring in (polygon.exterior, *polygon.interiors)
-        ],
-    }
+    import shapely
+
+    geometry: dict[str, Any] = json.loads(shapely.to_geojson(polygon))
+    return geometry
 
 
 def measure(geometry: Any) -> GeometryInfo:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator
 from itertools import chain, islice
 from typing import TYPE_CHECKING, TypeVar
 
-from constellr_stac._text import shown
+from constellr_stac._text import html_row
 
 from .records import Record
 
@@ -53,13 +52,8 @@ def _table(records: Sequence[Record], more: int) -> str:
     """Return records as rows, with a column for each field that one of them has."""
     rows = [dict(record.__repr_args__()) for record in records]
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    lines = [_line("th", map(str, columns))]
-    lines += [_line("td", (str(row.get(name, "")) for name in columns)) for row in rows]
+    lines = [html_row(*map(str, columns), headings=len(columns))]
+    lines += [html_row(*(str(row.get(name, "")) for name in columns)) for row in rows]
     if more > 0:
-        lines.append(_line("td", ["…"]))
+        lines.append(html_row("…"))
     return f"<table>{''.join(lines)}</table>" if records else "<p>None.</p>"
-
-
-def _line(tag: str, cells: Iterable[str]) -> str:
-    start = f"<{tag} style='text-align:left'>"
-    return "<tr>" + "".join(f"{start}{html.escape(shown(c))}</{tag}>" for c in cells) + "</tr>"

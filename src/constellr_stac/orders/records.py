@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import html
 import re
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, TypeAdapter
 
-from constellr_stac._text import shown
+from constellr_stac._text import html_row
 
 __all__ = ["Record", "UtcTime", "parse_time"]
 
@@ -70,11 +69,9 @@ class Record(BaseModel):
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(shown(str(name)))}</th>"
-            f"<td style='text-align:left'>{html.escape(shown(str(value)))}</td></tr>"
-            for name, value in self.__repr_args__()
+            html_row(str(name), str(value), headings=1) for name, value in self.__repr_args__()
         )
-        return f"<table><caption>{html.escape(type(self).__name__)}</caption>{rows}</table>"
+        return f"<table><caption>{type(self).__name__}</caption>{rows}</table>"
 
 
 def _is_empty(value: Any) -> bool:
