@@ -33,15 +33,13 @@ __all__ = ["placed", "placed_tasks"]
 _OPENING = ("open-", "asset_table_to_reader_and_window-")
 """The engines' layers that open files."""
 
-_FEWEST = 5
-"""Tasks that depend on fewer are roots to dask, which it places anywhere."""
-
 
 def placed(cube: xr.Dataset, plan: Plan) -> xr.Dataset:
     """Return a cube whose chunks of the same steps are read by the same worker.
 
     It stays as it is without a dask client, or if its workers are threads of this process. Steps
-    that are split into several chunks are left to all workers, if there are few steps.
+    that are split into several chunks are left to all workers if there are fewer steps. Dask also
+    places many chunks of fewer than five steps anywhere, since it takes them for roots.
     """
     workers = _workers()
     if workers is None:
@@ -49,7 +47,7 @@ def placed(cube: xr.Dataset, plan: Plan) -> xr.Dataset:
     times, *parts = (len(sizes) for sizes in next(iter(cube.data_vars.values())).chunks or ())
     is_split = any(part > 1 for part in parts)
     for names in _sharing(plan):
-        if times >= max(workers, _FEWEST) if is_split else len(names) > 1:
+        if times >= workers if is_split else len(names) > 1:
             arrays = [cube[name].data for name in names]
             place = f"place-{tokenize(*(array.name for array in arrays))}"
             for name, array in zip(names, arrays, strict=True):
