@@ -313,6 +313,40 @@ def test_files_are_fetched_by_one_worker(client: Client, engine: Any) -> None:
                 np.testing.assert_array_equal(values.lst, expected(me.items))
 
 
+@pytest.mark.parametrize("engine", ["odc", "stackstac"])
+def test_items_of_unlike_assets_are_read_on_workers(client: Client, engine: Any) -> None:
+    """One lacks a band, another has it under a key of its own."""
+    with user() as me:
+        items = constellr_stac.stable(me.items[:6])
+    for item in items:
+        item.clear_links()
+        for asset in item.assets.values():
+            asset.href = str(SCENES / item.id / Path(asset.href).name)
+    del items[1].assets["scl_mask_30m"]
+    items[2].assets["heat"] = items[2].assets.pop("lst")
+    cube = constellr_stac.load(
+        items, ["lst", "cloud_mask"], engine=engine, chunks={"time": 1, "y": 200}
+    )
+    assert constellr_stac.explain(cube).files == 11
+    values = cube.compute()
+    np.testing.assert_array_equal(values.lst, expected(items))
+    assert (values.cloud_mask[1] == 255).all()
+
+
+def test_a_cube_is_built_while_a_client_connects(cluster: Any) -> None:
+    """Asynchronous ones know no workers until they are awaited."""
+
+    async def build(me: User) -> xr.DataArray:
+        client = Client(cluster.scheduler_address, asynchronous=True)
+        cube = me.cube(2)
+        async with client:
+            return cube
+
+    with user() as me:
+        cube = asyncio.run(build(me))
+        np.testing.assert_array_equal(cube, expected(me.items[:2]))
+
+
 def _authorizations(sandbox: Sandbox) -> set[str]:
     """Return the tokens sent to the API so far."""
     sent = (each.headers.get("authorization") for each in sandbox.requests)

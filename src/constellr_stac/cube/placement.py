@@ -73,7 +73,7 @@ def _workers() -> int | None:
     if not has_dask_client():
         return None
     client = sys.modules["distributed"].default_client()
-    workers = client.scheduler_info(n_workers=-1)["workers"]
+    workers = client.scheduler_info(n_workers=-1).get("workers", ())  # none before it connects
     others = [each for each in workers if not each.startswith("inproc://")]
     return len(others) if others or not workers else None
 
@@ -82,11 +82,15 @@ def _sharing(plan: Plan) -> Sequence[Sequence[str]]:
     """Return the variables in groups of those that share files."""
     if plan.classes:
         return [list(plan.variables)]
-    by_asset: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    by_asset: defaultdict[str, set[str]] = defaultdict(set)
     for scene in plan.scenes:
         for name, band in scene.bands.items():
-            by_asset[band.asset_key][name] = None
-    return [list(names) for names in by_asset.values()]
+            by_asset[band.asset_key].add(name)
+    groups: list[set[str]] = []
+    for names in by_asset.values():
+        joined = names.union(*(group for group in groups if not group.isdisjoint(names)))
+        groups = [*(group for group in groups if group.isdisjoint(names)), joined]
+    return [sorted(group) for group in groups]
 
 
 def _placed(array: da.Array, place: str, *, is_split: bool) -> da.Array:
@@ -98,10 +102,11 @@ def _placed(array: da.Array, place: str, *, is_split: bool) -> da.Array:
     opened: defaultdict[Any, dict[Any, Any]] = defaultdict(dict)
     for key in flatten(array.__dask_keys__()):
         own, _ = cull(tasks, [key])
-        if not is_split:
+        found = [each for each in own if each in opening] if is_split else []
+        if not found:
             reads[key] = Task(key, _read, TaskRef((place, key[1])), Task.fuse(*own.values()))
             continue
-        for file in [each for each in own if each in opening]:
+        for file in found:
             files, _ = cull(tasks, [file])
             opened[key[1]][file] = Task.fuse(*files.values())
             own = {other: task for other, task in own.items() if other not in files}
