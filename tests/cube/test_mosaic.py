@@ -320,10 +320,10 @@ def test_mosaic_of_many_scenes_is_bounded(tmp_path: Path, engine: Any) -> None:
 @pytest.mark.parametrize(
     ("engine", "mask", "most"),
     [
-        ("odc", None, 250),
-        ("stackstac", None, 250),
-        ("odc", "clear", 550),
-        ("stackstac", "clear", 550),
+        ("odc", None, 350),
+        ("stackstac", None, 350),
+        ("odc", "clear", 750),
+        ("stackstac", "clear", 750),
     ],
 )
 def test_graph_holds_what_scenes_share_once(engine: Any, mask: Any, most: int) -> None:
