@@ -281,9 +281,10 @@ def test_two_clients_do_not_mix(cluster: Any, client: Client) -> None:
                 with pytest.raises(WorkerError, match="store: "):
                     check_workers(other_client, me.items, auth=other, signer=me.signer)
                 theirs = me.cube(3, auth=other)
+                failed = other_client.compute(theirs)
                 with pytest.raises(AssetReadError, match="403"):
-                    other_client.compute(theirs, sync=True)
-                np.testing.assert_array_equal(me.cube(2).compute(), expected(me.items[:2]))
+                    failed.result()
+                np.testing.assert_array_equal(me.cube(3).compute(), expected(me.items[:3]))
             stranger = ConstellrAuth(Password("stranger", "x"), base_url=me.sandbox.api_url)
             with pytest.raises(WorkerError, match="share_credentials: those of another account"):
                 check_workers(client, auth=stranger)

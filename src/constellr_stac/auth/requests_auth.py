@@ -185,11 +185,16 @@ class ConstellrAuth(SharedOnCopy, AuthBase):
         return f"ConstellrAuth({self._found!r}, base_url={self.base_url!r})"
 
     def __getstate__(self) -> dict[str, Any]:
+        given, owner = self._explicit is not None, self.graph_owner()
+        lost = {"_explicit": None, "_found": None, "_not_pickled": self._not_pickled or given}
+        return {**vars(self), **lost, "owner": owner, "_own": None}
+
+    def graph_owner(self) -> Owner:
+        """Return whose credential the tasks of a graph use."""
         given, owner = self._explicit is not None, self.owner or self._own
         if owner is None or not (self.owner or owner.is_here):  # not here: this process was forked
             self._own = owner = owner_of(self._found, self.base_url, explicit=given)
-        lost = {"_explicit": None, "_found": None, "_not_pickled": self._not_pickled or given}
-        return {**vars(self), **lost, "owner": owner, "_own": None}
+        return owner
 
     def _pushed(self) -> PushedValue[Credential] | None:
         return None if self._explicit else pushed_credential(self.base_url, self.owner)

@@ -15,6 +15,7 @@ from odc.loader import (
     resolve_load_cfg,
 )
 
+from constellr_stac._pushed import has_dask_client
 from constellr_stac.errors import MissingExtraError
 from constellr_stac.reading.notices import reset
 from constellr_stac.reading.odc import OdcDriver, band_metadata, keys_of
@@ -43,8 +44,17 @@ def build(plan: Plan) -> xr.Dataset:
         MissingExtraError: The engine is not installed.
         ValueError: The engine cannot use the grid.
     """
-    reset(plan.token)  # warn again, also about a cube that was built before
+    reset(_name(plan))  # warn again, also about a cube that was built before
     return placed(_BACKENDS[plan.engine](plan), plan)
+
+
+def _name(plan: Plan) -> str:
+    """Return the cube's name in dask's keys.
+
+    Clients of a scheduler share tasks of equal keys, so it differs for different accounts.
+    """
+    owner = plan.fetcher.resolver.auth.graph_owner() if has_dask_client() else None
+    return plan.token if owner is None else f"{plan.token}-{owner.account}"
 
 
 def _odc_cube(plan: Plan) -> xr.Dataset:
@@ -62,7 +72,7 @@ def _odc_cube(plan: Plan) -> xr.Dataset:
         raw=plan.raw,
         limits=resolver.limits,
     )
-    driver.cube = plan.token
+    driver.cube = _name(plan)
     steps = _steps(plan)
     sources = [
         {name: source_of(own[number], metadata[name]) for name, own in steps.items() if own[number]}
@@ -76,7 +86,7 @@ def _odc_cube(plan: Plan) -> xr.Dataset:
         _steps_by_tile(plan, tiles),
         tiles,
         [time.item() for time in np.array(plan.times, "datetime64[us]")],
-        driver.capture_env() | {"reads": keys_of(sources)},
+        driver.capture_env() | {"cube": driver.cube, "reads": keys_of(sources)},
         driver,
         chunks=dict(plan.chunks),
     )
@@ -173,7 +183,7 @@ def _stacked(
             fetcher=plan.fetcher,
             errors=plan.errors,
             raw=plan.raw,
-            cube=plan.token,
+            cube=_name(plan),
         ),
     )
     dims = ("time", *plan.geobox.dimensions)
