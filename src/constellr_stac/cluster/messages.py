@@ -72,12 +72,7 @@ class PushMessage:
 def encoded(messages: Mapping[str, PushMessage]) -> MaskedBytes:
     """Serialize messages by purpose."""
     written = {
-        purpose: {
-            "number": message.number,
-            "last": message.last,
-            "trouble": message.trouble,
-            "value": _to_json(message.value),
-        }
+        purpose: vars(message) | {"value": _to_json(message.value)}
         for purpose, message in messages.items()
     }
     return MaskedBytes(json.dumps(written).encode())
@@ -86,12 +81,7 @@ def encoded(messages: Mapping[str, PushMessage]) -> MaskedBytes:
 def decoded(content: bytes) -> dict[str, PushMessage]:
     """Deserialize messages; their values name the client as their source."""
     return {
-        purpose: PushMessage(
-            _from_json(part["value"], part["trouble"]),
-            part["number"],
-            part["last"],
-            part["trouble"],
-        )
+        purpose: PushMessage(**part | {"value": _from_json(part["value"], part["trouble"])})
         for purpose, part in json.loads(content).items()
     }
 

@@ -7,7 +7,6 @@ would keep Ctrl-C from ending the program.
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -66,10 +65,8 @@ class WorkerThreads(Generic[T]):
 
     def join(self, timeout: float) -> None:
         """Wait at most ``timeout`` seconds for running jobs."""
-        deadline = time.monotonic() + timeout
         with self._changed:
-            while self._running and time.monotonic() < deadline:
-                self._changed.wait(_POLL)
+            self._changed.wait_for(lambda: not self._running, timeout)
 
     def _work(self) -> None:
         try:
