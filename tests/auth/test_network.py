@@ -30,7 +30,7 @@ from constellr_stac import (
 )
 from constellr_stac.auth import trust
 from constellr_stac.auth.failures import Failure, failure_of
-from constellr_stac.auth.hosts import host_of
+from constellr_stac.auth.hosts import Host, host_of
 from constellr_stac.auth.retry import Attempts
 from constellr_stac.auth.session import api_session
 from constellr_stac.auth.transport import connection_errors
@@ -306,6 +306,20 @@ def test_one_request_asks_for_all_while_a_host_is_down(monkeypatch: pytest.Monke
             ]
             assert {part.result()[0] for part in parts} == {b"pixels"}
         assert len([at for at in attempts if at > attempts[0] + 0.5]) < 20
+
+
+@pytest.mark.parametrize(("idle", "known"), [(25, True), (31, False)])
+def test_host_counts_as_down_for_half_a_minute(
+    monkeypatch: pytest.MonkeyPatch, *, idle: float, known: bool
+) -> None:
+    """After that much time without a request it is asked as if it had never failed."""
+    host = Host("http://127.0.0.1:9")
+    with pytest.raises(requests.ConnectionError), host.turn(1):
+        requests.get("http://127.0.0.1:9", timeout=5)
+    clock = time.monotonic
+    monkeypatch.setattr("constellr_stac.auth.hosts.time.monotonic", lambda: clock() + idle)
+    with host.turn(1):
+        assert (host.down_for() > 0) is known
 
 
 def test_failed_token_is_a_connection_error_of_requests() -> None:

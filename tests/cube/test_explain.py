@@ -27,6 +27,8 @@ from constellr_stac._process import STATE
 from constellr_stac._refresh import utc_now
 from constellr_stac.cube.fetch_costs import FetchCosts, peak_bytes
 from constellr_stac.cube.graph_reads import ChunkRead
+from constellr_stac.layers.band import Band
+from constellr_stac.reading.band_source import BandRead
 from constellr_stac.reading.prefetch import Fetcher
 from constellr_stac.reading.resolver import AssetResolver
 from constellr_stac.sandbox import Sandbox
@@ -71,6 +73,21 @@ def cubes(items: list[pystac.Item], engine: Any) -> dict[str, xr.Dataset]:
         "reprojected": load(items, ["lst"], crs="EPSG:32611", resolution=50),
         "one variable": default[["landwater_mask"]],  # last: its bytes stay for the others
     }
+
+
+def test_size_of_a_chunk_is_that_of_the_result_or_of_what_is_read(sandbox: Sandbox) -> None:
+    """Whichever is larger."""
+    cube = constellr_stac.load(found(sandbox)[:6], ["lst"], geobox=GRID, chunks={"time": 2})
+    assert constellr_stac.explain(cube).bytes_per_chunk == 2 * SCENE
+    assert constellr_stac.explain(cube.chunk(time=6)).bytes_per_chunk == 6 * SCENE
+    assert constellr_stac.explain(cube.chunk(time=1)).bytes_per_chunk == 2 * SCENE
+
+
+def test_bytes_of_all_bands_tell_a_long_file() -> None:
+    """Of a file that its item describes, the pixels of every band, as they are stored."""
+    read = BandRead("s3://b/lst.tiff", Band(1, "lst", "uint16", siblings=3), stated=GRID)
+    assert read.pixel_bytes == 400 * 400 * 2 * 3
+    assert read._replace(stated=None).pixel_bytes == 0
 
 
 @ENGINES

@@ -25,7 +25,12 @@ from constellr_stac.errors import SceneLeftEmptyWarning
 from constellr_stac.reading.asset_file import ranges_of
 from constellr_stac.reading.asset_ref import AssetRef, asset_ref
 from constellr_stac.reading.blocks import spans_of
-from constellr_stac.reading.directories import MissingBytesError, read_directories
+from constellr_stac.reading.directories import (
+    Directory,
+    MissingBytesError,
+    check_count,
+    read_directories,
+)
 from constellr_stac.reading.geotiff import RefusedFileError
 from constellr_stac.reading.prefetch import Fetcher, shared_fetcher
 from constellr_stac.reading.resolver import AssetResolver
@@ -289,6 +294,18 @@ def test_values_of_all_entries_are_bounded() -> None:
     content = head.ljust(4096 + (1 << 20), b"\0")
     with pytest.raises(RefusedFileError, match="bytes of values"):
         read_directories([(0, content)], len(content))
+
+
+def test_window_of_implausibly_many_blocks_is_refused() -> None:
+    """All planes and masks count; 65,536 are allowed."""
+    none = np.empty(0, int)
+    image = Directory((9000, 9000), (16, 16), 1, 0, 1, 0, 0, none, none)
+    rows, columns = slice(40, 9000), slice(24, 1990)
+    count = len(np.unique(np.r_[rows] // 16)) * len(np.unique(np.r_[columns] // 16))
+    assert 60_000 < count < 65_536
+    check_count([image], rows, columns)
+    with pytest.raises(RefusedFileError, match=f"has {2 * count} blocks"):
+        check_count([image] * 2, rows, columns)
 
 
 @ENGINES

@@ -7,6 +7,7 @@ BigTIFF has 8-byte offsets.)
 
 from __future__ import annotations
 
+import math
 import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -87,6 +88,13 @@ class Directory(NamedTuple):
         """Whether it is an overview."""
         return bool(self.kind & _REDUCED) and not self.is_mask
 
+    def places(self, rows: slice, columns: slice) -> list[range]:
+        """Return in which rows and columns of blocks a window is."""
+        return [
+            range(part.start // length, (part.stop - 1) // length + 1)
+            for part, length in zip((rows, columns), self.block, strict=True)
+        ]
+
     def blocks(
         self, rows: slice, columns: slice, plane: int
     ) -> Iterator[tuple[Span, tuple[slice, slice]]]:
@@ -99,8 +107,9 @@ class Directory(NamedTuple):
         """
         height, width = self.block
         down, across = -(-self.shape[0] // height), -(-self.shape[1] // width)
-        for row in range(rows.start // height, (rows.stop - 1) // height + 1):
-            for column in range(columns.start // width, (columns.stop - 1) // width + 1):
+        places = self.places(rows, columns)
+        for row in places[0]:
+            for column in places[1]:
                 number = (plane * down + row) * across + column
                 if number >= min(len(self.starts), len(self.sizes)):
                     raise RefusedFileError("it does not say where its blocks are")
@@ -144,11 +153,7 @@ def check_count(directories: Iterable[Directory], rows: slice, columns: slice) -
     Raises:
         RefusedFileError: There are implausibly many.
     """
-    count = sum(
-        ((rows.stop - 1) // height - rows.start // height + 1)
-        * ((columns.stop - 1) // width - columns.start // width + 1)
-        for height, width in (each.block for each in directories)
-    )
+    count = sum(math.prod(map(len, each.places(rows, columns))) for each in directories)
     if count > _MOST_BLOCKS:
         raise RefusedFileError(f"a window of it has {count} blocks, more than {_MOST_BLOCKS}")
 
