@@ -334,6 +334,21 @@ def test_items_of_unlike_assets_are_read_on_workers(client: Client, engine: Any)
     assert (values.cloud_mask[1] == 255).all()
 
 
+@pytest.mark.parametrize("engine", ["odc", "stackstac"])
+def test_placed_chunks_have_keys_of_their_own(cluster: Any, client: Client, engine: Any) -> None:
+    """Else a scheduler whose workers have changed is given other tasks of equal keys."""
+    until(lambda: len(client.scheduler_info(n_workers=-1)["workers"]) == WORKERS)
+    with user() as me:
+        chunks = {"time": 1, "y": 200}
+        load = functools.partial(me.cube, 2, chunks=chunks, engine=engine, signer=me.signer)
+        placed, again = load(), load()
+        cluster.scale(WORKERS + 1)
+        client.wait_for_workers(WORKERS + 1)
+        plain = load()
+    assert placed.data.name == again.data.name
+    assert dict(plain.__dask_graph__()).keys().isdisjoint(dict(placed.__dask_graph__()))
+
+
 def test_a_cube_is_built_while_a_client_connects(cluster: Any) -> None:
     """Asynchronous ones know no workers until they are awaited."""
 

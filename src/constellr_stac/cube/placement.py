@@ -95,13 +95,15 @@ def _sharing(plan: Plan) -> Sequence[Sequence[str]]:
 
 def _placed(array: da.Array, place: str, *, is_split: bool) -> da.Array:
     """Return an array whose chunks depend on their place only, or on what opens their files."""
-    layers, name = array.dask.layers, array.name
+    layers = array.dask.layers
+    name = f"{array.name.rpartition('-')[0]}-{tokenize(array.name, place)}"  # of other tasks
     tasks = convert_legacy_graph(array.dask.to_dict())
     opening = {key for each in layers if each.startswith(_OPENING) for key in layers[each]}
     reads: dict[Any, Task] = {}
     opened: defaultdict[Any, dict[Any, Any]] = defaultdict(dict)
-    for key in flatten(array.__dask_keys__()):
-        own, _ = cull(tasks, [key])
+    for chunk in flatten(array.__dask_keys__()):
+        own, _ = cull(tasks, [chunk])
+        key = (name, *chunk[1:])
         found = [each for each in own if each in opening] if is_split else []
         if not found:
             reads[key] = Task(key, _read, TaskRef((place, key[1])), Task.fuse(*own.values()))
