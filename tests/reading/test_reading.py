@@ -601,11 +601,20 @@ def test_unpickled_sources_of_a_chunk_are_fetched_together(
     assert max(asked) - min(asked) < timedelta(seconds=latency), "none waited for another"
 
 
-@pytest.mark.parametrize(("room", "requests"), [(256 << 20, 3), (1, 6)])
+@pytest.mark.parametrize(
+    ("room", "full", "requests"),
+    [(256 << 20, None, 3), (1, None, 6), (256 << 20, [False, False, True] * 2, 6)],
+)
 def test_scenes_of_a_step_stay_while_there_is_room(
-    sandbox: Sandbox, room: int, requests: int
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    room: int,
+    full: list[bool] | None,
+    requests: int,
 ) -> None:
-    """For other chunks that read them; without room, they are fetched again."""
+    """For other chunks that read them; without room all are freed, and are fetched again."""
+    if full:
+        monkeypatch.setattr(Fetcher, "is_full", property(lambda _: full.pop(0)))
     items = constellr_stac.stable(found(sandbox)[:3])
     layers = [BandRead(str(asset_ref(item, "lst")), asset_bands(item, "lst")[0]) for item in items]
     step = StepRead(tuple((tuple(GRID.boundingbox), each) for each in layers))

@@ -98,7 +98,7 @@ class StepSource:
             return read_as(self._source(*reads), reads[0].band, geobox, params, raw=self._raw)
         fill: Any = params.fill_value
         values = np.full(geobox.shape, fill, params.dtype)
-        is_empty = True
+        is_empty, done = True, []
         for read in reads:
             source = self._source(read)
             pixels = read_as(source, read.band, geobox, params, raw=self._raw)
@@ -106,9 +106,11 @@ class StepSource:
             missing = is_empty or (np.isnan(part) if np.isnan(fill) else part == fill)
             np.copyto(part, pixels.values, where=missing)
             is_empty = False
-            if self._fetcher.is_full:
+            done.append(id(read))
+            if self._fetcher.is_full:  # what stays would leave no room to prefetch
                 with self._lock:
-                    self._sources.pop(id(read), None)
+                    while done:
+                        self._sources.pop(done.pop(), None)
         return Pixels(np.s_[0 : geobox.shape[0], 0 : geobox.shape[1]], values)
 
     def _source(self, read: BandRead) -> BandSource:
