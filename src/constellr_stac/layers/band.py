@@ -15,7 +15,7 @@ __all__ = ["Band", "Resampling", "holds"]
 
 Resampling = Literal["nearest", "bilinear"]
 
-_BLOCK = 1 << 14  # pixels that are decoded at a time: they stay in the processor's cache
+_BLOCK = 1 << 16  # pixels that are decoded at a time: few calls, and little memory
 
 
 @dataclass(frozen=True)
