@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Break", "BreakingProxy", "read_message"]
+__all__ = ["Break", "BreakingProxy", "read_message", "reserve_port"]
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
@@ -50,7 +50,8 @@ class BreakingProxy:
         self._upstream = (str(parts.hostname), int(parts.port or 80))
         self._breaks_at = breaks_at.encode()
         self._comes_before = comes_before.encode()
-        self._port = 0
+        self._reserved = reserve_port()
+        self._port = self._reserved.getsockname()[1]
         self.next_break: Break | None = None
         """The next break; used once."""
         self.before: Callable[[], object] | None = None
@@ -69,11 +70,11 @@ class BreakingProxy:
 
     def __exit__(self, *exception: object) -> None:
         self.stop()
+        self._reserved.close()
 
     def start(self) -> None:
         """Accept connections, always at the same port."""
-        self._listener = socket.create_server(("127.0.0.1", self._port))
-        self._port = self._listener.getsockname()[1]
+        self._listener = socket.create_server(("127.0.0.1", self._port), reuse_port=True)
         threading.Thread(target=self._accept, args=[self._listener], daemon=True).start()
 
     def stop(self) -> None:
@@ -128,6 +129,17 @@ class BreakingProxy:
             callback()
         next_break, self.next_break = self.next_break, None
         return next_break
+
+
+def reserve_port() -> socket.socket:
+    """Return a socket that keeps a port from others while a server does not listen there.
+
+    Connections to it are refused; a server listens with ``reuse_port=True``.
+    """
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    reserved.bind(("127.0.0.1", 0))
+    return reserved
 
 
 def _break(next_break: Break, *ends: socket.socket) -> None:

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
-from broken_line import read_message
+from broken_line import read_message, reserve_port
 
 if TYPE_CHECKING:
     import ssl
@@ -83,8 +83,6 @@ class WeakLine(socketserver.ThreadingTCPServer):
     """
 
     daemon_threads = True
-    allow_reuse_address = True
-    request_queue_size = 256
 
     def __init__(self, upstream: str) -> None:
         parts = urlsplit(upstream)
@@ -98,7 +96,8 @@ class WeakLine(socketserver.ThreadingTCPServer):
         self.broken = 0
         self.is_down = False
         self.open: set[socket.socket] = set()
-        super().__init__(("127.0.0.1", 0), _Connection)
+        self._reserved = reserve_port()
+        super().__init__(self._reserved.getsockname()[:2], _Connection, bind_and_activate=False)
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         self._listen()
 
@@ -108,6 +107,7 @@ class WeakLine(socketserver.ThreadingTCPServer):
     def __exit__(self, *exception: object) -> None:
         self.shutdown()
         self.server_close()
+        self._reserved.close()
 
     def handle_error(self, *args: object) -> None:
         """Print nothing: breaking is its purpose."""
@@ -115,13 +115,11 @@ class WeakLine(socketserver.ThreadingTCPServer):
     def outage(self, seconds: float) -> None:
         """Refuse all connections for some time, and reset those that are open."""
         self.is_down = True
-        host, port = self.server_address[:2]
         self.shutdown()
-        self.socket.close()
+        self.server_close()
         for end in list(self.open):
             _reset(end)
         time.sleep(seconds)
-        self.socket = socket.create_server((str(host), int(port)), backlog=256)
         self.is_down = False
         self._listen()
 
@@ -139,6 +137,9 @@ class WeakLine(socketserver.ThreadingTCPServer):
         return self.random.randrange(size)
 
     def _listen(self) -> None:
+        self.socket.close()
+        address = self._reserved.getsockname()
+        self.socket = socket.create_server(address, backlog=256, reuse_port=True)
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
 
