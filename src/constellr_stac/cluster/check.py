@@ -7,14 +7,12 @@ import re
 import threading
 import time
 import warnings
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from constellr_stac._text import redact
-from constellr_stac.errors import (
-    WorkerError,
-    WorkerVersionWarning,
-)
+from constellr_stac.errors import WorkerError, WorkerVersionWarning
 from constellr_stac.layers.item_bands import asset_bands
 from constellr_stac.limits import Limits
 from constellr_stac.reading.asset_ref import asset_ref
@@ -132,14 +130,19 @@ class _Tasks:
 
         A task that it cannot unpickle would end a worker.
         """
-        found: dict[str, Any] = {}
+        answers: Future[dict[str, Any]] = Future()
 
-        def run() -> None:
-            found.update(self._client.run(versions, on_error="return"))
+        def ask() -> None:  # client.run has no timeout
+            try:
+                answers.set_result(self._client.run(versions, on_error="return"))
+            except Exception as error:  # noqa: BLE001 - raised by result()
+                answers.set_exception(error)
 
-        asking = threading.Thread(target=run, daemon=True)
-        asking.start()
-        asking.join(max(self._deadline - time.monotonic(), 0))
+        threading.Thread(target=ask, daemon=True).start()
+        try:
+            found = answers.result(max(self._deadline - time.monotonic(), 0))
+        except TimeoutError:
+            return {}
         return {worker: each for worker, each in found.items() if isinstance(each, Exception)}
 
     def on(self, workers: list[str] | None) -> dict[str, Mapping[str, Any] | Exception]:
