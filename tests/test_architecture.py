@@ -257,6 +257,32 @@ raise SystemExit(repr(failed) if failed else 0)
         subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_threads_that_parse_the_first_documents_at_once_get_them_whole() -> None:
+    """All see the extensions of pystac, which it looks for when it parses the first document."""
+    code = """
+import sys, threading, constellr_stac, pystac
+constellr_stac.open_client
+item = {"type": "Feature", "stac_version": "1.0.0", "id": "a", "geometry": None, "links": [],
+        "assets": {}, "properties": {"datetime": "2023-06-24T11:23:58Z", "proj:epsg": 32613},
+        "stac_extensions": ["https://stac-extensions.github.io/projection/v1.1.0/schema.json"]}
+found, together = [], threading.Barrier(8)
+def code():
+    return pystac.Item.from_dict(item).properties.get("proj:code")
+def parse():
+    together.wait()
+    try:
+        found.append(code())
+    except Exception as error:
+        found.append(repr(error))
+threads = [threading.Thread(target=parse) for _ in range(8)]
+sys.setswitchinterval(1e-5)
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+raise SystemExit(0 if found == [code()] * 8 else repr(found))
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_import_loads_no_dependencies() -> None:
     """``import constellr_stac`` loads itself and the standard library only.
 
