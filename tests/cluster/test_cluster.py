@@ -193,6 +193,7 @@ def cluster(logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lo
 def client(cluster: Any) -> Iterator[Client]:
     """A client of the two workers; a test's additions are removed."""
     with Client(cluster) as client:
+        until(lambda: len(workers_by_name(client)) == WORKERS)
         yield client
         cluster.scale(WORKERS)
 
@@ -225,6 +226,12 @@ def until(condition: Callable[[], object], *, seconds: float = 20) -> None:
     while not condition():
         assert time.monotonic() < deadline, "timed out"
         time.sleep(0.005)
+
+
+def workers_by_name(client: Client) -> dict[Any, str]:
+    """Return the workers' addresses."""
+    workers = client.scheduler_info(n_workers=-1)["workers"]
+    return {facts["name"]: address for address, facts in workers.items()}
 
 
 # Sharing and renewal
@@ -337,7 +344,6 @@ def test_items_of_unlike_assets_are_read_on_workers(client: Client, engine: Any)
 @pytest.mark.parametrize("engine", ["odc", "stackstac"])
 def test_placed_chunks_have_keys_of_their_own(cluster: Any, client: Client, engine: Any) -> None:
     """Else a scheduler whose workers have changed is given other tasks of equal keys."""
-    until(lambda: len(client.scheduler_info(n_workers=-1)["workers"]) == WORKERS)
     with user() as me:
         chunks = {"time": 1, "y": 200}
         load = functools.partial(me.cube, 2, chunks=chunks, engine=engine, signer=me.signer)
@@ -931,9 +937,9 @@ def test_worker_without_the_package_is_named(cluster: Any, client: Client) -> No
         ) as worker,
     ):
         try:
-            client.wait_for_workers(WORKERS + 1, timeout=60)
-            workers = client.scheduler_info(n_workers=-1)["workers"]
-            (bare,) = (address for address, facts in workers.items() if facts["name"] == "bare")
+            until(lambda: "bare" in workers_by_name(client), seconds=60)
+            workers = workers_by_name(client)
+            bare = workers.pop("bare")
             with pytest.raises(WorkerError) as caught:
                 check_workers(client, auth=me.auth)
             assert f"{bare}: constellr_stac is not installed there" in str(caught.value)
@@ -941,13 +947,12 @@ def test_worker_without_the_package_is_named(cluster: Any, client: Client) -> No
                 shared = share_credentials(client, me.auth, lambda: me.sandbox.aws)
             assert warned[0].filename == __file__
             with shared:
-                others = {"workers": list(workers.keys() - {bare}), "allow_other_workers": False}
+                others = {"workers": list(workers.values()), "allow_other_workers": False}
                 read = client.compute(me.cube(4), **others)
                 np.testing.assert_array_equal(read.result(), expected(me.items[:4]))
         finally:
             worker.terminate()
             worker.wait()
-            until(lambda: len(client.scheduler_info(n_workers=-1)["workers"]) == WORKERS)
 
 
 def test_version_differences_warn() -> None:
