@@ -48,7 +48,8 @@ def test_grid_is_the_files_as_far_as_it_states_one(tmp_path: Path) -> None:
         with rasterio.open(path, "w", "GTiff", transform=transform, **profile) as file:
             file.write(np.zeros((1, 4, 5), "uint8"))
         with rasterio.open(path) as file:
-            assert grid_of(file, stated) == expected
-            assert grid_of(file, None) == (None if crs is None else expected)
-            if transform is None:
-                assert grid_of(file, stated[:3]) is None
+            own = GeoBox.from_rio(file)
+        assert grid_of(own, stated) == expected
+        assert grid_of(own, None) == (None if crs is None else expected)
+        if transform is None:
+            assert grid_of(own, stated[:3]) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import struct
 import subprocess
@@ -311,11 +312,13 @@ def test_window_of_implausibly_many_blocks_is_refused() -> None:
 @ENGINES
 def test_blocks_of_a_chunk_are_fetched_together(tmp_path: Path, files: Files, engine: Any) -> None:
     """On one thread, the blocks of all scenes of a chunk are asked for at once."""
-    path, files.latency = write(tmp_path / "lst.tiff", **COG), 0.2
-    with served(files, *[path] * 6) as items, dask.config.set(scheduler="synchronous"):
-        cube = constellr_stac.load(
-            items, ["lst"], geobox=GRID[PLACE], chunks={"time": 6}, engine=engine
-        )
+    path = write(tmp_path / "lst.tiff", **COG)
+    with served(files, *[path] * 7) as (first, *items), dask.config.set(scheduler="synchronous"):
+        load = functools.partial(constellr_stac.load, geobox=GRID[PLACE], engine=engine)
+        load([first], ["lst"]).compute()  # shows that its siblings are long
+        files.asked.clear()
+        files.latency = 0.2
+        cube = load(items, ["lst"], chunks={"time": 6})
         for values in cube.lst.values:
             np.testing.assert_array_equal(values, kelvin(path))
     blocks = [start for _, start, _ in files.asked if start]

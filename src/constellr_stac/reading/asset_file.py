@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from constellr_stac.limits import Limits
 
     from .asset_ref import AssetRef
+    from .blocks import Layout
     from .directories import Directory
     from .http import Transfer
     from .lengths import Lengths
@@ -196,8 +197,8 @@ class AssetFile:
         """Bounds on opening it."""
         self.windows: dict[Hashable, list[Block]] = {}
         """The blocks of windows that are about to be read."""
-        self.layouts: dict[Hashable, Any] = {}
-        """What is known of its bands."""
+        self.layouts: dict[int, Layout] = {}
+        """How it keeps its bands, by their numbers, as far as they were read."""
         self._fetcher = fetcher
         self._lock = threading.Lock()
         self._blocks: weakref.WeakValueDictionary[Span, Block] = weakref.WeakValueDictionary()

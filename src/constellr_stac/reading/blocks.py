@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from odc.geo.geobox import GeoBox
 from odc.geo.overlap import ReprojectInfo, compute_reproject_roi
 from odc.geo.roi import roi_is_empty
 from rasterio.enums import ColorInterp, MaskFlags
+
+from constellr_stac.layers.header import FileBand
 
 from .directories import check_count
 from .file_grid import grid_of, key_of, of_key
@@ -18,29 +21,18 @@ from .resample import pixel_ratio
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from odc.geo.geobox import GeoBox
+    import rasterio
 
     from .asset_file import AssetFile, Block
     from .directories import Directory, Span
     from .file_grid import GridKey
 
-__all__ = ["Window", "claim_window", "spans_of", "window_of"]
+__all__ = ["Layout", "Window", "claim_window", "layout_of", "spans_of", "window_of"]
 
 _KERNEL = 3  # source pixels that the widest kernel (lanczos) reaches
 _SPARE = 2  # pixels
 _SMOOTH = {"bilinear", "cubic", "cubic_spline", "lanczos"}
 """The methods that may start from an overview; all others count or pick single pixels."""
-
-
-class Image(Protocol):
-    """What of a file decides about windows; an open dataset, or a :class:`_Layout`."""
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns."""
-
-    def overviews(self, index: int, /) -> Sequence[int]:
-        """Return the factors of a band's overviews."""
 
 
 class Window(NamedTuple):
@@ -67,14 +59,11 @@ class Window(NamedTuple):
         return self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
 
 
-def window_of(
-    dataset: Image, index: int, own: GeoBox, geobox: GeoBox, method: str | None
-) -> Window | None:
+def window_of(layout: Layout, own: GeoBox, geobox: GeoBox, method: str | None) -> Window | None:
     """Return what to read of a band for a grid, or ``None`` if they do not overlap.
 
     Args:
-        dataset: The file.
-        index: The band number.
+        layout: How the file keeps the band.
         own: The file's grid.
         geobox: The grid.
         method: The resampling; ``None`` for classes, which are never read from overviews.
@@ -86,8 +75,8 @@ def window_of(
     if overlap.paste_ok and overlap.read_shrink == 1:
         return Window(rows, columns, overlap.roi_dst, None, exact=True)
     ratio = pixel_ratio(own, geobox)
-    level, factor = _overview(dataset, index, min(1 / each for each in ratio), method)
-    shape = [math.ceil(length / factor) for length in dataset.shape]
+    level, factor = _overview(layout.factors, min(1 / each for each in ratio), method)
+    shape = [math.ceil(length / factor) for length in layout.grid.shape]
     source = [
         _padded(window, length, each * factor, factor)
         for window, length, each in zip((rows, columns), shape, ratio, strict=True)
@@ -140,65 +129,67 @@ def spans_of(
     Each comes with whether the block ends within the window, so that no neighbouring window needs
     it. Parameters and errors are those of :func:`claim_window`.
     """
-    key = index, stated and key_of(stated)
-    layout = file.layouts.get(key)
+    directories = file.directories()
+    layout = file.layouts.get(index)
     if layout is None:
-        layout = file.layouts[key] = _Layout.of(file, index, stated)
-    if layout.grid is None:
+        with open_regions(file.regions(), file.size, file.limits) as dataset:
+            layout = layout_of(file, dataset, index)
+    own = layout and layout.grid_or(stated)
+    if layout is None or own is None:
         return {}  # reading says why
-    window = window_of(layout, index, layout.grid, geobox, method)
-    return {} if window is None else layout.spans(window)
+    window = window_of(layout, own, geobox, method)
+    return {} if window is None else _spans(directories, layout, window)
 
 
-class _Layout(NamedTuple):
-    """Where a long file keeps a band."""
+class Layout(NamedTuple):
+    """How a file keeps a band, by its header."""
 
-    grid: GeoBox | None
-    """The file's grid; ``None`` if it lacks one, or the band."""
+    number: int
+    """The band's number, from 1."""
+    grid: GeoBox
+    """The file's grid, perhaps without a CRS."""
+    band: FileBand
+    """The band's encoding."""
     factors: Sequence[int]
     """The factors of the overviews."""
-    plane: int
-    """The band, from 0."""
     masked: bool
     """Whether another image or band states validity."""
-    directories: Sequence[Directory]
 
-    @classmethod
-    def of(cls, file: AssetFile, index: int, stated: GeoBox | None) -> _Layout:
-        directories = file.directories()
-        with open_regions(file.regions(), file.size, file.limits) as dataset:
-            if index > dataset.count:
-                return cls(None, (), 0, masked=False, directories=directories)
-            flags = dataset.mask_flag_enums[index - 1]
-            masked = MaskFlags.per_dataset in flags or ColorInterp.alpha in dataset.colorinterp
-            grid, factors = grid_of(dataset, stated), dataset.overviews(index)
-        return cls(grid, factors, index - 1, masked, directories)
+    def grid_or(self, stated: GeoBox | None) -> GeoBox | None:
+        """Return the file's grid; what it leaves out is the item's word."""
+        return grid_of(self.grid, stated)
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.directories[0].shape
 
-    def overviews(self, _index: int, /) -> Sequence[int]:
-        return self.factors
+def layout_of(file: AssetFile, dataset: rasterio.DatasetReader, index: int) -> Layout | None:
+    """Return a band's layout, which stays with its file; ``None`` if the file lacks the band."""
+    if index > dataset.count:
+        return None
+    flags = dataset.mask_flag_enums[index - 1]
+    masked = MaskFlags.per_dataset in flags or ColorInterp.alpha in dataset.colorinterp
+    grid, band = GeoBox.from_rio(dataset), FileBand.of(dataset, index)
+    layout = Layout(index, grid, band, dataset.overviews(index), masked)
+    file.layouts[index] = layout
+    return layout
 
-    def spans(self, window: Window) -> dict[Span, bool]:
-        image = self.directories[0]
-        if window.level is not None:
-            image = [each for each in self.directories if each.is_overview][window.level]
-        masks = [each for each in self.directories if each.is_mask and each.shape == image.shape]
-        planes = [self.plane] if image.planes > 1 else [0]
-        if self.masked and not masks:
-            planes = list(range(image.planes))  # one of them is the alpha band
-        sought = [(image, plane) for plane in planes] + [(mask, 0) for mask in masks]
-        check_count((image for image, _ in sought), window.rows, window.columns)
-        rows, columns = (
-            part if window.exact else _shrunk(part) for part in (window.rows, window.columns)
-        )
-        return {
-            span: _is_within(block[0], rows) and _is_within(block[1], columns)
-            for directory, plane in sought
-            for span, block in directory.blocks(window.rows, window.columns, plane)
-        }
+
+def _spans(directories: Sequence[Directory], layout: Layout, window: Window) -> dict[Span, bool]:
+    image = directories[0]
+    if window.level is not None:
+        image = [each for each in directories if each.is_overview][window.level]
+    masks = [each for each in directories if each.is_mask and each.shape == image.shape]
+    planes = [layout.number - 1] if image.planes > 1 else [0]
+    if layout.masked and not masks:
+        planes = list(range(image.planes))  # one of them is the alpha band
+    sought = [(image, plane) for plane in planes] + [(mask, 0) for mask in masks]
+    check_count((image for image, _ in sought), window.rows, window.columns)
+    rows, columns = (
+        part if window.exact else _shrunk(part) for part in (window.rows, window.columns)
+    )
+    return {
+        span: _is_within(block[0], rows) and _is_within(block[1], columns)
+        for directory, plane in sought
+        for span, block in directory.blocks(window.rows, window.columns, plane)
+    }
 
 
 @functools.lru_cache(maxsize=512)
@@ -207,13 +198,11 @@ def _overlap(own: GridKey, grid: GridKey) -> ReprojectInfo:
     return compute_reproject_roi(of_key(own), of_key(grid), ttol=0.05)
 
 
-def _overview(
-    dataset: Image, index: int, shrink: float, method: str | None
-) -> tuple[int | None, int]:
+def _overview(factors: Sequence[int], shrink: float, method: str | None) -> tuple[int | None, int]:
     """Return the coarsest overview that is as fine as the grid, and its factor."""
     if method not in _SMOOTH:
         return None, 1
-    fitting = [factor for factor in dataset.overviews(index) if factor <= shrink]
+    fitting = [factor for factor in factors if factor <= shrink]
     return (len(fitting) - 1, fitting[-1]) if fitting else (None, 1)
 
 

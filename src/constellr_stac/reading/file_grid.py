@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from odc.geo.converters import rio_geobox
 from odc.geo.geobox import GeoBox
 
 if TYPE_CHECKING:
-    import rasterio
     from affine import Affine
 
 __all__ = ["GridKey", "grid_of", "key_of", "name_of", "of_key", "same_grid"]
@@ -53,13 +51,12 @@ def same_grid(one: GeoBox, other: GeoBox) -> bool:
     )
 
 
-def grid_of(dataset: rasterio.DatasetReader, stated: GeoBox | None) -> GeoBox | None:
-    """Return a file's grid; what it leaves out is the item's word."""
-    own: Any = rio_geobox(dataset)
-    if dataset.crs is not None:
-        return cast("GeoBox", own)
+def grid_of(own: GeoBox, stated: GeoBox | None) -> GeoBox | None:
+    """Return a file's grid; what its header leaves out is the item's word."""
+    if own.crs is not None:
+        return own
     if stated is None or stated.crs is None:
         return None
-    if dataset.transform.is_identity:
+    if own.affine.is_identity:
         return stated if stated.shape == own.shape else None
     return GeoBox(own.shape, own.affine, stated.crs)

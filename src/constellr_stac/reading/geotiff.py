@@ -15,6 +15,7 @@ import numpy as np
 import rasterio
 from rasterio.enums import Interleaving
 from rasterio.errors import RasterioError
+from rasterio.io import DatasetReader
 from rasterio.session import DummySession
 
 from .memory_file import sparse_file
@@ -65,7 +66,7 @@ def check_magic(head: bytes) -> None:
 
 
 @contextmanager
-def open_geotiff(path: Path, limits: Limits) -> Iterator[rasterio.DatasetReader]:
+def open_geotiff(path: Path, limits: Limits) -> Iterator[DatasetReader]:
     """Open a GeoTIFF.
 
     Args:
@@ -84,24 +85,27 @@ def open_geotiff(path: Path, limits: Limits) -> Iterator[rasterio.DatasetReader]
 
 @contextmanager
 def open_regions(
-    regions: Sequence[tuple[int, bytes]], size: int, limits: Limits
-) -> Iterator[rasterio.DatasetReader]:
+    regions: Sequence[tuple[int, bytes]], size: int, limits: Limits, *, located: bool = True
+) -> Iterator[DatasetReader]:
     """Open a GeoTIFF of which only some regions are there; errors as :func:`open_geotiff`.
 
     Args:
         regions: Offsets and their bytes; the first one is the file's beginning.
         size: The size of the whole file.
         limits: As for :func:`open_geotiff`.
+
+    Keyword Args:
+        located: Whether the CRS is used. Otherwise GDAL does not look it up in PROJ's database,
+            which takes most of the time of opening.
     """
     check_magic(regions[0][1][:4])
-    with _gdal(), sparse_file(regions, size) as name:
+    options = {} if located else {"GTIFF_SRS_SOURCE": "GEOKEYS"}
+    with _gdal(**options), sparse_file(regions, size) as name:
         yield from _opened(name, limits)
 
 
 @contextmanager
-def open_overview(
-    dataset: rasterio.DatasetReader, level: int | None
-) -> Iterator[rasterio.DatasetReader]:
+def open_overview(dataset: DatasetReader, level: int | None) -> Iterator[DatasetReader]:
     """Open an overview of a file that :func:`open_geotiff` opened; ``None`` for the file itself.
 
     Raises:
@@ -110,9 +114,7 @@ def open_overview(
     if level is None:
         yield dataset
         return
-    with rasterio.open(
-        dataset.name, driver="GTiff", sharing=False, overview_level=level
-    ) as overview:
+    with DatasetReader(dataset.name, driver="GTiff", overview_level=level) as overview:
         yield overview
 
 
@@ -130,7 +132,7 @@ def check_window(shape: tuple[int, int], dtype: str, limits: Limits, *, bands: i
         )
 
 
-def check_blocks(dataset: rasterio.DatasetReader, limits: Limits) -> None:
+def check_blocks(dataset: DatasetReader, limits: Limits) -> None:
     """Check the decoded size of a tile or strip of a file, or of its overview.
 
     Raises:
@@ -141,23 +143,25 @@ def check_blocks(dataset: rasterio.DatasetReader, limits: Limits) -> None:
         check_window(shape, dtype, limits, bands=bands)
 
 
-def _gdal() -> rasterio.Env:
+def _gdal(**options: str) -> rasterio.Env:
     """Return GDAL's settings: no sidecar files, and no boto3 session for each open."""
     return rasterio.Env(
         session=DummySession(),
         GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR",
         GDAL_PAM_ENABLED="NO",
         GDAL_GEOREF_SOURCES="INTERNAL",
+        **options,
     )
 
 
-def _opened(name: str, limits: Limits) -> Iterator[rasterio.DatasetReader]:
-    with rasterio.open(name, driver="GTiff", sharing=False) as dataset:
+def _opened(name: str, limits: Limits) -> Iterator[DatasetReader]:
+    # rasterio.open would set up GDAL's settings again.
+    with DatasetReader(name, driver="GTiff") as dataset:
         _check(dataset, limits)
         yield dataset
 
 
-def _check(dataset: rasterio.DatasetReader, limits: Limits) -> None:
+def _check(dataset: DatasetReader, limits: Limits) -> None:
     if external := _EXTERNAL.intersection(map(str.upper, dataset.tag_namespaces())):
         raise RefusedFileError(f"it refers to another file ({', '.join(external)})")
     pixels = dataset.width * dataset.height

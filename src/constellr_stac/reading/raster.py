@@ -15,12 +15,12 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError
 
 from constellr_stac.errors import AssetReadError
-from constellr_stac.layers.header import FileBand, Header
+from constellr_stac.layers.header import Header
 from constellr_stac.layers.settle import Contradiction, ContradictionError, class_table, settle
 
-from .blocks import claim_window, window_of
+from .blocks import claim_window, layout_of, window_of
 from .directories import check_masks
-from .file_grid import grid_of, key_of
+from .file_grid import key_of
 from .geotiff import check_blocks, check_window, open_overview, open_regions
 from .resample import pixel_ratio, resampled
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from constellr_stac.layers.band import Band
 
     from .asset_file import AssetFile, Block
-    from .blocks import Window
+    from .blocks import Layout, Window
 
 __all__ = [
     "MASK_FILL",
@@ -112,13 +112,14 @@ def read_pixels(
     """
     dtype = np.dtype(params.dtype or "float32")
     method = _method(band, params)
-    with _opened(file, band.index, geobox, method, stated, shared=shared) as (dataset, own):
+    with _opened(file, band.index, geobox, method, stated, shared=shared) as opened:
+        dataset, layout, own = opened
         try:
-            settled = settle(band, FileBand.of(dataset, band.index), target)
+            settled = settle(band, layout.band, target)
             classes = class_table(band, target) if band.is_mask and target is not None else None
         except ContradictionError as error:
             raise _unreadable(file, str(error)) from error
-        window = window_of(dataset, band.index, own, geobox, method)
+        window = window_of(layout, own, geobox, method)
         if window is None:
             empty = np.empty((0, 0), dtype)
             return Pixels(np.s_[0:0, 0:0], empty, own, settled.contradictions)
@@ -281,20 +282,23 @@ def _opened(
     stated: GeoBox | None,
     *,
     shared: bool,
-) -> Iterator[tuple[rasterio.DatasetReader, GeoBox]]:
-    """Open a file in memory that holds the blocks of the window; with its grid."""
+) -> Iterator[tuple[rasterio.DatasetReader, Layout, GeoBox]]:
+    """Open a file in memory that holds the blocks of a window; with its layout and grid."""
     blocks: Sequence[Block] = ()
     if not file.whole:
         claimed = file.windows.pop((index, key_of(geobox), method), None)
         blocks = claimed or claim_window(file, index, geobox, method, stated, shared=shared)
-    with open_regions(file.regions(blocks), file.size, file.limits) as dataset:
-        if index > dataset.count:
+    known = file.layouts.get(index)
+    regions = file.regions(blocks)
+    with open_regions(regions, file.size, file.limits, located=known is None) as dataset:
+        layout = known or layout_of(file, dataset, index)
+        if layout is None:
             raise _unreadable(file, f"it has no band {index}, only {dataset.count}")
-        own = grid_of(dataset, stated)
+        own = layout.grid_or(stated)
         if own is None:
             raise _unreadable(
                 file,
                 "it has no coordinate reference system, and its item no grid (set "
                 "proj:code, proj:shape and proj:transform on the item's asset)",
             )
-        yield dataset, own
+        yield dataset, layout, own
