@@ -85,7 +85,7 @@ def open_geotiff(path: Path, limits: Limits) -> Iterator[DatasetReader]:
 
 @contextmanager
 def open_regions(
-    regions: Sequence[tuple[int, bytes]], size: int, limits: Limits, *, located: bool = True
+    regions: Sequence[tuple[int, bytes]], size: int, limits: Limits, *, known: bool = False
 ) -> Iterator[DatasetReader]:
     """Open a GeoTIFF of which only some regions are there; errors as :func:`open_geotiff`.
 
@@ -95,13 +95,13 @@ def open_regions(
         limits: As for :func:`open_geotiff`.
 
     Keyword Args:
-        located: Whether the CRS is used. Otherwise GDAL does not look it up in PROJ's database,
-            which takes most of the time of opening.
+        known: Whether the header was opened before, so that it is not checked again. Nor does
+            GDAL look up the CRS in PROJ's database, which takes most of the time of opening.
     """
     check_magic(regions[0][1][:4])
-    options = {} if located else {"GTIFF_SRS_SOURCE": "GEOKEYS"}
+    options = {"GTIFF_SRS_SOURCE": "GEOKEYS"} if known else {}
     with _gdal(**options), sparse_file(regions, size) as name:
-        yield from _opened(name, limits)
+        yield from _opened(name, None if known else limits)
 
 
 @contextmanager
@@ -154,10 +154,11 @@ def _gdal(**options: str) -> rasterio.Env:
     )
 
 
-def _opened(name: str, limits: Limits) -> Iterator[DatasetReader]:
+def _opened(name: str, limits: Limits | None) -> Iterator[DatasetReader]:
     # rasterio.open would set up GDAL's settings again.
     with DatasetReader(name, driver="GTiff") as dataset:
-        _check(dataset, limits)
+        if limits is not None:
+            _check(dataset, limits)
         yield dataset
 
 

@@ -288,10 +288,10 @@ def _opened(
     if not file.whole:
         claimed = file.windows.pop((index, key_of(geobox), method), None)
         blocks = claimed or claim_window(file, index, geobox, method, stated, shared=shared)
-    known = file.layouts.get(index)
+    layout = file.layouts.get(index)
     regions = file.regions(blocks)
-    with open_regions(regions, file.size, file.limits, located=known is None) as dataset:
-        layout = known or layout_of(file, dataset, index)
+    with open_regions(regions, file.size, file.limits, known=layout is not None) as dataset:
+        layout = layout or layout_of(file, dataset, index)
         if layout is None:
             raise _unreadable(file, f"it has no band {index}, only {dataset.count}")
         own = layout.grid_or(stated)
