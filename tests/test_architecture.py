@@ -6,16 +6,21 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from graphlib import TopologicalSorter
 from importlib import import_module
 from importlib.metadata import packages_distributions, requires
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import constellr_stac
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PACKAGE = Path(constellr_stac.__file__).parent
 
@@ -75,13 +80,12 @@ PUBLIC = {
 }
 
 
-def modules() -> dict[str, Path]:
-    """Every module of the package by its dotted name."""
-    return {
-        ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
-        for path in sorted(PACKAGE.rglob("*.py"))
-        if path != PACKAGE / "__init__.py"
-    }
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if path != PACKAGE / "__init__.py"
+}
+"""Every module of the package by its dotted name."""
 
 
 def imports(name: str, path: Path) -> set[str]:
@@ -99,8 +103,7 @@ def imports(name: str, path: Path) -> set[str]:
         else:
             continue
         found |= {t.removeprefix("constellr_stac.") for t in targets if t.startswith("constellr_")}
-    known = modules()
-    return {t if t in known else t.rpartition(".")[0] for t in found} - {name}
+    return {t if t in MODULES else t.rpartition(".")[0] for t in found} - {name}
 
 
 def package(name: str) -> str:
@@ -108,7 +111,7 @@ def package(name: str) -> str:
     return name.partition(".")[0]
 
 
-GRAPH = {name: imports(name, path) for name, path in modules().items()}
+GRAPH = {name: imports(name, path) for name, path in MODULES.items()}
 
 
 def level_entry(name: str) -> str:
@@ -162,18 +165,23 @@ KNOWN = {canonicalize_name(one.name) for one in DECLARED}
 REQUIRED = {canonicalize_name(one.name) for one in DECLARED if "extra" not in str(one.marker)}
 OPTIONAL = {"pytest", "tqdm"}
 """Imported only if they are installed."""
-DISTRIBUTIONS = packages_distributions()
+
+
+@cache
+def distributions() -> Mapping[str, list[str]]:
+    """Return the distributions that provide each top-level package."""
+    return packages_distributions()
 
 
 @pytest.mark.parametrize("name", GRAPH)
 def test_imports_are_declared(name: str) -> None:
     """Module-level imports are dependencies; others belong at least to an extra."""
-    tree = ast.parse(modules()[name].read_text())
+    tree = ast.parse(MODULES[name].read_text())
     deferred = {inner for node in ast.walk(tree) if is_deferred(node) for inner in ast.walk(node)}
     for node in ast.walk(tree):
         allowed = KNOWN if node in deferred or package(name) in EXTRA_MODULES else REQUIRED
         for other in third_party(node) - OPTIONAL:
-            assert allowed & {canonicalize_name(dist) for dist in DISTRIBUTIONS[other]}, other
+            assert allowed & {canonicalize_name(dist) for dist in distributions()[other]}, other
 
 
 def is_deferred(node: ast.AST) -> bool:
@@ -196,7 +204,7 @@ def third_party(node: ast.AST) -> set[str]:
 
 def test_modules_are_small() -> None:
     """At most 300 lines; the tree of errors is one module, though longer."""
-    lines = {name: len(path.read_text().splitlines()) for name, path in modules().items()}
+    lines = {name: len(path.read_text().splitlines()) for name, path in MODULES.items()}
     assert {name for name, count in lines.items() if count > 300} <= {"errors"}
 
 
@@ -228,33 +236,65 @@ def test_unknown_name_raises_attribute_error() -> None:
         import_module("constellr_stac").lod  # noqa: B018 - the access is under test
 
 
-@pytest.mark.parametrize("loading", ["load", "load_order", "open_cube"])
-def test_accessor_is_registered_by_loaders(loading: str) -> None:
+FORK = """
+import os, sys, {imports}
+
+def fork(target, *args):
+    process = os.fork()
+    if not process:
+        target(*args)
+        sys.stderr.flush()
+        os._exit(0)
+    if os.waitpid(process, 0)[1]:
+        sys.exit(f"{{args}} failed")
+"""
+"""Call functions in forks of a process that has imported libraries, which takes longest."""
+
+
+def test_accessor_is_registered_by_loaders() -> None:
     """``cube.constellr`` needs no import of its own."""
-    code = f"import constellr_stac, xarray; constellr_stac.{loading}; xarray.Dataset.constellr"
+    code = (
+        FORK.format(imports="dask.array, pandas, rasterio, xarray")
+        + """
+def use(loading):
+    import constellr_stac, xarray
+    getattr(constellr_stac, loading)
+    xarray.Dataset.constellr
+for loading in ("load", "load_order", "open_cube"):
+    fork(use, loading)
+"""
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.slow
 def test_threads_that_use_different_names_first_at_once_get_them() -> None:
     """None is given a module of odc.geo or shapely that another thread has begun to import."""
-    code = """
-import threading, constellr_stac
-constellr_stac.open_client
-names, failed = ("load", "download"), []
-together = threading.Barrier(len(names))
-def use(name):
-    together.wait()
-    try:
-        getattr(constellr_stac, name)
-    except Exception as error:
-        failed.append((name, error))
-threads = [threading.Thread(target=use, args=(name,)) for name in names]
-for thread in threads: thread.start()
-for thread in threads: thread.join()
-raise SystemExit(repr(failed) if failed else 0)
+    code = (
+        FORK.format(imports="dask.array, pandas, rasterio, xarray")
+        + """
+def at_once():
+    import threading, constellr_stac
+    constellr_stac.open_client
+    names, failed = ("load", "download"), []
+    together = threading.Barrier(len(names))
+    def use(name):
+        together.wait()
+        try:
+            getattr(constellr_stac, name)
+        except Exception as error:
+            failed.append((name, error))
+    threads = [threading.Thread(target=use, args=(name,)) for name in names]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    if failed:
+        sys.exit(repr(failed))
+assert not {"odc", "shapely"} & sys.modules.keys()
+for _ in range(4):  # without care, two of three fail
+    fork(at_once)
 """
-    for _ in range(4):  # without care, two of three fail
-        subprocess.run([sys.executable, "-c", code], check=True)
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_threads_that_parse_the_first_documents_at_once_get_them_whole() -> None:
