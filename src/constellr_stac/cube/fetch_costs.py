@@ -104,7 +104,7 @@ def fetch_costs(
             method = None if read.band.is_mask else chunk.resampling
             file = longer[ref]
             with suppress(AssetReadError, RasterioError):
-                spans = spans_of(file, read.band.index, geobox, method, read.stated)
+                _, spans = spans_of(file, read.band.index, geobox, method, read.stated)
                 missing = [span for span in file.outside(spans) if (ref, span) not in held]
                 costs.add([(part[0][0], part[-1][1]) for part in ranges_of(missing)])
                 kept = [span for span, inside in spans.items() if read.readers > 1 or not inside]

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from constellr_stac.limits import Limits
 
     from .asset_ref import AssetRef
-    from .blocks import Layout
     from .directories import Directory
     from .http import Transfer
     from .lengths import Lengths
@@ -195,9 +194,9 @@ class AssetFile:
         self.version = version
         self.limits = fetcher.limits
         """Bounds on opening it."""
-        self.windows: dict[Hashable, list[Block]] = {}
-        """The blocks of windows that are about to be read."""
-        self.layouts: dict[int, Layout] = {}
+        self.windows: dict[Hashable, Any] = {}
+        """Its windows that are about to be read."""
+        self.layouts: dict[int, Any] = {}
         """How it keeps its bands, by their numbers, as far as they were read."""
         self._fetcher = fetcher
         self._lock = threading.Lock()
@@ -241,8 +240,7 @@ class AssetFile:
             new = []
             for together in ranges_of(missing):
                 span = together[0][0], together[-1][1]
-                fetch = RangeFetch(self.reference, span, (self.size, self.version))
-                new.append(fetch)
+                new.append(fetch := RangeFetch(self.reference, span, (self.size, self.version)))
                 for span in together:
                     found[span] = self._blocks[span] = Block(span, fetch)
         blocks = [block for block in found.values() if block is not None]

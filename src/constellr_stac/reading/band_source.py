@@ -132,6 +132,7 @@ class BandSource:
         self._cube = cube
         self._reader = reader or (read.uri, read.band.index)
         self._fetch: HeadFetch | None = None
+        self._compared: GeoBox | None = None  # the file's grid, once it was compared
         self._masks = [
             (mask, BandSource(fetcher, mask.read, errors=errors, cube=cube, reader=self._reader))
             for mask in read.masks
@@ -241,6 +242,9 @@ class BandSource:
     def _report(self, pixels: Pixels) -> None:
         """Warn about what contradicts the item, the documents or a similar file."""
         label, own, found = self._reference.label, pixels.grid, list(pixels.contradictions)
+        if own is self._compared and not found:
+            return
+        self._compared = own
         stated, presumed = self._read.stated, self._read.presumed
         if own is not None and stated is not None and not same_grid(own, stated):
             text = f"the item states {_name(stated)}, the file {_name(own)}, which is used"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .directories import Directory, Span
     from .file_grid import GridKey
 
-__all__ = ["Layout", "Window", "claim_window", "layout_of", "spans_of", "window_of"]
+__all__ = ["Claim", "Layout", "Window", "claim_window", "layout_of", "spans_of", "window_of"]
 
 _KERNEL = 3  # source pixels that the widest kernel (lanczos) reaches
 _SPARE = 2  # pixels
@@ -88,6 +88,15 @@ def window_of(layout: Layout, own: GeoBox, geobox: GeoBox, method: str | None) -
     return Window(source[0], source[1], (roi[0], roi[1]), level, exact=False)
 
 
+class Claim(NamedTuple):
+    """A window of a long file that is about to be read."""
+
+    window: Window | None
+    """``None`` if it does not overlap the grid."""
+    blocks: list[Block]
+    """Its blocks, which are being fetched."""
+
+
 def claim_window(
     file: AssetFile,
     index: int,
@@ -96,7 +105,7 @@ def claim_window(
     stated: GeoBox | None,
     *,
     shared: bool = False,
-) -> list[Block]:
+) -> Claim:
     """Start to fetch the blocks of a long file that are read for a grid; returns when they queue.
 
     Args:
@@ -113,32 +122,32 @@ def claim_window(
         AssetReadError: The header cannot be fetched.
         RasterioError: It is not a readable GeoTIFF.
     """
-    spans = spans_of(file, index, geobox, method, stated)
+    window, spans = spans_of(file, index, geobox, method, stated)
     edge = [span for span, inside in spans.items() if shared or not inside]
     blocks = file.claim(spans)
     if edge:
         file.claim(edge, keep=True)
-    return blocks
+    return Claim(window, blocks)
 
 
 def spans_of(
     file: AssetFile, index: int, geobox: GeoBox, method: str | None, stated: GeoBox | None
-) -> dict[Span, bool]:
-    """Return the byte ranges of the blocks of a long file that are read for a grid.
+) -> tuple[Window | None, dict[Span, bool]]:
+    """Return the window of a long file that is read for a grid, and the byte ranges of its blocks.
 
-    Each comes with whether the block ends within the window, so that no neighbouring window needs
-    it. Parameters and errors are those of :func:`claim_window`.
+    Each range comes with whether the block ends within the window, so that no neighbouring window
+    needs it. Parameters and errors are those of :func:`claim_window`.
     """
     directories = file.directories()
-    layout = file.layouts.get(index)
+    layout: Layout | None = file.layouts.get(index)
     if layout is None:
         with open_regions(file.regions(), file.size, file.limits) as dataset:
             layout = layout_of(file, dataset, index)
     own = layout and layout.grid_or(stated)
     if layout is None or own is None:
-        return {}  # reading says why
+        return None, {}  # reading says why
     window = window_of(layout, own, geobox, method)
-    return {} if window is None else _spans(directories, layout, window)
+    return window, {} if window is None else _spans(directories, layout, window)
 
 
 class Layout(NamedTuple):

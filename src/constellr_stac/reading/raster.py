@@ -25,7 +25,7 @@ from .geotiff import check_blocks, check_window, open_overview, open_regions
 from .resample import pixel_ratio, resampled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     import rasterio
     from numpy.typing import NDArray
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from constellr_stac.layers.band import Band
 
-    from .asset_file import AssetFile, Block
-    from .blocks import Layout, Window
+    from .asset_file import AssetFile
+    from .blocks import Claim, Layout, Window
 
 __all__ = [
     "MASK_FILL",
@@ -113,16 +113,14 @@ def read_pixels(
     dtype = np.dtype(params.dtype or "float32")
     method = _method(band, params)
     with _opened(file, band.index, geobox, method, stated, shared=shared) as opened:
-        dataset, layout, own = opened
+        dataset, layout, own, window = opened
         try:
             settled = settle(band, layout.band, target)
             classes = class_table(band, target) if band.is_mask and target is not None else None
         except ContradictionError as error:
             raise _unreadable(file, str(error)) from error
-        window = window_of(layout, own, geobox, method)
         if window is None:
-            empty = np.empty((0, 0), dtype)
-            return Pixels(np.s_[0:0, 0:0], empty, own, settled.contradictions)
+            return Pixels(np.s_[0:0, 0:0], np.empty((0, 0), dtype), own, settled.contradictions)
         stored, valid, shape = _stored(dataset, settled.band, window, file)
     is_stored = raw or (dtype.kind != "f" and not band.is_mask)
     if band.is_mask:
@@ -138,7 +136,6 @@ def read_pixels(
         values = settled.band.decode(stored).astype("float32", copy=False)
         if valid is not None:
             values[~valid] = np.nan
-    fill = MASK_FILL if band.is_mask else np.nan
     if not window.exact:
         grid = own if window.level is None else own.zoom_to(shape)
         values = resampled(
@@ -146,7 +143,7 @@ def read_pixels(
             grid[window.rows, window.columns],
             geobox[window.roi],
             method=method or "nearest",
-            fill=fill,
+            fill=MASK_FILL if band.is_mask else np.nan,
             ratio=pixel_ratio(grid, geobox),
         )
     if is_stored and not band.is_mask:
@@ -165,8 +162,8 @@ def reserve_window(
 ) -> None:
     """Start to fetch the blocks that :func:`read_pixels` needs, which then waits for them."""
     method = _method(band, params)
-    blocks = claim_window(file, band.index, geobox, method, stated, shared=shared)
-    file.windows[band.index, key_of(geobox), method] = blocks
+    claim = claim_window(file, band.index, geobox, method, stated, shared=shared)
+    file.windows[band.index, key_of(geobox), method] = claim
 
 
 def header_of(file: AssetFile) -> Header:
@@ -282,23 +279,22 @@ def _opened(
     stated: GeoBox | None,
     *,
     shared: bool,
-) -> Iterator[tuple[rasterio.DatasetReader, Layout, GeoBox]]:
-    """Open a file in memory that holds the blocks of a window; with its layout and grid."""
-    blocks: Sequence[Block] = ()
+) -> Iterator[tuple[rasterio.DatasetReader, Layout, GeoBox, Window | None]]:
+    """Open a file in memory that holds the blocks of a window; with layout, grid and window."""
+    claim: Claim | None = None
     if not file.whole:
         claimed = file.windows.pop((index, key_of(geobox), method), None)
-        blocks = claimed or claim_window(file, index, geobox, method, stated, shared=shared)
-    layout = file.layouts.get(index)
-    regions = file.regions(blocks)
+        claim = claimed or claim_window(file, index, geobox, method, stated, shared=shared)
+    layout: Layout | None = file.layouts.get(index)
+    regions = file.regions(claim.blocks if claim else ())
     with open_regions(regions, file.size, file.limits, known=layout is not None) as dataset:
         layout = layout or layout_of(file, dataset, index)
         if layout is None:
             raise _unreadable(file, f"it has no band {index}, only {dataset.count}")
         own = layout.grid_or(stated)
         if own is None:
-            raise _unreadable(
-                file,
-                "it has no coordinate reference system, and its item no grid (set "
-                "proj:code, proj:shape and proj:transform on the item's asset)",
-            )
-        yield dataset, layout, own
+            missing = "it has no coordinate reference system, and its item no grid (set "
+            missing += "proj:code, proj:shape and proj:transform on the item's asset)"
+            raise _unreadable(file, missing)
+        window = claim.window if claim else window_of(layout, own, geobox, method)
+        yield dataset, layout, own, window
