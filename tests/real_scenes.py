@@ -42,7 +42,7 @@ def found(sandbox: Sandbox, **search: Any) -> list[pystac.Item]:
         f"{sandbox.api_url}/stac/search",
         json={"limit": 1000, **search},
         auth=ConstellrAuth(),
-        timeout=10,
+        timeout=60,
     )
     items = [pystac.Item.from_dict(feature) for feature in answer.json()["features"]]
     return sorted(items, key=lambda item: item.id)

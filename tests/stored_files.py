@@ -81,7 +81,7 @@ def read_items(folder: Path) -> list[pystac.Item]:
 
 def wait_until(happened: Callable[[], object]) -> None:
     """Wait until a condition holds."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while not happened():
         assert time.monotonic() < deadline
         time.sleep(0.001)

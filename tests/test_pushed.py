@@ -178,7 +178,7 @@ def test_removal_releases_waiting_threads() -> None:
         while not client.requests:
             time.sleep(0.001)
         state.remove_pushed("api", client.pushed)
-        assert waiting.result(5) is None
+        assert waiting.result(60) is None
     client.pushed.put(1, "too late")
     assert client.pushed.held is None
     assert state.pushed("api") is None

@@ -129,14 +129,14 @@ def test_waiting_threads_share_one_renewal_and_its_failure() -> None:
 
     def renew() -> Lease:
         asked.append(threading.get_ident())
-        all_waiting.wait(5)
+        all_waiting.wait(60)
         raise PermissionError("no")
 
     all_waiting = threading.Event()
     refreshing = Refreshing(renew, lambda lease: lease.expires_at)
 
     def ask() -> str:
-        barrier.wait(5)
+        barrier.wait(60)
         try:
             refreshing.get()
         except PermissionError as error:
@@ -165,19 +165,19 @@ def test_interrupted_renewal_is_taken_over() -> None:
     def renew() -> Lease:
         if next(turns) == "interrupted":
             started.set()
-            release.wait(5)
+            release.wait(60)
             raise KeyboardInterrupt
         return Lease(1, None)
 
     refreshing = Refreshing(renew, lambda lease: lease.expires_at)
     with ThreadPoolExecutor(2) as pool:
         interrupted = pool.submit(refreshing.get)
-        started.wait(5)
+        started.wait(60)
         other = pool.submit(refreshing.get)
         release.set()
-        assert other.result(5) == Lease(1, None)
+        assert other.result(60) == Lease(1, None)
         with pytest.raises(KeyboardInterrupt):
-            interrupted.result(5)
+            interrupted.result(60)
 
 
 def test_initial_value_is_used_until_expiry() -> None:

@@ -67,7 +67,7 @@ def documents() -> dict[str, Any]:
 
         def asked(path: str) -> Any:
             url = f"{sandbox.api_url}{path}"
-            return requests.get(url, auth=client.auth, timeout=10).json()
+            return requests.get(url, auth=client.auth, timeout=60).json()
 
         found["orders"], found["areas"] = asked("/orders"), asked("/areas-of-interest")
         found["order"], found["area"] = asked(f"/orders/{order.id}"), found["areas"]["items"][0]

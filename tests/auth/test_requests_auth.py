@@ -65,7 +65,7 @@ def run_together(count: int, call: Callable[[], Any]) -> list[Any]:
     everyone = threading.Barrier(count)
 
     def one() -> Any:
-        everyone.wait(10)
+        everyone.wait(60)
         try:
             return call()
         except Exception as error:  # noqa: BLE001 - checked by the test
@@ -77,7 +77,7 @@ def run_together(count: int, call: Callable[[], Any]) -> list[Any]:
 
 def get_products(sandbox: Sandbox, auth: ConstellrAuth) -> requests.Response:
     """GET ``/products``, which requires a credential."""
-    return requests.get(sandbox.api_url + "/products", auth=auth, timeout=10)
+    return requests.get(sandbox.api_url + "/products", auth=auth, timeout=60)
 
 
 # Token renewal
@@ -171,7 +171,7 @@ def test_body_is_resent_after_401(sandbox: Sandbox) -> None:
     get_products(sandbox, auth)
     sandbox.revoke_tokens()
     answer = requests.post(
-        sandbox.api_url + "/stac/search", json={"limit": 3}, auth=auth, timeout=10
+        sandbox.api_url + "/stac/search", json={"limit": 3}, auth=auth, timeout=60
     )
     assert len(answer.json()["features"]) == 3
     assert [step.status_code for step in answer.history] == [401]
@@ -188,7 +188,7 @@ def test_generator_body_is_not_resent(sandbox: Sandbox) -> None:
     def search() -> requests.Response:
         pieces = (piece for piece in (b'{"limit"', b": 2}"))
         return requests.post(
-            f"{sandbox.api_url}/stac/search", data=pieces, headers=headers, auth=auth, timeout=10
+            f"{sandbox.api_url}/stac/search", data=pieces, headers=headers, auth=auth, timeout=60
         )
 
     with pytest.raises(requests.exceptions.UnrewindableBodyError, match="Send the request again"):
@@ -210,7 +210,7 @@ def test_file_body_is_rewound_before_resending(sandbox: Sandbox, tmp_path: Path)
             data=file,
             headers={"Content-Type": "application/json"},
             auth=auth,
-            timeout=10,
+            timeout=60,
         )
     assert len(answer.json()["features"]) == 2
 
@@ -311,7 +311,7 @@ def test_unreachable_api_is_a_connection_error(sandbox: Sandbox) -> None:
     """The error names the URL; neither it nor its frames hold the password."""
     unreachable = ConstellrAuth(password_of(sandbox), base_url="http://127.0.0.1:9")
     with pytest.raises(APIConnectionError) as caught:
-        requests.get("http://127.0.0.1:9/products", auth=unreachable, timeout=10)
+        requests.get("http://127.0.0.1:9/products", auth=unreachable, timeout=60)
     assert "http://127.0.0.1:9/token" in str(caught.value)
     assert getattr(caught.value.__cause__, "request", None) is None
     trace = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
@@ -371,7 +371,7 @@ def test_redirect_to_another_origin_drops_credential(
             sandbox.fail(
                 Fault("/products", status=307, headers={"Location": other.api_url + "/catch"})
             )
-            getter(auth, with_session=with_session)(sandbox.api_url + "/products", timeout=10)
+            getter(auth, with_session=with_session)(sandbox.api_url + "/products", timeout=60)
         caught = requests_to(other, "/catch")
         assert len(caught) == 2
         for exchange in caught:
@@ -384,7 +384,7 @@ def test_other_origin_gets_no_credential(sandbox: Sandbox, *, with_session: bool
     """Requests to other hosts, such as an object store, are left unchanged."""
     with Sandbox() as other:
         for auth in credentials_of(sandbox):
-            getter(auth, with_session=with_session)(other.s3_url + "/catch", timeout=10)
+            getter(auth, with_session=with_session)(other.s3_url + "/catch", timeout=60)
         assert len(other.requests) == 2
         for exchange in other.requests:
             assert exchange.headers.keys().isdisjoint({"authorization", "x-api-key"})
@@ -400,7 +400,7 @@ def test_redirect_after_renewal_drops_credential(sandbox: Sandbox, *, with_sessi
     with Sandbox() as other:
         away = {"Location": other.api_url + "/catch"}
         sandbox.fail(Fault("/products", skip=1, status=307, headers=away))
-        getter(auth, with_session=with_session)(sandbox.api_url + "/products", timeout=10)
+        getter(auth, with_session=with_session)(sandbox.api_url + "/products", timeout=60)
         [caught] = requests_to(other, "/catch")
         assert "authorization" not in caught.headers
     assert [exchange.status for exchange in requests_to(sandbox, "/products")] == [200, 401, 307]
@@ -437,7 +437,7 @@ def test_netrc_does_not_replace_credential(
     monkeypatch.setenv("NETRC", str(file))
     auth = auth_of(sandbox)
     sandbox.fail(Fault("/stac", status=307, headers={"Location": sandbox.api_url + "/products"}))
-    answer = getter(auth, with_session=with_session)(sandbox.api_url + "/stac", timeout=10)
+    answer = getter(auth, with_session=with_session)(sandbox.api_url + "/stac", timeout=60)
     assert answer.status_code == 200
     assert "authorization" not in requests_to(sandbox, "/token")[0].headers
     assert len(requests_to(sandbox, "/token")) == 1
@@ -487,7 +487,7 @@ def test_no_secret_in_logs_reprs_and_pickles(
         for auth in auths:
             stac_io = StacApiIO(request_modifier=make_request_modifier(auth))
             stac_io.request(f"{auth.base_url}/stac")
-            answer = requests.get(f"{auth.base_url}/products", auth=auth, timeout=10)
+            answer = requests.get(f"{auth.base_url}/products", auth=auth, timeout=60)
             shown += f"{auth!r} {vars(auth)} {answer.request.headers}"
             shown += f"{pickle.dumps(auth)!r} {pickle.dumps(answer)!r}"
         token = auths[0].token()

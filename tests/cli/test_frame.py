@@ -252,7 +252,7 @@ def test_interrupted(sandbox: Sandbox) -> None:
     with started(*arguments) as (process, _, errors):
         assert "is initial_state" in errors.readline()
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 130
+        assert process.wait(120) == 130
         assert errors.read() == "Interrupted.\n"
 
 
@@ -264,7 +264,7 @@ def test_interrupted_during_imports(sandbox: Sandbox, monkeypatch: pytest.Monkey
         while " typer." not in errors.readline():
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 130
+        assert process.wait(120) == 130
         stderr = errors.read()
     assert stderr.endswith("Interrupted.\n")
     assert "Traceback" not in stderr

@@ -39,11 +39,11 @@ def test_sandbox_prints_exports(number: signal.Signals) -> None:
             name, _, variables[name] = assignment.partition("=")
         url = variables["CONSTELLR_API_URL"]
         key = {"X-Api-Key": variables["CONSTELLR_API_KEY"]}
-        assert requests.get(f"{url}/products", headers=key, timeout=10).status_code == 200
+        assert requests.get(f"{url}/products", headers=key, timeout=60).status_code == 200
         process.send_signal(number)
-        assert process.wait(30) == 0
+        assert process.wait(120) == 0
     with pytest.raises(requests.ConnectionError):
-        requests.get(f"{url}/products", headers=key, timeout=10)
+        requests.get(f"{url}/products", headers=key, timeout=60)
 
 
 def test_program_runs_in_the_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +68,7 @@ def test_sandbox_json() -> None:
             text += output.readline()
         assert json.loads(text)["AWS_REGION"] == "eu-central-1"
         process.terminate()
-        assert process.wait(30) == 0
+        assert process.wait(120) == 0
 
 
 def test_doctor_runs_all_checks(sandbox: Sandbox) -> None:

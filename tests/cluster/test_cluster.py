@@ -220,7 +220,7 @@ def read_on_each(client: Client, me: User) -> None:
         np.testing.assert_array_equal(read, expected(me.items[: cube.sizes["time"]]))
 
 
-def until(condition: Callable[[], object], *, seconds: float = 20) -> None:
+def until(condition: Callable[[], object], *, seconds: float = 120) -> None:
     """Wait until ``condition`` holds; fail after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -349,7 +349,7 @@ def test_placed_chunks_have_keys_of_their_own(cluster: Any, client: Client, engi
         load = functools.partial(me.cube, 2, chunks=chunks, engine=engine, signer=me.signer)
         placed, again = load(), load()
         cluster.scale(WORKERS + 1)
-        client.wait_for_workers(WORKERS + 1)
+        client.wait_for_workers(WORKERS + 1, timeout=120)
         plain = load()
     assert placed.data.name == again.data.name
     assert dict(plain.__dask_graph__()).keys().isdisjoint(dict(placed.__dask_graph__()))
@@ -523,7 +523,7 @@ def test_sent_credential_outlives_the_client(cluster: Any, client: Client) -> No
             shared = share_credentials(other, me.auth, send_credential=True)
         try:
             cluster.scale(WORKERS + 1)
-            client.wait_for_workers(WORKERS + 1, timeout=60)
+            client.wait_for_workers(WORKERS + 1, timeout=120)
             me.sandbox.revoke_tokens()
             me.sandbox.clear_requests()
             read_on_each(client, me)
@@ -805,7 +805,7 @@ def _pages(cluster: Any) -> bytes:
     address = f"http://127.0.0.1:{cluster.scheduler.http_server.port}"
     worker = quote_plus(next(iter(cluster.scheduler.workers)))
     pages = ["main/workers", f"worker/{worker}", "main/logs", f"logs/{worker}"]
-    texts = [requests.get(f"{address}/info/{page}.html", timeout=10) for page in pages]
+    texts = [requests.get(f"{address}/info/{page}.html", timeout=60) for page in pages]
     assert [answer.status_code for answer in texts] == [200] * len(pages)
     return b"".join(answer.content for answer in texts)
 
@@ -937,7 +937,7 @@ def test_worker_without_the_package_is_named(cluster: Any, client: Client) -> No
         ) as worker,
     ):
         try:
-            until(lambda: "bare" in workers_by_name(client), seconds=60)
+            until(lambda: "bare" in workers_by_name(client))
             workers = workers_by_name(client)
             bare = workers.pop("bare")
             with pytest.raises(WorkerError) as caught:

@@ -266,7 +266,7 @@ def test_expired_urls_are_renewed(tmp_path: Path) -> None:
         names = {f"f{number}": long_bytes(number) for number in range(4)}
         make_item(sandbox, names)
         url = sandbox.api_url + "/stac/collections/lstprecision/items/scene"
-        item = requests.get(url, auth=auth, timeout=5).json()
+        item = requests.get(url, auth=auth, timeout=60).json()
         sandbox.advance(timedelta(seconds=30))
         sandbox.fail(Fault("f0.bin", server="store", kind="truncate"))
         end = timedelta(seconds=120)
@@ -350,7 +350,7 @@ def run_provider_example(item: dict[str, Any], folder: Path) -> None:
     for asset in item["assets"].values():
         url = constellr_stac.sign(asset["href"])
         path = folder / name / asset["href"].rpartition("/")[2]
-        path.write_bytes(requests.get(url, timeout=5).content)
+        path.write_bytes(requests.get(url, timeout=60).content)
 
 
 @pytest.mark.parametrize("content", [b"another", b"other"], ids=["length", "digest"])
@@ -566,7 +566,7 @@ def test_no_signature_is_saved(tmp_path: Path) -> None:
     """No document and no name contains a signature."""
     with Sandbox(presigned=True) as sandbox:
         auth = ConstellrAuth(Password(sandbox.username, sandbox.password), base_url=sandbox.api_url)
-        search = requests.post(sandbox.api_url + "/stac/search", json={}, auth=auth, timeout=5)
+        search = requests.post(sandbox.api_url + "/stac/search", json={}, auth=auth, timeout=60)
         item = search.json()["features"][0]
         signed = item["assets"]["lst"]["href"]
         assert "X-Amz-Signature" in signed
@@ -678,7 +678,7 @@ def test_refused_credential_ends_the_run(
     """An error that affects all files is raised once."""
     with Sandbox(presigned=True) as sandbox:
         good = ConstellrAuth(Password(sandbox.username, sandbox.password), base_url=sandbox.api_url)
-        search = requests.post(sandbox.api_url + "/stac/search", json={}, auth=good, timeout=5)
+        search = requests.post(sandbox.api_url + "/stac/search", json={}, auth=good, timeout=60)
         sandbox.advance(timedelta(hours=2))
         credential = None if password is None else Password(sandbox.username, password)
         sandbox.clear_requests()

@@ -67,7 +67,7 @@ class Process:
 
     def end(self) -> str:
         """Wait for the process and return its output."""
-        self.process.wait(20)
+        self.process.wait(120)
         self._reader.join()
         return self.output.decode()
 
@@ -201,7 +201,7 @@ download(json.loads({json.dumps(item)!r}), {str(tmp_path / "scenes")!r})
     shown: list[dict[str, Any]] = []
     manager, client = start_new_kernel(kernel_name="python3", env=dict(os.environ))
     try:
-        answer = client.execute_interactive(code, output_hook=shown.append, timeout=20)
+        answer = client.execute_interactive(code, output_hook=shown.append, timeout=120)
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)

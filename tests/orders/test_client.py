@@ -208,7 +208,7 @@ def test_concurrent_create_with_exist_ok_creates_one_area(sandbox: Sandbox) -> N
     def register(_number: int) -> AreaOfInterest:
         with client_of(sandbox) as client:
             assert client.products()  # logged in
-            start.wait(timeout=10)
+            start.wait(timeout=60)
             return client.create_aoi(name, FIELD, exist_ok=True)
 
     with ThreadPoolExecutor(6) as pool:
@@ -224,7 +224,7 @@ def test_concurrent_create_of_different_areas_reports_the_first(sandbox: Sandbox
     def register(geometry: shapely.Polygon) -> AreaOfInterest | AreaOfInterestExistsError:
         with client_of(sandbox) as client:
             assert client.products()
-            start.wait(timeout=10)
+            start.wait(timeout=60)
             try:
                 return client.create_aoi(name, geometry, exist_ok=geometry is not FIELD)
             except AreaOfInterestExistsError as refused:

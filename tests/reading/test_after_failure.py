@@ -59,14 +59,14 @@ def test_reader_that_joins_a_refused_fetch_asks_again() -> None:
 
     def answer(_: object) -> tuple[int, dict[str, str], bytes]:
         arrived.set()
-        go.wait(5)
+        go.wait(60)
         return (200, {}, b"pixels") if allowed.is_set() else (403, {}, b"")
 
     with AnswerServer(answer) as server:
         fetcher = Fetcher(AssetResolver(limits=Limits(retry_deadline=2)))
         reference = AssetRef(f"{server.url}/lst.tiff")
         first = fetcher.start(reference)
-        assert arrived.wait(5)
+        assert arrived.wait(60)
         second = fetcher.start(reference)
         assert second is first
         go.set()

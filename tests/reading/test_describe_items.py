@@ -123,7 +123,7 @@ def test_described_items_load_in_plain_tools(sandbox: Sandbox, tmp_path: Path) -
     )
     np.testing.assert_array_equal(stacked[0, 0].astype("float32"), expected)
     file = tmp_path / "lst.tiff"
-    file.write_bytes(requests.get(signed[0].assets["lst"].href, timeout=10).content)
+    file.write_bytes(requests.get(signed[0].assets["lst"].href, timeout=60).content)
     decoded = rioxarray.open_rasterio(file, mask_and_scale=True)
     assert isinstance(decoded, xr.DataArray)
     with decoded:

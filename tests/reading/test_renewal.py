@@ -189,17 +189,17 @@ def test_batches_are_bounded_and_complete() -> None:
     def handle(batch: list[Any], _failure: Exception | None) -> None:
         batches.append(batch)
         begun.set()
-        proceed.wait(20)
+        proceed.wait(60)
         for _ in batch:
             done.release()
 
     together: Batches[int] = Batches(handle, most=10, threads=1)
     together.add([0])
-    begun.wait(20)
+    begun.wait(60)
     for number in range(1, 20 + 1):
         together.add([number])
     proceed.set()
     for _ in range(20 + 1):
-        assert done.acquire(timeout=20)
+        assert done.acquire(timeout=60)
     assert [len(batch) for batch in batches] == [1, 10, 10]
     assert sorted(number for batch in batches for number in batch) == list(range(20 + 1))

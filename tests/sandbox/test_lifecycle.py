@@ -50,7 +50,7 @@ def run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 def token_of(sandbox: Sandbox) -> str:
     """Log in."""
     form = {"username": sandbox.username, "password": sandbox.password}
-    answer = requests.post(f"{sandbox.api_url}/token", data=form, timeout=5)
+    answer = requests.post(f"{sandbox.api_url}/token", data=form, timeout=60)
     return str(answer.json()["access_token"])
 
 
@@ -119,7 +119,7 @@ def test_fresh_process_is_quick_and_silent() -> None:
         "with Sandbox() as sandbox:\n"
         "    took = time.process_time() - start\n"
         "    try:\n"
-        "        urllib.request.urlopen(sandbox.api_url + '/stac', timeout=5)\n"
+        "        urllib.request.urlopen(sandbox.api_url + '/stac', timeout=60)\n"
         "    except urllib.error.HTTPError as error:\n"
         "        print(error.code)\n"
         "        error.close()\n"
@@ -185,7 +185,7 @@ def test_manual_start_and_stop() -> None:
     sandbox.stop()
     with sandbox:
         headers = {"Authorization": f"Bearer {first}"}
-        answer = requests.get(f"{sandbox.api_url}/products", headers=headers, timeout=5)
+        answer = requests.get(f"{sandbox.api_url}/products", headers=headers, timeout=60)
         assert answer.status_code == 200
 
 
@@ -194,7 +194,7 @@ def test_several_sandboxes_are_independent(sandbox: Sandbox) -> None:
     with Sandbox() as other:
         assert len({sandbox.api_url, sandbox.s3_url, other.api_url, other.s3_url}) == 4
         headers = {"Authorization": f"Bearer {token_of(sandbox)}"}
-        answer = requests.get(f"{other.api_url}/products", headers=headers, timeout=5)
+        answer = requests.get(f"{other.api_url}/products", headers=headers, timeout=60)
         assert answer.status_code == 401
         for name in ("username", "region", "bucket"):
             assert getattr(sandbox, name) == getattr(other, name)
@@ -209,10 +209,10 @@ def test_clients_do_not_delay_stop(caplog: pytest.LogCaptureFixture) -> None:
     parts = urlsplit(sandbox.api_url)
     with (
         requests.Session() as idle,
-        socket.create_connection((parts.hostname, parts.port), timeout=5) as half,
-        socket.create_connection((parts.hostname, parts.port), timeout=5) as stalled,
+        socket.create_connection((parts.hostname, parts.port), timeout=60) as half,
+        socket.create_connection((parts.hostname, parts.port), timeout=60) as stalled,
     ):
-        idle.get(f"{sandbox.api_url}/stac", timeout=5)
+        idle.get(f"{sandbox.api_url}/stac", timeout=60)
         half.sendall(b"POST /token HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n123")
         stalled.sendall(b"POST /token HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
         while len(sandbox.requests) < 3:
@@ -235,7 +235,7 @@ def test_stopping_under_load() -> None:
         with requests.Session() as session:
             while True:
                 try:
-                    seen.add(session.get(url, timeout=5).status_code)
+                    seen.add(session.get(url, timeout=60).status_code)
                 except requests.ConnectionError:
                     return seen
                 if len(sandbox.requests) > 100:
@@ -243,9 +243,9 @@ def test_stopping_under_load() -> None:
 
     with ThreadPoolExecutor(8) as pool:
         asked = [pool.submit(ask, number) for number in range(8)]
-        assert enough.wait(10)
+        assert enough.wait(60)
         sandbox.stop()
-        assert set().union(*(one.result(10) for one in asked)) == {401}
+        assert set().union(*(one.result(60) for one in asked)) == {401}
     gc.collect()
     assert not is_open(url)
 
@@ -262,9 +262,9 @@ def test_connecting_while_it_stops() -> None:
             sandbox = Sandbox().start()
             first = threading.Event()
             connecting = pool.submit(connect_until_closed, sandbox.api_url, first)
-            assert first.wait(5)
+            assert first.wait(60)
             sandbox.stop()
-            connecting.result(5)
+            connecting.result(60)
     gc.collect()
 
 
@@ -275,7 +275,7 @@ def test_reset_is_a_reset(sandbox: Sandbox) -> None:
     """A TCP reset without an answer; the request is not processed."""
     sandbox.fail(Fault("^/token$", kind="reset"))
     parts = urlsplit(sandbox.api_url)
-    with socket.create_connection((parts.hostname, parts.port), timeout=5) as connection:
+    with socket.create_connection((parts.hostname, parts.port), timeout=60) as connection:
         connection.sendall(b"POST /token HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
         with pytest.raises(ConnectionResetError):
             connection.recv(1)
@@ -285,35 +285,35 @@ def test_reset_is_a_reset(sandbox: Sandbox) -> None:
 
 def test_truncated_answer_ends_early(sandbox: Sandbox, session: requests.Session) -> None:
     """Fewer bytes than promised arrive, then the connection closes."""
-    whole = session.get(f"{sandbox.api_url}/stac", timeout=5)
+    whole = session.get(f"{sandbox.api_url}/stac", timeout=60)
     sandbox.fail(Fault("^/stac$", kind="truncate"))
-    answer = session.get(f"{sandbox.api_url}/stac", timeout=5, stream=True)
+    answer = session.get(f"{sandbox.api_url}/stac", timeout=60, stream=True)
     assert answer.status_code == 200
     assert answer.headers["Content-Length"] == whole.headers["Content-Length"]
     received: list[bytes] = []
     with pytest.raises(requests.exceptions.ChunkedEncodingError, match="IncompleteRead"):
         received.extend(answer.iter_content(1))
     assert b"".join(received) == whole.content[: len(whole.content) // 2]
-    assert session.get(f"{sandbox.api_url}/stac", timeout=5).content == whole.content
+    assert session.get(f"{sandbox.api_url}/stac", timeout=60).content == whole.content
 
 
 def test_stalled_request_is_answered(sandbox: Sandbox, session: requests.Session) -> None:
     """A stalled request is answered unless its client gave up; others are not delayed."""
     sandbox.fail(Fault("^/stac$", kind="stall", seconds=0.2))
     start = time.perf_counter()
-    assert session.get(f"{sandbox.api_url}/stac", timeout=5).status_code == 200
+    assert session.get(f"{sandbox.api_url}/stac", timeout=60).status_code == 200
     assert time.perf_counter() - start >= 0.2
     sandbox.fail(Fault("^/stac$", kind="stall", seconds=30))
     with pytest.raises(requests.ReadTimeout):
         session.get(f"{sandbox.api_url}/stac", timeout=0.1)
-    assert session.get(f"{sandbox.api_url}/stac", timeout=5).status_code == 200
+    assert session.get(f"{sandbox.api_url}/stac", timeout=60).status_code == 200
 
 
 def new_area(sandbox: Sandbox, session: requests.Session, name: str) -> requests.Response:
     """Register an area."""
     ring = [[9, 1], [9.1, 1], [9.1, 1.1], [9, 1.1], [9, 1]]
     body = {"name": name, "geometry": {"type": "Polygon", "coordinates": [ring]}}
-    return session.post(f"{sandbox.api_url}/areas-of-interest", json=body, timeout=5)
+    return session.post(f"{sandbox.api_url}/areas-of-interest", json=body, timeout=60)
 
 
 @pytest.mark.parametrize(
@@ -348,7 +348,7 @@ def test_faults_are_counted(sandbox: Sandbox, session: requests.Session) -> None
     url = f"{sandbox.api_url}/products"
 
     def statuses(count: int) -> list[int]:
-        return [session.get(url, timeout=5).status_code for _ in range(count)]
+        return [session.get(url, timeout=60).status_code for _ in range(count)]
 
     sandbox.fail(Fault("products", status=503, skip=1, times=2))
     sandbox.fail(Fault("products", status=429, headers={"Retry-After": "7"}))
@@ -366,7 +366,7 @@ def test_fault_sets_the_answer(sandbox: Sandbox, session: requests.Session) -> N
     """Status, headers and body come from the fault."""
     headers = {"Retry-After": "7", "Content-Type": "application/json"}
     sandbox.fail(Fault("products", status=429, headers=headers, body=b'{"detail": "slow down"}'))
-    answer = session.get(f"{sandbox.api_url}/products", timeout=5)
+    answer = session.get(f"{sandbox.api_url}/products", timeout=60)
     assert (answer.status_code, answer.json()) == (429, {"detail": "slow down"})
     assert answer.headers["Retry-After"] == "7"
     assert "Date" in answer.headers
@@ -382,7 +382,7 @@ def test_invalid_faults_are_refused() -> None:
 def test_request_log_is_complete(sandbox: Sandbox, session: requests.Session) -> None:
     """Each exchange is logged completely and in order; its repr shows no secret."""
     new_area(sandbox, session, "one")
-    session.get(f"{sandbox.api_url}/areas-of-interest?limit=1", timeout=5)
+    session.get(f"{sandbox.api_url}/areas-of-interest?limit=1", timeout=60)
     first, second = sandbox.requests
     assert (first.server, first.method, first.path, first.status) == (
         *("api", "POST", "/areas-of-interest", 201),
@@ -438,16 +438,16 @@ def test_serve_prints_exports(number: signal.Signals, mode: str, tmp_path: Path)
             if mode == "True":
                 headers = {"X-Api-Key": env["CONSTELLR_API_KEY"]}
                 url = f"{env['CONSTELLR_API_URL']}/products"
-                assert requests.get(url, headers=headers, timeout=5).status_code == 200
+                assert requests.get(url, headers=headers, timeout=60).status_code == 200
             else:
                 form = {
                     "username": env["CONSTELLR_USERNAME"],
                     "password": env["CONSTELLR_PASSWORD"],
                 }
                 url = f"{env['CONSTELLR_API_URL']}/token"
-                assert requests.post(url, data=form, timeout=5).status_code == 200
+                assert requests.post(url, data=form, timeout=60).status_code == 200
             process.send_signal(number)
-            rest, errors = process.communicate(timeout=10)
+            rest, errors = process.communicate(timeout=60)
         finally:
             process.kill()  # only after a failure
     assert (rest, errors, process.returncode) == ("", "", 0)

@@ -100,7 +100,7 @@ def signed_headers(
 
 def get(url: str, headers: Mapping[str, str] | None = None) -> requests.Response:
     """GET without session defaults."""
-    return requests.get(url, headers=headers, timeout=5)
+    return requests.get(url, headers=headers, timeout=60)
 
 
 def refusal(response: requests.Response) -> tuple[int, str]:
@@ -176,7 +176,7 @@ def test_head_matches_get(sandbox: Sandbox) -> None:
     """A signed HEAD has the headers of the GET and no body."""
     url = url_of(sandbox)
     whole = get(url, signed_headers(url, sandbox.aws))
-    head = requests.head(url, headers=signed_headers(url, sandbox.aws, method="HEAD"), timeout=5)
+    head = requests.head(url, headers=signed_headers(url, sandbox.aws, method="HEAD"), timeout=60)
     assert (head.status_code, head.content) == (200, b"")
     for name in ("Content-Length", "ETag", "Last-Modified", "Content-Type", "Accept-Ranges"):
         assert head.headers[name] == whole.headers[name]
@@ -251,7 +251,7 @@ def test_body_must_match_the_signed_hash(sandbox: Sandbox) -> None:
     """A body with another hash, or a request without one, is refused."""
     url = url_of(sandbox)
     headers = signed_headers(url, sandbox.aws)
-    answer = requests.get(url, headers=headers, data=b"surprise", timeout=5)
+    answer = requests.get(url, headers=headers, data=b"surprise", timeout=60)
     assert refusal(answer) == (400, "XAmzContentSHA256Mismatch")
     del headers["X-Amz-Content-SHA256"]
     assert refusal(get(url, headers)) == (400, "InvalidRequest")
@@ -270,8 +270,8 @@ def test_request_is_signed_in_one_way(sandbox: Sandbox) -> None:
 def test_presigned_get_refuses_other_methods(sandbox: Sandbox) -> None:
     """The method is part of the signature."""
     url = presigned(url_of(sandbox), sandbox.aws)
-    assert requests.head(url, timeout=5).status_code == 403
-    assert refusal(requests.put(url, data=b"", timeout=5)) == (403, "SignatureDoesNotMatch")
+    assert requests.head(url, timeout=60).status_code == 403
+    assert refusal(requests.put(url, data=b"", timeout=60)) == (403, "SignatureDoesNotMatch")
     assert get(url).status_code == 200
 
 
@@ -420,7 +420,7 @@ def test_error_codes(sandbox: Sandbox) -> None:
     url = url_of(sandbox)
     for method in ("PUT", "DELETE", "POST"):
         headers = signed_headers(url, aws, method=method)
-        answer = requests.request(method, url, headers=headers, timeout=5)
+        answer = requests.request(method, url, headers=headers, timeout=60)
         assert refusal(answer) == (405, "MethodNotAllowed")
 
 
@@ -511,10 +511,10 @@ def test_conditional_requests(sandbox: Sandbox) -> None:
 def first_href(sandbox: Sandbox) -> str:
     """Fetch an item and return its first asset's href."""
     form = {"username": sandbox.username, "password": sandbox.password}
-    token = requests.post(f"{sandbox.api_url}/token", data=form, timeout=5).json()["access_token"]
+    token = requests.post(f"{sandbox.api_url}/token", data=form, timeout=60).json()["access_token"]
     item = sandbox.items[0]
     url = f"{sandbox.api_url}/stac/collections/{item['collection']}/items/{item['id']}"
-    answer = requests.get(url, headers={"Authorization": f"Bearer {token}"}, timeout=5)
+    answer = requests.get(url, headers={"Authorization": f"Bearer {token}"}, timeout=60)
     return str(answer.json()["assets"]["lst"]["href"])
 
 
@@ -569,7 +569,7 @@ def test_no_added_latency(sandbox: Sandbox) -> None:
     with requests.Session() as session:
         for _ in range(40):
             start = time.perf_counter()
-            assert session.get(url, timeout=5).content == CONTENT
+            assert session.get(url, timeout=60).content == CONTENT
             seconds.append(time.perf_counter() - start)
     assert statistics.quantiles(seconds)[0] < 0.035  # a busy machine delays some requests, not most
 
