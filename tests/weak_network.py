@@ -30,6 +30,7 @@ class AnswerServer(ThreadingHTTPServer):
     """Answers each GET with what ``answer`` returns; over TLS with a context."""
 
     daemon_threads = True
+    request_queue_size = 256
 
     def __init__(
         self,
@@ -99,7 +100,7 @@ class WeakLine(socketserver.ThreadingTCPServer):
         self._reserved = reserve_port()
         super().__init__(self._reserved.getsockname()[:2], _Connection, bind_and_activate=False)
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
-        self._listen()
+        self.listen()
 
     def __enter__(self) -> Self:
         return self
@@ -114,14 +115,17 @@ class WeakLine(socketserver.ThreadingTCPServer):
 
     def outage(self, seconds: float) -> None:
         """Refuse all connections for some time, and reset those that are open."""
+        self.stop()
+        time.sleep(seconds)
+        self.listen()
+
+    def stop(self) -> None:
+        """Refuse all connections, and reset those that are open."""
         self.is_down = True
         self.shutdown()
         self.server_close()
         for end in list(self.open):
             _reset(end)
-        time.sleep(seconds)
-        self.is_down = False
-        self._listen()
 
     def passes(self, size: int) -> int:
         """Return how many bytes of the next answer pass."""
@@ -136,7 +140,9 @@ class WeakLine(socketserver.ThreadingTCPServer):
         self.broken += 1
         return self.random.randrange(size)
 
-    def _listen(self) -> None:
+    def listen(self) -> None:
+        """Accept connections, always at the same port."""
+        self.is_down = False
         self.socket.close()
         address = self._reserved.getsockname()
         self.socket = socket.create_server(address, backlog=256, reuse_port=True)

@@ -39,23 +39,29 @@ from constellr_stac.reading.asset_ref import AssetRef
 from constellr_stac.reading.http import Transfer
 from constellr_stac.reading.resolver import AssetResolver
 from constellr_stac.sandbox import Fault, Sandbox
+from stored_files import wait_until
 from weak_network import AnswerServer, WeakLine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-SHORT = Limits(retry_deadline=1.5)
+LIMITS = Limits(retry_deadline=20)
+"""Enough for a second attempt on a busy machine."""
+
+AT_ONCE = 10.0
+"""Seconds, far below that deadline."""
+
 AUTHORITY = trustme.CA()
 
 
-def get_api(url: str, limits: Limits = SHORT) -> bytes:
+def get_api(url: str, limits: Limits = LIMITS) -> bytes:
     """GET a URL of an API in a session."""
     auth = ConstellrAuth(ApiKey("secret"), base_url=url)
     with api_session(auth, limits=limits) as session, connection_errors("GET", url):
         return session.get(url + "/lst").content
 
 
-def get_asset(url: str, limits: Limits = SHORT) -> bytes:
+def get_asset(url: str, limits: Limits = LIMITS) -> bytes:
     """GET the same URL as an asset."""
     return Transfer(AssetResolver(limits=limits), 1).get(AssetRef(url + "/lst"), 0, 100)[0]
 
@@ -97,7 +103,7 @@ def test_bundle_set_after_a_failure_counts(
     start = time.monotonic()
     with pytest.raises(FAILURES, match=r"certificate of localhost is not accepted: .*issuer"):
         get(secure.url)
-    assert time.monotonic() - start < 1  # not retried
+    assert time.monotonic() - start < AT_ONCE  # not retried
     monkeypatch.setenv(variable, str(Path(bundle).parent) if "DIR" in variable else bundle)
     assert get(secure.url) == b"pixels"
 
@@ -157,27 +163,23 @@ def trusted(secure: AnswerServer, bundle: str, monkeypatch: pytest.MonkeyPatch) 
 
 
 @contextmanager
-def running_proxy(*options: str) -> Iterator[str]:
+def running_proxy(folder: Path, *options: str) -> Iterator[str]:
     """Run a real forward proxy in a process of its own; yield its URL."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "proxy", "--hostname", "127.0.0.1", "--port", str(port)]
-    process = Popen([*command, "--num-workers", "1", *options], stdout=DEVNULL, stderr=DEVNULL)
-    for _ in range(300):
+    file = folder / "port"
+    command = [sys.executable, "-m", "proxy", "--hostname", "127.0.0.1", "--port", "0"]
+    command += ["--port-file", str(file), "--num-workers", "1", *options]
+    with Popen(command, stdout=DEVNULL, stderr=DEVNULL) as process:
         try:
-            socket.create_connection(("127.0.0.1", port)).close()
-            break
-        except OSError:
-            time.sleep(0.1)
-    yield f"http://127.0.0.1:{port}"
-    process.terminate()
-    process.wait()
+            wait_until(lambda: file.exists() and file.read_text().endswith("\n"))
+            yield f"http://127.0.0.1:{int(file.read_text())}"
+        finally:
+            process.terminate()
 
 
 @pytest.fixture(scope="module")
-def proxy() -> Iterator[str]:
+def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A proxy for all clients."""
-    with running_proxy() as url:
+    with running_proxy(tmp_path_factory.mktemp("proxy")) as url:
         yield url
 
 
@@ -198,7 +200,7 @@ def test_proxy_is_used_and_no_proxy_excludes(
     other = trusted.url.replace("localhost", "127.0.0.1")
     with pytest.raises(FAILURES, match=r"the proxy http://127.0.0.1:9 refused") as caught:
         get(other)
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < AT_ONCE
     assert "hunter2" not in str(caught.value)
     monkeypatch.setenv("NO_PROXY", "localhost,127.0.0.1")
     assert get(trusted.url) == b"pixels"
@@ -224,13 +226,13 @@ def test_read_timeout_is_between_two_parts(get: Callable[..., bytes]) -> None:
         handler.send_response(200)  # type: ignore[attr-defined]
         handler.send_header("Content-Length", "5000")  # type: ignore[attr-defined]
         handler.end_headers()  # type: ignore[attr-defined]
-        for size in (1, 1999, 1000, 1000, 1000):  # the rate is one of the whole timeout
-            time.sleep(0.3)
+        for size in (1, 1499, *[250] * 14):  # the rate is one of the whole timeout
+            time.sleep(0.2)
             handler.wfile.write(b"x" * size)  # type: ignore[attr-defined]
         raise ConnectionAbortedError
 
     with AnswerServer(drip) as server:
-        limits = Limits(connect_timeout=0.3, read_timeout=0.9, retry_deadline=2)
+        limits = Limits(connect_timeout=0.1, read_timeout=2, retry_deadline=60)
         assert get(server.url, limits) == b"x" * min(5000, 5000 if get is get_api else 100)
         assert len(server.paths) == 1
 
@@ -247,13 +249,13 @@ def test_body_that_drips_is_asked_for_again(get: Callable[..., bytes]) -> None:
         request.send_response(200)  # type: ignore[attr-defined]
         request.send_header("Content-Length", "5000")  # type: ignore[attr-defined]
         request.end_headers()  # type: ignore[attr-defined]
-        for _ in range(50):
+        for _ in range(600):
             time.sleep(0.1)
             request.wfile.write(b"x")  # type: ignore[attr-defined]
         raise ConnectionAbortedError
 
     with AnswerServer(drip) as server:
-        assert get(server.url, Limits(read_timeout=0.5, retry_deadline=3)) == b"pixels"
+        assert get(server.url, Limits(read_timeout=0.5, retry_deadline=60)) == b"pixels"
 
 
 @EITHER
@@ -287,25 +289,27 @@ def test_pauses_double_up_to_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_one_request_asks_for_all_while_a_host_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
     """A hundred tasks wait; one asks at a time, and all go on when the host answers."""
     with AnswerServer(lambda _: (200, {}, b"pixels")) as server, WeakLine(server.url) as line:
-        threading.Thread(target=line.outage, args=(1.5,)).start()
-        time.sleep(0.2)
-        attempts: list[float] = []
+        line.stop()
+        with pytest.raises(AssetReadError):
+            get_asset(line.url, Limits(retry_deadline=0.01))
+        threading.Timer(1.5, line.listen).start()
+        attempts: list[bool] = []
         host = host_of(line.url)
         record = host._record_failure
 
         def count(*, connected: bool) -> None:
-            attempts.append(time.monotonic())
+            attempts.append(connected)
             record(connected=connected)
 
         monkeypatch.setattr(host, "_record_failure", count)
-        transfer = Transfer(AssetResolver(limits=Limits(retry_deadline=30)), 40)
+        transfer = Transfer(AssetResolver(limits=Limits(retry_deadline=120)), 40)
         with ThreadPoolExecutor(40) as pool:
             parts = [
                 pool.submit(transfer.get, AssetRef(f"{line.url}/{number}"), 0, 10)
                 for number in range(40)
             ]
             assert {part.result()[0] for part in parts} == {b"pixels"}
-        assert len([at for at in attempts if at > attempts[0] + 0.5]) < 20
+        assert len(attempts) < 20
 
 
 @pytest.mark.parametrize(("idle", "known"), [(25, True), (31, False)])
@@ -315,9 +319,9 @@ def test_host_counts_as_down_for_half_a_minute(
     """After that much time without a request it is asked as if it had never failed."""
     host = Host("http://127.0.0.1:9")
     with pytest.raises(requests.ConnectionError), host.turn(1):
-        requests.get("http://127.0.0.1:9", timeout=5)
-    clock = time.monotonic
-    monkeypatch.setattr("constellr_stac.auth.hosts.time.monotonic", lambda: clock() + idle)
+        requests.get("http://127.0.0.1:9", timeout=60)
+    now = host._failed_at + idle
+    monkeypatch.setattr("constellr_stac.auth.hosts.time.monotonic", lambda: now)
     with host.turn(1):
         assert (host.down_for() > 0) is known
 
@@ -326,7 +330,7 @@ def test_failed_token_is_a_connection_error_of_requests() -> None:
     """A retrying caller of requests sees what it knows; a refused password stays final."""
     auth = ConstellrAuth(Password("user", "password"), base_url="http://127.0.0.1:9")
     with pytest.raises(requests.ConnectionError) as caught:
-        requests.get("http://127.0.0.1:9/products", auth=auth, timeout=5)
+        requests.get("http://127.0.0.1:9/products", auth=auth, timeout=60)
     assert isinstance(caught.value, APIConnectionError)
     assert not issubclass(constellr_stac.AuthenticationError, OSError)
 
@@ -366,15 +370,18 @@ def test_unknown_host_is_final_after_a_minute(seconds: float, *, again: bool) ->
 
 @EITHER
 def test_proxy_that_wants_a_password_is_named(
-    get: Callable[..., bytes], trusted: AnswerServer, monkeypatch: pytest.MonkeyPatch
+    get: Callable[..., bytes],
+    trusted: AnswerServer,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     """The proxy's own answer is in the message, and it is not asked again."""
-    with running_proxy("--basic-auth", "user:hunter2") as url:
+    with running_proxy(tmp_path, "--basic-auth", "user:hunter2") as url:
         monkeypatch.setenv("HTTPS_PROXY", url)
         start = time.monotonic()
         with pytest.raises(FAILURES, match=rf"the proxy {url} refused: .*407"):
             get(trusted.url)
-        assert time.monotonic() - start < 1
+        assert time.monotonic() - start < AT_ONCE
         monkeypatch.setenv("HTTPS_PROXY", url.replace("//", "//user:hunter2@"))
         assert get(trusted.url) == b"pixels"
 
@@ -397,7 +404,7 @@ def test_connection_that_breaks_behind_a_proxy_is_retried(
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", bundle)
     monkeypatch.setenv("HTTPS_PROXY", proxy)
     with AnswerServer(answer, context) as server:
-        assert get(server.url, Limits(retry_deadline=5)) == b"pixels"
+        assert get(server.url, Limits(retry_deadline=60)) == b"pixels"
         assert len(server.paths) == 3
 
 
