@@ -28,7 +28,7 @@ import rasterio
 import requests
 import stackstac
 import xarray as xr
-from distributed import Client, LocalCluster, wait
+from distributed import Client, Event, LocalCluster, wait
 from distributed.protocol.serialize import Serialize
 
 import constellr_stac
@@ -210,7 +210,7 @@ def slow(cube: xr.DataArray, seconds: float) -> xr.DataArray:
 
 def read_on_each(client: Client, me: User) -> None:
     """Read different data on each worker, so that none gets it from another."""
-    workers = client.scheduler_info(n_workers=-1)["workers"]
+    workers = client.nthreads()
     cubes = [me.cube(2 + number) for number in range(len(workers))]
     reads = [
         client.compute(cube, workers=[worker], allow_other_workers=False)
@@ -230,7 +230,8 @@ def until(condition: Callable[[], object], *, seconds: float = 120) -> None:
 
 def workers_by_name(client: Client) -> dict[Any, str]:
     """Return the workers' addresses."""
-    workers = client.scheduler_info(n_workers=-1)["workers"]
+    scheduler: Any = client.scheduler
+    workers = client.sync(scheduler.identity)["workers"]
     return {facts["name"]: address for address, facts in workers.items()}
 
 
@@ -246,12 +247,13 @@ def test_compute_outlasts_tokens_urls_and_sessions(client: Client, *, presigned:
         before = me.requests("/token")
         with share_credentials(client, me.auth, me.keys) as shared:
             values = cube.compute()
-            numbers = {kind: offer.message.number for kind, offer in shared._pusher.feeds.items()}
-            tokens = me.requests("/token") - before
+            feeds = shared._pusher.feeds
+            # The first token may predate the sharing; the next may be under way.
+            until(lambda: 0 <= feeds["api"].message.number - me.requests("/token") + before <= 1)
+            numbers = {kind: feed.message.number for kind, feed in feeds.items()}
         np.testing.assert_array_equal(values, expected(me.items))
         reads = [e.when for e in me.sandbox.requests if e.server == "store"]
         assert max(reads) - min(reads) > life
-        assert tokens <= numbers["api"] <= tokens + 1  # the first may predate the sharing
         assert numbers["api"] >= 2
         assert presigned or numbers["s3"] >= 2
 
@@ -355,6 +357,20 @@ def test_placed_chunks_have_keys_of_their_own(cluster: Any, client: Client, engi
     assert dict(plain.__dask_graph__()).keys().isdisjoint(dict(placed.__dask_graph__()))
 
 
+def test_workers_are_known_while_the_client_refreshes_its_information(cluster: Any) -> None:
+    """In the background it replaces the last ``scheduler_info`` by one that lists no workers."""
+    with (
+        dask.config.set({"distributed.client.scheduler-info-interval": "1ms"}),
+        Client(cluster) as client,
+        user() as me,
+    ):
+        until(lambda: len(workers_by_name(client)) == WORKERS)
+        names = {me.cube(1, chunks={"y": 200}, signer=me.signer).data.name for _ in range(20)}
+        assert len(names) == 1
+        for _ in range(3):
+            assert len(check_workers(client, auth=False)) == WORKERS
+
+
 def test_a_cube_is_built_while_a_client_connects(cluster: Any) -> None:
     """Asynchronous ones know no workers until they are awaited."""
 
@@ -390,7 +406,7 @@ def test_workers_without_a_route_to_the_api(client: Client) -> None:
             table = check_workers(client, me.items, auth=me.auth)
             assert {row.read for row in table} == {1024}
             with pytest.raises(WorkerError, match=r"(?s)API: .*No route to host.*share_credent"):
-                check_workers(client, auth=me.auth, timeout=6)
+                check_workers(client, auth=me.auth, timeout=15)
         finally:
             client.run(no_route, None)
 
@@ -405,14 +421,17 @@ def test_refused_token_without_replacement(client: Client) -> None:
             began = time.monotonic()
             with pytest.raises(AssetReadError, match=r"\(pushed by the dask client.*was refused"):
                 cube.compute()
-            assert time.monotonic() - began < 20
+            assert time.monotonic() - began < 25  # they wait for 30
 
 
-def test_workers_wait_for_an_unavailable_token_service(client: Client) -> None:
+def test_workers_wait_for_an_unavailable_token_service(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A token service that is down for seconds does not fail the compute."""
+    monkeypatch.setenv("CONSTELLR_RETRY_DEADLINE", "3")
     with user(presigned=True) as me, share_credentials(client, me.auth) as shared:
         cube = me.cube(4)
-        me.sandbox.fail(Fault("/token", status=503, times=5))  # all attempts of one renewal
+        me.sandbox.fail(Fault("/token", status=503, times=5))  # all attempts within 3 s
         me.sandbox.revoke_tokens()
         np.testing.assert_array_equal(cube.compute(), expected(me.items[:4]))
         assert shared._pusher.feeds["api"].message.trouble == ""
@@ -621,7 +640,7 @@ def test_restarted_workers_get_credentials_again(client: Client) -> None:
 def test_close_removes_credentials(client: Client) -> None:
     """After the block, workers and scheduler hold no credentials."""
     with user(presigned=True) as me:
-        worker = [next(iter(client.scheduler_info()["workers"]))]
+        worker = [next(iter(client.nthreads()))]
         with share_credentials(client, me.auth) as shared:
             client.compute(me.cube(1), workers=worker).result()
             assert all("Token" in text for text in client.run(found, me.sandbox.api_url).values())
@@ -873,7 +892,7 @@ def test_check_workers_reads_on_every_worker(client: Client, *, presigned: bool)
     with user(presigned=presigned) as me, share_credentials(client, me.auth, me.keys):
         me.sandbox.clear_requests()
         table = check_workers(client, me.items, auth=me.auth, signer=me.signer)
-        assert [row.worker for row in table] == sorted(client.scheduler_info()["workers"])
+        assert [row.worker for row in table] == sorted(client.nthreads())
         assert {row.read for row in table} == {1024}
         assert {row.credential for row in table} == {"pushed by the dask client, share_credentials"}
         assert {row.gdal for row in table} == {rasterio.__gdal_version__}
@@ -888,7 +907,7 @@ def test_check_workers_reads_on_every_worker(client: Client, *, presigned: bool)
 def test_failing_workers_are_named(client: Client) -> None:
     """One error names each worker and the reason: no credential, no key for the bucket."""
     with user() as me:
-        workers = client.scheduler_info()["workers"]
+        workers = client.nthreads()
         with pytest.raises(WorkerError) as caught:
             check_workers(client, auth=me.auth)
         assert all(worker in str(caught.value) for worker in workers)
@@ -981,11 +1000,15 @@ def test_cluster_without_workers() -> None:
 
 def test_busy_workers_are_named(client: Client) -> None:
     """After the timeout, the error says so."""
-    busy = [client.submit(time.sleep, 4, pure=False) for _ in range(2 * WORKERS)]
-    until(lambda: sum(map(len, client.processing().values())) == 2 * WORKERS)
-    with pytest.raises(WorkerError, match=r"no answer within 1 s\. Is the worker busy"):
-        check_workers(client, auth=False, timeout=1)
-    client.cancel(busy)
+    enough = Event("enough", client)
+    busy = [client.submit(enough.wait, pure=False) for _ in range(2 * WORKERS)]
+    try:
+        until(lambda: sum(map(len, client.processing().values())) == 2 * WORKERS)
+        with pytest.raises(WorkerError, match=r"no answer within 1 s\. Is the worker busy"):
+            check_workers(client, auth=False, timeout=1)
+    finally:
+        enough.set()
+    wait(busy)
 
 
 def test_scheduler_without_the_package() -> None:

@@ -123,7 +123,7 @@ class _Tasks:
 
     def workers(self) -> list[str]:
         """Return the addresses of the present workers."""
-        return list(self._client.scheduler_info(n_workers=-1)["workers"])
+        return list(self._client.nthreads())
 
     def unable(self) -> dict[str, Mapping[str, Any] | Exception]:
         """Return the errors of workers that cannot import this package, or be reached.

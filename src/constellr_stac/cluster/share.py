@@ -193,8 +193,7 @@ def share_credentials(
     from .pusher import CredentialPusher
     from .worker_plugin import CredentialPlugin, optional
 
-    workers = dask_client.scheduler_info(n_workers=-1)["workers"]
-    _warn_if_unencrypted([dask_client.scheduler.address, *workers])
+    _warn_if_unencrypted([dask_client.scheduler.address, *dask_client.nthreads()])
     feeds: dict[str, CredentialFeed] = {}
     names: list[str] = []
     api = items = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import dask.array as da
@@ -22,7 +23,7 @@ from dask.task_spec import DataNode, Task, TaskRef
 from constellr_stac._pushed import has_dask_client
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     import xarray as xr
 
@@ -73,7 +74,11 @@ def _workers() -> int | None:
     if not has_dask_client():
         return None
     client = sys.modules["distributed"].default_client()
-    workers = client.scheduler_info(n_workers=-1).get("workers", ())  # none before it connects
+    workers: Collection[str] = ()  # unknown before it connects, and in asynchronous code
+    if client.status == "running" and not client.asynchronous:
+        with suppress(OSError):
+            # scheduler_info() loses them when the client refreshes it in the background.
+            workers = client.nthreads()
     others = [each for each in workers if not each.startswith("inproc://")]
     return len(others) if others or not workers else None
 

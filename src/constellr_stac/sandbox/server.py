@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LoopbackServer"]
 
-_START_SECONDS = 10
+_START_SECONDS = 60
 _LOOP_TURNS = 5  # event-loop turns until connections are registered or removed
 
 
