@@ -91,7 +91,7 @@ class BreakingProxy:
                 threading.Thread(target=self._serve, args=[client], daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
-        with client, socket.create_connection(self._upstream) as server, suppress(OSError):
+        with suppress(OSError), client, socket.create_connection(self._upstream) as server:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             while self._forward(client, server):
                 pass

@@ -7,6 +7,7 @@ import pickle
 import random
 import socket
 import ssl
+import threading
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ from constellr_stac.orders import Order, OrdersClient
 from constellr_stac.orders.placement import never_sent
 from constellr_stac.sandbox import Fault
 from ordering import FIELD, TODAY, batches_sent, client_of, new_name, open_sandbox, wish
+from stored_files import wait_until
 from weak_network import AnswerServer
 
 if TYPE_CHECKING:
@@ -524,15 +526,15 @@ def test_look_again_finds_a_late_order(env: Environment) -> None:
     """``look_again`` finds an order placed later, also from a pickled error."""
     requested = wish(env.area, comment=str(uuid4()))
     client = env.client(timeout=SHORT_TIMEOUT)
-    env.sandbox.fail(Fault(BATCH, kind="stall", seconds=0.5))
+    passes = threading.Event()
+    env.proxy.before = partial(passes.wait, 60)
     with pytest.raises(OrderOutcomeUnknown) as unknown:
         client.create(requested)
     with pytest.raises(OrderOutcomeUnknown, match="0 matching orders"):
         client.look_again(unknown.value)
     saved = pickle.loads(pickle.dumps(unknown.value))  # noqa: S301 - our own
-    until = time.monotonic() + 60
-    while not env.placed(requested["comment"]) and time.monotonic() < until:
-        time.sleep(0.01)
+    passes.set()
+    wait_until(lambda: env.placed(requested["comment"]))
     [placed] = client.look_again(saved)
     assert [order["id"] for order in env.placed(requested["comment"])] == [placed.id]
     assert client.look_again(unknown.value) == [placed]
