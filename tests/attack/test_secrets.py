@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus
 
@@ -14,6 +13,7 @@ import constellr_stac
 from constellr_stac import ApiKey, ConstellrAuth, Password, Signer, open_client
 from constellr_stac.sandbox import Fault, Sandbox
 from kept_frames import frames_with
+from stored_files import when
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,11 +55,11 @@ def test_errors_keep_no_credential(name: str, credential: Any) -> None:
 def test_an_interrupted_token_request_keeps_no_password() -> None:
     """A signal during POST /token leaves no form in a frame."""
     with Sandbox() as sandbox:
-        sandbox.fail(Fault("/token", kind="stall", seconds=2))
+        sandbox.fail(Fault("/token", kind="stall", seconds=120))
 
         def interrupt() -> None:
-            threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
-            open_client(sandbox.api_url, auth=Password("u", SECRET))
+            with when(lambda: sandbox.requests, lambda: os.kill(os.getpid(), signal.SIGINT)):
+                open_client(sandbox.api_url, auth=Password("u", SECRET))
 
         assert not _kept(interrupt, SECRET)
 

@@ -131,10 +131,11 @@ def test_prepared_request_is_sent_again_with_a_new_token(sandbox: Sandbox) -> No
 
 def test_token_is_renewed_before_expiry() -> None:
     """Requests over several token lifetimes never get a 401."""
-    with Sandbox(token_lifetime=timedelta(seconds=1)) as sandbox:
+    with Sandbox(token_lifetime=timedelta(seconds=3)) as sandbox:
         auth = auth_of(sandbox)
-        until = datetime.now(UTC) + timedelta(seconds=2.2)
+        until = datetime.now(UTC) + timedelta(seconds=6.6)
         while datetime.now(UTC) < until:
+            time.sleep(0.05)
             assert get_products(sandbox, auth).status_code == 200
         assert {exchange.status for exchange in requests_to(sandbox, "/products")} == {200}
         assert 2 < len(requests_to(sandbox, "/token")) <= 5
@@ -336,13 +337,13 @@ def test_token_expiry_is_corrected_for_clock_skew() -> None:
         token = Token("t0ken", server_now + timedelta(hours=2))
         timed = _timed(token, format_datetime(server_now)).expires_at
         assert timed is not None
-        assert abs(timed - now - timedelta(hours=2)) < timedelta(seconds=10)
+        assert abs(timed - now - timedelta(hours=2)) < timedelta(minutes=1)
         from_claims = _timed(jwt_token(server_now, timedelta(hours=2)), None).expires_at
         assert from_claims is not None
-        assert abs(from_claims - now - timedelta(hours=2)) < timedelta(seconds=10)
+        assert abs(from_claims - now - timedelta(hours=2)) < timedelta(minutes=1)
     opaque = _timed(Token("t0ken"), None).expires_at
     assert opaque is not None
-    assert abs(opaque - now - timedelta(hours=24)) < timedelta(seconds=10)
+    assert abs(opaque - now - timedelta(hours=24)) < timedelta(minutes=1)
 
 
 # Origin of the API only

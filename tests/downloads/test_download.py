@@ -6,6 +6,8 @@ import hashlib
 import os
 import re
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,12 +42,15 @@ from stored_files import (
     wait_until,
     when,
 )
+from weak_network import AnswerServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from http.server import BaseHTTPRequestHandler
 
     from constellr_stac.downloads.naming import Layout
     from object_store import Swift
+    from weak_network import Answer
 
 # Files
 
@@ -137,16 +142,25 @@ def test_local_files_are_copied(tmp_path: Path, scheme: str) -> None:
     assert list(files(tmp_path / "copy").values()) == [long_bytes()]
 
 
-def test_max_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_max_workers(tmp_path: Path) -> None:
     """Exactly ``max_workers`` files are fetched at once."""
-    with Sandbox(latency=1) as sandbox:
-        for name, value in sandbox.environment().items():
-            monkeypatch.setenv(name, value)
-        item = make_item(sandbox, {f"f{number:02}": bytes(10) for number in range(20)})
-        download(item, tmp_path / "one", max_workers=10)
-        starts = [request.when for request in store_requests(sandbox)]
-        assert starts[9] - starts[0] < timedelta(seconds=1)
-        assert starts[10] - starts[0] >= timedelta(seconds=1)
+    ten, under_way, counts = threading.Barrier(10), set[str](), []
+
+    def answer(request: BaseHTTPRequestHandler) -> Answer:
+        under_way.add(request.path)
+        ten.wait(60)
+        time.sleep(0.1)  # for others
+        counts.append(len(under_way))
+        under_way.remove(request.path)
+        return 200, {}, b"pixels"
+
+    item = pystac.Item("x", None, None, datetime(2023, 6, 24, tzinfo=UTC), {})
+    with AnswerServer(answer) as server:
+        for number in range(20):
+            item.add_asset(f"f{number}", pystac.Asset(f"{server.url}/f{number}.bin"))
+        download(item, tmp_path, max_workers=10)
+    assert len(counts) == 20
+    assert max(counts) == 10
 
 
 def test_invalid_arguments(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -206,11 +220,17 @@ def test_changed_object_restarts(sandbox: Sandbox, tmp_path: Path) -> None:
     assert [request.status for request in store_requests(sandbox)] == [200]
 
 
+def truncate(sandbox: Sandbox, name: str) -> None:
+    """Send half of a file, and let the next request for it wait for what a test does meanwhile."""
+    sandbox.fail(Fault(name, server="store", kind="truncate"))
+    sandbox.fail(Fault(name, server="store", kind="stall", seconds=1))
+
+
 def test_object_changed_during_a_run_restarts(sandbox: Sandbox, tmp_path: Path) -> None:
     """Bytes of two versions are not mixed within one run, either."""
     item = make_item(sandbox, {"lst": long_bytes()})
     other = long_bytes(1)
-    sandbox.fail(Fault(".bin", server="store", kind="truncate"))
+    truncate(sandbox, ".bin")
     with when(lambda: is_partial(tmp_path), lambda: sandbox.put("scene a+b/lst.bin", other)):
         done = download(item, tmp_path)
     assert [path.read_bytes() for path in done.written] == [other]
@@ -268,7 +288,7 @@ def test_expired_urls_are_renewed(tmp_path: Path) -> None:
         url = sandbox.api_url + "/stac/collections/lstprecision/items/scene"
         item = requests.get(url, auth=auth, timeout=60).json()
         sandbox.advance(timedelta(seconds=30))
-        sandbox.fail(Fault("f0.bin", server="store", kind="truncate"))
+        truncate(sandbox, "f0.bin")
         end = timedelta(seconds=120)
         with when(lambda: is_partial(tmp_path), lambda: sandbox.advance(end)):
             done = download(item, tmp_path, auth=auth, max_workers=1)
@@ -283,7 +303,7 @@ def test_rotated_credentials_are_renewed(sandbox: Sandbox, tmp_path: Path) -> No
     """AWS credentials that expire during a transfer are requested again."""
     signer = constellr_stac.Signer(credentials=lambda: sandbox.aws)
     item = make_item(sandbox, {"a": long_bytes()})
-    sandbox.fail(Fault("a.bin", kind="truncate"))
+    truncate(sandbox, "a.bin")
     with when(lambda: is_partial(tmp_path), sandbox.rotate_aws):
         done = download(item, tmp_path, signer=signer)
     assert [path.read_bytes() for path in done.written] == [long_bytes()]
@@ -414,17 +434,25 @@ def test_folder_keeps_its_layout(sandbox: Sandbox, tmp_path: Path) -> None:
         download(sandbox.items[0], tmp_path)
 
 
-def test_concurrent_run_is_refused(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_concurrent_run_is_refused(tmp_path: Path) -> None:
     """A second run in the same folder is refused."""
-    item = make_item(sandbox, {"a": b"a"})
-    sandbox.fail(Fault("a.bin", kind="stall", seconds=0.5))
-    first = threading.Thread(target=download, args=(item, tmp_path))
-    first.start()
-    wait_until(lambda: store_requests(sandbox))
-    with pytest.raises(DownloadError, match="Another download is running in"):
-        download(item, tmp_path)
-    first.join()
-    assert len(download(item, tmp_path).skipped) == 1
+    begun, proceed = threading.Event(), threading.Event()
+
+    def answer(_: object) -> Answer:
+        begun.set()
+        proceed.wait(60)
+        return 200, {}, b"pixels"
+
+    item = pystac.Item("x", None, None, datetime(2023, 6, 24, tzinfo=UTC), {})
+    with AnswerServer(answer) as server, ThreadPoolExecutor(1) as pool:
+        item.add_asset("a", pystac.Asset(f"{server.url}/a.bin"))
+        first = pool.submit(download, item, tmp_path)
+        assert begun.wait(60)
+        with pytest.raises(DownloadError, match="Another download is running in"):
+            download(item, tmp_path)
+        proceed.set()
+        assert len(first.result().written) == 1
+        assert len(download(item, tmp_path).skipped) == 1
 
 
 # Verification
