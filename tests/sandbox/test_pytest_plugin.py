@@ -35,7 +35,7 @@ def test_warnings_of_dependencies_are_ignored(tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert "2 passed" in run.stdout, run.stdout
