@@ -6,6 +6,7 @@ import fcntl
 import multiprocessing
 import os
 import re
+import runpy
 import selectors
 import struct
 import subprocess
@@ -14,11 +15,12 @@ import tempfile
 import termios
 import time
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 PROGRAM = str(Path(sys.executable).with_name("constellr"))
 
@@ -49,31 +51,72 @@ def constellr(
             text=True,
             timeout=_TIMEOUT,
         )
+    run = forked(_main, arguments, variables, stdin=stdin)
+    return subprocess.CompletedProcess(
+        [PROGRAM, *arguments], run.returncode, run.stdout, run.stderr
+    )
+
+
+def forked(
+    target: Callable[[Any], object], argument: Any, variables: dict[str, str], *, stdin: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Call a function in a process that has imported the libraries, and return what it prints."""
     with tempfile.TemporaryDirectory() as folder:
         streams = [Path(folder, name) for name in ("stdin", "stdout", "stderr")]
         streams[0].write_text(stdin)
-        process = _FORKS.Process(target=_run, args=(arguments, variables, Path.cwd(), streams))
+        arguments = (target, argument, variables, Path.cwd(), streams)
+        process = _FORKS.Process(target=_with_files, args=arguments)
         process.start()
         process.join(_TIMEOUT)
         code = process.exitcode
         process.kill()
-        assert code is not None, f"{arguments} ran for {_TIMEOUT} s"
+        assert code is not None, f"{argument} ran for {_TIMEOUT} s"
         out, err = (stream.read_text() for stream in streams[1:])
-    return subprocess.CompletedProcess([PROGRAM, *arguments], code, out, err)
+    return subprocess.CompletedProcess([str(argument)], code, out, err)
 
 
-def _run(
-    arguments: Sequence[str], variables: dict[str, str], folder: Path, streams: Sequence[Path]
+def program(path: str) -> None:
+    """Be ``python path``."""
+    sys.argv = [path]
+    runpy.run_path(path, run_name="__main__")
+
+
+def _with_files(
+    target: Callable[[Any], object],
+    argument: Any,
+    variables: dict[str, str],
+    folder: Path,
+    streams: Sequence[Path],
 ) -> None:
-    """Be the installed program, with files as its streams."""
+    """Call a function with files as its streams."""
+    modes = (os.O_RDONLY, os.O_WRONLY | os.O_CREAT, os.O_WRONLY | os.O_CREAT)
+    opened = [os.open(stream, mode) for stream, mode in zip(streams, modes, strict=True)]
+    _prepare(variables, folder, opened)
+    target(argument)
+
+
+def _at_terminal(
+    arguments: Sequence[str], variables: dict[str, str], folder: Path, keyboard: Connection
+) -> None:
+    """Be the installed program at a terminal."""
+    os.setsid()
+    _prepare(variables, folder, [keyboard.fileno()] * 3)
+    _main(arguments)
+
+
+def _prepare(variables: dict[str, str], folder: Path, streams: Sequence[int]) -> None:
+    """Replace the environment, the current folder and the streams."""
     os.environ.clear()
     os.environ.update(variables)
     os.chdir(folder)
-    modes = (os.O_RDONLY, os.O_WRONLY | os.O_CREAT, os.O_WRONLY | os.O_CREAT)
-    for number, (stream, mode) in enumerate(zip(streams, modes, strict=True)):
-        os.dup2(os.open(stream, mode), number)
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
     sys.stdin, sys.stdout = open(0), open(1, "w")  # noqa: SIM115
     sys.stderr = open(2, "w", errors="backslashreplace")  # noqa: SIM115
+
+
+def _main(arguments: Sequence[str]) -> None:
+    """Be the installed program."""
     sys.argv = [PROGRAM, *arguments]
     from constellr_stac.cli import main
 
@@ -129,29 +172,27 @@ def converse(
     """
     screen, keyboard = os.openpty()
     fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", _ROWS, columns, 0, 0))
-    with subprocess.Popen(
-        [PROGRAM, *arguments],
-        stdin=keyboard,
-        stdout=keyboard,
-        stderr=keyboard,
-        env={**_environment(), "TERM": "xterm"},
-        start_new_session=True,
-    ) as process:
-        os.close(keyboard)
-        seen = b""
-        waiting = list(replies)
-        try:
-            while part := _read(screen, seen):
-                seen += part
-                if waiting and waiting[0][0].encode() in seen:
-                    os.write(screen, f"{waiting.pop(0)[1]}\n".encode())
-            process.wait(_TIMEOUT)
-        finally:
-            process.kill()
-            os.close(screen)
+    terminal = Connection(keyboard)  # sent to the process, since it is pickled
+    variables = {**_environment(), "TERM": "xterm"}
+    process = _FORKS.Process(target=_at_terminal, args=(arguments, variables, Path.cwd(), terminal))
+    process.start()
+    terminal.close()
+    seen = b""
+    waiting = list(replies)
+    try:
+        while part := _read(screen, seen):
+            seen += part
+            if waiting and waiting[0][0].encode() in seen:
+                os.write(screen, f"{waiting.pop(0)[1]}\n".encode())
+        process.join(_TIMEOUT)
+    finally:
+        code = process.exitcode
+        process.kill()
+        os.close(screen)
     text = seen.decode().replace("\r\n", "\n")
     assert not waiting, f"{waiting[0][0]!r} did not appear:\n{text}"
-    return process.returncode, text
+    assert code is not None, f"{arguments} ran for {_TIMEOUT} s"
+    return code, text
 
 
 def as_seen(screen: str) -> list[str]:

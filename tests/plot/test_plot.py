@@ -483,12 +483,14 @@ def facts() -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_no_global_matplotlib_state(facts: dict[str, Any]) -> None:
     """No pyplot, no backend, no import before drawing."""
     assert facts["pyplot"] is False
     assert facts["imported unasked"] is False
 
 
+@pytest.mark.slow
 def test_missing_matplotlib_names_the_extra(facts: dict[str, Any]) -> None:
     """The error says what to install."""
     assert "pip install 'constellr-stac[plot]'" in facts["error"]
