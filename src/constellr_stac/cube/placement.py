@@ -102,6 +102,7 @@ def _placed(array: da.Array, place: str, *, is_split: bool) -> da.Array:
     """Return an array whose chunks depend on their place only, or on what opens their files."""
     layers = array.dask.layers
     name = f"{array.name.rpartition('-')[0]}-{tokenize(array.name, place)}"  # of other tasks
+    opened_by = f"opened-{name}"  # one object, so that a pickle holds it once
     tasks = convert_legacy_graph(array.dask.to_dict())
     opening = {key for each in layers if each.startswith(_OPENING) for key in layers[each]}
     reads: dict[Any, Task] = {}
@@ -118,9 +119,9 @@ def _placed(array: da.Array, place: str, *, is_split: bool) -> da.Array:
             opened[key[1]][file] = Task.fuse(*files.values())
             own = {other: task for other, task in own.items() if other not in files}
         read = DataNode(key, Task.fuse(*own.values()))
-        reads[key] = Task(key, _read_opened, TaskRef((f"opened-{name}", key[1])), read)
+        reads[key] = Task(key, _read_opened, TaskRef((opened_by, key[1])), read)
     for step, files in opened.items():
-        key = (f"opened-{name}", step)
+        key = (opened_by, step)
         reads[key] = Task(key, _open, TaskRef((place, step)), [*files], *files.values())
     places: dict[Any, Task] = {(place, key[1]): Task((place, key[1]), _begin) for key in reads}
     whole = HighLevelGraph({place: places, name: reads}, {place: set(), name: {place}})
