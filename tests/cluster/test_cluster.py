@@ -1011,8 +1011,9 @@ def test_busy_workers_are_named(client: Client) -> None:
     wait(busy)
 
 
-def test_scheduler_without_the_package() -> None:
-    """The error says where to install it."""
+@contextmanager
+def bare_scheduler() -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Yield the address of a scheduler without the package, and its process."""
     program = "from distributed.cli.dask_scheduler import main; main()"
     options = ["--host", "tcp://127.0.0.1:0", "--no-dashboard", "--preload", "without_constellr"]
     with subprocess.Popen(
@@ -1023,15 +1024,29 @@ def test_scheduler_without_the_package() -> None:
     ) as scheduler:
         try:
             said = iter(scheduler.stderr or ())
-            address = next(line for line in said if "Scheduler at:" in line).split()[-1]
-            with (
-                Client(address) as client,
-                pytest.raises(WorkerError, match="The scheduler cannot"),
-            ):
-                check_workers(client, auth=False)
+            yield next(line for line in said if "Scheduler at:" in line).split()[-1], scheduler
         finally:
             scheduler.terminate()
             scheduler.communicate()
+
+
+def test_scheduler_without_the_package() -> None:
+    """The error says where to install it."""
+    with (
+        bare_scheduler() as (address, _),
+        Client(address) as client,
+        pytest.raises(WorkerError, match="The scheduler cannot"),
+    ):
+        check_workers(client, auth=False)
+
+
+def test_a_lost_scheduler_is_not_waited_for() -> None:
+    """A cube is built for this process, as without a client."""
+    with user() as me, bare_scheduler() as (address, scheduler), Client(address) as client:
+        scheduler.kill()
+        until(lambda: client.status == "connecting")
+        cube = me.cube(2, chunks={"time": 1, "y": 200})
+    assert not any(layer.startswith("place-") for layer in cube.data.dask.layers)
 
 
 def test_tls(tmp_path: Path) -> None:

@@ -74,6 +74,8 @@ def _workers() -> int | None:
     if not has_dask_client():
         return None
     client = sys.modules["distributed"].default_client()
+    if client.status == "connecting":  # its scheduler is gone, and would be waited for
+        return None
     workers: Collection[str] = ()  # unknown before it connects, and in asynchronous code
     if client.status == "running" and not client.asynchronous:
         with suppress(OSError):
