@@ -46,9 +46,10 @@ SCENE = 400 * 400 * 4
 
 
 @pytest.fixture(autouse=True)
-def fresh_process() -> None:
-    """Forget the sizes and bytes of files that other tests have read."""
+def fresh_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget the sizes and bytes of files that other tests have read, and keep new ones."""
     STATE.clear("fetcher")
+    monkeypatch.setattr("constellr_stac.reading.prefetch._IDLE", 600.0)
 
 
 def size_of(path: str) -> int:
