@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PROGRAM = str(Path(sys.executable).with_name("constellr"))
 
-_TIMEOUT = 120.0
+_TIMEOUT = 600.0
 _ROWS = 40
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(

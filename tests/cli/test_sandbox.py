@@ -96,7 +96,7 @@ def test_doctor_detects_clock_skew(sandbox: Sandbox) -> None:
     assert run.returncode == 1
     [line] = [line for line in run.stdout.splitlines() if "  clock " in line]
     assert line.startswith("failed")
-    assert "1200 s behind" in line or "1199 s behind" in line or "1201 s behind" in line
+    assert re.search(r"\b1(19|20)\d s behind", line)
 
 
 def test_doctor_shows_the_network(sandbox: Sandbox) -> None:
