@@ -85,6 +85,7 @@ pytestmark = pytest.mark.slow
 
 WORKERS = 2
 FREE = "127.0.0.1:0"  # for the dashboard
+NAME = ("lstprecision", "scene")
 SMALL = {"n_workers": 2, "threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": FREE}
 PRESIGNED = pytest.mark.parametrize("presigned", [False, True], ids=["s3", "presigned"])
 
@@ -677,6 +678,18 @@ def test_close_after_the_client_is_closed(cluster: Any, client: Client) -> None:
         assert client.get_metadata([shared.name]) is None
         with pytest.raises(CredentialsNotFoundError):
             client.run(found, me.sandbox.api_url)
+
+
+def test_client_may_close_while_items_are_renewed(
+    cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread that renews them for workers ends without an exception."""
+    with user(presigned=True) as me:
+        other = Client(cluster.scheduler_address, set_as_default=False)
+        with share_credentials(other, me.auth) as shared:
+            pusher = shared._pusher
+            monkeypatch.setattr(pusher._items, "all_of", lambda _: other.close() or {NAME: {}})
+            pusher._renew([("tcp://127.0.0.1:9", 1, NAME)], None)
 
 
 # Operations on cubes

@@ -20,7 +20,7 @@ from constellr_stac.reading.renewal import Batches
 from .messages import encoded, encoded_items
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Collection, Mapping
 
     from distributed import Client
 
@@ -160,7 +160,7 @@ class CredentialPusher:
             self._set_metadata(None)
 
     def _set_metadata(self, value: dict[str, Any] | None) -> None:
-        self._call(self._client.scheduler.set_metadata, keys=[self._name], value=value)
+        self._call("set_metadata", keys=[self._name], value=value)
 
     def announce(self) -> dict[str, Any]:
         """Notify all workers of new values; return what each of them answers."""
@@ -168,14 +168,20 @@ class CredentialPusher:
 
     def _tell(self, workers: list[str] | None, **message: Any) -> dict[str, Any]:
         answers: dict[str, Any] = self._call(
-            self._client.scheduler.broadcast,
+            "broadcast",
             msg={"op": self._name, **message},
             workers=None if workers is None else list(dict.fromkeys(workers)),
             on_error="ignore",
         )
         return answers
 
-    def _call(self, function: Callable[..., Any], **arguments: Any) -> Any:
+    def _call(self, operation: str, **arguments: Any) -> Any:
+        scheduler = self._client.scheduler
+        if scheduler is None:
+            raise RuntimeError("The dask client is closed.")
         return self._client.sync(
-            function, asynchronous=False, callback_timeout=_CALL_SECONDS, **arguments
+            getattr(scheduler, operation),
+            asynchronous=False,
+            callback_timeout=_CALL_SECONDS,
+            **arguments,
         )
