@@ -95,8 +95,9 @@ def open_regions(
         limits: As for :func:`open_geotiff`.
 
     Keyword Args:
-        known: Whether the header was opened before, so that it is not checked again. Nor does
-            GDAL look up the CRS in PROJ's database, which takes most of the time of opening.
+        known: Whether the header, with the values of all its tags, was opened before, so that it
+            is not checked again. Nor does GDAL look up the CRS in PROJ's database, which takes
+            most of the time of opening.
     """
     check_magic(regions[0][1][:4])
     options = {"GTIFF_SRS_SOURCE": "GEOKEYS"} if known else {}
