@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -29,9 +29,10 @@ collect_ignore = [
     ),
 ]
 
-# No deadlines, since machines may be busy; on CI, the same examples in every run.
-hypothesis.settings.register_profile("here", deadline=None)
-hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None)
+# No time limits, since machines may be busy; on CI, the same examples in every run.
+_UNTIMED: Any = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("here", **_UNTIMED)
+hypothesis.settings.register_profile("ci", **_UNTIMED, derandomize=True, database=None)
 hypothesis.settings.load_profile("ci" if "CI" in os.environ else "here")
 
 _SMOKE = 13  # every thirteenth test
@@ -39,7 +40,8 @@ _OURS = (
     *("CONSTELLR_", "AWS_", "GDAL_", "CPL_", "VSI_", "NETRC"),
     *("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_"),
 )
-_RETRY_DEADLINE = "3"  # seconds; the default is two minutes
+_RETRY_DEADLINE = "30"  # seconds, enough on a busy machine; the default is two minutes
+_SHORT_DEADLINE = "3"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -61,15 +63,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         ]
 
 
+@pytest.fixture
+def _retry_deadline(request: pytest.FixtureRequest) -> str:
+    """For how long requests are repeated."""
+    return _SHORT_DEADLINE if request.node.get_closest_marker("fails") else _RETRY_DEADLINE
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(
-    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory, _retry_deadline: str
 ) -> None:
     """Hide the developer's credentials, settings, proxies and keyring from every test."""
     for name in list(os.environ):
         if name.startswith(_OURS) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
-    monkeypatch.setenv("CONSTELLR_RETRY_DEADLINE", _RETRY_DEADLINE)
+    monkeypatch.setenv("CONSTELLR_RETRY_DEADLINE", _retry_deadline)
     home = str(tmp_path_factory.mktemp("home"))
     for name in ("HOME", "USERPROFILE", "XDG_CONFIG_HOME"):
         monkeypatch.setenv(name, home)
@@ -91,7 +99,9 @@ def swift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swift]:
 
 
 @pytest.fixture
-def sandbox(constellr_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
+def sandbox(
+    constellr_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, _retry_deadline: str
+) -> Sandbox:
     """The documented API and its object store, with the environment set to use them."""
-    monkeypatch.setenv("CONSTELLR_RETRY_DEADLINE", _RETRY_DEADLINE)
+    monkeypatch.setenv("CONSTELLR_RETRY_DEADLINE", _retry_deadline)
     return constellr_sandbox

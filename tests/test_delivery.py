@@ -161,6 +161,7 @@ def test_refused_order_id_falls_back_to_area_and_dates(account: Account, status:
     assert len(list(search_order(order, **account.clients).items())) == SCENES
 
 
+@pytest.mark.fails
 def test_other_search_errors_are_raised(account: Account) -> None:
     """A server failure is not taken for an unknown property."""
     order = account.order()

@@ -302,7 +302,7 @@ def test_one_request_asks_for_all_while_a_host_is_down(monkeypatch: pytest.Monke
             record(connected=connected)
 
         monkeypatch.setattr(host, "_record_failure", count)
-        transfer = Transfer(AssetResolver(limits=Limits(retry_deadline=120)), 40)
+        transfer = Transfer(AssetResolver(limits=Limits(retry_deadline=100)), 40)
         with ThreadPoolExecutor(40) as pool:
             parts = [
                 pool.submit(transfer.get, AssetRef(f"{line.url}/{number}"), 0, 10)
@@ -326,6 +326,7 @@ def test_host_counts_as_down_for_half_a_minute(
         assert (host.down_for() > 0) is known
 
 
+@pytest.mark.fails
 def test_failed_token_is_a_connection_error_of_requests() -> None:
     """A retrying caller of requests sees what it knows; a refused password stays final."""
     auth = ConstellrAuth(Password("user", "password"), base_url="http://127.0.0.1:9")

