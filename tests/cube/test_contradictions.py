@@ -155,7 +155,8 @@ def is_celsius(unit: str | None) -> bool:
 
 @ENGINES
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(item=statements, file=statements, dtype=st.sampled_from(["uint16", "float32"]))
 def test_encoding_comes_from_item_then_file_then_documents(
