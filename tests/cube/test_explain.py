@@ -97,7 +97,7 @@ def test_requests_and_bytes_are_those_of_the_compute(
     sandbox: Sandbox, engine: Any, scheduler: Any
 ) -> None:
     """Of cubes of short files: one request for each file, with all its bytes."""
-    for name, cube in cubes(found(sandbox), engine).items():
+    for name, cube in cubes(found(sandbox)[:9], engine).items():
         plan = constellr_stac.explain(cube)
         sandbox.clear_requests()
         gc.collect()  # what the cube before was read from
@@ -107,7 +107,7 @@ def test_requests_and_bytes_are_those_of_the_compute(
         assert len(set(asked)) == len(asked) == plan.requests, name
         assert plan.bytes_are_exact
         if name == "default":
-            assert plan.files == plan.requests == 30
+            assert plan.files == plan.requests == 18
             assert plan.bytes_to_fetch == sum(map(size_of, asked))
 
 

@@ -12,12 +12,13 @@ from constellr_stac.cube.solar import sun_elevation
 
 
 def test_elevation_agrees_with_pvlib() -> None:
-    """At 500 random times and places, within the documented 0.02 degrees."""
+    """At 500 random times in 50 places, within the documented 0.02 degrees."""
     random = np.random.default_rng(12)
-    for _ in range(500):
-        time = datetime(2000, 1, 1, tzinfo=UTC) + timedelta(days=float(random.uniform(0, 18_000)))
+    for _ in range(50):
+        first = datetime(2000, 1, 1, tzinfo=UTC)
+        times = [first + timedelta(days=float(days)) for days in random.uniform(0, 18_000, 10)]
         longitude, latitude = float(random.uniform(-180, 180)), float(random.uniform(-90, 90))
         # delta_t=None: estimated for the year, as far as 2050
-        expected = get_solarposition(pd.DatetimeIndex([time]), latitude, longitude, delta_t=None)
-        found = sun_elevation(time, longitude, latitude)
-        assert abs(found - float(expected["elevation"].iloc[0])) < 0.02
+        expected = get_solarposition(pd.DatetimeIndex(times), latitude, longitude, delta_t=None)
+        found = [sun_elevation(time, longitude, latitude) for time in times]
+        np.testing.assert_allclose(found, expected["elevation"], rtol=0, atol=0.02)

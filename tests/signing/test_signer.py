@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 import constellr_stac
 from constellr_stac.errors import InsecureURLError, SigningError
+from constellr_stac.signing import presign
 from constellr_stac.signing.default import sign, sign_inplace
 from constellr_stac.signing.s3_url import signature_expiry
 from constellr_stac.signing.signer import Signer
@@ -513,13 +514,15 @@ def test_threads_share_one_url() -> None:
     assert len(looks) == 16, "one look at the clock for each call"
 
 
-def test_url_cache_is_bounded() -> None:
-    """A signer keeps the last 50,000 URLs."""
+def test_url_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signer keeps the last 50,000 URLs; here, 500."""
+    assert presign._MAX_URLS == 50_000
+    monkeypatch.setattr(presign, "_MAX_URLS", 500)
     signer = Signer(credentials=KEYS)
-    hrefs = [f"s3://scenes/{number}" for number in range(50_100)]
+    hrefs = [f"s3://scenes/{number}" for number in range(600)]
     urls = signer.sign(hrefs)
     assert len(set(urls)) == len(hrefs)
-    assert len(signer._presigner._issued) == 50_000
+    assert len(signer._presigner._issued) == 500
     assert signer.sign(hrefs[-1]) == urls[-1]
 
 
