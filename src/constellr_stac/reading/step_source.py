@@ -43,6 +43,8 @@ class StepRead:
 
     def touching(self, geobox: GeoBox) -> Iterator[BandRead]:
         """Yield what is read for a part of the grid."""
+        if not any(box for box, _ in self.layers):
+            return (read for _, read in self.layers)
         bounds = geobox.boundingbox
         return (read for box, read in self.layers if not box or touch(box, bounds))
 
