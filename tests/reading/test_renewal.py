@@ -63,7 +63,7 @@ def renewed_together(api: Sandbox, wanted: list[ItemName]) -> list[SignedItem | 
             return error
 
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(len(wanted)) as pool:
-        patch.setattr(renewal, "_GATHER", 60.0)
+        patch.setattr(renewal, "_GATHER", 10.0)
         return list(pool.map(renew, wanted))
 
 
