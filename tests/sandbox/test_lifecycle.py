@@ -6,6 +6,7 @@ import gc
 import json
 import logging
 import os
+import re
 import shutil
 import signal
 import socket
@@ -38,13 +39,20 @@ NAME = "LSTPRECISION_SBA01_B5Z0Q1H9_20260213T092026Z"
 
 def run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run Python code in a process in which every warning is an error."""
-    return subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-X", "dev", "-W", "error", "-c", code, *arguments],
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
     )
+    done.stderr = without_slow_calls(done.stderr)
+    return done
+
+
+def without_slow_calls(errors: str) -> str:
+    """Return what was written, except that calls were slow, as they are on a busy machine."""
+    return re.sub(r"(?m)^Executing <.*> took [\d.]+ seconds\n", "", errors)
 
 
 def token_of(sandbox: Sandbox) -> str:
@@ -454,7 +462,7 @@ def test_serve_prints_exports(number: signal.Signals, mode: str, tmp_path: Path)
             rest, errors = process.communicate(timeout=60)
         finally:
             process.kill()  # only after a failure
-    assert (rest, errors, process.returncode) == ("", "", 0)
+    assert (rest, without_slow_calls(errors), process.returncode) == ("", "", 0)
     assert not is_open(env["CONSTELLR_API_URL"])
     assert not is_open(env["AWS_ENDPOINT_URL_S3"])
 
