@@ -222,6 +222,14 @@ def test_solar_day_at_the_antimeridian(tmp_path: Path) -> None:
     assert cube.sizes["time"] == 2
 
 
+def test_grid_where_its_crs_is_not_defined_is_refused(tmp_path: Path) -> None:
+    """The error says what to check."""
+    grid = GeoBox((SIDE, SIDE), from_origin(9e9, 9e9, 30, 30), "EPSG:32633")
+    item = scene(tmp_path, 32633, (500000.0, 5300000.0), name="a")
+    with pytest.raises(ValueError, match=r"EPSG:32633 at 30 x 30 lies where.*Check the numbers"):
+        constellr_stac.load(item, ["lst"], geobox=grid)
+
+
 @ENGINES
 def test_scenes_outside_the_grid_are_empty_steps(tmp_path: Path, engine: Any) -> None:
     """Also if all scenes are outside the grid."""

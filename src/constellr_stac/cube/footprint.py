@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import shapely
+
+from constellr_stac.reading.file_grid import name_of
 
 if TYPE_CHECKING:
     import pystac
@@ -50,8 +53,16 @@ def centre_of(grid: GeoBox) -> tuple[float, float]:
 
     Args:
         grid: With a CRS.
+
+    Raises:
+        ValueError: The CRS is not defined there.
     """
     longitude, latitude = grid.extent.centroid.to_crs("EPSG:4326").coords[0]
+    if not (math.isfinite(longitude) and math.isfinite(latitude)):
+        raise ValueError(
+            f"The centre of the grid {name_of(grid)} lies where its CRS is not defined. Check the "
+            "numbers of bbox=, geobox=, x= and y=, and that they are in this CRS."
+        )
     return float(longitude), float(latitude)
 
 
