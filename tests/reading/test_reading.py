@@ -98,11 +98,13 @@ def statuses(sandbox: Sandbox, server: str) -> list[int | None]:
 
 @contextmanager
 def held(items: list[pystac.Item]) -> Iterator[AnswerServer]:
-    """Serve the scenes' files, each once all of them are asked for at the same time."""
-    together = threading.Barrier(len(items))
+    """Serve the scenes' files, but none before all of them are asked for."""
+    together = threading.Event()
 
     def answer(request: BaseHTTPRequestHandler) -> Answer:
-        together.wait(60)
+        if len(set(server.paths)) == len(items):
+            together.set()
+        assert together.wait(60)
         body = (SCENES / request.path[1:]).read_bytes()
         return 206, {"Content-Range": f"bytes 0-{len(body) - 1}/{len(body)}"}, body
 
