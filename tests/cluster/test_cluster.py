@@ -244,7 +244,7 @@ def test_compute_outlasts_tokens_urls_and_sessions(client: Client, *, presigned:
     """Workers without credentials keep reading; only the client fetches tokens."""
     life = timedelta(seconds=3)
     with user(presigned=presigned, token_lifetime=life, url_lifetime=life) as me:
-        cube = slow(me.cube(), 0.6)
+        cube = slow(me.cube(), 1)
         before = me.requests("/token")
         with share_credentials(client, me.auth, me.keys) as shared:
             values = cube.compute()
