@@ -83,7 +83,7 @@ class AssetResolver:
             if reference.asset not in signed.urls:
                 raise _lost(reference, signed.urls.keys())
             href = signed.urls[reference.asset]
-        url = self.signer.sign(href) if is_s3(href) else href
+        url = self.signer.sign_hrefs([href])[0] if is_s3(href) else href
         elsewhere = reference.renewable and reference.catalog not in ("", self.auth.base_url)
         if elsewhere and redact_url(url) != reference.href:
             del signed, href, url  # tools show the variables of a traceback
