@@ -1,11 +1,12 @@
 """Functions that tests run on dask workers, which import this module.
 
-Preloaded, it also logs everything on a worker at DEBUG.
+Preloaded, it also sets a worker's environment, and logs everything at DEBUG if that names a folder.
 """
 
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import os
 import socket
@@ -15,6 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+ENVIRONMENT = "TEST_WORKER_ENVIRONMENT"
+"""The environment variable that holds all others of a worker, as JSON."""
 
 LOGS = "TEST_WORKER_LOGS"
 """The environment variable that names the folder for the logs."""
@@ -33,8 +37,12 @@ def log_everything(file: Path) -> logging.Handler:
 
 
 def dask_setup(_worker: Any) -> None:
-    """Start logging before the worker connects to its scheduler."""
-    log_everything(Path(os.environ[LOGS]) / f"worker-{os.getpid()}.log")
+    """Set the environment and start logging before the worker connects to its scheduler."""
+    variables = json.loads(os.environ[ENVIRONMENT])
+    os.environ.clear()
+    os.environ.update(variables)
+    if LOGS in os.environ:
+        log_everything(Path(os.environ[LOGS]) / f"worker-{os.getpid()}.log")
 
 
 def slowly(block: NDArray[Any], *, seconds: float) -> NDArray[Any]:

@@ -27,9 +27,18 @@ PROGRAM = str(Path(sys.executable).with_name("constellr"))
 _TIMEOUT = 600.0
 _ROWS = 40
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(
-    ["odc.stac", "stackstac", "pystac_client", "geopandas", "matplotlib.figure", "pytest", "typer"]
-)
+_LIBRARIES = [
+    *("distributed", "geopandas", "matplotlib.figure", "odc.stac", "pystac_client", "pytest"),
+    *("stackstac", "typer"),
+]
+
+
+def preload_libraries() -> None:
+    """Have forked processes start with the libraries; to be called before the first of them."""
+    _FORKS.set_forkserver_preload(_LIBRARIES)
+
+
+preload_libraries()
 
 
 def constellr(

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "4"))
 LONG = 300  # seconds from which usage is level in the second half
-PAUSE = 0.0 if SECONDS >= LONG else 0.3  # seconds after an operation, for the tests beside this one
+PAUSE = 0.0 if SECONDS >= LONG else 1.0  # seconds after an operation, for the tests beside this one
 BROKEN, REFUSED = 0.24, 0.06  # together three answers in ten
 STATUSES = (500, 502, 503, 429)
 LONGEST, SUCCESS, MOST_TRIES = "seconds at most", {"equal", "placed"}, 20

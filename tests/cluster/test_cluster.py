@@ -58,6 +58,7 @@ from constellr_stac.cluster.probe import versions
 from constellr_stac.cluster.share import _warn_if_unencrypted
 from constellr_stac.errors import CredentialsNotFoundError
 from constellr_stac.sandbox import Fault, Sandbox
+from forked_workers import local_cluster
 from on_workers import (
     LOGS,
     environment,
@@ -170,19 +171,12 @@ def cluster(logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lo
         patch.setenv("HOME", str(tmp_path_factory.mktemp("worker-home")))
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         patch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
-        with (
-            # Otherwise a worker restarted twice within 15 s counts as lost.
-            dask.config.set({"distributed.deploy.lost-worker-timeout": "1h"}),
-            LocalCluster(
-                n_workers=WORKERS,
-                threads_per_worker=2,
-                processes=True,
-                dashboard_address=FREE,
-                preload=["on_workers"],
-                silence_logs=False,
-                local_directory=str(tmp_path_factory.mktemp("dask")),
-            ) as cluster,
-        ):
+        with local_cluster(
+            n_workers=WORKERS,
+            threads_per_worker=2,
+            silence_logs=False,
+            local_directory=str(tmp_path_factory.mktemp("dask")),
+        ) as cluster:
             yield cluster
     handler.close()
     for name in ("", "distributed"):
@@ -1066,12 +1060,8 @@ def test_tls(tmp_path: Path) -> None:
     """Sharing, renewal through the client, checks and closing over TLS, without a warning."""
     with (
         user(presigned=True) as me,
-        LocalCluster(
-            n_workers=1,
-            threads_per_worker=1,
-            security=True,
-            dashboard_address=FREE,
-            local_directory=str(tmp_path),
+        local_cluster(
+            n_workers=1, threads_per_worker=1, security=True, local_directory=str(tmp_path)
         ) as cluster,
         Client(cluster) as client,
     ):

@@ -11,11 +11,12 @@ import dask
 import numpy as np
 import pytest
 import rasterio
-from distributed import Client, LocalCluster
+from distributed import Client
 from rasterio.transform import from_origin
 
 import constellr_stac
 from constellr_stac.errors import ContradictionWarning, ResamplingWarning, SceneLeftEmptyWarning
+from forked_workers import local_cluster
 from layer_files import EPSG, ORIGIN, bare_item
 
 if TYPE_CHECKING:
@@ -62,12 +63,11 @@ def items(tmp_path_factory: pytest.TempPathFactory) -> list[pystac.Item]:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """One new worker process of two threads."""
     with (
-        LocalCluster(
-            n_workers=1, threads_per_worker=2, processes=True, dashboard_address=":0",
-            local_directory=str(tmp_path_factory.mktemp("dask")),
+        local_cluster(
+            n_workers=1, threads_per_worker=2, local_directory=str(tmp_path_factory.mktemp("dask"))
         ) as cluster,
         Client(cluster) as client,
-    ):  # fmt: skip
+    ):
         yield client
 
 
