@@ -107,13 +107,8 @@ def rule_violations(
     if not count:
         found.append(Violation(None, "orders", "the batch is empty"))
     if count > rules.max_orders:
-        found.append(
-            Violation(
-                None,
-                "orders",
-                f"{count} in one batch, {rules.max_orders} at most; split the batch",
-            )
-        )
+        problem = f"{count} in one batch, {rules.max_orders} at most; split the batch"
+        found.append(Violation(None, "orders", problem))
     for index, order in valid.items():
         size = sizes.get(order.area_of_interest_id)
         found += [Violation(index, *problem) for problem in _check_order(order, size, rules, today)]

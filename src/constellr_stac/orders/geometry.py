@@ -51,7 +51,6 @@ def measure(geometry: Any) -> GeometryInfo:
         >>> round(size.bbox_width, 1), round(size.bbox_height, 1), round(size.area)
         (74218.0, 72561.3, 4728768008)
     """
-    import numpy as np
     import pyproj
     import shapely
 
@@ -61,9 +60,7 @@ def measure(geometry: Any) -> GeometryInfo:
     # South of the equator, the zone of the north measures the same.
     to_utm = pyproj.Transformer.from_crs("EPSG:4326", f"EPSG:{32600 + zone}", always_xy=True)
     x, y = to_utm.transform([west, east, east, west], [south, south, north, north])
-    planar = shapely.transform(
-        polygon, lambda xy: np.column_stack(to_utm.transform(xy[:, 0], xy[:, 1]))
-    )
+    planar = shapely.transform(polygon, to_utm.transform, interleaved=False)
     return GeometryInfo(
         bbox_width=_finite_or_inf(max(x) - min(x)),
         bbox_height=_finite_or_inf(max(y) - min(y)),

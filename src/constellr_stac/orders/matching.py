@@ -65,15 +65,7 @@ def match_orders(
     batch_comment: str | None = None,
     may_have_more_tags: bool = False,
 ) -> tuple[list[Order], list[Order | None]]:
-    """Pair orders that were sent with orders on the server, one to one.
-
-    Args:
-        sent: The orders as sent.
-        found: Orders on the server.
-
-    Keyword Args:
-        batch_comment: The batch's comment.
-        may_have_more_tags: As for :func:`matches`.
+    """Pair orders that were sent with orders on the server, one to one, by :func:`matches`.
 
     Returns:
         All orders in ``found`` that match any in ``sent``; and for each in ``sent`` its

@@ -19,14 +19,7 @@ from .records import Record, UtcTime
 if TYPE_CHECKING:
     from datetime import date, datetime
 
-__all__ = [
-    "FINAL_STATES",
-    "AreaOfInterest",
-    "GeometryInfo",
-    "Order",
-    "Product",
-    "Tag",
-]
+__all__ = ["FINAL_STATES", "AreaOfInterest", "GeometryInfo", "Order", "Product", "Tag"]
 
 FINAL_STATES = frozenset({"closed", "rejected"})
 """States that an order does not leave."""

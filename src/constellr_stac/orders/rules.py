@@ -10,7 +10,7 @@ Whether an area or product exists, and the use cases, are left to the server.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -74,12 +74,10 @@ _IMAGING = ProductRules(
     min_days=7,
     max_years=1,
 )
-_IMAGING_NEWER = ProductRules(
+_IMAGING_NEWER = replace(
+    _IMAGING,
     frequencies=("single_image", "max_frequency", "weekly", "once_every_two_weeks", "monthly"),
-    max_bbox=15_000,
     lead_days=0,
-    min_days=7,
-    max_years=1,
 )
 
 CONTRACT_RULES = OrderRules(
