@@ -22,9 +22,9 @@ from constellr_stac.errors import (
 from constellr_stac.geometry.files import upload_of
 
 from .geometry import geojson_of, polygon_from, same_area
-from .listed import Listed
 from .payloads import AreaOfInterest, GeometryInfo
-from .wire import ignore_body, parse, path_of
+from .records import Listed
+from .wire import AREA_CONVERSION, AREA_SIZE, AREAS, ignore_body, parse, path_of
 
 if TYPE_CHECKING:
     import os
@@ -33,16 +33,11 @@ if TYPE_CHECKING:
 
     from .wire import Api
 
-__all__ = ["AREAS", "READ_ONLY_POSTS", "Areas"]
+__all__ = ["Areas"]
 
 AreaField: TypeAlias = Literal["geometry", "geojson"]
 """The API's field for an area's polygon."""
 
-AREAS = "/areas-of-interest"
-_INFO = f"{AREAS}/geometry-info"
-_CONVERT = f"{AREAS}/convert"
-READ_ONLY_POSTS = (_INFO, _CONVERT)
-"""Paths whose POST changes nothing on the server."""
 _READ_LOCALLY = "Install constellr-stac[geo] to read such files locally."
 
 
@@ -143,7 +138,7 @@ class Areas:
             "properties": {},
             "geometry": geojson_of(self._polygon(geometry)),
         }
-        return self._api.call(partial(parse, GeometryInfo), "POST", _INFO, json=feature)
+        return self._api.call(partial(parse, GeometryInfo), "POST", AREA_SIZE, json=feature)
 
     def convert_aoi(self, path: str | os.PathLike[str]) -> AreaOfInterest:
         """Convert a KML, KMZ or zipped Shapefile with the API (newer API).
@@ -164,7 +159,7 @@ class Areas:
         return self._api.call(
             self._parse_area,
             "POST",
-            _CONVERT,
+            AREA_CONVERSION,
             data={"file_format": upload.file_format},
             files={"file": (upload.name, upload.content)},
             hints=dict.fromkeys((404, 405, 502), _READ_LOCALLY),

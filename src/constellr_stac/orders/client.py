@@ -9,23 +9,18 @@ from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, Self, overload
 
 from constellr_stac.auth.requests_auth import as_auth
-from constellr_stac.errors import (
-    BadRequestError,
-    ForbiddenError,
-    NotFoundError,
-    ValidationError,
-)
+from constellr_stac.errors import BadRequestError, ForbiddenError, NotFoundError, ValidationError
 
-from .areas import AREAS, READ_ONLY_POSTS, Areas
+from .areas import Areas
 from .checks import rule_violations, tag_violations
-from .listed import RecordList
-from .lookup import ORDERS, Batch, OrderLookup
+from .lookup import Batch, OrderLookup
 from .payloads import AreaOfInterest, Order, Product
 from .placed_orders import PlacedOrders, parse_order
-from .placement import BATCH, OrderPlacer
+from .placement import OrderPlacer
+from .records import RecordList
 from .rules import CONTRACT_RULES, NEWER_RULES
 from .violation import parse_orders, raise_violations
-from .wire import Api, concerns, parse_list, path_of
+from .wire import AREAS, ORDERS, Api, concerns, parse_list, path_of
 
 if TYPE_CHECKING:
     import builtins
@@ -114,14 +109,7 @@ class OrdersClient:
     ) -> None:
         self.auth = as_auth(auth, base_url=base_url, limits=limits)
         self.base_url = self.auth.base_url
-        self._api = Api(
-            self.auth,
-            session=session,
-            timeout=timeout,
-            limits=limits,
-            read_only_posts=READ_ONLY_POSTS,
-            never_retried=(BATCH,),
-        )
+        self._api = Api(self.auth, session=session, timeout=timeout, limits=limits)
         self.session, self.limits = self._api.session, self._api.limits
         self._rules = rules
         self._today = today

@@ -16,14 +16,13 @@ from constellr_stac.errors import ConstellrError, ForbiddenError
 
 from .matching import match_orders
 from .payloads import Order
-from .wire import concerns, parse
+from .wire import ORDERS, concerns, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-__all__ = ["ORDERS", "Batch", "Look", "OrderLookup", "Snapshot"]
+__all__ = ["Batch", "Look", "OrderLookup", "Snapshot"]
 
-ORDERS = "/orders"
 _KNOWN_ENOUGH = 50
 """Known orders after which the rest of the list, newest first, is known too."""
 
@@ -80,13 +79,7 @@ class Look(NamedTuple):
 
 
 class OrderLookup:
-    """Lists orders and compares them with a batch.
-
-    Args:
-        base_url: The API's URL.
-        list_orders: Yields all orders, newest first.
-        sleep: Waits for a number of seconds.
-    """
+    """Lists orders, newest first, and compares them with a batch."""
 
     def __init__(
         self,
@@ -127,7 +120,10 @@ class OrderLookup:
                 continue
             match = partial(match_orders, batch.orders, batch_comment=batch.comment)
             matching, _ = match(created)
-            free, own = match([order for order in matching if self._is_free(order, before)])
+            claimed = self._claimed()
+            free, own = match(
+                [order for order in matching if claimed.get(order.id, before.call) == before.call]
+            )
             placed = [order for order in own if order is not None]
             if len(free) == len(batch.orders) == len(placed) and self.claim(placed, before):
                 return Look(placed, matching)
@@ -140,9 +136,6 @@ class OrderLookup:
         """Claim orders for a call; return whether no other call in this process has any of them."""
         claimed = self._claimed()
         return all(claimed.setdefault(order.id, before.call) == before.call for order in orders)
-
-    def _is_free(self, order: Order, before: Snapshot) -> bool:
-        return self._claimed().get(order.id, before.call) == before.call
 
     def _claimed(self) -> dict[str | None, str]:
         """Return the call that each order of this process was given to, by order id."""

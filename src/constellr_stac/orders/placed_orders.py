@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from constellr_stac.errors import APIError
+from constellr_stac.errors import (
+    APIConnectionError,
+    APIError,
+    OrderEndedError,
+    OrderWaitTimeout,
+    RateLimitError,
+    ServerError,
+)
 
-from .listed import Listed
-from .lookup import ORDERS
 from .payloads import Order
-from .waiting import wait_for
-from .wire import ignore_body, parse, path_of
+from .records import Listed
+from .wire import ORDERS, ignore_body, parse, path_of
 
 if TYPE_CHECKING:
     import builtins
@@ -20,6 +26,10 @@ if TYPE_CHECKING:
     from .wire import Api
 
 __all__ = ["PlacedOrders", "parse_order"]
+
+_GROWTH = 1.5
+_MAX_FACTOR = 10.0
+_MAX_FAILURES = 5
 
 
 class PlacedOrders:
@@ -100,15 +110,31 @@ class PlacedOrders:
             OrderEndedError: The order is closed or rejected, and that is not in ``until``.
             APIError, APIConnectionError: Five polls in a row failed.
         """
-        return wait_for(
-            partial(self.get, id),
-            {until} if isinstance(until, str) else set(until),
-            timeout=timeout,
-            interval=interval,
-            on_change=on_change or (lambda _order: None),
-            sleep=self._sleep,
-            clock=self._clock,
-        )
+        states = {until} if isinstance(until, str) else set(until)
+        deadline = math.inf if timeout is None else self._clock() + timeout
+        order: Order | None = None
+        failures, pause = 0, interval
+        while True:
+            latest = order
+            try:
+                latest = self.get(id)
+                failures = 0
+            except (APIConnectionError, RateLimitError, ServerError):
+                failures += 1
+                if failures == _MAX_FAILURES:
+                    raise
+            if latest is not None and (order is None or latest.state != order.state):
+                order, pause = latest, interval
+                if on_change is not None:
+                    on_change(order)
+                if order.state in states:
+                    return order
+                if order.is_final:
+                    raise _ended_error(order, states)
+            if self._clock() >= deadline:
+                raise _timeout_error(order, states, timeout)
+            self._sleep(min(pause, max(0.0, deadline - self._clock())))
+            pause = min(pause * _GROWTH, interval * _MAX_FACTOR)
 
 
 parse_order = partial(parse, Order)
@@ -120,3 +146,28 @@ def _parse_use_cases(content: Any) -> list[str]:
             return names
         case _:
             raise APIError("The API did not answer with a list of use cases.")
+
+
+def _ended_error(order: Order, states: Collection[str]) -> OrderEndedError:
+    reason = f": {order.rejection_reason}" if order.rejection_reason else ""
+    error = OrderEndedError(
+        f"The order {order.id} is {order.state}{reason}. It will not become {_either(states)}."
+    )
+    error.order = order
+    return error
+
+
+def _timeout_error(
+    order: Order | None, states: Collection[str], timeout: float | None
+) -> OrderWaitTimeout:
+    state = "in an unknown state" if order is None else order.state
+    error = OrderWaitTimeout(
+        f"After {timeout:g} seconds the order is {state}, not {_either(states)}. The server keeps "
+        "processing it: wait again, or check later."
+    )
+    error.order = order
+    return error
+
+
+def _either(states: Collection[str]) -> str:
+    return " or ".join(sorted(states))

@@ -17,17 +17,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from constellr_stac.auth.failures import failure_of
 from constellr_stac.auth.retry import retry_after
 from constellr_stac.auth.transport import without_frames
-from constellr_stac.errors import (
-    APIError,
-    ConstellrError,
-    OrderExistsError,
-    OrderOutcomeUnknown,
-)
+from constellr_stac.errors import APIError, ConstellrError, OrderExistsError, OrderOutcomeUnknown
 
 from .lookup import Batch, Snapshot
 from .matching import match_orders, matches
 from .payloads import Order
-from .wire import concerns, error_context, json_of, parse_list
+from .wire import BATCH, concerns, error_context, json_of, parse_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -37,10 +32,7 @@ if TYPE_CHECKING:
     from .lookup import Look, OrderLookup
     from .wire import Api
 
-__all__ = ["BATCH", "OrderPlacer", "never_sent"]
-
-BATCH = "/orders/batch"
-"""The endpoint that places orders."""
+__all__ = ["OrderPlacer", "never_sent"]
 
 _LOOKUP_DELAYS = (0.0, 1.0, 2.0, 4.0, 8.0)
 """Seconds before each lookup: the server may still be processing the batch."""

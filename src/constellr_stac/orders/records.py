@@ -1,17 +1,23 @@
-"""The base of the API's values, and times as they hold them: aware and in UTC."""
+"""The base of the API's values, lists of them, and times as they hold them: aware and in UTC."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
-from typing import Annotated, Any
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, TypeAdapter
 
 from constellr_stac._text import html_row
 
-__all__ = ["Record", "UtcTime", "parse_time"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
+__all__ = ["Listed", "Record", "RecordList", "UtcTime", "parse_time"]
+
+_ROWS = 20
 _NUMBER = re.compile(r"\s*[-+]?\d+(\.\d*)?\s*")
 
 
@@ -74,6 +80,34 @@ class Record(BaseModel):
         return f"<table><caption>{type(self).__name__}</caption>{rows}</table>"
 
 
+R = TypeVar("R", bound=Record)
+
+
+class RecordList(list[R]):
+    """A list that a notebook shows as a table."""
+
+    def _repr_html_(self) -> str:
+        return _table(self[:_ROWS], len(self) - _ROWS)
+
+
+class Listed(Iterator[R]):
+    """An iterator that a notebook shows as a table of the next records, which it still yields.
+
+    Showing it may request the first page.
+    """
+
+    def __init__(self, records: Iterable[R]) -> None:
+        self._records = iter(records)
+
+    def __next__(self) -> R:
+        return next(self._records)
+
+    def _repr_html_(self) -> str:
+        ahead = list(islice(self._records, _ROWS + 1))
+        self._records = chain(ahead, self._records)
+        return _table(ahead[:_ROWS], len(ahead) - _ROWS)
+
+
 def _is_empty(value: Any) -> bool:
     return value is None or value in ((), [], {})
 
@@ -84,3 +118,14 @@ def _display(value: Any) -> Any:
     if isinstance(value, tuple):
         return [str(value) if isinstance(value, Record) else _display(value) for value in value]
     return value
+
+
+def _table(records: Sequence[Record], more: int) -> str:
+    """Return records as rows, with a column for each field that one of them has."""
+    rows = [dict(record.__repr_args__()) for record in records]
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    lines = [html_row(*map(str, columns), headings=len(columns))]
+    lines += [html_row(*(str(row.get(name, "")) for name in columns)) for row in rows]
+    if more > 0:
+        lines.append(html_row("…"))
+    return f"<table>{''.join(lines)}</table>" if records else "<p>None.</p>"

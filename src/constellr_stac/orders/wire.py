@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from itertools import count, islice
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
@@ -20,7 +19,7 @@ from .paging import PAGE_SIZE, listing, parse_page
 from .payloads import AreaOfInterest, Order
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import requests
 
@@ -34,6 +33,11 @@ if TYPE_CHECKING:
     V = TypeVar("V")
 
 __all__ = [
+    "AREAS",
+    "AREA_CONVERSION",
+    "AREA_SIZE",
+    "BATCH",
+    "ORDERS",
     "Api",
     "concerns",
     "error_context",
@@ -44,8 +48,14 @@ __all__ = [
     "path_of",
 ]
 
+AREAS = "/areas-of-interest"
+AREA_SIZE = f"{AREAS}/geometry-info"
+AREA_CONVERSION = f"{AREAS}/convert"
+ORDERS = "/orders"
+BATCH = f"{ORDERS}/batch"
+"""The endpoint that places orders; the session never repeats a request to it."""
+
 _MAX_DIGITS = 300
-_NO_HINTS: Mapping[int, str] = MappingProxyType({})
 
 
 class Api:
@@ -58,11 +68,9 @@ class Api:
         session: A session to use; it is not closed.
         timeout: Connect and read timeout, in seconds.
         limits: Bounds on waiting and sizes; default from the environment.
-        read_only_posts: Paths whose POST changes nothing and may be retried.
-        never_retried: Paths that are never sent twice.
 
     Raises:
-        ValueError: ``session`` may retry a path of ``never_retried``.
+        ValueError: ``session`` may place orders twice.
     """
 
     def __init__(
@@ -72,8 +80,6 @@ class Api:
         session: requests.Session | None = None,
         timeout: tuple[float, float] | None = None,
         limits: Limits | None = None,
-        read_only_posts: Iterable[str] = (),
-        never_retried: Iterable[str] = (),
     ) -> None:
         self.auth = auth
         self.base_url = auth.base_url
@@ -83,13 +89,13 @@ class Api:
         if session is None:
             session = api_session(
                 auth,
-                retry_posts_to=map(self.base_url.__add__, read_only_posts),
-                never_retried=map(self.base_url.__add__, never_retried),
+                # These POSTs change nothing on the server.
+                retry_posts_to=[self.base_url + path for path in (AREA_SIZE, AREA_CONVERSION)],
+                never_retried=[self.base_url + BATCH],
                 limits=self.limits,
             )
         else:
-            for path in never_retried:
-                _refuse_retries(session, self.base_url + path)
+            _refuse_retries(session, self.base_url + BATCH)
         self.session = session
 
     def close(self) -> None:
@@ -114,7 +120,7 @@ class Api:
         method: str,
         path: str,
         *,
-        hints: Mapping[int, str] = _NO_HINTS,
+        hints: Mapping[int, str] | None = None,
         **kwargs: Any,
     ) -> V:
         """Send one request and return its parsed response.
@@ -133,7 +139,7 @@ class Api:
             APIConnectionError: There was no response.
         """
         response = self.send(method, path, **kwargs)
-        checked(response, hint=hints.get(response.status_code))
+        checked(response, hint=(hints or {}).get(response.status_code))
         with error_context(method, response.url, response.status_code):
             return read(json_of(response) if response.content else None)
 
