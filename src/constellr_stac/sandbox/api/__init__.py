@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
+from constellr_stac.sandbox.accounts import NotAuthenticated
+
 from . import areas, catalog, orders, products, search, token
-from .answers import ApiError, handle_api_error, handle_http_error
+from .answers import handle_http_error, handle_not_authenticated
 
 if TYPE_CHECKING:
     from .auth_guard import Services
@@ -24,7 +26,10 @@ def build_api(services: Services) -> Starlette:
             for module in (token, orders, areas, products, search, catalog)
             for route in module.routes(services)
         ],
-        exception_handlers={ApiError: handle_api_error, HTTPException: handle_http_error},
+        exception_handlers={
+            HTTPException: handle_http_error,
+            NotAuthenticated: handle_not_authenticated,
+        },
     )
     application.router.redirect_slashes = False
     return application

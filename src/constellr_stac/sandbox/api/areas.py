@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import math
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID, uuid4
 
 from pydantic import BaseModel, Field, RootModel
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from constellr_stac.sandbox.measure import measure
 from constellr_stac.sandbox.orders import Area
 
-from .answers import ApiError, body_of, path_of
+from .answers import body_of, listed, path_of
 from .auth_guard import guarded
 from .convert import convert
 from .geojson import AnyArea, Feature, Polygon, polygon_of
-from .listing import listed
 
 if TYPE_CHECKING:
     import shapely
@@ -100,10 +99,8 @@ class _Endpoints:
             created=order_store.stamp(),
         )
         if not order_store.add_area(area):
-            raise ApiError(
-                HTTPStatus.CONFLICT, "An Area of Interest with this name already exists."
-            )
-        return JSONResponse(area.answer(newer=self._newer), HTTPStatus.CREATED)
+            raise HTTPException(409, "An Area of Interest with this name already exists.")
+        return JSONResponse(area.answer(newer=self._newer), 201)
 
     async def get(self, request: Request) -> Response:
         return JSONResponse(self._area(request).answer(newer=self._newer))
@@ -126,19 +123,19 @@ class _Endpoints:
     async def delete(self, request: Request) -> Response:
         area = self._area(request)
         if not self._services.order_store.remove_area(area):
-            raise ApiError(HTTPStatus.CONFLICT, "The Area of Interest is used by active orders.")
-        return Response(status_code=HTTPStatus.NO_CONTENT)
+            raise HTTPException(409, "The Area of Interest is used by active orders.")
+        return Response(status_code=204)
 
     def _area(self, request: Request) -> Area:
         area_id = str(path_of(request, _AreaPath).area_of_interest_id)
         area = self._services.order_store.area(area_id)
         if area is None:
-            raise ApiError(HTTPStatus.NOT_FOUND, f"Area of Interest {area_id} does not exist")
+            raise HTTPException(404, f"Area of Interest {area_id} does not exist")
         return area
 
 
 def _size(polygon: shapely.Polygon) -> Measures:
     size = measure(polygon)
     if not all(map(math.isfinite, size)):  # far from its UTM zone
-        raise ApiError(HTTPStatus.BAD_REQUEST, "Invalid area of interest: too large to be measured")
+        raise HTTPException(400, "Invalid area of interest: too large to be measured")
     return size

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from constellr_stac.sandbox.accounts import NotAuthenticated
-
-from .answers import ApiError
+from starlette.exceptions import HTTPException
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -44,16 +41,11 @@ def guarded(services: Services, permission: str, endpoint: Endpoint) -> Endpoint
 
     async def wrapped(request: Request) -> Response:
         headers = request.headers
-        try:
-            account = services.accounts.authenticate(
-                headers.get("authorization"), headers.get("x-api-key")
-            )
-        except NotAuthenticated as error:
-            raise ApiError(
-                HTTPStatus.UNAUTHORIZED, str(error), {"www-authenticate": "Bearer"}
-            ) from error
+        account = services.accounts.authenticate(
+            headers.get("authorization"), headers.get("x-api-key")
+        )
         if permission not in account.permissions:
-            raise ApiError(HTTPStatus.FORBIDDEN, f"User is not authorized to access {permission}")
+            raise HTTPException(403, f"User is not authorized to access {permission}")
         services.order_store.deliver()
         return await endpoint(request)
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from datetime import datetime
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, Field, StringConstraints
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from constellr_stac.sandbox.scenes import DOCUMENTED_HOST
 
-from .answers import ApiError, invalid, path_of, query_of
+from .answers import invalid, path_of, query_of
 from .auth_guard import guarded
 from .collections import collections
 from .matching import SortKey, box, filter_of, interval, ordered, overlaps
@@ -127,15 +127,14 @@ class _Endpoints:
             if found["id"] == name:
                 link = {"rel": "self", "href": f"{DOCUMENTED_HOST}/collections/{name}"}
                 return JSONResponse({**found, "links": [*found["links"], link]})
-        raise ApiError(HTTPStatus.NOT_FOUND, f"Collection {name} does not exist")
+        raise HTTPException(404, f"Collection {name} does not exist")
 
     async def item(self, request: Request) -> Response:
         path = path_of(request, _ItemPath)
         entry = self._services.catalogue.item(path.collection_id, path.item_id)
         if entry is None:
-            raise ApiError(
-                HTTPStatus.NOT_FOUND,
-                f"Item {path.item_id} in collection {path.collection_id} does not exist",
+            raise HTTPException(
+                404, f"Item {path.item_id} in collection {path.collection_id} does not exist"
             )
         return JSONResponse(
             signed_item(self._services, entry.item), media_type="application/geo+json"
@@ -168,7 +167,7 @@ def _parameter(name: str) -> Iterator[None]:
     """Turn invalid values into 422: unlike the search, this endpoint documents no 400."""
     try:
         yield
-    except (ApiError, ValueError) as error:
+    except (HTTPException, ValueError) as error:
         raise invalid(["query", name], str(getattr(error, "detail", error))) from error
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +9,10 @@ import python_multipart  # noqa: F401 - Starlette needs it to read forms
 import shapely
 from shapely.geometry import mapping
 from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from .answers import ApiError, invalid, missing
+from .answers import invalid, missing
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -50,7 +50,7 @@ def _feature(content: bytes, file_format: str) -> dict[str, Any]:
         import pyogrio.raw  # in the extra ``geo``
         from pyogrio.errors import DataLayerError, DataSourceError
     except ImportError as error:
-        raise ApiError(HTTPStatus.BAD_GATEWAY, "The conversion service is not available") from error
+        raise HTTPException(502, "The conversion service is not available") from error
     is_zip = content.startswith(b"PK")
     if is_zip != (file_format == "shapefile"):
         raise _bad(f"the file is not a {file_format}")
@@ -84,5 +84,5 @@ def _in_degrees(geometry: shapely.Geometry, crs: str | None) -> shapely.Geometry
     return shapely.transform(geometry, transformer.transform, interleaved=False)
 
 
-def _bad(problem: str) -> ApiError:
-    return ApiError(HTTPStatus.BAD_REQUEST, f"Invalid content: {problem}")
+def _bad(problem: str) -> HTTPException:
+    return HTTPException(400, f"Invalid content: {problem}")

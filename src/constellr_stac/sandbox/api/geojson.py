@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 import shapely
 from pydantic import BaseModel, ConfigDict, Field
 from shapely.geometry import shape
 from shapely.validation import explain_validity
-
-from .answers import ApiError
+from starlette.exceptions import HTTPException
 
 __all__ = ["AnyArea", "Feature", "Polygon", "polygon_of"]
 
@@ -58,7 +56,7 @@ AnyArea = Annotated[
 
 
 def polygon_of(area: BaseModel) -> shapely.Polygon:
-    """Return the polygon, else raise :class:`ApiError` (400)."""
+    """Return the polygon, else raise :class:`HTTPException` (400)."""
     geometry: Any = area
     if isinstance(geometry, FeatureCollection):
         _require(len(geometry.features) == 1, "the collection must have exactly one feature")
@@ -83,4 +81,4 @@ def polygon_of(area: BaseModel) -> shapely.Polygon:
 
 def _require(holds: bool, problem: str) -> None:  # noqa: FBT001 - reads as an assertion
     if not holds:
-        raise ApiError(HTTPStatus.BAD_REQUEST, f"Invalid area of interest: {problem}")
+        raise HTTPException(400, f"Invalid area of interest: {problem}")

@@ -1,4 +1,4 @@
-"""Filters and sorting of a search. Invalid values raise :class:`.ApiError` (400)."""
+"""Filters and sorting of a search. Invalid values raise :class:`.HTTPException` (400)."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ import json
 import re
 from datetime import UTC, datetime
 from functools import lru_cache
-from http import HTTPStatus
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cql2
 import shapely
-
-from .answers import ApiError
+from starlette.exceptions import HTTPException
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -183,5 +181,5 @@ def _field(element: dict[str, Any], path: str) -> Any:
     return found if isinstance(found, str | int | float | None) else str(found)
 
 
-def _bad(detail: str) -> ApiError:
-    return ApiError(HTTPStatus.BAD_REQUEST, detail)
+def _bad(detail: str) -> HTTPException:
+    return HTTPException(400, detail)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence  # noqa: TC003 - pydantic reads annotations
 from datetime import UTC, datetime
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID  # noqa: TC003 - likewise
 
 from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -21,9 +21,8 @@ from constellr_stac.sandbox.rules import (
     broken_tag_rules,
 )
 
-from .answers import ApiError, body_of, invalid, path_of
+from .answers import body_of, invalid, listed, path_of
 from .auth_guard import guarded
-from .listing import listed
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -126,12 +125,12 @@ class _Endpoints:
         batch = await body_of(request, form)
         use_case = getattr(batch, "use_case", None)
         if use_case is not None and use_case not in _USE_CASES:
-            raise ApiError(HTTPStatus.BAD_REQUEST, f"use_case {use_case!r} does not exist")
+            raise HTTPException(400, f"use_case {use_case!r} does not exist")
         order_store = self._services.order_store
         with order_store.lock:  # no area is deleted between check and placement
             drafts = [self._draft(order, number) for number, order in enumerate(batch.orders)]
             placed = [self._answer(order_store.place(draft)) for draft in drafts]
-        return JSONResponse(placed, HTTPStatus.CREATED)
+        return JSONResponse(placed, 201)
 
     async def list_all(self, request: Request) -> Response:
         return listed(request, self._services.order_store.list_orders())
@@ -152,24 +151,22 @@ class _Endpoints:
         order = self._order(request)
         if not self._services.order_store.remove_order(order):
             state = self._answer(order)["state"]
-            raise ApiError(HTTPStatus.CONFLICT, f"An order that is {state} cannot be deleted")
-        return Response(status_code=HTTPStatus.NO_CONTENT)
+            raise HTTPException(409, f"An order that is {state} cannot be deleted")
+        return Response(status_code=204)
 
     async def use_cases(self, _request: Request) -> Response:
         return JSONResponse(_USE_CASES)
 
     def _draft(self, body: _NewOrder, number: int) -> Draft:
-        """Validate one order of a batch, else raise :class:`ApiError` (404 or 400)."""
+        """Validate one order of a batch, else raise :class:`HTTPException` (404 or 400)."""
         area = self._services.order_store.area(str(body.area_of_interest_id))
         if area is None:
-            raise ApiError(
-                HTTPStatus.NOT_FOUND,
-                f"orders[{number}]: Area of Interest {body.area_of_interest_id} does not exist",
+            raise HTTPException(
+                404, f"orders[{number}]: Area of Interest {body.area_of_interest_id} does not exist"
             )
         if body.product_name not in PRODUCTS:
-            raise ApiError(
-                HTTPStatus.NOT_FOUND,
-                f"orders[{number}]: product {body.product_name!r} does not exist",
+            raise HTTPException(
+                404, f"orders[{number}]: product {body.product_name!r} does not exist"
             )
         fields = body.model_dump(exclude={"area_of_interest_id", "start_date", "end_date", "tags"})
         requested = OrderRequest(
@@ -183,7 +180,7 @@ class _Endpoints:
         today = self._services.options.today or self._services.clock.now().date()
         broken = broken_rules(requested, area.size, today, newer=self._newer)
         if broken:
-            raise ApiError(HTTPStatus.BAD_REQUEST, f"orders[{number}]: {'; '.join(broken)}")
+            raise HTTPException(400, f"orders[{number}]: {'; '.join(broken)}")
         if self._newer and requested.frequency == "single_image":
             fields["maximum_number_of_images"] = 1
         return Draft(area, fields, requested.starts, requested.ends, requested.tags)
@@ -192,7 +189,7 @@ class _Endpoints:
         order_id = str(path_of(request, _OrderPath).order_id)
         order = self._services.order_store.order(order_id)
         if order is None:
-            raise ApiError(HTTPStatus.NOT_FOUND, f"Order {order_id} does not exist")
+            raise HTTPException(404, f"Order {order_id} does not exist")
         return order
 
     def _answer(self, order: Order) -> dict[str, Any]:
@@ -204,4 +201,4 @@ def _utc(when: datetime) -> datetime:
     try:
         return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
     except OverflowError as error:
-        raise ApiError(HTTPStatus.BAD_REQUEST, f"{when} is not a time in UTC") from error
+        raise HTTPException(400, f"{when} is not a time in UTC") from error

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from shapely.errors import ShapelyError
 from shapely.geometry import shape
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from constellr_stac.sandbox.scenes import DOCUMENTED_HOST
 
-from .answers import ApiError, body_of
+from .answers import body_of
 from .auth_guard import guarded
 from .matching import SortKey, box, filter_of, interval, ordered, overlaps
 from .signed import signed_item
@@ -103,9 +103,9 @@ def routes(services: Services) -> list[BaseRoute]:
 def _found(items: list[CatalogueItem], query: _Search) -> list[dict[str, Any]]:
     """Return the matching items, sorted."""
     if query.query is not None:
-        raise ApiError(HTTPStatus.BAD_REQUEST, "query is not supported, use filter")
+        raise HTTPException(400, "query is not supported, use filter")
     if query.bbox is not None and query.intersects is not None:
-        raise ApiError(HTTPStatus.BAD_REQUEST, "bbox and intersects exclude each other")
+        raise HTTPException(400, "bbox and intersects exclude each other")
     if query.collections is not None:
         items = [entry for entry in items if entry.key[0] in query.collections]
     if query.ids is not None:
@@ -132,9 +132,9 @@ def _area(query: _Search) -> Any:
     try:
         area = shape(query.intersects.model_dump())
     except (ShapelyError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-        raise ApiError(HTTPStatus.BAD_REQUEST, f"intersects is not a geometry: {error}") from error
+        raise HTTPException(400, f"intersects is not a geometry: {error}") from error
     if area.is_empty or not area.is_valid:
-        raise ApiError(HTTPStatus.BAD_REQUEST, "intersects is empty or crosses itself")
+        raise HTTPException(400, "intersects is empty or crosses itself")
     return area
 
 
@@ -143,5 +143,5 @@ def _offset(token: str | None) -> int:
         return 0
     number = token.removeprefix(_PAGE_PREFIX)
     if number == token or not number.isdecimal():
-        raise ApiError(HTTPStatus.BAD_REQUEST, "unknown token")
+        raise HTTPException(400, "unknown token")
     return int(number)
