@@ -62,7 +62,7 @@ def test_scenes_are_complete(sandbox: Sandbox, tmp_path: Path) -> None:
     assert len(found) == len(done.written) == len(store_requests(sandbox)) == 45
     for item in sandbox.items:
         for asset in item["assets"].values():
-            held = sandbox._running.catalogue.object(
+            held = sandbox._running.catalogue.objects.get(
                 asset["href"].partition(sandbox.bucket + "/")[2]
             )
             assert held is not None

@@ -7,15 +7,17 @@ imported when a :class:`Sandbox` is created.
 from __future__ import annotations
 
 import copy
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from constellr_stac.errors import MissingExtraError
 
+from .exchange import Exchange
 from .faults import Fault
+from .objects import StoredObject
 from .options import BUCKET, REGION, Options
-from .request_log import Exchange
 
 if TYPE_CHECKING:
     import os
@@ -108,20 +110,17 @@ class Sandbox:
             today=today,
         )
         self._running = Running(None if scenes is None else Path(scenes), options, host)
-        self._started = False
 
     def start(self) -> Self:
         """Start both servers; raises :class:`RuntimeError` if they are running."""
-        if self._started:
+        if self._running.api_url:
             raise RuntimeError("This sandbox is already running.")
         self._running.start()
-        self._started = True
         return self
 
     def stop(self) -> None:
         """Stop both servers and close all connections; may be called twice."""
         self._running.stop()
-        self._started = False
 
     def __enter__(self) -> Self:
         return self.start()
@@ -130,8 +129,8 @@ class Sandbox:
         self.stop()
 
     def __repr__(self) -> str:
-        where = f"api_url={self._running.api_url!r}" if self._started else "stopped"
-        return f"<Sandbox {where}>"
+        url = self._running.api_url
+        return f"<Sandbox api_url={url!r}>" if url else "<Sandbox stopped>"
 
     @property
     def api_url(self) -> str:
@@ -175,13 +174,7 @@ class Sandbox:
         ``access_key_id``, ``secret_access_key``, ``token`` and ``expires_at`` (UTC). They are
         replaced after half of their lifetime, so read this once to get matching parts.
         """
-        keys = self._running.keyring.current()
-        return {
-            "access_key_id": keys.access_key_id,
-            "secret_access_key": keys.secret_access_key,
-            "token": keys.token,
-            "expires_at": keys.expires_at,
-        }
+        return asdict(self._running.keyring.current())
 
     def environment(self) -> dict[str, str]:
         """Return the environment variables that point clients to this sandbox."""
@@ -203,7 +196,7 @@ class Sandbox:
     @property
     def requests(self) -> list[Exchange]:
         """Every request to either server so far, in order of arrival."""
-        return self._running.request_log.exchanges()
+        return list(self._running.request_log)
 
     def clear_requests(self) -> None:
         """Clear the request log."""
@@ -223,7 +216,8 @@ class Sandbox:
     def items(self) -> list[dict[str, Any]]:
         """The items in the catalogue, with their ``s3://`` hrefs."""
         self._running.order_store.deliver()
-        return [copy.deepcopy(entry.item) for entry in self._running.catalogue.items()]
+        entries = list(self._running.catalogue.items.values())
+        return [copy.deepcopy(entry.item) for entry in entries]
 
     def add_item(self, item: dict[str, Any]) -> None:
         """Add a STAC item, replacing one of the same id and collection.
@@ -241,11 +235,13 @@ class Sandbox:
         Raises:
             KeyError: There is no such item.
         """
-        self._running.catalogue.remove_item(collection, item_id)
+        del self._running.catalogue.items[collection, item_id]
 
     def put(self, key: str, content: bytes) -> str:
         """Store an object, replacing one of the same key, and return its ``s3://`` href."""
-        return self._running.catalogue.put(key, content)
+        now = self._running.clock.now()
+        self._running.catalogue.objects[key] = StoredObject.from_bytes(key, content, now)
+        return f"s3://{BUCKET}/{key}"
 
     def delete(self, key: str) -> None:
         """Delete an object.
@@ -253,7 +249,7 @@ class Sandbox:
         Raises:
             KeyError: There is no such object.
         """
-        self._running.catalogue.delete(key)
+        del self._running.catalogue.objects[key]
 
     def fail(self, fault: Fault) -> None:
         """Inject a fault; the oldest matching one applies first."""
@@ -293,6 +289,6 @@ class Sandbox:
         self._running.order_store.settle(order_id, state, reason)
 
     def _url(self, url: str) -> str:
-        if not self._started:
+        if not url:
             raise RuntimeError("This sandbox is not running; use it in a with statement.")
         return url

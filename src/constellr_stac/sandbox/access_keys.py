@@ -53,15 +53,14 @@ class Keyring:
                 self._current = self._issue()
             return self._current
 
-    def rotate(self) -> AccessKeys:
-        """Expire all client keys and return new ones."""
+    def rotate(self) -> None:
+        """Replace all client keys, which expire."""
         with self._lock:
             now = self._clock.now()
             for name, keys in self._known.items():
                 if keys is not self.server:
                     self._known[name] = replace(keys, expires_at=now)
             self._current = self._issue()
-            return self._current
 
     def _issue(self) -> AccessKeys:
         now = self._clock.now()

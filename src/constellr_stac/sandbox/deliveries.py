@@ -13,7 +13,7 @@ from .orders import UNTIL_ACCEPTED, UNTIL_CLOSING
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
 
-    from .orders import Order
+    from .orders import Draft, Order
     from .scenes import Scene
 
 __all__ = ["as_delivered", "planned"]
@@ -29,7 +29,7 @@ def planned(
     scenes: Iterable[Scene], order: Order, lifetime: timedelta
 ) -> list[tuple[datetime, Scene]]:
     """Return the delivery times and scenes of an order, spread over its lifetime."""
-    chosen = _matching(scenes, order)
+    chosen = _matching(scenes, order.draft)
     share = (UNTIL_CLOSING - UNTIL_ACCEPTED) / max(1, len(chosen))
     return [
         (order.created + lifetime * (UNTIL_ACCEPTED + share * number), scene)
@@ -59,23 +59,23 @@ def as_delivered(
     return delivered
 
 
-def _matching(scenes: Iterable[Scene], order: Order) -> list[Scene]:
+def _matching(scenes: Iterable[Scene], draft: Draft) -> list[Scene]:
     """Return the scenes matching product, time, light and place, thinned to the frequency."""
-    fields = order.fields
+    fields = draft.fields
     light = fields["illumination_constraint"]
     limit = fields.get("maximum_number_of_images")
     if fields["frequency"] in ("single_image", "single-image"):
         limit = 1
     period = _PERIODS.get(fields["frequency"], timedelta(0))
     chosen: list[Scene] = []
-    earliest = order.starts
+    earliest = draft.starts
     for scene in scenes:
         acquired = datetime.fromisoformat(scene.item["properties"]["datetime"]).astimezone(UTC)
         if (
             scene.item["collection"] == fields["product_name"].lower()
-            and earliest <= acquired <= order.ends
+            and earliest <= acquired <= draft.ends
             and (light is None or scene.is_day in (None, light == "day"))
-            and order.area.polygon.intersects(shape(scene.item["geometry"]))
+            and draft.area.polygon.intersects(shape(scene.item["geometry"]))
         ):
             chosen.append(scene)
             earliest = acquired + period

@@ -7,9 +7,8 @@ their bounds, and the area is the projected polygon's.
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 import shapely
 
 if TYPE_CHECKING:
@@ -29,22 +28,12 @@ class Measures(NamedTuple):
 def measure(polygon: shapely.Polygon) -> Measures:
     """Return the size of a polygon in longitude and latitude."""
     west, south, east, north = polygon.bounds
-    project = _to_utm((west + east) / 2, (south + north) / 2)
-    corners = shapely.transform(
-        shapely.multipoints([(west, south), (east, south), (east, north), (west, north)]), project
-    )
-    left, bottom, right, top = corners.bounds
-    return Measures(right - left, top - bottom, float(shapely.transform(polygon, project).area))
-
-
-def _to_utm(longitude: float, latitude: float) -> Any:
-    zone = min(int((longitude + 180) // 6) + 1, 60)
-    transformer = _transformer(zone + (32600 if latitude >= 0 else 32700))
-
-    def project(points: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        return np.column_stack(transformer.transform(points[:, 0], points[:, 1]))
-
-    return project
+    zone = min(int(((west + east) / 2 + 180) // 6) + 1, 60)
+    to_utm = _transformer(zone + (32600 if south + north >= 0 else 32700)).transform
+    corners = shapely.multipoints([(west, south), (east, south), (east, north), (west, north)])
+    left, bottom, right, top = shapely.transform(corners, to_utm, interleaved=False).bounds
+    area = shapely.transform(polygon, to_utm, interleaved=False).area
+    return Measures(right - left, top - bottom, float(area))
 
 
 @cache

@@ -49,8 +49,10 @@ class OrderStore:
         self._clock = clock
         self._last_stamp = clock.now()
         self._tags: dict[str, dict[str, str]] = {}
-        self._areas: dict[str, Area] = {}
-        self._orders: dict[str, Order] = {}
+        self.areas: dict[str, Area] = {}
+        """Areas by id."""
+        self.orders: dict[str, Order] = {}
+        """Orders by id."""
 
     def stamp(self) -> datetime:
         """Return the time, strictly increasing, since orders sort by it."""
@@ -63,16 +65,12 @@ class OrderStore:
         with self.lock:
             return [self._tags.setdefault(name, self._new_tag(name)) for name in names]
 
-    def area(self, area_id: str) -> Area | None:
-        """Return an area."""
-        return self._areas.get(area_id)
-
     def add_area(self, area: Area) -> bool:
         """Add an area; return ``False`` if its name is existing."""
         with self.lock:
-            if any(other.name == area.name for other in self._areas.values()):
+            if any(other.name == area.name for other in self.areas.values()):
                 return False
-            self._areas[area.id] = area
+            self.areas[area.id] = area
             return True
 
     def remove_area(self, area: Area) -> bool:
@@ -80,49 +78,36 @@ class OrderStore:
         with self.lock:
             now = self._clock.now()
             if any(
-                order.area.id == area.id and order.state(now, newer=True) in _ACTIVE
-                for order in self._orders.values()
+                order.draft.area.id == area.id and order.state(now, newer=True) in _ACTIVE
+                for order in self.orders.values()
             ):
                 return False
-            self._areas.pop(area.id, None)
+            self.areas.pop(area.id, None)
             return True
-
-    def order(self, order_id: str) -> Order | None:
-        """Return an order."""
-        return self._orders.get(order_id)
 
     def remove_order(self, order: Order) -> bool:
         """Remove an order; return ``False`` if its state forbids it."""
         with self.lock:
             if order.state(self._clock.now(), newer=True) not in _DELETABLE:
                 return False
-            self._orders.pop(order.id, None)
+            self.orders.pop(order.id, None)
             return True
 
     def place(self, draft: Draft) -> Order:
         """Store an order and plan its deliveries."""
         with self.lock:
             lifetime = self._options.delivery
-            order = Order(
-                id=str(uuid4()),
-                area=draft.area,
-                fields=draft.fields,
-                starts=draft.starts,
-                ends=draft.ends,
-                created=self.stamp(),
-                tags=self.tags(draft.tags),
-                lifetime=lifetime,
-            )
+            order = Order(str(uuid4()), draft, self.stamp(), self.tags(draft.tags), lifetime)
             if lifetime is not None:
                 order.due = planned(self._scenes, order, lifetime)
-            self._orders[order.id] = order
+            self.orders[order.id] = order
             return order
 
     def deliver(self) -> None:
         """Add the items that are due to the catalogue."""
         with self.lock:
             now = self._clock.now()
-            for order in self._orders.values():
+            for order in self.orders.values():
                 if order.fixed_state == "rejected":
                     continue
                 while order.due and order.due[0][0] <= now:
@@ -133,22 +118,22 @@ class OrderStore:
         with self.lock:
             now = self._clock.now()
             newer = self._options.newer
-            return [order.answer(now, newer=newer) for order in self._orders.values()]
+            return [order.answer(now, newer=newer) for order in self.orders.values()]
 
     def list_areas(self) -> list[dict[str, Any]]:
         """Return every area in the API's format, oldest first."""
         with self.lock:
-            return [area.answer(newer=self._options.newer) for area in self._areas.values()]
+            return [area.answer(newer=self._options.newer) for area in self.areas.values()]
 
     def settle(self, order_id: str, state: str, reason: str | None) -> None:
         """Fix the state of an order, else raise :class:`KeyError`."""
         with self.lock:
-            order = self._orders[order_id]
+            order = self.orders[order_id]
             order.fixed_state = state
             order.rejection_reason = reason
 
     def _add_delivered(self, item: dict[str, Any], order: Order) -> None:
-        existing = {entry.key for entry in self._catalogue.items()}
+        existing = self._catalogue.items
         if self._options.newer:
             self._catalogue.add_item(as_delivered(item, order.id, existing))
         elif (item["collection"], item["id"]) not in existing:

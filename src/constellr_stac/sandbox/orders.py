@@ -63,11 +63,7 @@ class Order:
     """A placed order."""
 
     id: str
-    area: Area
-    fields: dict[str, Any]
-    """As in :class:`Draft`."""
-    starts: datetime
-    ends: datetime
+    draft: Draft
     created: datetime
     tags: list[dict[str, str]]
     lifetime: timedelta | None
@@ -94,10 +90,10 @@ class Order:
     def answer(self, now: datetime, *, newer: bool) -> dict[str, Any]:
         """Return the order in the API's format."""
         answer = {
-            "area_of_interest_id": self.area.id,
-            "start_date": zulu(self.starts),
-            "end_date": zulu(self.ends),
-            **self.fields,
+            "area_of_interest_id": self.draft.area.id,
+            "start_date": zulu(self.draft.starts),
+            "end_date": zulu(self.draft.ends),
+            **self.draft.fields,
             "id": self.id,
             "created": zulu(self.created),
             "state": self.state(now, newer=newer),

@@ -14,7 +14,6 @@ from .faults import FaultPlan
 from .objects import StoredObject
 from .options import Clock
 from .order_store import OrderStore
-from .request_log import RequestLog
 from .scenes import read_scenes, shipped_scenes
 from .server import LoopbackServer
 from .signatures import presign
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any, Literal
 
+    from .exchange import Exchange
     from .options import Options
     from .wire import ASGIApp
 
@@ -41,16 +41,16 @@ class Running:
         scenes = shipped_scenes(newer=newer) if folder is None else read_scenes(folder, newer=newer)
         self.options = options
         self.clock = Clock()
-        self.request_log = RequestLog()
+        self.request_log: list[Exchange] = []
         self.faults = FaultPlan()
         self.accounts = Accounts(options, self.clock)
         self.keyring = Keyring(self.clock, options.session_lifetime)
-        self.catalogue = Catalogue(self.clock)
+        self.catalogue = Catalogue()
         self.order_store = OrderStore(scenes, self.catalogue, options, self.clock)
-        self.api_url = self.s3_url = ""
+        self.api_url = self.s3_url = ""  # while it is stopped
         for scene in scenes:
             for key, path in scene.files.items():
-                self.catalogue.add_object(key, StoredObject.from_file(key, path))
+                self.catalogue.objects[key] = StoredObject.from_file(key, path)
             if options.delivery is None:
                 self.catalogue.add_item(_archived(scene.item) if newer else scene.item)
         services = Services(
@@ -66,17 +66,19 @@ class Running:
 
     def start(self) -> None:
         """Start both servers."""
-        self.s3_url = self._store.start()
+        s3_url = self._store.start()
         try:
             self.api_url = self._api.start()
         except BaseException:
             self._store.stop()
             raise
+        self.s3_url = s3_url
 
     def stop(self) -> None:
         """Stop both servers."""
         self._api.stop()
         self._store.stop()
+        self.api_url = self.s3_url = ""
 
     def _wrap(self, app: ASGIApp, server: Literal["api", "store"]) -> Middleware:
         return Middleware(

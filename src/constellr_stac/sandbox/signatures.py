@@ -11,7 +11,7 @@ from http.client import HTTPMessage
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth
+from botocore.auth import S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
@@ -30,8 +30,8 @@ __all__ = ["check_signature", "presign"]
 _SAFE = "-_.~"
 
 
-def check_signature(request: Received, keyring: Keyring, now: datetime) -> AccessKeys:
-    """Return the keys that signed the request, else raise :class:`S3Error`."""
+def check_signature(request: Received, keyring: Keyring, now: datetime) -> None:
+    """Raise :class:`S3Error` unless the request is signed with valid keys."""
     signed = read_signature(request, now)
     keys = _keys(signed, keyring, now)
     if not hmac.compare_digest(_signature(request, signed, keys), signed.signature):
@@ -42,7 +42,6 @@ def check_signature(request: Received, keyring: Keyring, now: datetime) -> Acces
             "Check your key and signing method.",
             AWSAccessKeyId=signed.access_key_id,
         )
-    return keys
 
 
 def presign(url: str, keys: AccessKeys, lifetime: timedelta, now: datetime) -> str:
@@ -83,8 +82,7 @@ def _signature(request: Received, signed: RequestSignature, keys: AccessKeys) ->
         {name: request.headers.get(name, "") for name in signed.signed_headers},
     )
     repeated.context["timestamp"] = signed.timestamp
-    kind = _QueryCheck if signed.presigned else _HeaderCheck
-    auth = kind(_credentials(keys), "s3", REGION)
+    auth = _Check(_credentials(keys), "s3", REGION)
     signature: str = auth.signature(
         auth.string_to_sign(repeated, auth.canonical_request(repeated)), repeated
     )
@@ -95,25 +93,17 @@ def _credentials(keys: AccessKeys) -> Credentials:
     return Credentials(keys.access_key_id, keys.secret_access_key, keys.token)
 
 
-class _HeaderCheck(S3SigV4Auth):  # type: ignore[misc]  # botocore has no type information
-    """Signs the headers listed as signed; the request has no others."""
+class _Check(S3SigV4QueryAuth):  # type: ignore[misc]  # botocore has no type information
+    """Signs the headers listed as signed; the request has no others.
+
+    Also for a signature in the headers, which differs by the payload's hash only: it is a header.
+    """
 
     def headers_to_sign(self, request: AWSRequest) -> HTTPMessage:
-        return _all_headers(request)
-
-
-class _QueryCheck(S3SigV4QueryAuth):  # type: ignore[misc]  # likewise
-    """The same for a signature in the query."""
-
-    def headers_to_sign(self, request: AWSRequest) -> HTTPMessage:
-        return _all_headers(request)
-
-
-def _all_headers(request: AWSRequest) -> HTTPMessage:
-    headers = HTTPMessage()
-    for name, value in request.headers.items():
-        headers[name.lower()] = value
-    return headers
+        headers = HTTPMessage()
+        for name, value in request.headers.items():
+            headers[name.lower()] = value
+        return headers
 
 
 class _Presigner(S3SigV4QueryAuth):  # type: ignore[misc]  # likewise

@@ -75,7 +75,7 @@ class ObjectStore:
             )
         if not key:
             raise S3Error(403, "AccessDenied", "Access Denied")  # listing is not allowed
-        stored = self._catalogue.object(key)
+        stored = self._catalogue.objects.get(key)
         if stored is None:
             raise S3Error(404, "NoSuchKey", "The specified key does not exist.", Key=key)
         return _deliver(stored, request)

@@ -9,15 +9,15 @@ import asyncio
 import socket
 import struct
 from collections.abc import Awaitable, Callable
+from dataclasses import KW_ONLY, dataclass
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, Literal
 
-from .request_log import Exchange
+from .exchange import Exchange
 
 if TYPE_CHECKING:
     from .faults import Fault, FaultPlan
     from .options import Clock
-    from .request_log import RequestLog
 
 __all__ = ["ASGIApp", "Middleware", "Receive", "Send"]
 
@@ -31,48 +31,32 @@ _TICK = 0.05  # seconds between two pieces of a throttled body
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
+@dataclass(frozen=True)
 class Middleware:
-    """An ASGI application around another one.
+    """An ASGI application around another one."""
 
-    Args:
-        app: The application.
-
-    Keyword Args:
-        server: The name in the log.
-        request_log: The request log.
-        faults: Faults to inject.
-        clock: The servers' time.
-        latency: Seconds added to each request.
-    """
-
-    def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        server: Literal["api", "store"],
-        request_log: RequestLog,
-        faults: FaultPlan,
-        clock: Clock,
-        latency: float = 0.0,
-    ) -> None:
-        self._app = app
-        self._server = server
-        self._request_log = request_log
-        self._faults = faults
-        self._clock = clock
-        self._latency = latency
+    app: ASGIApp
+    _: KW_ONLY
+    server: Literal["api", "store"]
+    request_log: list[Exchange]
+    """Gets every request."""
+    faults: FaultPlan
+    clock: Clock
+    """The servers' time."""
+    latency: float
+    """Seconds added to each request."""
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Serve one request."""
         exchange = Exchange(
-            server=self._server,
+            server=self.server,
             method=scope["method"],
             path=scope["path"],
             query=scope["query_string"].decode("latin-1"),
             headers={k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]},
-            when=self._clock.now(),
+            when=self.clock.now(),
         )
-        self._request_log.add(exchange)
+        self.request_log.append(exchange)
         try:
             if await _read_body(exchange, receive):
                 await self._serve(scope, exchange, receive, send)
@@ -83,17 +67,17 @@ class Middleware:
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
-                date = formatdate(self._clock.time(), usegmt=True).encode()
+                date = formatdate(self.clock.time(), usegmt=True).encode()
                 message["headers"] = [*message.get("headers", ()), (b"date", date)]
             await send(message)
 
-        if self._latency:
-            await asyncio.sleep(self._latency)
-        fault = self._faults.take(exchange.server, exchange.method, exchange.path)
+        if self.latency:
+            await asyncio.sleep(self.latency)
+        fault = self.faults.take(exchange.server, exchange.method, exchange.path)
         if fault is not None and fault.seconds:
             await asyncio.sleep(fault.seconds)
         if fault is None or fault.kind == "stall":
-            await self._app(scope, _replay(exchange.body, receive), answer)
+            await self.app(scope, _replay(exchange.body, receive), answer)
             return
         messages: list[Message] = []
         if fault.kind in _AFTER_PROCESSING:
@@ -101,7 +85,7 @@ class Middleware:
             async def keep(message: Message) -> None:
                 messages.append(message)
 
-            await self._app(scope, _replay(exchange.body, receive), keep)
+            await self.app(scope, _replay(exchange.body, receive), keep)
         await _fail(fault, messages, answer)
         if not fault.kind.endswith(("status", "throttle")):
             await _close(scope, receive, reset=fault.kind != "truncate")
@@ -133,34 +117,26 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 
 async def _fail(fault: Fault, messages: list[Message], answer: Send) -> None:
+    body = b"".join(message.get("body", b"") for message in messages[1:])
     if fault.kind.endswith("status"):
-        await _send_status(fault, answer)
+        headers = {"content-length": str(len(fault.body)), **fault.headers}
+        pairs = [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in headers.items()]
+        await answer({"type": "http.response.start", "status": fault.status, "headers": pairs})
+        await answer({"type": "http.response.body", "body": fault.body})
     elif fault.kind == "throttle":
-        await _send_slowly(messages, answer, fault.bytes_per_second or 1)
+        await answer(messages[0])
+        await _send_slowly(body, answer, fault.bytes_per_second or 1)
     elif fault.kind == "truncate":
-        await _send_half(messages, answer)
+        half = body[: len(body) // 2]
+        await answer(messages[0])
+        await answer({"type": "http.response.body", "body": half, "more_body": True})
 
 
-async def _send_status(fault: Fault, answer: Send) -> None:
-    headers = {"content-length": str(len(fault.body)), **fault.headers}
-    pairs = [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in headers.items()]
-    await answer({"type": "http.response.start", "status": fault.status, "headers": pairs})
-    await answer({"type": "http.response.body", "body": fault.body})
-
-
-async def _send_half(messages: list[Message], answer: Send) -> None:
-    body = b"".join(message.get("body", b"") for message in messages[1:])
-    await answer(messages[0])
-    await answer({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
-
-
-async def _send_slowly(messages: list[Message], answer: Send, speed: float) -> None:
-    body = b"".join(message.get("body", b"") for message in messages[1:])
-    await answer(messages[0])
+async def _send_slowly(body: bytes, answer: Send, speed: float) -> None:
     size = max(1, int(speed * _TICK))
     for start in range(0, len(body), size):
-        piece = {"type": "http.response.body", "body": body[start : start + size]}
-        await answer({**piece, "more_body": True})
+        piece = body[start : start + size]
+        await answer({"type": "http.response.body", "body": piece, "more_body": True})
         await asyncio.sleep(size / speed)
     await answer({"type": "http.response.body", "body": b""})
 

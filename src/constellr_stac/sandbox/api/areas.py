@@ -9,26 +9,23 @@ from uuid import UUID, uuid4
 from pydantic import BaseModel, Field, RootModel
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from constellr_stac.sandbox.measure import measure
 from constellr_stac.sandbox.orders import Area
 
 from .answers import body_of, listed, path_of
-from .auth_guard import guarded
 from .convert import convert
 from .geojson import AnyArea, Feature, Polygon, polygon_of
 
 if TYPE_CHECKING:
     import shapely
     from starlette.requests import Request
-    from starlette.routing import BaseRoute
 
     from constellr_stac.sandbox.measure import Measures
 
-    from .auth_guard import Services
+    from .auth_guard import Endpoints, Services
 
-__all__ = ["routes"]
+__all__ = ["endpoints"]
 
 
 class _NewArea(BaseModel):
@@ -56,26 +53,20 @@ class _AreaPath(BaseModel):
     area_of_interest_id: UUID
 
 
-def routes(services: Services) -> list[BaseRoute]:
-    """Return the routes of areas of interest."""
-    endpoints = _Endpoints(services)
+def endpoints(services: Services) -> Endpoints:
+    """Return the endpoints of areas of interest."""
+    area = _Endpoints(services)
     base = "/areas-of-interest"
     one = base + "/{area_of_interest_id}"
-    endpoints_by_path = [
-        ("POST", base, endpoints.create),
-        ("GET", base, endpoints.list_all),
-        ("POST", f"{base}/geometry-info", endpoints.geometry_info),
-        ("GET", one, endpoints.get),
+    found: Endpoints = [
+        ("POST", base, area.create),
+        ("GET", base, area.list_all),
+        ("POST", f"{base}/geometry-info", area.geometry_info),
+        ("GET", one, area.get),
     ]
     if services.options.newer:
-        endpoints_by_path += [
-            ("POST", f"{base}/convert", convert),
-            ("DELETE", one, endpoints.delete),
-        ]
-    return [
-        Route(path, guarded(services, "areas", endpoint), methods=[method])
-        for method, path, endpoint in endpoints_by_path
-    ]
+        found += [("POST", f"{base}/convert", convert), ("DELETE", one, area.delete)]
+    return found
 
 
 class _Endpoints:
@@ -128,7 +119,7 @@ class _Endpoints:
 
     def _area(self, request: Request) -> Area:
         area_id = str(path_of(request, _AreaPath).area_of_interest_id)
-        area = self._services.order_store.area(area_id)
+        area = self._services.order_store.areas.get(area_id)
         if area is None:
             raise HTTPException(404, f"Area of Interest {area_id} does not exist")
         return area

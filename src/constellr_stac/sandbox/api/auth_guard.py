@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.exceptions import HTTPException
+
+from constellr_stac.sandbox.options import BUCKET
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -19,8 +21,9 @@ if TYPE_CHECKING:
     from constellr_stac.sandbox.order_store import OrderStore
 
     Endpoint = Callable[[Request], Awaitable[Response]]
+    Endpoints = list[tuple[str, str, Endpoint]]  # methods, paths and endpoints
 
-__all__ = ["Endpoint", "Services", "guarded"]
+__all__ = ["Endpoint", "Endpoints", "Services", "guarded"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,18 @@ class Services:
     order_store: OrderStore
     presign: Callable[[str], str]
     """Signs an ``s3://`` href."""
+
+    def served(self, item: dict[str, Any]) -> dict[str, Any]:
+        """Return the item as served; with ``presigned``, hrefs in the bucket are signed."""
+        if not self.options.presigned:
+            return item
+        assets = {
+            name: {**asset, "href": self.presign(asset["href"])}
+            if asset["href"].startswith(f"s3://{BUCKET}/")
+            else asset
+            for name, asset in item.get("assets", {}).items()
+        }
+        return {**item, "assets": assets}
 
 
 def guarded(services: Services, permission: str, endpoint: Endpoint) -> Endpoint:

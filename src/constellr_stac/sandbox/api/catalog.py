@@ -9,26 +9,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, Field, StringConstraints
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
-from starlette.routing import Route
 
 from constellr_stac.sandbox.scenes import DOCUMENTED_HOST
 
 from .answers import invalid, path_of, query_of
-from .auth_guard import guarded
 from .collections import collections
 from .matching import SortKey, box, filter_of, interval, ordered, overlaps
-from .signed import signed_item
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from starlette.requests import Request
     from starlette.responses import Response
-    from starlette.routing import BaseRoute
 
-    from .auth_guard import Services
+    from .auth_guard import Endpoints, Services
 
-__all__ = ["routes"]
+__all__ = ["endpoints"]
 
 _LANDING_PAGE = {
     "type": "Catalog",
@@ -82,19 +78,16 @@ class _CollectionSearch(BaseModel):
     filter_lang: str | None = Field(None, alias="filter-lang")
 
 
-def routes(services: Services) -> list[BaseRoute]:
-    """Return the GET routes below ``/stac``."""
-    endpoints = _Endpoints(services)
+def endpoints(services: Services) -> Endpoints:
+    """Return the endpoints below ``/stac``."""
+    stac = _Endpoints(services)
     return [
-        Route(path, guarded(services, "stac", endpoint), methods=["GET"])
-        for path, endpoint in {
-            "/stac": endpoints.landing_page,
-            "/stac/": endpoints.landing_page,
-            "/stac/conformance": endpoints.conformance,
-            "/stac/collections": endpoints.list_collections,
-            "/stac/collections/{collection_id}": endpoints.collection,
-            "/stac/collections/{collection_id}/items/{item_id}": endpoints.item,
-        }.items()
+        ("GET", "/stac", stac.landing_page),
+        ("GET", "/stac/", stac.landing_page),
+        ("GET", "/stac/conformance", stac.conformance),
+        ("GET", "/stac/collections", stac.list_collections),
+        ("GET", "/stac/collections/{collection_id}", stac.collection),
+        ("GET", "/stac/collections/{collection_id}/items/{item_id}", stac.item),
     ]
 
 
@@ -131,14 +124,12 @@ class _Endpoints:
 
     async def item(self, request: Request) -> Response:
         path = path_of(request, _ItemPath)
-        entry = self._services.catalogue.item(path.collection_id, path.item_id)
+        entry = self._services.catalogue.items.get((path.collection_id, path.item_id))
         if entry is None:
             raise HTTPException(
                 404, f"Item {path.item_id} in collection {path.collection_id} does not exist"
             )
-        return JSONResponse(
-            signed_item(self._services, entry.item), media_type="application/geo+json"
-        )
+        return JSONResponse(self._services.served(entry.item), media_type="application/geo+json")
 
 
 def _filtered(found: list[dict[str, Any]], query: _CollectionSearch) -> list[dict[str, Any]]:

@@ -36,7 +36,7 @@ _DOCUMENTED = {
 def collections(catalogue: Catalogue) -> list[dict[str, Any]]:
     """Return the collections; the extent of a non-empty one is that of its items."""
     items: dict[str, list[CatalogueItem]] = {name: [] for name in _DOCUMENTED}
-    for entry in catalogue.items():
+    for entry in list(catalogue.items.values()):
         items.setdefault(entry.key[0], []).append(entry)
     return [_collection(name, entries) for name, entries in items.items()]
 

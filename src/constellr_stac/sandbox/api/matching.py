@@ -31,7 +31,6 @@ _OPERATOR = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _POSITION = re.compile(r" *--> (\d+):(\d+)")
-_ALIASES = {"eq": "="}
 
 
 class SortKey(NamedTuple):
@@ -157,7 +156,7 @@ def _with_standard_operators(node: Any) -> Any:
         return node
     changed = {name: _with_standard_operators(part) for name, part in node.items()}
     if "op" in changed and "args" in changed:
-        operator = _ALIASES.get(changed["op"], changed["op"])
+        operator = "=" if changed["op"] == "eq" else changed["op"]
         if not _OPERATOR.fullmatch(str(operator)):
             raise _bad(f"invalid filter: unknown operator or function {operator!r}")
         changed["op"] = operator

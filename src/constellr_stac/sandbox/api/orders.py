@@ -1,4 +1,7 @@
-"""``/orders``: place, list, get, tag; use cases in the older API, delete in the newer."""
+"""``/orders``: place, list, get, tag; use cases in the older API, delete in the newer.
+
+Also ``GET /products``.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,6 @@ from uuid import UUID  # noqa: TC003 - likewise
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from constellr_stac.sandbox.orders import Draft
 from constellr_stac.sandbox.rules import (
@@ -22,17 +24,17 @@ from constellr_stac.sandbox.rules import (
 )
 
 from .answers import body_of, invalid, listed, path_of
-from .auth_guard import guarded
 
 if TYPE_CHECKING:
     from starlette.requests import Request
-    from starlette.routing import BaseRoute
 
     from constellr_stac.sandbox.orders import Order
 
-    from .auth_guard import Endpoint, Services
+    from .auth_guard import Endpoints, Services
 
-__all__ = ["routes"]
+__all__ = ["endpoints", "products"]
+
+_LISTED_PRODUCTS = [{"name": "LSTprecision"}, {"name": "LSTfusion"}]
 
 _USE_CASES = [
     "Unknown",
@@ -94,24 +96,24 @@ class _OrderPath(BaseModel):
     order_id: UUID
 
 
-def routes(services: Services) -> list[BaseRoute]:
-    """Return the routes of orders."""
-    endpoints = _Endpoints(services)
+def endpoints(services: Services) -> Endpoints:
+    """Return the endpoints of orders."""
+    order = _Endpoints(services)
     one = "/orders/{order_id}"
-    endpoints_by_path: list[tuple[str, str, Endpoint]] = [
-        ("POST", "/orders/batch", endpoints.create),
-        ("GET", "/orders", endpoints.list_all),
-        ("GET", one, endpoints.get),
-        ("PATCH", one, endpoints.update),
-    ]
-    if services.options.newer:
-        endpoints_by_path.append(("DELETE", one, endpoints.delete))
-    else:
-        endpoints_by_path.append(("GET", "/orders/meta/use-cases", endpoints.use_cases))
     return [
-        Route(path, guarded(services, "orders", endpoint), methods=[method])
-        for method, path, endpoint in endpoints_by_path
+        ("POST", "/orders/batch", order.create),
+        ("GET", "/orders", order.list_all),
+        ("GET", one, order.get),
+        ("PATCH", one, order.update),
+        ("DELETE", one, order.delete)
+        if services.options.newer
+        else ("GET", "/orders/meta/use-cases", order.use_cases),
     ]
+
+
+async def products(_request: Request) -> Response:
+    """Answer ``GET /products``."""
+    return JSONResponse(_LISTED_PRODUCTS)
 
 
 class _Endpoints:
@@ -159,7 +161,7 @@ class _Endpoints:
 
     def _draft(self, body: _NewOrder, number: int) -> Draft:
         """Validate one order of a batch, else raise :class:`HTTPException` (404 or 400)."""
-        area = self._services.order_store.area(str(body.area_of_interest_id))
+        area = self._services.order_store.areas.get(str(body.area_of_interest_id))
         if area is None:
             raise HTTPException(
                 404, f"orders[{number}]: Area of Interest {body.area_of_interest_id} does not exist"
@@ -187,7 +189,7 @@ class _Endpoints:
 
     def _order(self, request: Request) -> Order:
         order_id = str(path_of(request, _OrderPath).order_id)
-        order = self._services.order_store.order(order_id)
+        order = self._services.order_store.orders.get(order_id)
         if order is None:
             raise HTTPException(404, f"Order {order_id} does not exist")
         return order

@@ -9,25 +9,21 @@ from shapely.errors import ShapelyError
 from shapely.geometry import shape
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
-from starlette.routing import Route
 
 from constellr_stac.sandbox.scenes import DOCUMENTED_HOST
 
 from .answers import body_of
-from .auth_guard import guarded
 from .matching import SortKey, box, filter_of, interval, ordered, overlaps
-from .signed import signed_item
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
-    from starlette.routing import BaseRoute
 
     from constellr_stac.sandbox.catalog import CatalogueItem
 
-    from .auth_guard import Services
+    from .auth_guard import Endpoint, Services
 
-__all__ = ["routes"]
+__all__ = ["endpoint"]
 
 _PAGE_PREFIX = "next:"
 _NEWEST_FIRST = [SortKey("datetime", descending=True), SortKey("id", descending=False)]
@@ -63,12 +59,12 @@ class _Search(BaseModel):
     query: Any = None
 
 
-def routes(services: Services) -> list[BaseRoute]:
-    """Return the route; GET is not supported."""
+def endpoint(services: Services) -> Endpoint:
+    """Return the endpoint; GET is not supported."""
 
     async def search(request: Request) -> Response:
         query = await body_of(request, _Search)
-        found = _found(services.catalogue.items(), query)
+        found = _found(list(services.catalogue.items.values()), query)
         offset = _offset(query.token)
         page = found[offset : offset + query.limit]
         links: list[dict[str, Any]] = [
@@ -90,14 +86,14 @@ def routes(services: Services) -> list[BaseRoute]:
             {
                 "type": "FeatureCollection",
                 "links": links,
-                "features": [signed_item(services, item) for item in page],
+                "features": [services.served(item) for item in page],
                 "numberMatched": len(found),
                 "numberReturned": len(page),
             },
             media_type="application/geo+json",
         )
 
-    return [Route("/stac/search", guarded(services, "stac", search), methods=["POST"])]
+    return search
 
 
 def _found(items: list[CatalogueItem], query: _Search) -> list[dict[str, Any]]:

@@ -6,22 +6,20 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 from starlette.responses import JSONResponse
-from starlette.routing import Route
 
 from .answers import media_type_of, missing
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
-    from starlette.routing import BaseRoute
 
-    from .auth_guard import Services
+    from .auth_guard import Endpoint, Services
 
-__all__ = ["routes"]
+__all__ = ["endpoint"]
 
 
-def routes(services: Services) -> list[BaseRoute]:
-    """Return the route."""
+def endpoint(services: Services) -> Endpoint:
+    """Return the endpoint."""
 
     async def log_in(request: Request) -> Response:
         form: dict[str, list[str]] = {}
@@ -34,4 +32,4 @@ def routes(services: Services) -> list[BaseRoute]:
         token = services.accounts.log_in(form["username"][-1], form["password"][-1])
         return JSONResponse({"access_token": token})
 
-    return [Route("/token", log_in, methods=["POST"])]
+    return log_in

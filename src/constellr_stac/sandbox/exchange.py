@@ -1,4 +1,4 @@
-"""Log of requests: one :class:`Exchange` each, in order of arrival."""
+"""An entry of the request log."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from datetime import datetime
 
-__all__ = ["Exchange", "RequestLog"]
+__all__ = ["Exchange"]
 
 
 @dataclass(slots=True)
@@ -34,22 +34,3 @@ class Exchange:
     """The request's body, as far as received."""
     status: int | None = None
     """The answer's status."""
-
-
-class RequestLog:
-    """The exchanges of both servers."""
-
-    def __init__(self) -> None:
-        self._exchanges: list[Exchange] = []
-
-    def add(self, exchange: Exchange) -> None:
-        """Append an exchange."""
-        self._exchanges.append(exchange)
-
-    def exchanges(self) -> list[Exchange]:
-        """Return the exchanges so far, oldest first."""
-        return list(self._exchanges)
-
-    def clear(self) -> None:
-        """Remove all exchanges."""
-        self._exchanges = []
