@@ -15,10 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from pystac_client.exceptions import APIError as SearchError
 
-from constellr_stac.errors import OrderEndedError
-
 from ._files import write_atomically
-from .errors import APIConnectionError, ConstellrError
+from .errors import APIConnectionError, ConstellrError, OrderEndedError
 from .orders import Order, OrdersClient
 from .orders.records import parse_time
 

@@ -52,12 +52,7 @@ _DESCRIPTION = "Scenes downloaded from Constellr's API by constellr_stac."
 
 
 class CatalogWriter:
-    """Writes STAC documents into a folder.
-
-    Args:
-        folder: The folder.
-        manifest: The folder's manifest.
-    """
+    """Writes STAC documents into a folder with a manifest."""
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self._folder = folder.resolve()
@@ -78,15 +73,15 @@ class CatalogWriter:
         source, links = selected.item.get_self_href(), selected.item.links
         item.clear_links()
         paths = self._manifest.files_of(item)
-        item.assets = {
-            key: self._asset(asset, paths[key])
-            for key, asset in item.assets.items()
-            if key in paths
-        }
-        for asset in item.assets.values():
-            asset.set_owner(item)
+        item.assets = {key: asset for key, asset in item.assets.items() if key in paths}
         if not item.assets:
             return False
+        for key, asset in item.assets.items():
+            asset.href = str(self._folder / paths[key])
+            asset.extra_fields.pop("alternate", None)
+            record = self._manifest.get(paths[key])
+            if record is not None:
+                asset.extra_fields |= {"file:size": record.size, "file:checksum": record.checksum}
         self._set_href(item, selected.document)
         item.set_root(self._root)
         complete_items(item, copy=False, headers=_header)
@@ -140,21 +135,6 @@ class CatalogWriter:
         collection.set_parent(self._root)
         self._link_children(collection, "item", documents)
         collection.save_object(include_self_link=False, stac_io=self._io)
-
-    def _asset(self, asset: pystac.Asset, path: str) -> pystac.Asset:
-        """Return an asset with a downloaded file's href, size and checksum."""
-        record = self._manifest.get(path)
-        fields = {key: value for key, value in asset.extra_fields.items() if key != "alternate"}
-        if record is not None:
-            fields |= {"file:size": record.size, "file:checksum": record.checksum}
-        return pystac.Asset(
-            href=str(self._folder / path),
-            title=asset.title,
-            description=asset.description,
-            media_type=asset.media_type,
-            roles=asset.roles,
-            extra_fields=fields,
-        )
 
     def _read(self, kind: type[Any], document: PurePosixPath) -> Any:
         """Read a document of an earlier run, if it exists.

@@ -64,7 +64,7 @@ class Manifest:
         self._records: dict[str, Record] = {}
         self._parts: dict[str, PartInfo | None] = {}
         self._by_item: dict[tuple[str | None, str], dict[str, None]] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._journal: FileIO | None = None
 
     def get(self, path: str) -> Record | None:
@@ -128,13 +128,15 @@ class Manifest:
             text = json.dumps(document, indent=2) + "\n"
             if _text(self._folder / MANIFEST) != text:
                 write_atomically(self._folder / MANIFEST, text, sync=True)
-            self._close()
+            self.close()
             (self._folder / JOURNAL).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close the journal and keep it."""
         with self._lock:
-            self._close()
+            if self._journal is not None:
+                self._journal.close()
+                self._journal = None
 
     def _store(self, path: str, record: Record) -> None:
         with self._lock:
@@ -151,11 +153,6 @@ class Manifest:
                 journal = self._journal = open_to_write(self._folder / JOURNAL, append=True)
                 text = "\n" + text  # after an incomplete line of a killed run
             journal.write(text.encode())  # within the lock, so that it stays open
-
-    def _close(self) -> None:
-        if self._journal is not None:
-            self._journal.close()
-            self._journal = None
 
 
 @contextlib.contextmanager
@@ -175,32 +172,23 @@ def open_manifest(folder: Path, layout: str) -> Iterator[Manifest]:
     open_to_write(folder / _LOCK, append=True).close()  # not through a link
     lock = FileLock(folder / _LOCK, timeout=0)
     try:
-        lock.acquire()
+        locked = lock.acquire()
     except Timeout:
         raise DownloadError(
             f"Another download is running in {str(folder)!r}. Wait for it to finish, or choose "
             "another folder."
         ) from None
-    try:
-        manifest = Manifest(folder, layout)
+    with locked, contextlib.closing(Manifest(folder, layout)) as manifest:
         if (folder / MANIFEST).exists():
             _load(manifest, folder, layout)
+        elif (folder / CATALOG).exists():
+            raise DownloadError(
+                f"{str(folder)!r} has a {CATALOG} that is not from a download. Choose another "
+                "folder."
+            )
         else:
-            _check_is_new(folder)
             manifest.save()
-        try:
-            yield manifest
-        finally:
-            manifest.close()
-    finally:
-        lock.release()
-
-
-def _check_is_new(folder: Path) -> None:
-    if (folder / CATALOG).exists():
-        raise DownloadError(
-            f"{str(folder)!r} has a {CATALOG} that is not from a download. Choose another folder."
-        )
+        yield manifest
 
 
 def _load(manifest: Manifest, folder: Path, layout: str) -> None:
