@@ -22,13 +22,18 @@ if TYPE_CHECKING:
     from constellr_stac.reading.http import Source
 
 __all__ = [
+    "DIGEST",
     "Digests",
     "Expected",
+    "digests_for",
     "expected_by_item",
     "expected_by_store",
     "mismatch",
     "multihash",
 ]
+
+DIGEST = "sha256"
+"""The :attr:`Expected.kind` of the manifest's checksums."""
 
 _CHUNK = 1 << 20
 
@@ -104,6 +109,11 @@ class Digests:
         return self._running[kind].hexdigest()
 
 
+def digests_for(expected: Iterable[Expected]) -> Digests:
+    """Return digests for what the manifest records and for what is expected."""
+    return Digests({DIGEST, "length", *(each.kind for each in expected)})
+
+
 def mismatch(expected: Iterable[Expected], digests: Digests) -> str | None:
     """Return the first mismatch as text, or ``None``."""
     for each in expected:
@@ -167,39 +177,27 @@ def multihash(kind: str, digest: str) -> str:
     return (_varint(code) + _varint(len(raw)) + raw).hex()
 
 
-class _Length:
-    """A length with the interface of a hashlib digest."""
+class _Number:
+    """A number, updated with each chunk, that has the interface of a hashlib digest."""
 
-    def __init__(self) -> None:
+    def __init__(self, updated: Callable[[bytes, int], int], format_spec: str) -> None:
         self._value = 0
+        self._updated = updated
+        self._format_spec = format_spec
 
     def update(self, data: bytes, /) -> None:
-        self._value += len(data)
+        self._value = self._updated(data, self._value)
 
     def hexdigest(self) -> str:
-        return str(self._value)
-
-
-class _CRC32:
-    """zlib's CRC-32 with the interface of a hashlib digest."""
-
-    def __init__(self) -> None:
-        self._value = 0
-
-    def update(self, data: bytes, /) -> None:
-        self._value = zlib.crc32(data, self._value)
-
-    def hexdigest(self) -> str:
-        return f"{self._value:08x}"
+        return format(self._value, self._format_spec)
 
 
 def _new_digest(kind: str) -> _Digest:
-    if kind in _DIGESTS:
-        return _DIGESTS[kind]()
+    if kind == "length":
+        return _Number(lambda data, length: length + len(data), "d")
+    if kind == "crc32":
+        return _Number(zlib.crc32, "08x")
     return hashlib.new(kind, usedforsecurity=False)
-
-
-_DIGESTS: Mapping[str, Callable[[], _Digest]] = {"length": _Length, "crc32": _CRC32}
 
 
 def _etag_may_be_md5(headers: Mapping[str, str]) -> bool:

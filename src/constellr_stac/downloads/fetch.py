@@ -18,7 +18,9 @@ from constellr_stac._text import redact_url
 from constellr_stac.errors import DownloadError
 
 from .checks import (
+    DIGEST,
     Digests,
+    digests_for,
     expected_by_item,
     expected_by_store,
     mismatch,
@@ -46,8 +48,6 @@ Verify: TypeAlias = bool | Literal["structure"]
 STRUCTURE: Literal["structure"] = "structure"
 """The ``verify`` option, and the manifest's entry, for decoding GeoTIFFs."""
 
-_DIGEST = "sha256"
-_ALWAYS = (_DIGEST, "length")
 _TRIES = 2  # the part of an earlier run may be damaged; a fresh download should not be
 _FINISHERS = 4
 _MAX_FINISHING = 64  # files that wait for the disk, each with an open handle
@@ -66,7 +66,9 @@ class Job(NamedTuple):
 
 
 class Downloader:
-    """Downloads files, from any number of threads; leaving its context waits for the disk.
+    """Downloads files, from any number of threads.
+
+    Leaving its context waits for the disk, and raises its first error unless another one is raised.
 
     Args:
         transfer: Fetches bytes.
@@ -120,7 +122,6 @@ class Downloader:
             info=self._manifest.part_info(path),
             on_begin=functools.partial(self._manifest.begin, path),
             expected=expected_by_item(job.file.asset.extra_fields),
-            kinds=_ALWAYS,
         )
         with ExitStack() as on_error:
             on_error.callback(part.close)
@@ -130,20 +131,13 @@ class Downloader:
             on_error.pop_all()
 
     def __enter__(self) -> Self:
-        self._finishers.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _kind: object, raised: BaseException | None, _trace: object) -> None:
         self._finishers.shutdown()
-
-    def check(self) -> None:
-        """Raise the first error of finishing, once all is done.
-
-        Raises:
-            DownloadError: The disk failed.
-        """
-        for future in self._finishing:
-            future.result()
+        if raised is None:
+            for future in self._finishing:
+                future.result()
 
     def _receive(self, job: Job, part: PartFile) -> None:
         """Fetch the missing bytes of a file and verify it."""
@@ -181,11 +175,8 @@ class Downloader:
         It may be from a run that was killed, or from another script.
         """
         source = self._transfer.source(job.file.reference)
-        expected = (
-            *expected_by_item(job.file.asset.extra_fields),
-            *expected_by_store(source),
-        )
-        digests = Digests({*_ALWAYS, *(each.kind for each in expected)})
+        expected = (*expected_by_item(job.file.asset.extra_fields), *expected_by_store(source))
+        digests = digests_for(expected)
         digests.update_from(job.target)
         problem = mismatch(expected, digests) or self._problem(job.target, job, expected, digests)
         if not expected:
@@ -200,11 +191,10 @@ class Downloader:
 
     def _decode_existing(self, job: Job, record: Record) -> None:
         """Decode a file that an earlier run downloaded without decoding it."""
-        digests = Digests({_DIGEST})
+        digests = Digests({DIGEST})
         digests.update_from(job.target)
-        if multihash(_DIGEST, digests[_DIGEST]) != record.checksum:
-            problem: str | None = "its checksum differs from the manifest"
-        else:
+        problem: str | None = "its checksum differs from the manifest"
+        if multihash(DIGEST, digests[DIGEST]) == record.checksum:
             problem = decode_error(job.target, self._transfer.limits)
         if problem is not None:
             raise DownloadError(
@@ -236,7 +226,7 @@ class Downloader:
         return Record(
             href=redact_url(href) if href.startswith(("http:", "https:")) else href,
             size=int(digests["length"]),
-            checksum=multihash(_DIGEST, digests[_DIGEST]),
+            checksum=multihash(DIGEST, digests[DIGEST]),
             downloaded=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
             checked=tuple(checked),
             collection=file.item.collection_id,

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING
 from constellr_stac._files import open_to_write
 from constellr_stac.errors import DownloadError
 
-from .checks import Digests, Expected, expected_by_store
+from .checks import Expected, digests_for, expected_by_store
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable
     from io import FileIO
     from pathlib import Path
 
     from constellr_stac.reading.http import Source
 
+    from .checks import Digests
     from .progress import Meter
 
 __all__ = ["PartFile", "PartInfo", "StoppedError"]
@@ -54,7 +55,6 @@ class PartFile:
         on_begin: Called with the new object before its first byte is written; ``None`` if it
             cannot be resumed.
         expected: What the item states about the file.
-        kinds: Digests to compute in any case; see :class:`Digests`.
     """
 
     def __init__(
@@ -65,17 +65,15 @@ class PartFile:
         *,
         info: PartInfo | None,
         on_begin: Callable[[PartInfo | None], None],
-        expected: Sequence[Expected] = (),
-        kinds: Iterable[str] = (),
+        expected: tuple[Expected, ...],
     ) -> None:
         self.target = target
         self.path = target.with_name(target.name + ".part")
         self._on_begin = on_begin
         self._meter = meter
         self._stop = stop
-        self._expected_by_item = tuple(expected)
+        self._expected_by_item = expected
         self._expected_by_store: tuple[Expected, ...] = ()
-        self._kinds = frozenset(kinds)
         self._size: int | None = None
         self._open: tuple[FileIO, Digests] | None = None
         self.version: str | None = None
@@ -91,7 +89,7 @@ class PartFile:
         self.held = 0
         self.version, self._size = source.version, source.size
         self._expected_by_store = expected_by_store(source)
-        self._open = file, self._new_digests()
+        self._open = file, digests_for(self.expected)
         info = None
         if self.version is not None:
             info = PartInfo(self.version, self._size, self._expected_by_store)
@@ -166,14 +164,11 @@ class PartFile:
     def _opened(self) -> tuple[FileIO, Digests]:
         """Return the open file and its digests; open the part of an earlier run."""
         if self._open is None:
-            digests = self._new_digests()
+            digests = digests_for(self.expected)
             digests.update_from(self.path)
             self._open = open_to_write(self.path, append=True), digests
             self._meter.begin(self._size, self.held)
         return self._open
-
-    def _new_digests(self) -> Digests:
-        return Digests({*self._kinds, *(each.kind for each in self.expected)})
 
     def _check_stop(self) -> None:
         if self._stop.is_set():

@@ -50,11 +50,7 @@ class Meter:
 
 
 class Display:
-    """Counts, and draws nothing.
-
-    Args:
-        files: Number of files.
-    """
+    """Counts the progress of a number of files, and draws nothing."""
 
     def __init__(self, files: int) -> None:
         self.files = files
@@ -72,10 +68,6 @@ class Display:
         """Count files that existed before."""
         self.done += count
         self._files_without_bytes += count
-
-    def meter(self, name: str) -> Meter:
-        """Return a meter for a file."""
-        return Meter(self, name)
 
     def begin(self, meter: Meter, expected: int | None) -> None:
         """Register a file and the bytes expected for it."""
@@ -234,14 +226,7 @@ class NotebookDisplay(Display):
 
 
 def display_for(files: int, *, show: bool) -> Display:
-    """Return the display for a terminal, for a notebook (with tqdm), or none.
-
-    Args:
-        files: Number of files.
-
-    Keyword Args:
-        show: Whether to show progress at all.
-    """
+    """Return the display for a terminal, for a notebook (with tqdm), or none."""
     if not show or not files:
         return Display(files)
     if _in_notebook():

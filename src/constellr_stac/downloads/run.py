@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import threading
 import time
+from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -27,8 +28,8 @@ from .catalog import CatalogWriter
 from .fetch import STRUCTURE, Downloader, Job
 from .kinds import is_tiff
 from .part_file import StoppedError
+from .progress import Meter
 from .results import Downloaded, incomplete
-from .workers import WorkerThreads
 
 if TYPE_CHECKING:
     from pathlib import Path, PurePosixPath
@@ -42,7 +43,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Run"]
 
-_GRACE = 1.0  # seconds for workers to stop
+_GRACE = 1.0  # seconds for threads to stop
+_POLL = 0.1  # seconds; on Windows a signal does not interrupt a wait
 _AFFECTS_ALL = (
     APIConnectionError,
     AuthenticationError,
@@ -53,20 +55,7 @@ _AFFECTS_ALL = (
 
 
 class Run:
-    """Downloads a selection into a folder.
-
-    Args:
-        selection: The files to download.
-        folder: The folder.
-        manifest: The folder's manifest.
-        transfer: Fetches bytes.
-        display: Shows progress.
-
-    Keyword Args:
-        overwrite: Whether to download existing files again.
-        verify: Whether to verify files, and to decode GeoTIFFs.
-        workers: Number of files to fetch at once.
-    """
+    """Downloads a selection into a folder; for the arguments see :func:`.download`."""
 
     def __init__(
         self,
@@ -114,11 +103,14 @@ class Run:
             if jobs:
                 with self._display, self._downloader:
                     self._work(jobs)
-                self._downloader.check()
         except KeyboardInterrupt:
             with suppress(OSError):
                 self._finish()
-            raise KeyboardInterrupt(self._interrupt_message()) from None
+            complete = len(self._written) + len(self._skipped)
+            raise KeyboardInterrupt(
+                f"Interrupted: {complete} of {len(self._selection.files)} files are in "
+                f"{str(self._folder)!r}. Run the same download again to resume the others."
+            ) from None
         except Exception:
             with suppress(OSError):
                 self._finish()
@@ -172,15 +164,53 @@ class Run:
         return None
 
     def _work(self, jobs: list[Job]) -> None:
-        workers = WorkerThreads(self._process, jobs, self._workers, stop=self._stop)
+        """Process jobs in threads until none is left, one raises or the run is stopped.
+
+        The threads are daemons: an executor's are joined when the interpreter exits, so one that
+        hangs on a silent server would keep Ctrl-C from ending the program.
+        """
+        failures: list[BaseException] = []
+        args = (deque(jobs), failures)
+        threads = [
+            threading.Thread(
+                target=self._process_all,
+                args=args,
+                name=f"constellr-download-{number}",
+                daemon=True,
+            )
+            for number in range(min(self._workers, len(jobs)))
+        ]
         try:
-            workers.wait(self._display.draw)
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                while thread.is_alive() and not self._stop.is_set():
+                    thread.join(_POLL)
+                    self._display.draw()
+            if failures:
+                raise failures[0]
         finally:
             self._stop.set()
-            workers.join(_GRACE)
+            deadline = time.monotonic() + _GRACE
+            for thread in threads:
+                if thread.is_alive():
+                    thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _process_all(self, jobs: deque[Job], failures: list[BaseException]) -> None:
+        """Process jobs in one of several threads; an error stops all of them."""
+        try:
+            while not self._stop.is_set():
+                try:
+                    job = jobs.popleft()
+                except IndexError:
+                    return
+                self._process(job)
+        except BaseException as error:  # noqa: BLE001 - raised in _work()
+            failures.append(error)
+            self._stop.set()
 
     def _process(self, job: Job) -> None:
-        meter = self._display.meter(job.file.label)
+        meter = Meter(self._display, job.file.label)
         try:
             self._downloader.fetch(job, meter)
         except StoppedError:
@@ -227,11 +257,4 @@ class Run:
             tuple(sorted(self._skipped)),
             self._display.received,
             time.monotonic() - self._started,
-        )
-
-    def _interrupt_message(self) -> str:
-        complete = len(self._written) + len(self._skipped)
-        return (
-            f"Interrupted: {complete} of {len(self._selection.files)} files are in "
-            f"{str(self._folder)!r}. Run the same download again to resume the others."
         )
