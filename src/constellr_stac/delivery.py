@@ -69,7 +69,7 @@ def search_order(
     with ExitStack() as stack:
         orders = orders or stack.enter_context(OrdersClient())
         client = client or _client_for(orders)
-        order_id = order if isinstance(order, str) else _id_of(order)
+        order_id = _id_of(order)
         by_id = {**search, **_by_id(order_id, search)}
         if _first(client, _by_id(order_id, {}), 1):
             return client.search(**by_id)
@@ -119,8 +119,7 @@ def load_order(
         asks = orders or stack.enter_context(OrdersClient(limits=limits))
         items = search_order(order, client=client, orders=asks).item_collection()
     if not items.items:
-        order_id = order if isinstance(order, str) else order.id
-        msg = f"No scenes have been delivered for order {order_id} yet."
+        msg = f"No scenes have been delivered for order {_id_of(order)} yet."
         raise ValueError(msg)
     load.setdefault("auth", asks.auth)
     cube: xr.Dataset = load_items(items, bands, limits=limits or asks.limits, **load)
@@ -158,7 +157,7 @@ def follow(
             failed.
         NotFoundError: There is no such order.
     """
-    order_id = order if isinstance(order, str) else _id_of(order)
+    order_id = _id_of(order)
     start = None if since is None else parse_time(since)
     delivered = _Delivered(order_id, None if state is None else Path(state))
     with ExitStack() as stack:
@@ -193,20 +192,19 @@ class _Delivered:
     def __init__(self, order_id: str, path: Path | None) -> None:
         self._order_id = order_id
         self._path = path
-        self._keys = self._read(path) if path is not None and path.exists() else []
-        self._known = set(self._keys)
+        keys = self._read(path) if path is not None and path.exists() else []
+        self._keys = dict.fromkeys(keys)
 
     def __contains__(self, item: pystac.Item) -> bool:
-        return _key_of(item) in self._known
+        return _key_of(item) in self._keys
 
     def add(self, item: pystac.Item) -> None:
         """Record an item, on disk first."""
-        keys = [*self._keys, _key_of(item)]
+        key = _key_of(item)
         if self._path is not None:
-            state = {"order": self._order_id, "delivered": keys}
+            state = {"order": self._order_id, "delivered": [*self._keys, key]}
             write_atomically(self._path, json.dumps(state, indent=1), sync=True)
-        self._keys = keys
-        self._known.add(keys[-1])
+        self._keys[key] = None
 
     def _read(self, path: Path) -> list[str]:
         try:
@@ -263,7 +261,9 @@ def _by_id(order_id: str, search: Mapping[str, Any]) -> dict[str, Any]:
     return {"filter": both, "filter_lang": "cql2-json"}
 
 
-def _id_of(order: Order) -> str:
+def _id_of(order: Order | str) -> str:
+    if isinstance(order, str):
+        return order
     if order.id is None:
         msg = "The order is not placed yet, so it has no scenes."
         raise ValueError(msg)
