@@ -193,8 +193,8 @@ def open_manifest(folder: Path, layout: str) -> Iterator[Manifest]:
 
 def _load(manifest: Manifest, folder: Path, layout: str) -> None:
     """Read the manifest and the journal of earlier runs."""
-    document = _json(_text(folder / MANIFEST) or "")
     try:
+        document = json.loads(_text(folder / MANIFEST) or "")
         kind, version, previous = (document[name] for name in ("type", "version", "layout"))
         if (kind, version) != (_TYPE, _VERSION):
             raise ValueError(kind)  # noqa: TRY301 - one error for all
@@ -211,7 +211,7 @@ def _load(manifest: Manifest, folder: Path, layout: str) -> None:
         )
     for line in (_text(folder / JOURNAL) or "").splitlines():
         with contextlib.suppress(TypeError, KeyError, ValueError, AttributeError):
-            manifest.read(_json(line))
+            manifest.read(json.loads(line))
 
 
 def _as_json(value: Record | PartInfo | None) -> dict[str, Any] | None:
@@ -241,11 +241,4 @@ def _text(path: Path) -> str | None:
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
-        return None
-
-
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
         return None

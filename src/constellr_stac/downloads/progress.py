@@ -125,27 +125,20 @@ class TerminalDisplay(Display):
 
     def __init__(self, files: int) -> None:
         super().__init__(files)
+        from rich import progress
         from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            DownloadColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
-            TransferSpeedColumn,
-        )
         from rich.table import Column
 
-        self._bars = Progress(
-            TextColumn(
+        self._bars = progress.Progress(
+            progress.TextColumn(
                 "{task.description}",
                 markup=False,  # a name may contain brackets
                 table_column=Column(ratio=3, no_wrap=True),
             ),
-            BarColumn(bar_width=None, table_column=Column(ratio=2)),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(compact=True),
+            progress.BarColumn(bar_width=None, table_column=Column(ratio=2)),
+            progress.DownloadColumn(),
+            progress.TransferSpeedColumn(),
+            progress.TimeRemainingColumn(compact=True),
             console=Console(stderr=True),
             expand=True,
         )
