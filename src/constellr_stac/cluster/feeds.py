@@ -125,11 +125,8 @@ def api_feed(own: ConstellrAuth, *, send_credential: bool) -> CredentialFeed:
             "send_credential=True to send the key itself, use a user name and password, or pass "
             "auth=False."
         )
-
-    def token() -> Token:
-        return cast("Token", own.token())  # only an API key has none
-
-    return CredentialFeed(token, own.discard)
+    # Only an API key has no token.
+    return CredentialFeed(lambda: cast("Token", own.token()), own.discard)
 
 
 def s3_feed(
@@ -141,10 +138,8 @@ def s3_feed(
         SigningError: The requested credentials are unavailable.
         ValueError: The requested credentials do not expire, and are not to be sent.
     """
-    if aws is False:
-        return None
-    named = bool(os.environ.get("AWS_ACCESS_KEY_ID") or os.environ.get("AWS_PROFILE"))
-    if aws is None and not named:
+    named = os.environ.get("AWS_ACCESS_KEY_ID") or os.environ.get("AWS_PROFILE")
+    if aws is False or (aws is None and not named):
         return None
     source = (aws.credentials if isinstance(aws, Signer) else CredentialSource(aws)).own()
 

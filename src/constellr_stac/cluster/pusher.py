@@ -39,11 +39,7 @@ _UNREACHABLE = (OSError, TimeoutError, RuntimeError)  # RuntimeError: the client
 class CredentialPusher:
     """Keep the workers' credentials fresh, in a thread, while the client lives.
 
-    Args:
-        client: The dask client.
-        name: Name of the worker plugin.
-        feeds: Credentials by purpose.
-        items: Renews the URLs of items for the workers, if any.
+    ``feeds`` are the credentials by purpose; ``items`` renews the URLs of items, if any.
     """
 
     def __init__(
@@ -150,17 +146,15 @@ class CredentialPusher:
         """Store the credentials at the scheduler as opaque data."""
         content = encoded({purpose: feed.message for purpose, feed in self.feeds.items()})
         # In a dict: the inproc transport does not unpack a bare value.
-        self._set_metadata({"encoded": Serialize(content)})
+        metadata = {"encoded": Serialize(content)}
+        self._call("set_metadata", keys=[self._name], value=metadata)
 
     def _remove(self) -> None:
         if self._client_closed:
             return
         with contextlib.suppress(*_UNREACHABLE, ValueError):
             self._client.unsubscribe_topic(self._name)
-            self._set_metadata(None)
-
-    def _set_metadata(self, value: dict[str, Any] | None) -> None:
-        self._call("set_metadata", keys=[self._name], value=value)
+            self._call("set_metadata", keys=[self._name], value=None)
 
     def announce(self) -> dict[str, Any]:
         """Notify all workers of new values; return what each of them answers."""

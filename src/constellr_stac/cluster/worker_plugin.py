@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import pickle
+from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from distributed import Status, WorkerPlugin
@@ -35,56 +36,43 @@ _log = logging.getLogger(__name__)
 _AT_WORK = (Status.running, Status.paused)
 
 
+@dataclass(eq=False, repr=False)
 class CredentialPlugin(WorkerPlugin):
-    """Holds the pushed values of one worker.
+    """Holds the pushed values of one worker."""
 
-    Args:
-        name: Name of the plugin, of the handler of messages, of the event topic, and of the entry
-            in the scheduler's metadata.
-
-    Keyword Args:
-        api: URL of the credential's API, if any.
-        s3: Whether AWS credentials are shared.
-        variables: The client's API and store settings, as environment variables.
-        owner: Whose credentials they are.
-        renews: Whether the client renews the URLs of items.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        *,
-        api: str | None,
-        s3: bool,
-        variables: Mapping[str, str],
-        owner: Owner,
-        renews: bool,
-    ) -> None:
-        self.name = name
-        self._api = api
-        self._s3 = s3
-        self._variables = variables
-        self._owner = owner
-        self._renews = renews
-        self._worker: Worker | None = None
-        self._items: PushedItems | None = None
-        self._values: dict[Hashable, Pushed] = {}
+    name: str
+    """Name of the plugin, of the handler of messages, of the event topic, and of the entry in the
+    scheduler's metadata."""
+    _: KW_ONLY
+    api: str | None
+    """URL of the credential's API, if any."""
+    s3: bool
+    """Whether AWS credentials are shared."""
+    variables: Mapping[str, str]
+    """The client's API and store settings, as environment variables."""
+    owner: Owner
+    """Whose credentials they are."""
+    renews: bool
+    """Whether the client renews the URLs of items."""
+    _worker: Worker | None = field(default=None, init=False)
+    _items: PushedItems | None = field(default=None, init=False)
+    _values: dict[Hashable, Pushed] = field(default_factory=dict, init=False)
 
     async def setup(self, worker: Worker) -> None:
         """Fetch the credentials before the worker's first task."""
         self._worker = worker
-        for name, setting in self._variables.items():
+        for name, setting in self.variables.items():
             self._values["variable", name] = pushed = PushedValue[str](lambda _number: None)
             pushed.put(1, setting)
-        if self._api is not None:
+        if self.api is not None:
             self._values[self._api_key] = self._value(API)
-        if self._s3:
+        if self.s3:
             self._values[PUSHED] = self._value(S3)
-        if self._renews:
+        if self.renews:
             self._items = PushedItems(
-                lambda number, names: self._report(number=number, items=names), owner=self._owner
+                lambda number, names: self._report(number=number, items=names), owner=self.owner
             )
-            self._values["items", self._api] = self._items
+            self._values["items", self.api] = self._items
         for purpose, value in self._values.items():
             STATE.add_pushed(purpose, value)
         worker.handlers[self.name] = self.receive
@@ -104,8 +92,8 @@ class CredentialPlugin(WorkerPlugin):
         held = api.held if isinstance(api, PushedValue) else None
         for purpose, value in self._values.items():
             STATE.remove_pushed(purpose, value)
-        if self._api is not None and isinstance(held, Password):
-            forget_token(self._api, held)
+        if self.api is not None and isinstance(held, Password):
+            forget_token(self.api, held)
         STATE.clear("fetcher")
         if worker.status in _AT_WORK:  # the plugin was removed; the worker is not closing
             worker.log_event(self.name, {"removed": True})
@@ -138,11 +126,11 @@ class CredentialPlugin(WorkerPlugin):
 
     @property
     def _api_key(self) -> Hashable:
-        return "api", origin(self._api or "")
+        return "api", origin(self.api or "")
 
     def _value(self, purpose: str) -> PushedValue[Any]:
         return PushedValue(
-            lambda number: self._report(purpose=purpose, refused=number), owner=self._owner
+            lambda number: self._report(purpose=purpose, refused=number), owner=self.owner
         )
 
     def _report(self, **what: Any) -> None:
