@@ -25,14 +25,14 @@ _PERIODS = {
 }
 
 
-def planned(
-    scenes: Iterable[Scene], order: Order, lifetime: timedelta
-) -> list[tuple[datetime, Scene]]:
-    """Return the delivery times and scenes of an order, spread over its lifetime."""
+def planned(scenes: Iterable[Scene], order: Order) -> list[tuple[datetime, Scene]]:
+    """Return the delivery times and scenes of an order, spread over its lifetime, if any."""
+    if order.lifetime is None:
+        return []
     chosen = _matching(scenes, order.draft)
     share = (UNTIL_CLOSING - UNTIL_ACCEPTED) / max(1, len(chosen))
     return [
-        (order.created + lifetime * (UNTIL_ACCEPTED + share * number), scene)
+        (order.created + order.lifetime * (UNTIL_ACCEPTED + share * number), scene)
         for number, scene in enumerate(chosen, start=1)
     ]
 

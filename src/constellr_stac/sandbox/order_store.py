@@ -30,14 +30,7 @@ _DELETABLE = frozenset({"pending_validation", "rejected"})
 
 
 class OrderStore:
-    """Thread-safe areas, tags and orders.
-
-    Args:
-        scenes: Scenes that orders can deliver.
-        catalogue: Receives the delivered items.
-        options: The sandbox's options.
-        clock: The servers' time.
-    """
+    """Thread-safe areas, tags and orders, which deliver ``scenes`` to the catalogue."""
 
     def __init__(
         self, scenes: Iterable[Scene], catalogue: Catalogue, options: Options, clock: Clock
@@ -96,10 +89,9 @@ class OrderStore:
     def place(self, draft: Draft) -> Order:
         """Store an order and plan its deliveries."""
         with self.lock:
-            lifetime = self._options.delivery
-            order = Order(str(uuid4()), draft, self.stamp(), self.tags(draft.tags), lifetime)
-            if lifetime is not None:
-                order.due = planned(self._scenes, order, lifetime)
+            tags = self.tags(draft.tags)
+            order = Order(str(uuid4()), draft, self.stamp(), tags, self._options.delivery)
+            order.due = planned(self._scenes, order)
             self.orders[order.id] = order
             return order
 

@@ -14,7 +14,7 @@ from .faults import FaultPlan
 from .objects import StoredObject
 from .options import Clock
 from .order_store import OrderStore
-from .scenes import read_scenes, shipped_scenes
+from .scenes import read_scenes
 from .server import LoopbackServer
 from .signatures import presign
 from .store import ObjectStore
@@ -37,8 +37,7 @@ class Running:
     """Both servers and their state."""
 
     def __init__(self, folder: Path | None, options: Options, host: str) -> None:
-        newer = options.newer
-        scenes = shipped_scenes(newer=newer) if folder is None else read_scenes(folder, newer=newer)
+        scenes = read_scenes(folder, newer=options.newer)
         self.options = options
         self.clock = Clock()
         self.request_log: list[Exchange] = []
@@ -52,17 +51,13 @@ class Running:
             for key, path in scene.files.items():
                 self.catalogue.objects[key] = StoredObject.from_file(key, path)
             if options.delivery is None:
-                self.catalogue.add_item(_archived(scene.item) if newer else scene.item)
+                self.catalogue.add_item(_archived(scene.item) if options.newer else scene.item)
         services = Services(
             options, self.clock, self.accounts, self.catalogue, self.order_store, self._presign
         )
-        self._api = LoopbackServer(
-            self._wrap(build_api(services), "api"), name="constellr-sandbox-api", host=host
-        )
         store = ObjectStore(self.catalogue, self.keyring, self.clock)
-        self._store = LoopbackServer(
-            self._wrap(store, "store"), name="constellr-sandbox-store", host=host
-        )
+        self._api = self._server(build_api(services), "api", host)
+        self._store = self._server(store, "store", host)
 
     def start(self) -> None:
         """Start both servers."""
@@ -80,8 +75,8 @@ class Running:
         self._store.stop()
         self.api_url = self.s3_url = ""
 
-    def _wrap(self, app: ASGIApp, server: Literal["api", "store"]) -> Middleware:
-        return Middleware(
+    def _server(self, app: ASGIApp, server: Literal["api", "store"], host: str) -> LoopbackServer:
+        wrapped = Middleware(
             app,
             server=server,
             request_log=self.request_log,
@@ -89,6 +84,7 @@ class Running:
             clock=self.clock,
             latency=self.options.latency,
         )
+        return LoopbackServer(wrapped, name=f"constellr-sandbox-{server}", host=host)
 
     def _presign(self, href: str) -> str:
         path = quote(href.removeprefix("s3://"), safe="/-_.~")

@@ -15,9 +15,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from shapely import Polygon
+
 from .options import BUCKET
 
-__all__ = ["DOCUMENTED_HOST", "Scene", "read_scenes", "shipped_scenes"]
+__all__ = ["DOCUMENTED_HOST", "Scene", "read_scenes"]
 
 DOCUMENTED_HOST = "https://example.com/stac"
 """Host of the links in the API's documentation."""
@@ -47,17 +49,11 @@ class Scene:
     """Whether it is a daytime scene; ``None`` if unknown."""
 
 
-def shipped_scenes(*, newer: bool = False) -> list[Scene]:
-    """Return the 15 shipped scenes of Los Angeles harbour."""
-    folder = Path(str(resources.files(__package__))) / "scenes" / "la_harbor"
-    return _scenes_of(folder, _SHIPPED_PREFIX, newer=newer)
-
-
-def read_scenes(folder: Path, *, newer: bool = False) -> list[Scene]:
-    """Return the scenes in ``folder``, oldest first.
+def read_scenes(folder: Path | None, *, newer: bool) -> list[Scene]:
+    """Return scenes, oldest first.
 
     Args:
-        folder: A folder of scene folders.
+        folder: A folder of scene folders; ``None`` is the 15 shipped scenes of Los Angeles harbour.
 
     Keyword Args:
         newer: Name objects as the newer API does, ``<item id>_lst.tiff``.
@@ -65,10 +61,11 @@ def read_scenes(folder: Path, *, newer: bool = False) -> list[Scene]:
     Raises:
         ValueError: There is no scene, or one without a time or place.
     """
-    return _scenes_of(folder, f"{folder.name} scenes+masks", newer=newer)
-
-
-def _scenes_of(folder: Path, prefix: str, *, newer: bool) -> list[Scene]:
+    if folder is None:
+        folder = Path(str(resources.files(__package__))) / "scenes" / "la_harbor"
+        prefix = _SHIPPED_PREFIX
+    else:
+        prefix = f"{folder.name} scenes+masks"
     folders = sorted(path for path in folder.iterdir() if path.is_dir() and any(path.iterdir()))
     if not folders:
         raise ValueError(f"There is no scene in {folder}; it must hold one folder per scene.")
@@ -150,6 +147,4 @@ def _footprint(metadata: dict[str, Any], folder: Path) -> tuple[dict[str, Any], 
             [bottom, bottom, top, top, bottom],
         )
     ring = [[round(x, 6), round(y, 6)] for x, y in zip(xs, ys, strict=True)]
-    bbox = [min(p[0] for p in ring), min(p[1] for p in ring)]
-    bbox += [max(p[0] for p in ring), max(p[1] for p in ring)]
-    return {"type": "Polygon", "coordinates": [ring]}, bbox
+    return {"type": "Polygon", "coordinates": [ring]}, list(Polygon(ring).bounds)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from types import FrameType
 
     from constellr_stac.sandbox import Sandbox
 
@@ -22,7 +21,8 @@ _POLL_SECONDS = 0.2  # on Windows a signal does not interrupt a wait
 def export(variables: Mapping[str, str]) -> None:
     """Print ``export NAME='value'`` lines for a POSIX shell."""
     for name, value in variables.items():
-        sys.stdout.write(f"export {name}={_quoted(value)}\n")
+        quoted = value.replace("'", "'\"'\"'")  # as by shlex.quote, which does not always quote
+        sys.stdout.write(f"export {name}='{quoted}'\n")
 
 
 def serve(sandbox: Sandbox, *, show: Callable[[Mapping[str, str]], None] = export) -> None:
@@ -38,11 +38,7 @@ def serve(sandbox: Sandbox, *, show: Callable[[Mapping[str, str]], None] = expor
         ValueError: Not called in the main thread.
     """
     stopped = threading.Event()
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        stopped.set()
-
-    before = {number: signal.signal(number, stop) for number in _SIGNALS}
+    before = {number: signal.signal(number, lambda *_: stopped.set()) for number in _SIGNALS}
     try:
         with sandbox:
             show(sandbox.environment())
@@ -52,8 +48,3 @@ def serve(sandbox: Sandbox, *, show: Callable[[Mapping[str, str]], None] = expor
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _quoted(value: str) -> str:
-    """Quote for a POSIX shell; unlike ``shlex.quote``, always."""
-    return "'" + value.replace("'", "'\"'\"'") + "'"

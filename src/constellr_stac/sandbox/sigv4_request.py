@@ -63,10 +63,11 @@ class RequestSignature(NamedTuple):
 
 def read_signature(request: Received, now: datetime) -> RequestSignature:
     """Return a well-formed and current signature, else raise :class:`S3Error`."""
-    parameters = [(name, value) for name, value in request.query if name.startswith("X-Amz-")]
+    prefix = "X-Amz-"
+    parameters = [(n.removeprefix(prefix), v) for n, v in request.query if n.startswith(prefix)]
     found = dict(parameters)
     authorization = request.headers.get("authorization")
-    presigned = not found.keys().isdisjoint({"X-Amz-Algorithm", "X-Amz-Signature"})
+    presigned = not found.keys().isdisjoint({"Algorithm", "Signature"})
     if presigned and authorization is not None:
         raise S3Error(
             400,
@@ -96,20 +97,20 @@ def read_signature(request: Received, now: datetime) -> RequestSignature:
 
 def _in_query(found: dict[str, str], now: datetime) -> RequestSignature:
     names = ("Algorithm", "Credential", "Date", "Expires", "SignedHeaders", "Signature")
-    if any(f"X-Amz-{name}" not in found for name in names):
+    if any(name not in found for name in names):
         raise _malformed_query(
             "Query-string authentication version 4 requires the X-Amz-Algorithm, X-Amz-Credential, "
             "X-Amz-Signature, X-Amz-Date, X-Amz-SignedHeaders, and X-Amz-Expires parameters."
         )
-    if found["X-Amz-Algorithm"] != _ALGORITHM:
+    if found["Algorithm"] != _ALGORITHM:
         raise _malformed_query(f'X-Amz-Algorithm only supports "{_ALGORITHM}"')
-    when = _timestamp(found["X-Amz-Date"])
+    when = _timestamp(found["Date"])
     if when is None:
         raise _malformed_query("X-Amz-Date must be in the ISO8601 Long Format")
-    problem = _scope_problem(found["X-Amz-Credential"], when)
+    problem = _scope_problem(found["Credential"], when)
     if problem:
         raise _malformed_query(f"Error parsing the X-Amz-Credential parameter; {problem}")
-    seconds = found["X-Amz-Expires"]
+    seconds = found["Expires"]
     if not seconds.isdecimal() or not 1 <= int(seconds) <= _MAX_EXPIRES:
         raise _malformed_query(f"X-Amz-Expires must be a number from 1 to {_MAX_EXPIRES}")
     if when - now > _MAX_SKEW:
@@ -118,14 +119,7 @@ def _in_query(found: dict[str, str], now: datetime) -> RequestSignature:
     if now >= expires:
         times = {"X-Amz-Expires": seconds, "Expires": _iso(expires), "ServerTime": _iso(now)}
         raise S3Error(403, "AccessDenied", "Request has expired", **times)
-    return RequestSignature(
-        access_key_id=found["X-Amz-Credential"].partition("/")[0],
-        signed_headers=frozenset(found["X-Amz-SignedHeaders"].split(";")),
-        signature=found["X-Amz-Signature"],
-        timestamp=found["X-Amz-Date"],
-        token=found.get("X-Amz-Security-Token"),
-        presigned=True,
-    )
+    return _signature(found, found["Date"], found.get("Security-Token"), presigned=True)
 
 
 def _in_headers(request: Received, authorization: str, now: datetime) -> RequestSignature:
@@ -161,13 +155,20 @@ def _in_headers(request: Received, authorization: str, now: datetime) -> Request
             MaxAllowedSkewMilliseconds=str(_MAX_SKEW // timedelta(milliseconds=1)),
         )
     _check_payload(request)
+    token = request.headers.get("x-amz-security-token")
+    return _signature(found, timestamp, token, presigned=False)
+
+
+def _signature(
+    found: Mapping[str, str], timestamp: str, token: str | None, *, presigned: bool
+) -> RequestSignature:
     return RequestSignature(
         access_key_id=found["Credential"].partition("/")[0],
         signed_headers=frozenset(found["SignedHeaders"].split(";")),
         signature=found["Signature"],
         timestamp=timestamp,
-        token=request.headers.get("x-amz-security-token"),
-        presigned=False,
+        token=token,
+        presigned=presigned,
     )
 
 
