@@ -5,6 +5,7 @@ import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Argument, BadParameter, Option, Typer
 
 from constellr_stac.errors import MissingExtraError
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["commands"]
 
-commands = typer.Typer()
+commands = Typer()
 
 _SOURCE = "given to login"
 _VARIABLES = ("CONSTELLR_API_KEY", "CONSTELLR_PASSWORD", "CONSTELLR_TOKEN")
@@ -33,15 +34,14 @@ _VARIABLES = ("CONSTELLR_API_KEY", "CONSTELLR_PASSWORD", "CONSTELLR_TOKEN")
 def login(
     terminal: Terminal,
     source: Annotated[
-        str | None, typer.Argument(metavar="-", help="-: read the secret from standard input.")
+        str | None, Argument(metavar="-", help="-: read the secret from standard input.")
     ] = None,
     *,
     api_key: Annotated[
-        bool, typer.Option("--api-key", help="Use an API key (recommended), not a password.")
+        bool, Option("--api-key", help="Use an API key (recommended), not a password.")
     ] = False,
     username: Annotated[
-        str | None,
-        typer.Option(envvar="CONSTELLR_USERNAME", help="User name; prompted for if omitted."),
+        str | None, Option(envvar="CONSTELLR_USERNAME", help="User name; prompted for if omitted.")
     ] = None,
 ) -> None:
     """Check a credential and store it in the system keyring.
@@ -55,7 +55,7 @@ def login(
 
     keyring = _keyring()
     if source not in (None, STDIN):
-        raise typer.BadParameter(
+        raise BadParameter(
             "A secret on the command line is visible to other users and kept in the shell's "
             "history. Omit it to be prompted, or pipe it to -."
         )
@@ -157,14 +157,14 @@ def _secret(what: str, variable: str, source: str | None) -> str:
     if source == STDIN:
         secret = read_text(STDIN).rstrip("\r\n")
         if not secret:
-            raise typer.BadParameter("Standard input is empty.")
+            raise BadParameter("Standard input is empty.")
         return secret
     return os.environ.get(variable) or _prompt(what, hidden=True, option=f"- or {variable}")
 
 
 def _prompt(what: str, *, hidden: bool, option: str) -> str:
     if not sys.stdin.isatty():
-        raise typer.BadParameter(f"Not interactive; pass the {what.lower()} with {option}.")
+        raise BadParameter(f"Not interactive; pass the {what.lower()} with {option}.")
     answer: str = typer.prompt(what, hide_input=hidden, err=True)
     return answer
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import typer
+from typer import Exit, Option
 
 from . import account, areas, demo, doctor, orders, sandbox, search, statistics
 from . import cube as cubes
@@ -21,14 +22,14 @@ def _show_version(is_set: bool) -> None:  # noqa: FBT001 - typer's signature
         from importlib.metadata import version
 
         typer.echo(f"constellr {version('constellr-stac')}")
-        raise typer.Exit
+        raise Exit
 
 
 @dataclass
 class _Options(Flags):
     version: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--version", help="Show the version and exit.", is_eager=True, callback=_show_version
         ),
     ] = False

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, Option, Typer
 
 from .command import command, group
 from .errors import Failure
@@ -20,12 +20,12 @@ commands = group(
     'constellr aoi create "field 42" field42.geojson',
     "constellr aoi list",
 )
-products = typer.Typer()
+products = Typer()
 
-AreaId = Annotated[str, typer.Argument(metavar="ID", help="Id of the area.")]
+AreaId = Annotated[str, Argument(metavar="ID", help="Id of the area.")]
 AreaFile = Annotated[
     str,
-    typer.Argument(
+    Argument(
         metavar="FILE",
         help="GeoJSON, GeoPackage, KML, KMZ or a zipped Shapefile with one polygon; "
         "- for GeoJSON on standard input.",
@@ -72,12 +72,12 @@ def show(terminal: Terminal, id_: AreaId) -> None:
 )
 def create(
     terminal: Terminal,
-    name: Annotated[str, typer.Argument(help="A unique name.", metavar="NAME")],
+    name: Annotated[str, Argument(help="A unique name.", metavar="NAME")],
     file: AreaFile,
     *,
-    description: Annotated[str | None, typer.Option(help="Free text.")] = None,
+    description: Annotated[str | None, Option(help="Free text.")] = None,
     exist_ok: Annotated[
-        bool, typer.Option("--exist-ok", help="Accept an identical existing area.")
+        bool, Option("--exist-ok", help="Accept an identical existing area.")
     ] = False,
 ) -> None:
     """Register an area of interest."""

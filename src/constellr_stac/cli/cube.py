@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from typer import BadParameter, Option, Typer
 
 from constellr_stac.errors import MissingExtraError
 
@@ -18,7 +18,7 @@ from .terminal import Terminal
 
 __all__ = ["LoadOptions", "commands", "progress_bar"]
 
-commands = typer.Typer()
+commands = Typer()
 
 
 @dataclass(frozen=True)
@@ -27,24 +27,24 @@ class LoadOptions:
 
     band: Annotated[
         list[str] | None,
-        typer.Option("--band", "-b", metavar="NAMES", help="lst,cloud_mask,red,...; repeatable."),
+        Option("--band", "-b", metavar="NAMES", help="lst,cloud_mask,red,...; repeatable."),
     ] = None
     mask: Annotated[
         str | None,
-        typer.Option(
+        Option(
             metavar="CLASSES", help="Mask out: clear, or thick,thin,shadow,castshadow,water,land."
         ),
     ] = None
-    units: Annotated[str, typer.Option(metavar="K|degC", help="Temperature unit.")] = "K"
-    crs: Annotated[str | None, typer.Option(help="CRS of the grid (default: the scenes').")] = None
-    resolution: Annotated[
-        float | None, typer.Option(help="Pixel size in units of the CRS.", min=0)
-    ] = None
+    units: Annotated[str, Option(metavar="K|degC", help="Temperature unit.")] = "K"
+    crs: Annotated[str | None, Option(help="CRS of the grid (default: the scenes').")] = None
+    resolution: Annotated[float | None, Option(help="Pixel size in units of the CRS.", min=0)] = (
+        None
+    )
     crop: Annotated[
-        str | None, typer.Option(metavar="W,S,E,N", help="Bounding box to load, in degrees.")
+        str | None, Option(metavar="W,S,E,N", help="Bounding box to load, in degrees.")
     ] = None
     groupby: Annotated[
-        str, typer.Option(metavar="time|solar_day|id", help="How scenes group into time steps.")
+        str, Option(metavar="time|solar_day|id", help="How scenes group into time steps.")
     ] = "time"
 
     def arguments(self) -> dict[str, Any]:
@@ -75,11 +75,9 @@ def cube(
     loading: LoadOptions,
     output: CubePath,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an existing file or store.")
+        bool, Option("--overwrite", help="Replace an existing file or store.")
     ] = False,
-    explain: Annotated[
-        bool, typer.Option("--explain", help="Show the plan; read no pixels.")
-    ] = False,
+    explain: Annotated[bool, Option("--explain", help="Show the plan; read no pixels.")] = False,
 ) -> None:
     """Write scenes as a cube: Zarr, NetCDF or GeoTIFF."""
     write = writer_for(output)
@@ -114,8 +112,7 @@ def quicklook(
     query: Query,
     loading: LoadOptions,
     output: Annotated[
-        Path,
-        typer.Option("--output", "-o", metavar="PATH", help="Image file: .png, .pdf, .svg, .jpg."),
+        Path, Option("--output", "-o", metavar="PATH", help="Image file: .png, .pdf, .svg, .jpg.")
     ],
     overwrite: Overwrite = False,
 ) -> None:
@@ -141,9 +138,7 @@ def _refuse_unknown_format(path: Path) -> None:
         raise MissingExtraError("Drawing", "plot") from error
     formats = FigureCanvasBase.get_supported_filetypes()
     if path.suffix.lower().removeprefix(".") not in formats:
-        raise typer.BadParameter(
-            f"{path}: unknown suffix; use one of {', '.join(sorted(formats))}."
-        )
+        raise BadParameter(f"{path}: unknown suffix; use one of {', '.join(sorted(formats))}.")
 
 
 def _explain(terminal: Terminal, items: str | None, query: Query, loading: LoadOptions) -> None:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Option, Typer
 
 from .command import command
 from .errors import Failure
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["commands"]
 
-commands = typer.Typer()
+commands = Typer()
 
 _FREEZING = 273.15
 
@@ -27,7 +27,7 @@ def demo(
     terminal: Terminal,
     *,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where to write files.")
+        Path, Option("--output", "-o", metavar="FOLDER", help="Where to write files.")
     ] = Path("constellr-demo"),
 ) -> None:
     """Order, search, load and draw real scenes in a sandbox.

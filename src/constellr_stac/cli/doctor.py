@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import urljoin, urlsplit
 
-import typer
+from typer import Argument, Exit, Typer
 
 from constellr_stac._text import redact_url
 from constellr_stac.errors import (
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["commands"]
 
-commands = typer.Typer()
+commands = Typer()
 
 _EXTRAS = {
     "stackstac": "stackstac",
@@ -69,7 +69,7 @@ def doctor(
     terminal: Terminal,
     source: Annotated[
         str | None,
-        typer.Argument(metavar="ITEMS", help="File of items, or a GeoTIFF.", show_default=False),
+        Argument(metavar="ITEMS", help="File of items, or a GeoTIFF.", show_default=False),
     ] = None,
 ) -> None:
     """Check network, API, credentials, clock and object store.
@@ -78,7 +78,7 @@ def doctor(
     which of these is used. Nothing is changed or ordered. The exit code is 0 if every check passes.
     """
     if source is not None:
-        raise typer.Exit(0 if show_statements(terminal, source) else FAILED)
+        raise Exit(0 if show_statements(terminal, source) else FAILED)
     results: list[CheckResult] = []
     code = 0
     for name, check, required in _CHECKS:
@@ -98,7 +98,7 @@ def doctor(
                 break
     if terminal.as_json:
         terminal.json([asdict(result) for result in results])
-    raise typer.Exit(code)
+    raise Exit(code)
 
 
 def _versions() -> tuple[State, str]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
+from typer import BadParameter, Option, Typer
 
 from .command import command
 from .errors import Failure
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["commands"]
 
-commands = typer.Typer()
+commands = Typer()
 
 
 @command(
@@ -30,26 +30,26 @@ def download(
     *,
     query: Query,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where to write the files.")
+        Path, Option("--output", "-o", metavar="FOLDER", help="Where to write the files.")
     ],
     asset: Annotated[
         list[str] | None,
-        typer.Option("--asset", "-a", metavar="KEY", help="Download only this asset; repeatable."),
+        Option("--asset", "-a", metavar="KEY", help="Download only this asset; repeatable."),
     ] = None,
     layout: Annotated[
         Literal["provider", "collection", "flat"],
-        typer.Option(metavar="provider|collection|flat", help="Folder layout."),
+        Option(metavar="provider|collection|flat", help="Folder layout."),
     ] = "provider",
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Download existing files again.")
+        bool, Option("--overwrite", help="Download existing files again.")
     ] = False,
     structure: Annotated[
-        bool, typer.Option("--structure", help="Also decode every block of each GeoTIFF.")
+        bool, Option("--structure", help="Also decode every block of each GeoTIFF.")
     ] = False,
     no_verify: Annotated[
-        bool, typer.Option("--no-verify", help="Skip size and checksum verification.")
+        bool, Option("--no-verify", help="Skip size and checksum verification.")
     ] = False,
-    workers: Annotated[int, typer.Option(min=1, help="Number of concurrent downloads.")] = 16,
+    workers: Annotated[int, Option(min=1, help="Number of concurrent downloads.")] = 16,
 ) -> None:
     """Download the files of scenes; re-run to resume.
 
@@ -60,7 +60,7 @@ def download(
     from constellr_stac.errors import IncompleteDownloadError
 
     if structure and no_verify:
-        raise typer.BadParameter("--structure and --no-verify exclude each other.")
+        raise BadParameter("--structure and --no-verify exclude each other.")
     with terminal.working("Searching …"):
         found = scenes(items, query)
     try:

@@ -4,22 +4,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import typer
+from typer import Option
 
 __all__ = ["Flags", "Limit", "Yes"]
 
-Limit = Annotated[int | None, typer.Option(min=1, help="Maximum number.", show_default="all")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
+Limit = Annotated[int | None, Option(min=1, help="Maximum number.", show_default="all")]
+Yes = Annotated[bool, Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 
 @dataclass
 class Flags:
     """Options of every command, before or after its name."""
 
-    as_json: Annotated[bool, typer.Option("--json", help="Print only JSON.")] = False
+    as_json: Annotated[bool, Option("--json", help="Print only JSON.")] = False
     verbose: Annotated[
         int,
-        typer.Option(
+        Option(
             "--verbose",
             "-v",
             count=True,
@@ -27,9 +27,9 @@ class Flags:
             show_default=False,
         ),
     ] = 0
-    traceback: Annotated[
-        bool, typer.Option("--traceback", help="Show the traceback of an error.")
-    ] = False
+    traceback: Annotated[bool, Option("--traceback", help="Show the traceback of an error.")] = (
+        False
+    )
 
     def add(self, values: Mapping[str, Any]) -> None:
         """Merge the values given at one more place of the command line."""

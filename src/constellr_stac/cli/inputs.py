@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import typer
+from typer import BadParameter
 
 __all__ = ["STDIN", "bbox", "duration", "from_json", "from_yaml", "point", "read_text", "readable"]
 
@@ -32,11 +32,11 @@ def duration(text: str) -> timedelta:
     """
     match = _DURATION.fullmatch(text.strip().lower())
     if match is None or match["unit"] not in _UNITS:
-        raise typer.BadParameter(f"{text!r} is not a duration, such as 30s, 500ms, 10m, 24h or 7d.")
+        raise BadParameter(f"{text!r} is not a duration, such as 30s, 500ms, 10m, 24h or 7d.")
     try:
         return timedelta(seconds=float(match["count"]) * _UNITS[match["unit"]])
     except OverflowError:
-        raise typer.BadParameter(f"{text!r} is too long.") from None
+        raise BadParameter(f"{text!r} is too long.") from None
 
 
 def bbox(text: str) -> tuple[float, ...]:
@@ -54,14 +54,12 @@ def bbox(text: str) -> tuple[float, ...]:
     except ValueError:
         edges = ()
     if len(edges) != _EDGES or not all(map(math.isfinite, edges)):
-        raise typer.BadParameter(
+        raise BadParameter(
             f"{text!r} is not west,south,east,north, such as -118.3,33.7,-118.1,33.9."
         )
     _, south, _, north = edges
     if not -90 <= south <= north <= 90:  # noqa: PLR2004 - degrees of latitude
-        raise typer.BadParameter(
-            f"{text!r}: south must be below north, both between -90 and 90 degrees."
-        )
+        raise BadParameter(f"{text!r}: south must be below north, both between -90 and 90 degrees.")
     return edges
 
 
@@ -80,7 +78,7 @@ def point(text: str) -> dict[str, Any]:
     except ValueError:
         longitude = latitude = math.nan
     if not (abs(longitude) <= 360 and abs(latitude) <= 90):  # noqa: PLR2004 - degrees
-        raise typer.BadParameter(f"{text!r} is not longitude,latitude, such as -118.25,33.77.")
+        raise BadParameter(f"{text!r} is not longitude,latitude, such as -118.25,33.77.")
     return {"type": "Point", "coordinates": [longitude, latitude]}
 
 
@@ -92,12 +90,12 @@ def read_text(source: str) -> str:
     """
     if source == STDIN:
         if sys.stdin.isatty():
-            raise typer.BadParameter("- reads standard input, but nothing is piped into it.")
+            raise BadParameter("- reads standard input, but nothing is piped into it.")
         return sys.stdin.read().removeprefix("\ufeff")  # the BOM of Windows tools
     try:
         return readable(source).read_text("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise typer.BadParameter(f"{source} is not text.") from error
+        raise BadParameter(f"{source} is not text.") from error
 
 
 def readable(source: str) -> Path:
@@ -106,7 +104,7 @@ def readable(source: str) -> Path:
     try:
         path.open("rb").close()
     except OSError as error:
-        raise typer.BadParameter(f"{source}: {error.strerror or error}.") from error
+        raise BadParameter(f"{source}: {error.strerror or error}.") from error
     return path
 
 
@@ -120,7 +118,7 @@ def from_json(source: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise typer.BadParameter(f"{_name(source)} is not JSON: {error}.") from error
+        raise BadParameter(f"{_name(source)} is not JSON: {error}.") from error
 
 
 def from_yaml(source: str) -> Any:
@@ -136,7 +134,7 @@ def from_yaml(source: str) -> Any:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         problem = " ".join(str(error).split())
-        raise typer.BadParameter(f"{_name(source)} is neither YAML nor JSON: {problem}.") from error
+        raise BadParameter(f"{_name(source)} is neither YAML nor JSON: {problem}.") from error
 
 
 def _name(source: str) -> str:

@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import typer
+from typer import BadParameter
 
 from .inputs import STDIN, from_yaml
 
@@ -33,16 +33,16 @@ def read_batch(file: str) -> dict[str, Any]:
         }
         unknown = batch_fields.keys() - {"use_case", "comment"}
         if unknown:
-            raise typer.BadParameter(
+            raise BadParameter(
                 f"{name}: unknown {', '.join(sorted(map(str, unknown)))}; beside orders, only "
                 "use_case and comment are allowed. Other fields belong into an order."
             )
         content = content["orders"]
     orders = [content] if isinstance(content, dict) else content
     if not isinstance(orders, list) or not orders:
-        raise typer.BadParameter(f"{name} holds no orders.")
+        raise BadParameter(f"{name} holds no orders.")
     if not all(isinstance(order, dict) for order in orders):
-        raise typer.BadParameter(f"{name}: an order is a mapping of fields, such as product_name.")
+        raise BadParameter(f"{name}: an order is a mapping of fields, such as product_name.")
     return {"orders": [_with_string_tags(order) for order in orders], **batch_fields}
 
 

@@ -4,7 +4,7 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, BadParameter, Exit, Option
 
 from .command import command, group
 from .errors import Failure
@@ -25,10 +25,10 @@ commands = group(
     "Orders of scenes.", "constellr orders create summer.yaml", "constellr orders list"
 )
 
-OrderId = Annotated[str, typer.Argument(metavar="ID", help="Id of the order.")]
+OrderId = Annotated[str, Argument(metavar="ID", help="Id of the order.")]
 OrdersFile = Annotated[
     str,
-    typer.Argument(
+    Argument(
         metavar="FILE",
         help="YAML or JSON: one order, a list, or orders with use_case and comment; "
         "- for standard input.",
@@ -70,17 +70,15 @@ def create(
     file: OrdersFile,
     *,
     yes: Yes = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the payload; send nothing.")
-    ] = False,
+    dry_run: Annotated[bool, Option("--dry-run", help="Print the payload; send nothing.")] = False,
     no_check: Annotated[
-        bool, typer.Option("--no-check", help="Skip the check; the API still checks.")
+        bool, Option("--no-check", help="Skip the check; the API still checks.")
     ] = False,
     exist_ok: Annotated[
-        bool, typer.Option("--exist-ok", help="Use an equal active order; place only the others.")
+        bool, Option("--exist-ok", help="Use an equal active order; place only the others.")
     ] = False,
     duplicate_ok: Annotated[
-        bool, typer.Option("--duplicate-ok", help="Place an order even if an equal one is active.")
+        bool, Option("--duplicate-ok", help="Place an order even if an equal one is active.")
     ] = False,
 ) -> None:
     """Place the orders of a file, after showing them and asking.
@@ -120,16 +118,14 @@ def update(
     terminal: Terminal,
     id_: OrderId,
     *,
-    tag: Annotated[
-        list[str] | None, typer.Option(help="A tag; repeatable.", show_default=False)
-    ] = None,
-    no_tags: Annotated[bool, typer.Option("--no-tags", help="Remove all tags.")] = False,
+    tag: Annotated[list[str] | None, Option(help="A tag; repeatable.", show_default=False)] = None,
+    no_tags: Annotated[bool, Option("--no-tags", help="Remove all tags.")] = False,
 ) -> None:
     """Replace the tags of an order."""
     from constellr_stac.orders import OrdersClient
 
     if bool(tag) is no_tags:
-        raise typer.BadParameter("Pass either --tag or --no-tags.")
+        raise BadParameter("Pass either --tag or --no-tags.")
     with OrdersClient() as client:
         show_order(terminal, client.update(id_, tags=tag or []))
 
@@ -144,12 +140,12 @@ def wait(
     id_: OrderId,
     *,
     until: Annotated[
-        list[str] | None, typer.Option(metavar="STATE", help="State to wait for; repeatable.")
+        list[str] | None, Option(metavar="STATE", help="State to wait for; repeatable.")
     ] = None,
     timeout: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Maximum time: 30m, 12h, 7d.")
+        str | None, Option(metavar="TIME", help="Maximum time: 30m, 12h, 7d.")
     ] = None,
-    interval: Annotated[str, typer.Option(metavar="TIME", help="Time between requests.")] = "60s",
+    interval: Annotated[str, Option(metavar="TIME", help="Time between requests.")] = "60s",
 ) -> None:
     """Wait until an order is closed; fail if it is rejected."""
     from constellr_stac.orders import OrdersClient
@@ -202,7 +198,7 @@ def check(terminal: Terminal, file: OrdersFile) -> None:
     if terminal.as_json:
         terminal.json({"orders": count, "violations": [asdict(each) for each in found]})
         if found:
-            raise typer.Exit(1)
+            raise Exit(1)
     else:
         terminal.line(f"Valid: {count} order{'s' if count != 1 else ''}.")
 

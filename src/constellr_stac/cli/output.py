@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import BadParameter, Option
 
 from constellr_stac.errors import MissingExtraError
 
@@ -36,7 +36,7 @@ __all__ = [
 
 CubePath = Annotated[
     Path,
-    typer.Option(
+    Option(
         "--output",
         "-o",
         metavar="PATH",
@@ -44,7 +44,7 @@ CubePath = Annotated[
         "GeoTIFFs.",
     ),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")]
+Overwrite = Annotated[bool, Option("--overwrite", help="Replace an existing file.")]
 
 _ZARR_FILES = ("zarr.json", ".zgroup", ".zmetadata")
 
@@ -58,13 +58,13 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
         typer.BadParameter: ``path`` exists, or its parent does not.
     """
     if not path.parent.is_dir():
-        raise typer.BadParameter(f"{path.parent} is not a folder.")
+        raise BadParameter(f"{path.parent} is not a folder.")
     if not os.path.lexists(path):
         return
     if not overwrite:
-        raise typer.BadParameter(f"{path} exists: choose another name, or pass --overwrite.")
+        raise BadParameter(f"{path} exists: choose another name, or pass --overwrite.")
     if path.is_dir() and not any((path / name).exists() for name in _ZARR_FILES):
-        raise typer.BadParameter(f"{path} is a folder but not a Zarr store; it is not replaced.")
+        raise BadParameter(f"{path} is a folder but not a Zarr store; it is not replaced.")
 
 
 @contextmanager
@@ -130,9 +130,7 @@ def writer_for(path: Path) -> Callable[[xr.Dataset, Path], None]:
             return write_geotiff
     except ImportError as error:
         raise MissingExtraError(f"Writing {suffix}", "files") from error
-    raise typer.BadParameter(
-        f"{path}: unknown suffix; use .zarr, .nc or .tif, or none for a folder."
-    )
+    raise BadParameter(f"{path}: unknown suffix; use .zarr, .nc or .tif, or none for a folder.")
 
 
 def write_zarr(cube: xr.Dataset, path: Path) -> None:
@@ -187,7 +185,7 @@ def table_writer_for(
     if suffix == ".gpkg" and geometry:
         return lambda table, part: table.to_file(part, layer=layer, driver="GPKG", index=True)
     known = ".csv, .parquet or .gpkg" if geometry else ".csv or .parquet"
-    raise typer.BadParameter(f"{path}: unknown suffix; use {known}.")
+    raise BadParameter(f"{path}: unknown suffix; use {known}.")
 
 
 def report_table(terminal: Terminal, path: Path, text: str, table: Any) -> None:

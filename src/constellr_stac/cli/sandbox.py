@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, BadParameter, Exit, Option, Typer
 
 from .command import command
 from .errors import Failure
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["commands"]
 
-commands = typer.Typer()
+commands = Typer()
 
 _PREFIXES = ("CONSTELLR_", "AWS_")
 
@@ -29,37 +29,31 @@ _PREFIXES = ("CONSTELLR_", "AWS_")
 class SandboxOptions:
     """Options of :class:`constellr_stac.sandbox.Sandbox`."""
 
-    token_lifetime: Annotated[str, typer.Option(metavar="TIME", help="Token lifetime.")] = "24h"  # noqa: S105 - a duration
-    url_lifetime: Annotated[str, typer.Option(metavar="TIME", help="Pre-signed URL lifetime.")] = (
-        "1h"
-    )
+    token_lifetime: Annotated[str, Option(metavar="TIME", help="Token lifetime.")] = "24h"  # noqa: S105 - a duration
+    url_lifetime: Annotated[str, Option(metavar="TIME", help="Pre-signed URL lifetime.")] = "1h"
     session_lifetime: Annotated[
-        str | None, typer.Option(metavar="TIME", help="AWS session lifetime.")
+        str | None, Option(metavar="TIME", help="AWS session lifetime.")
     ] = None
     presigned: Annotated[
-        bool, typer.Option("--presigned", help="Pre-signed URLs instead of s3:// hrefs.")
+        bool, Option("--presigned", help="Pre-signed URLs instead of s3:// hrefs.")
     ] = False
-    api_key: Annotated[
-        bool, typer.Option("--api-key", help="Accept an API key, not a password.")
-    ] = False
-    newer: Annotated[bool, typer.Option("--newer", help="Use the newer API.")] = False
-    latency: Annotated[str, typer.Option(metavar="TIME", help="Delay of each request.")] = "0s"
+    api_key: Annotated[bool, Option("--api-key", help="Accept an API key, not a password.")] = False
+    newer: Annotated[bool, Option("--newer", help="Use the newer API.")] = False
+    latency: Annotated[str, Option(metavar="TIME", help="Delay of each request.")] = "0s"
     delivery: Annotated[
         str | None,
-        typer.Option(
-            metavar="TIME", help="Start without scenes; orders deliver them within this time."
-        ),
+        Option(metavar="TIME", help="Start without scenes; orders deliver them within this time."),
     ] = None
     today: Annotated[
         str | None,
-        typer.Option(
+        Option(
             metavar="DATE",
             help="Date the API checks orders against; `orders create` uses the real one, so "
             "pass --no-check.",
         ),
     ] = None
     scenes: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Serve the scenes in this folder.")
+        Path | None, Option(metavar="FOLDER", help="Serve the scenes in this folder.")
     ] = None
 
     def arguments(self) -> dict[str, Any]:
@@ -67,9 +61,7 @@ class SandboxOptions:
         try:
             today = None if self.today is None else date.fromisoformat(self.today)
         except ValueError as error:
-            raise typer.BadParameter(
-                f"{self.today!r} is not a date, such as 2026-06-01."
-            ) from error
+            raise BadParameter(f"{self.today!r} is not a date, such as 2026-06-01.") from error
         return {
             "scenes": self.scenes,
             "token_lifetime": duration(self.token_lifetime),
@@ -93,8 +85,7 @@ class SandboxOptions:
 def sandbox(
     terminal: Terminal,
     program: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="-- PROGRAM", help="Program to run in the sandbox."),
+        list[str] | None, Argument(metavar="-- PROGRAM", help="Program to run in the sandbox.")
     ] = None,
     *,
     options: SandboxOptions,
@@ -111,7 +102,7 @@ def sandbox(
     if program:
         with server:
             code = _run(program, server)
-        raise typer.Exit(code)
+        raise Exit(code)
     terminal.note("Export these in another terminal; Ctrl-C stops the sandbox.")
     if terminal.as_json:
         serve(server, show=terminal.json)

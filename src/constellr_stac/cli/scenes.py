@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, BadParameter, Option
 
 from .errors import Failure
 from .inputs import STDIN, bbox, from_json, readable
@@ -17,7 +17,7 @@ __all__ = ["ItemsArgument", "Query", "areas_in", "geometry_in", "items_in", "sce
 
 ItemsArgument = Annotated[
     str | None,
-    typer.Argument(
+    Argument(
         metavar="ITEMS",
         help="Items from `constellr search --json` or `-o scenes.parquet`; - for standard input. "
         "Default: search.",
@@ -31,39 +31,38 @@ class Query:
     """Search options; all of them must match."""
 
     collection: Annotated[
-        list[str] | None,
-        typer.Option("--collection", "-c", metavar="ID", help="Collection; repeatable."),
+        list[str] | None, Option("--collection", "-c", metavar="ID", help="Collection; repeatable.")
     ] = None
     box: Annotated[
-        str | None, typer.Option("--bbox", metavar="W,S,E,N", help="Bounding box in degrees.")
+        str | None, Option("--bbox", metavar="W,S,E,N", help="Bounding box in degrees.")
     ] = None
-    intersects: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Vector file with an area.")
-    ] = None
+    intersects: Annotated[str | None, Option(metavar="FILE", help="Vector file with an area.")] = (
+        None
+    )
     datetime: Annotated[
-        str | None, typer.Option(metavar="TIME", help="2026-07, 2026-06-01/2026-08-31, 2026-06/..")
+        str | None, Option(metavar="TIME", help="2026-07, 2026-06-01/2026-08-31, 2026-06/..")
     ] = None
-    order: Annotated[str | None, typer.Option(metavar="ID", help="Scenes of this order.")] = None
+    order: Annotated[str | None, Option(metavar="ID", help="Scenes of this order.")] = None
     item: Annotated[
         list[str] | None,
-        typer.Option("--id", metavar="ID", help="Item id; repeatable.", show_default=False),
+        Option("--id", metavar="ID", help="Item id; repeatable.", show_default=False),
     ] = None
-    cql: Annotated[
-        str | None, typer.Option("--filter", metavar="CQL2", help="CQL2 as JSON or text.")
-    ] = None
+    cql: Annotated[str | None, Option("--filter", metavar="CQL2", help="CQL2 as JSON or text.")] = (
+        None
+    )
     sort: Annotated[
-        str | None, typer.Option("--sortby", metavar="FIELDS", help="Sort order: -datetime,+id.")
+        str | None, Option("--sortby", metavar="FIELDS", help="Sort order: -datetime,+id.")
     ] = None
     max_items: Annotated[
-        int | None, typer.Option(metavar="COUNT", min=1, help="Maximum number of scenes.")
+        int | None, Option(metavar="COUNT", min=1, help="Maximum number of scenes.")
     ] = None
 
     day: Annotated[
-        bool | None, typer.Option("--day/--night", help="Only scenes by day, or at night.")
+        bool | None, Option("--day/--night", help="Only scenes by day, or at night.")
     ] = None
     max_cloud: Annotated[
         float | None,
-        typer.Option(
+        Option(
             metavar="PERCENT",
             min=0,
             max=100,
@@ -133,7 +132,7 @@ class Query:
         try:
             return client.search(**arguments)
         except Exception as error:  # pystac-client's for an invalid datetime
-            raise typer.BadParameter(str(error)) from error
+            raise BadParameter(str(error)) from error
 
 
 def scenes(source: str | None, query: Query) -> "list[pystac.Item]":
@@ -150,7 +149,7 @@ def scenes(source: str | None, query: Query) -> "list[pystac.Item]":
     import pystac
 
     if source is None and query.is_empty:
-        raise typer.BadParameter(
+        raise BadParameter(
             "Which scenes? Pass a file of items, - for a pipe, or search options such as -c."
         )
     if source is None:
@@ -159,11 +158,11 @@ def scenes(source: str | None, query: Query) -> "list[pystac.Item]":
             raise Failure("No scenes match. Widen the search, or check it with `constellr search`.")
         return found
     if not query.is_empty:
-        raise typer.BadParameter("Pass either items or search options, not both.")
+        raise BadParameter("Pass either items or search options, not both.")
     try:
         items = query.picked(_items(source))
     except (KeyError, ValueError, pystac.STACError) as error:
-        raise typer.BadParameter(f"{source} holds an invalid STAC item: {error}.") from error
+        raise BadParameter(f"{source} holds an invalid STAC item: {error}.") from error
     if not items:
         name = "Standard input" if source == STDIN else source
         raise Failure(f"{name} holds no items.")
@@ -181,7 +180,7 @@ def _items(source: str) -> "list[pystac.Item]":
 
     table = read_area(readable(source))
     if "item" not in table:
-        raise typer.BadParameter(f"{source} holds no items.")
+        raise BadParameter(f"{source} holds no items.")
     return items_of(table)
 
 
@@ -197,7 +196,7 @@ def items_in(content: Any) -> Iterator[dict[str, Any]]:
             for part in parts:
                 yield from items_in(part)
         case _:
-            raise typer.BadParameter("Not STAC items; `constellr search --json` prints some.")
+            raise BadParameter("Not STAC items; `constellr search --json` prints some.")
 
 
 def geometry_in(source: str) -> Any:
@@ -228,7 +227,7 @@ def _geometry(source: str, read: Callable[[Any], Any]) -> Any:
     try:
         return read(from_json(source) if source == STDIN else readable(source))
     except InvalidAreaError as error:
-        raise typer.BadParameter(f"{source}: {error}") from error
+        raise BadParameter(f"{source}: {error}") from error
 
 
 def _filter(text: str) -> tuple[Any, str]:
@@ -240,4 +239,4 @@ def _filter(text: str) -> tuple[Any, str]:
     try:
         return json.loads(text), "cql2-json"
     except ValueError as error:
-        raise typer.BadParameter(f"The filter is not JSON: {error}.") from error
+        raise BadParameter(f"The filter is not JSON: {error}.") from error

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from typer import Argument, BadParameter, Option, Typer
 
 from .command import command
 from .inputs import duration, read_text
@@ -14,7 +14,7 @@ from .terminal import Terminal
 
 __all__ = ["commands"]
 
-commands = typer.Typer()
+commands = Typer()
 
 
 @command(
@@ -29,13 +29,11 @@ def search(
     terminal: Terminal,
     *,
     query: Query,
-    sign: Annotated[bool, typer.Option("--sign", help="Sign the hrefs.")] = False,
-    matched: Annotated[
-        bool, typer.Option("--matched", help="Print only the number of scenes.")
-    ] = False,
+    sign: Annotated[bool, Option("--sign", help="Sign the hrefs.")] = False,
+    matched: Annotated[bool, Option("--matched", help="Print only the number of scenes.")] = False,
     output: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             "--output", "-o", metavar="PATH", help="Table with cloud shares: .parquet, .gpkg, .csv."
         ),
     ] = None,
@@ -82,12 +80,10 @@ def sign(
     terminal: Terminal,
     sources: Annotated[
         list[str],
-        typer.Argument(
-            metavar="HREF...", help="Hrefs, or a file of STAC items; - for standard input."
-        ),
+        Argument(metavar="HREF...", help="Hrefs, or a file of STAC items; - for standard input."),
     ],
     *,
-    expires_in: Annotated[str, typer.Option(metavar="TIME", help="Lifetime of the URLs.")] = "1h",
+    expires_in: Annotated[str, Option(metavar="TIME", help="Lifetime of the URLs.")] = "1h",
 ) -> None:
     """Sign s3:// hrefs, so that anyone can GET them for a while.
 
@@ -108,13 +104,13 @@ def sign(
     try:
         terminal.json(signer.sign(content["stac"], copy=False))
     except TypeError as error:
-        raise typer.BadParameter(f"No STAC items: {error}") from error
+        raise BadParameter(f"No STAC items: {error}") from error
 
 
 def _content(sources: list[str]) -> list[str] | dict[str, Any]:
     """Return a list of hrefs, or ``{"stac": ...}`` with STAC JSON."""
     if not all(sources):
-        raise typer.BadParameter("An href is empty.")
+        raise BadParameter("An href is empty.")
     only = sources[0]
     if len(sources) > 1 or "://" in only:
         return sources
@@ -124,7 +120,7 @@ def _content(sources: list[str]) -> list[str] | dict[str, Any]:
     except ValueError:
         hrefs = [line.strip() for line in text.splitlines() if line.strip()]
         if not hrefs:
-            raise typer.BadParameter(f"{only} holds nothing to sign.") from None
+            raise BadParameter(f"{only} holds nothing to sign.") from None
         return hrefs
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, BadParameter, Option, Typer
 
 from .command import command
 from .cube import LoadOptions, progress_bar
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 __all__ = ["commands"]
 
-commands = typer.Typer()
+commands = Typer()
 
 WholePixels = Annotated[
-    bool, typer.Option("--whole-pixels", help="Do not weight pixels by their share inside.")
+    bool, Option("--whole-pixels", help="Do not weight pixels by their share inside.")
 ]
 MinClear = Annotated[
     float | None,
-    typer.Option(metavar="SHARE", min=0, max=1, help="Least share that must be clear, 0 to 1."),
+    Option(metavar="SHARE", min=0, max=1, help="Least share that must be clear, 0 to 1."),
 ]
 
 
@@ -44,7 +44,7 @@ MinClear = Annotated[
 def zonal(
     terminal: Terminal,
     areas: Annotated[
-        str, typer.Argument(metavar="AREAS", help="Vector file of areas: GeoJSON, GeoPackage, ...")
+        str, Argument(metavar="AREAS", help="Vector file of areas: GeoJSON, GeoPackage, ...")
     ],
     items: ItemsArgument = None,
     *,
@@ -52,13 +52,13 @@ def zonal(
     loading: LoadOptions,
     output: Annotated[
         Path,
-        typer.Option(
+        Option(
             "--output", "-o", metavar="PATH", help="Table: .csv, .parquet or .gpkg (with geometry)."
         ),
     ],
     statistic: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--statistic",
             "-s",
             metavar="NAMES",
@@ -67,7 +67,7 @@ def zonal(
     ] = None,
     min_clear: MinClear = None,
     whole_pixels: WholePixels = False,
-    wide: Annotated[bool, typer.Option("--wide", help="One row per area.")] = False,
+    wide: Annotated[bool, Option("--wide", help="One row per area.")] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Write statistics of areas over time as a table."""
@@ -99,26 +99,23 @@ def series(
     query: Query,
     loading: LoadOptions,
     place: Annotated[
-        str | None, typer.Option("--point", metavar="LON,LAT", help="Place, in degrees.")
+        str | None, Option("--point", metavar="LON,LAT", help="Place, in degrees.")
     ] = None,
-    area: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Vector file with an area.")
-    ] = None,
+    area: Annotated[str | None, Option(metavar="FILE", help="Vector file with an area.")] = None,
     statistic: Annotated[
-        str, typer.Option("--statistic", "-s", metavar="NAME", help="Of an area: mean, p90, ...")
+        str, Option("--statistic", "-s", metavar="NAME", help="Of an area: mean, p90, ...")
     ] = "median",
     min_clear: MinClear = None,
     whole_pixels: WholePixels = False,
     output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="PATH", help="Table: .csv or .parquet."),
+        Path | None, Option("--output", "-o", metavar="PATH", help="Table: .csv or .parquet.")
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Print or write the time series of a point or an area."""
     if (place is None) == (area is None):
         msg = "Pass either --point or --area."
-        raise typer.BadParameter(msg)
+        raise BadParameter(msg)
     write = None
     if output is not None:
         write = table_writer_for(output, geometry=False)
@@ -154,9 +151,9 @@ def composite(
     query: Query,
     loading: LoadOptions,
     output: CubePath,
-    by: Annotated[str, typer.Option(metavar="month|season|year|all", help="Periods.")] = "month",
+    by: Annotated[str, Option(metavar="month|season|year|all", help="Periods.")] = "month",
     statistic: Annotated[
-        str, typer.Option("--statistic", "-s", metavar="NAME", help="median, mean, p90, ...")
+        str, Option("--statistic", "-s", metavar="NAME", help="median, mean, p90, ...")
     ] = "median",
     min_clear: MinClear = None,
     overwrite: Overwrite = False,
