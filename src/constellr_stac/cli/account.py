@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Argument, BadParameter, Option, Typer
 
+from constellr_stac.config import api_url
 from constellr_stac.errors import MissingExtraError
 
 from .command import command
@@ -51,7 +52,6 @@ def login(
     """
     from constellr_stac.auth.credentials import ApiKey, Password
     from constellr_stac.auth.find_credential import store_credential
-    from constellr_stac.config import api_url
 
     keyring = _keyring()
     if source not in (None, STDIN):
@@ -93,7 +93,6 @@ def login(
 def logout(terminal: Terminal) -> None:
     """Remove the credential from the system keyring."""
     from constellr_stac.auth.find_credential import forget_credential
-    from constellr_stac.config import api_url
 
     keyring = _keyring()
     url = api_url()
@@ -118,17 +117,15 @@ def whoami(terminal: Terminal) -> None:
         products = _check(auth.credential)
         token = auth.token()
     expires_at = None if token is None else token.expires_at
-    if terminal.as_json:
-        terminal.json({**facts, "token_expires_at": expires_at, "products": products})
-        return
     terminal.facts(
+        {**facts, "token_expires_at": expires_at, "products": products},
         (
             ("API", facts["api_url"]),
             ("credential", f"{facts['credential']}, from {facts['source']}"),
             ("user", facts.get("username")),
             ("token expires", expires_at),
             ("products", "not visible" if products is None else ", ".join(products)),
-        )
+        ),
     )
 
 

@@ -36,11 +36,7 @@ _SQUARE_KILOMETRE = 1e6
 
 
 @command(commands, "constellr aoi list", "constellr aoi list --json > areas.geojson", name="list")
-def list_(
-    terminal: Terminal,
-    *,
-    limit: Limit = None,
-) -> None:
+def list_(terminal: Terminal, *, limit: Limit = None) -> None:
     """List the organization's areas, newest first."""
     from constellr_stac.orders import OrdersClient
 
@@ -99,12 +95,7 @@ def create(
 
 
 @command(commands, "constellr aoi delete f1c53eaa-9b26-4c3d-8998-bfc8e9ac1770")
-def delete(
-    terminal: Terminal,
-    id_: AreaId,
-    *,
-    yes: Yes = False,
-) -> None:
+def delete(terminal: Terminal, id_: AreaId, *, yes: Yes = False) -> None:
     """Delete an area that no active order uses."""
     from constellr_stac.orders import OrdersClient
 
@@ -125,15 +116,13 @@ def info(terminal: Terminal, file: AreaFile) -> None:
     polygon = _area(file)
     with OrdersClient() as client:
         size = client.geometry_info(polygon)
-    if terminal.as_json:
-        terminal.json(size.to_dict())
-        return
     terminal.facts(
+        size.to_dict(),
         (
             ("width", f"{size.bbox_width:,.1f} m"),
             ("height", f"{size.bbox_height:,.1f} m"),
             ("area", f"{size.area / _SQUARE_KILOMETRE:,.3f} km²"),
-        )
+        ),
     )
 
 
@@ -153,13 +142,11 @@ def _area(file: str) -> Any:
 
 
 def _show(terminal: Terminal, area: "AreaOfInterest") -> None:
-    if terminal.as_json:
-        terminal.json(area.__geo_interface__)
-        return
     from shapely.geometry import shape
 
     west, south, east, north = shape(area.geometry).bounds
     terminal.facts(
+        area.__geo_interface__,
         (
             ("id", area.id),
             ("name", area.name),
@@ -167,7 +154,7 @@ def _show(terminal: Terminal, area: "AreaOfInterest") -> None:
             ("size", _size(area)),
             ("box", f"{west:.5f},{south:.5f},{east:.5f},{north:.5f}"),
             ("created", area.created),
-        )
+        ),
     )
 
 

@@ -22,14 +22,9 @@ __all__ = ["command", "group"]
 
 
 def group(text: str, *examples: str, options: type[Flags] = Flags) -> typer.Typer:
-    """Return a group of commands that also takes the common options before the command's name.
+    """Return a group of commands, with ``examples`` in its help.
 
-    Args:
-        text: The help text.
-        examples: Lines shown in the help.
-
-    Keyword Args:
-        options: Dataclass of the options the group takes.
+    It takes ``options``, at least the common ones, before the command's name.
     """
     # Plain help is twice as fast as rich's and fits 80 columns.
     app = typer.Typer(
@@ -56,15 +51,7 @@ def group(text: str, *examples: str, options: type[Flags] = Flags) -> typer.Type
 def command(
     app: typer.Typer, *examples: str, name: str | None = None
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Register a function as a command of ``app``.
-
-    Args:
-        app: The group it belongs to.
-        examples: Lines shown in the help.
-
-    Keyword Args:
-        name: The command's name, by default the function's.
-    """
+    """Register a function as a command of ``app``, under its own name unless one is given."""
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         parameters = inspect.signature(function).parameters

@@ -4,7 +4,7 @@ import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import BadParameter, Option, Typer
 
@@ -16,7 +16,10 @@ from .output import CubePath, Overwrite, refuse_existing, replacing, writer_for
 from .scenes import ItemsArgument, Query, scenes
 from .terminal import Terminal
 
-__all__ = ["LoadOptions", "commands", "progress_bar"]
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["LoadOptions", "commands", "loaded", "progress_bar"]
 
 commands = Typer()
 
@@ -85,13 +88,10 @@ def cube(
         _explain(terminal, items, query, loading)
         return
     refuse_existing(output, overwrite=overwrite)
-    from constellr_stac.cube.load import load
-
-    with terminal.working("Reading metadata …"):
-        loaded = load(scenes(items, query), **loading.arguments())
+    found = loaded(terminal, items, query, loading)
     with replacing(output) as part, progress_bar(terminal):
-        write(loaded, part)
-    names, sizes = list(loaded.data_vars), dict(loaded.sizes)
+        write(found, part)
+    names, sizes = list(found.data_vars), dict(found.sizes)
     rows, columns = (size for name, size in sizes.items() if name != "time")
     terminal.result(
         {"path": str(output), "variables": names, "sizes": sizes},
@@ -118,16 +118,26 @@ def quicklook(
 ) -> None:
     """Draw scenes side by side on one colour scale and save the image."""
     from constellr_stac import plot
-    from constellr_stac.cube.load import load
 
     _refuse_unknown_format(output)
     refuse_existing(output, overwrite=overwrite)
-    with terminal.working("Reading metadata …"):
-        loaded = load(scenes(items, query), **loading.arguments())
+    found = loaded(terminal, items, query, loading)
     band = loading.band[0] if loading.band else None
     with replacing(output) as part, terminal.working("Drawing …"):
-        plot.quicklook(loaded, band).savefig(part, dpi=150)
+        plot.quicklook(found, band).savefig(part, dpi=150)
     terminal.result({"path": str(output)}, str(output))
+
+
+def loaded(
+    terminal: Terminal, items: str | None, query: Query, loading: LoadOptions
+) -> "xr.Dataset":
+    """Load the scenes; no pixels are read yet."""
+    import constellr_stac.accessor  # noqa: F401 - registers cube.constellr
+    from constellr_stac.cube.load import load
+
+    with terminal.working("Reading metadata …"):
+        cube: xr.Dataset = load(scenes(items, query), **loading.arguments())
+    return cube
 
 
 def _refuse_unknown_format(path: Path) -> None:
@@ -146,21 +156,14 @@ def _explain(terminal: Terminal, items: str | None, query: Query, loading: LoadO
 
     with terminal.working("Reading metadata …"):
         explanation = explain(scenes(items, query), **loading.arguments())
-    if terminal.as_json:
-        facts: dict[str, list[str]] = {}
-        for label, text in explanation.rows():
-            facts.setdefault(label, []).append(text)
-        terminal.json({label: "; ".join(texts) for label, texts in facts.items()})
-    else:
-        terminal.facts(explanation.rows())
+    facts: dict[str, list[str]] = {}
+    for label, text in explanation.rows():
+        facts.setdefault(label, []).append(text)
+    terminal.facts({label: "; ".join(texts) for label, texts in facts.items()}, explanation.rows())
 
 
 def progress_bar(terminal: Terminal) -> AbstractContextManager[Any]:
-    """Show dask's progress bar in a terminal.
-
-    Args:
-        terminal: Where.
-    """
+    """Show dask's progress bar, if this is a terminal."""
     if not terminal.err.is_terminal:
         return nullcontext()
     from dask.diagnostics.progress import ProgressBar

@@ -19,8 +19,6 @@ __all__ = ["commands"]
 
 commands = Typer()
 
-_FREEZING = 273.15
-
 
 @command(commands, "constellr demo", "constellr demo --output /tmp/demo")
 def demo(
@@ -67,6 +65,9 @@ def _stage(terminal: Terminal, title: str) -> Iterator[None]:
 
 
 def _show(terminal: Terminal, report: "Report") -> None:
+    from constellr_stac.cube.units import FREEZING
+    from constellr_stac.plot.overview import clock
+
     table = report.table
     if terminal.as_json:
         terminal.json(
@@ -82,17 +83,12 @@ def _show(terminal: Terminal, report: "Report") -> None:
     rows = [
         (
             f"{when:%Y-%m-%d %H:%M}",
-            _clock(row["solar_hour"]),
+            clock(row["solar_hour"]),
             f"{row['median']:.2f}",
-            f"{row['median'] - _FREEZING:.2f}",
-            f"{row['clear_median'] - _FREEZING:.2f}",
+            f"{row['median'] - FREEZING:.2f}",
+            f"{row['clear_median'] - FREEZING:.2f}",
             f"{100 * row['cloud_share']:.0f}",
         )
         for when, row in table.iterrows()
     ]
     terminal.table(columns, rows)
-
-
-def _clock(hours: float) -> str:
-    minutes = round(hours * 60)
-    return f"{minutes // 60 % 24:02d}:{minutes % 60:02d}"

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import time
-from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
+
+import shapely
 
 from constellr_stac._refresh import utc_now
 from constellr_stac.accessor import ConstellrAccessor
@@ -30,14 +31,16 @@ from constellr_stac.stac.client import open_client
 from .output import replacing, write_zarr
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     import pandas as pd
     import pystac
 
-__all__ = ["TOLERANCE", "Report", "Stage", "run_demo"]
+    Stage = Callable[[str], AbstractContextManager[None]]
+
+__all__ = ["TOLERANCE", "Report", "run_demo"]
 
 TOLERANCE = 0.01
 """Largest accepted difference between a median and its scene's metadata, in kelvin."""
@@ -48,26 +51,8 @@ _DELIVERY = timedelta(seconds=3)
 _TODAY = date(2023, 6, 1)  # an order starts at least eight days later
 _SUMMER = (datetime(2023, 6, 20, tzinfo=UTC), datetime(2023, 8, 31, tzinfo=UTC))
 _PLACE = "Los Angeles harbour"
-_POLYGON = {
-    "type": "Polygon",
-    "coordinates": [
-        [
-            [-118.284, 33.746],
-            [-118.156, 33.746],
-            [-118.156, 33.853],
-            [-118.284, 33.853],
-            [-118.284, 33.746],
-        ]
-    ],
-}
+_AREA = shapely.box(-118.284, 33.746, -118.156, 33.853)
 _LONGEST_DOCUMENT = 1 << 20
-
-
-class Stage(Protocol):
-    """Context manager factory that shows a stage while it runs."""
-
-    def __call__(self, title: str, /) -> AbstractContextManager[None]:
-        """Open the stage ``title``."""
 
 
 @dataclass(frozen=True)
@@ -94,24 +79,25 @@ def run_demo(folder: Path, stage: Stage) -> Report:
 
     Args:
         folder: Where to write the figure and the cube; existing ones are replaced.
-        stage: Shows progress.
+        stage: Shows a stage of this title while it runs.
 
     Raises:
         MissingExtraError: One of the extras ``sandbox``, ``plot`` and ``files`` is missing.
         OSError: The folder cannot be written to.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as stack:
-        with stage("Start the sandbox: an API and an object store on this machine"):
-            sandbox = Sandbox(
-                token_lifetime=_TOKEN_LIFETIME,
-                url_lifetime=_URL_LIFETIME,
-                presigned=True,
-                delivery=_DELIVERY,
-                today=_TODAY,
-            )
-            stack.enter_context(sandbox)
+    with stage("Start the sandbox: an API and an object store on this machine"):
+        sandbox = Sandbox(
+            token_lifetime=_TOKEN_LIFETIME,
+            url_lifetime=_URL_LIFETIME,
+            presigned=True,
+            delivery=_DELIVERY,
+            today=_TODAY,
+        ).start()
+    try:
         return _run_demo(sandbox, folder, stage)
+    finally:
+        sandbox.stop()
 
 
 def _run_demo(sandbox: Sandbox, folder: Path, stage: Stage) -> Report:
@@ -122,7 +108,7 @@ def _run_demo(sandbox: Sandbox, folder: Path, stage: Stage) -> Report:
     client = open_client(auth=auth)
     with OrdersClient(auth, today=lambda: _TODAY) as orders:
         with stage(f"Register the area of interest: {_PLACE}"):
-            area = orders.create_aoi(_PLACE, _POLYGON)
+            area = orders.create_aoi(_PLACE, _AREA)
         with stage("Order LSTprecision for the summer of 2023"):
             [order] = orders.create(
                 Order(

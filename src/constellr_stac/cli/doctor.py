@@ -13,23 +13,18 @@ from urllib.parse import urljoin, urlsplit
 from typer import Argument, Exit, Typer
 
 from constellr_stac._text import redact_url
-from constellr_stac.errors import (
-    AuthenticationError,
-    ConstellrError,
-    CredentialsNotFoundError,
-    ForbiddenError,
-    SigningError,
-)
+from constellr_stac.config import api_url, storage_settings
+from constellr_stac.errors import ConstellrError, ForbiddenError, SigningError
+from constellr_stac.limits import Limits
 
 from .command import command
-from .errors import FAILED, UNAUTHENTICATED
+from .errors import AUTHENTICATION_ERRORS, FAILED, UNAUTHENTICATED
 from .statements import show_statements
 from .terminal import Terminal
 
 if TYPE_CHECKING:
     import requests
 
-    from constellr_stac.limits import Limits
     from constellr_stac.reading.asset_ref import AssetRef
     from constellr_stac.reading.resolver import AssetResolver
 
@@ -87,11 +82,11 @@ def doctor(
                 result = CheckResult(name, *check())
         except (ConstellrError, OSError) as error:
             result = CheckResult(name, "failed", str(error))
-            refused = isinstance(error, (AuthenticationError, CredentialsNotFoundError))
+            refused = isinstance(error, AUTHENTICATION_ERRORS)
             code = UNAUTHENTICATED if refused else code or FAILED
         results.append(result)
         if not terminal.as_json:
-            terminal.facts([(f"{result.state:<6}  {name:<12}", result.detail)])
+            terminal.facts(result, [(f"{result.state:<6}  {name:<12}", result.detail)])
         if result.state == "failed":
             code = code or FAILED
             if required:
@@ -127,7 +122,6 @@ def _api() -> tuple[State, str]:
 
 def _network() -> tuple[State, str]:
     from constellr_stac.auth.trust import proxy_of, trusted
-    from constellr_stac.config import api_url, storage_settings
     from constellr_stac.signing.s3_url import base_url
 
     store = base_url("bucket", storage_settings())
@@ -168,7 +162,6 @@ def _credential() -> tuple[State, str]:
 
 
 def _storage() -> tuple[State, str]:
-    from constellr_stac.config import storage_settings
     from constellr_stac.signing.aws import CredentialSource
 
     settings = storage_settings()
@@ -240,15 +233,11 @@ def _sample() -> "tuple[AssetResolver, AssetRef] | None":
     return resolver, asset_ref(item, next(iter([*data, *item.assets])))
 
 
-def _limits() -> "Limits":
-    from constellr_stac.limits import Limits
-
+def _limits() -> Limits:
     return Limits(retry_deadline=_PATIENCE, read_timeout=_TIMEOUT)
 
 
 def _api_page() -> str:
-    from constellr_stac.config import api_url
-
     return f"{api_url()}/stac"
 
 

@@ -32,11 +32,20 @@ from constellr_stac.errors import (
 if TYPE_CHECKING:
     from .flags import Flags
 
-__all__ = ["FAILED", "INTERRUPTED", "UNAUTHENTICATED", "USAGE", "Failure", "Interruption", "report"]
+__all__ = [
+    "AUTHENTICATION_ERRORS",
+    "FAILED",
+    "INTERRUPTED",
+    "UNAUTHENTICATED",
+    "USAGE",
+    "Failure",
+    "Interruption",
+    "report",
+]
 
 FAILED, USAGE, UNAUTHENTICATED, INTERRUPTED = 1, 2, 3, 130
 
-_UNAUTHENTICATED = (AuthenticationError, CredentialsNotFoundError)
+AUTHENTICATION_ERRORS = (AuthenticationError, CredentialsNotFoundError)
 _PLACES = re.compile(r"Searched:\n(?:  - .*\n)+")
 
 # typer has no public name for the base class of its usage errors.
@@ -77,7 +86,7 @@ def _explain(error: BaseException, *, verbose: bool) -> tuple[int, list[str]]:
     if isinstance(error, _UsageError):
         return USAGE, _usage_lines(error)
     if isinstance(error, ConstellrError):
-        code = UNAUTHENTICATED if isinstance(error, _UNAUTHENTICATED) else FAILED
+        code = UNAUTHENTICATED if isinstance(error, AUTHENTICATION_ERRORS) else FAILED
         code = USAGE if isinstance(error, InsecureURLError) else code
         text = str(error) if verbose else _PLACES.sub(_count_places, str(error))
         return code, [f"Error: {text}", *notes]

@@ -6,14 +6,10 @@ Only known loggers are enabled: botocore, for one, logs session tokens.
 from __future__ import annotations
 
 import logging
-import sys
 import warnings
-from typing import TYPE_CHECKING
+from typing import Any
 
 from constellr_stac._text import redact
-
-if TYPE_CHECKING:
-    from typing import TextIO
 
 __all__ = ["configure_logging"]
 
@@ -22,7 +18,7 @@ _LOGGERS = (("urllib3.connectionpool",), ("urllib3", "pystac_client", "constellr
 
 def configure_logging(verbose: int) -> None:
     """Print warnings on one line each, and set up logging for ``verbose`` times ``-v``."""
-    warnings.showwarning = _warn
+    warnings.formatwarning = _format_warning
     if not verbose:
         return
     handler = logging.StreamHandler()
@@ -37,12 +33,5 @@ class _RedactingFormatter(logging.Formatter):
         return redact(super().format(record))
 
 
-def _warn(  # noqa: PLR0917 - the signature is Python's
-    message: Warning | str,
-    category: type[Warning],  # noqa: ARG001
-    filename: str,  # noqa: ARG001
-    lineno: int,  # noqa: ARG001
-    file: TextIO | None = None,
-    line: str | None = None,  # noqa: ARG001
-) -> None:
-    (file or sys.stderr).write(f"Warning: {redact(str(message))}\n")
+def _format_warning(message: Warning | str, *_: Any, **__: Any) -> str:
+    return f"Warning: {redact(str(message))}\n"

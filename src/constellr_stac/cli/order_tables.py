@@ -65,12 +65,9 @@ def preview_orders(terminal: Terminal, client: OrdersClient, payload: dict[str, 
 
 def show_order(terminal: Terminal, order: Order) -> None:
     """Print the fields of an order."""
-    if terminal.as_json:
-        terminal.json(order.to_dict())
-        return
-    facts = order.to_dict()
-    facts["tags"] = ", ".join(order.tag_names) or None
-    terminal.facts((name.replace("_", " "), value) for name, value in facts.items())
+    value = order.to_dict()
+    facts = {**value, "tags": ", ".join(order.tag_names) or None}
+    terminal.facts(value, ((name.replace("_", " "), fact) for name, fact in facts.items()))
 
 
 def show_orders(terminal: Terminal, orders: Sequence[Order]) -> None:

@@ -37,11 +37,7 @@ OrdersFile = Annotated[
 
 
 @command(commands, "constellr orders list", "constellr orders list --limit 5 --json", name="list")
-def list_(
-    terminal: Terminal,
-    *,
-    limit: Limit = None,
-) -> None:
+def list_(terminal: Terminal, *, limit: Limit = None) -> None:
     """List the organization's orders, newest first."""
     from constellr_stac.orders import OrdersClient
 

@@ -28,8 +28,6 @@ __all__ = [
     "replacing",
     "report_table",
     "table_writer_for",
-    "write_geotiff",
-    "write_netcdf",
     "write_zarr",
     "writer_for",
 ]
@@ -69,10 +67,7 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path that replaces ``path`` on success.
-
-    Args:
-        path: A file or folder, which may exist.
+    """Yield a temporary path that replaces ``path``, a file or folder, on success.
 
     Raises:
         Failure: The disk refuses the data.
@@ -125,9 +120,9 @@ def writer_for(path: Path) -> Callable[[xr.Dataset, Path], None]:
         if suffix == ".nc":
             import netCDF4  # noqa: F401
 
-            return write_netcdf
+            return _write_netcdf
         if suffix in (".tif", ".tiff", ""):
-            return write_geotiff
+            return _write_geotiff
     except ImportError as error:
         raise MissingExtraError(f"Writing {suffix}", "files") from error
     raise BadParameter(f"{path}: unknown suffix; use .zarr, .nc or .tif, or none for a folder.")
@@ -139,14 +134,12 @@ def write_zarr(cube: xr.Dataset, path: Path) -> None:
     cube.to_zarr(path, mode="w-", zarr_format=2, consolidated=True)
 
 
-def write_netcdf(cube: xr.Dataset, path: Path) -> None:
-    """Write a cube as compressed NetCDF 4."""
+def _write_netcdf(cube: xr.Dataset, path: Path) -> None:
     compressed = {name: {"zlib": True, "complevel": 4} for name in cube.data_vars}
     cube.to_netcdf(path, engine="netcdf4", encoding=compressed)
 
 
-def write_geotiff(cube: xr.Dataset, path: Path) -> None:
-    """Write a cube as GeoTIFFs: the temperature of one map to a file, all to a folder."""
+def _write_geotiff(cube: xr.Dataset, path: Path) -> None:
     from constellr_stac.analysis.export import to_geotiff
 
     to_geotiff(cube, path, None, None)
@@ -162,12 +155,7 @@ def table_writer_for(
 ) -> Callable[[Any, Path], None]:
     """Return the function that writes a table to a file of this suffix.
 
-    Args:
-        path: The file.
-
-    Keyword Args:
-        geometry: Whether the table has a geometry, which a CSV file leaves out.
-        layer: The name of the table in a GeoPackage.
+    A table with a ``geometry`` can be a GeoPackage, with this ``layer``; CSV leaves geometries out.
 
     Raises:
         MissingExtraError: pyarrow is not installed.

@@ -1,5 +1,6 @@
 """The scenes a command works on: a search, or items from a file or a pipe."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     import pystac
     import pystac_client
 
-__all__ = ["ItemsArgument", "Query", "areas_in", "geometry_in", "items_in", "scenes"]
+__all__ = ["ItemsArgument", "Query", "VectorFile", "areas_in", "geometry_in", "items_in", "scenes"]
 
 ItemsArgument = Annotated[
     str | None,
@@ -24,6 +25,7 @@ ItemsArgument = Annotated[
         show_default=False,
     ),
 ]
+VectorFile = Annotated[str | None, Option(metavar="FILE", help="Vector file with an area.")]
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,7 @@ class Query:
     box: Annotated[
         str | None, Option("--bbox", metavar="W,S,E,N", help="Bounding box in degrees.")
     ] = None
-    intersects: Annotated[str | None, Option(metavar="FILE", help="Vector file with an area.")] = (
-        None
-    )
+    intersects: VectorFile = None
     datetime: Annotated[
         str | None, Option(metavar="TIME", help="2026-07, 2026-06-01/2026-08-31, 2026-06/..")
     ] = None
@@ -232,8 +232,6 @@ def _geometry(source: str, read: Callable[[Any], Any]) -> Any:
 
 def _filter(text: str) -> tuple[Any, str]:
     """Return a filter and its language."""
-    import json
-
     if not text.lstrip().startswith("{"):
         return text, "cql2-text"
     try:

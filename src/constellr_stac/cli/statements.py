@@ -23,11 +23,7 @@ _TIFFS = (".tif", ".tiff")
 
 
 def show_statements(terminal: Terminal, source: str) -> bool:
-    """Print what is stated about the bands of an item or a file, and which statement is used.
-
-    Args:
-        terminal: The output.
-        source: A file of items, ``-``, or a GeoTIFF.
+    """Print what is stated about the bands of a file of items, of ``-`` or of a GeoTIFF.
 
     Returns:
         Whether all files can be read and no statement contradicts another.

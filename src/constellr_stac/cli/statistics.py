@@ -1,12 +1,12 @@
 """``constellr zonal``, ``constellr series`` and ``constellr composite``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from typer import Argument, BadParameter, Option, Typer
 
 from .command import command
-from .cube import LoadOptions, progress_bar
+from .cube import LoadOptions, loaded, progress_bar
 from .inputs import point
 from .output import (
     CubePath,
@@ -17,11 +17,8 @@ from .output import (
     table_writer_for,
     writer_for,
 )
-from .scenes import ItemsArgument, Query, areas_in, geometry_in, scenes
+from .scenes import ItemsArgument, Query, VectorFile, areas_in, geometry_in
 from .terminal import Terminal
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 __all__ = ["commands"]
 
@@ -75,7 +72,7 @@ def zonal(
     refuse_existing(output, overwrite=overwrite)
     frame = areas_in(areas)
     names = [name for names in statistic or () for name in names.split(",")]
-    cube = _loaded(terminal, items, query, loading)
+    cube = loaded(terminal, items, query, loading)
     options: dict[str, Any] = {"statistics": names} if names else {}
     stats = cube.constellr.zonal(frame, weights=not whole_pixels, min_clear=min_clear, **options)
     with progress_bar(terminal):
@@ -101,7 +98,7 @@ def series(
     place: Annotated[
         str | None, Option("--point", metavar="LON,LAT", help="Place, in degrees.")
     ] = None,
-    area: Annotated[str | None, Option(metavar="FILE", help="Vector file with an area.")] = None,
+    area: VectorFile = None,
     statistic: Annotated[
         str, Option("--statistic", "-s", metavar="NAME", help="Of an area: mean, p90, ...")
     ] = "median",
@@ -114,14 +111,13 @@ def series(
 ) -> None:
     """Print or write the time series of a point or an area."""
     if (place is None) == (area is None):
-        msg = "Pass either --point or --area."
-        raise BadParameter(msg)
+        raise BadParameter("Pass either --point or --area.")
     write = None
     if output is not None:
         write = table_writer_for(output, geometry=False)
         refuse_existing(output, overwrite=overwrite)
     geometry = geometry_in(area) if area is not None else point(place or "")
-    cube = _loaded(terminal, items, query, loading)
+    cube = loaded(terminal, items, query, loading)
     found = cube.constellr.timeseries(
         geometry, statistic=statistic, weights=not whole_pixels, min_clear=min_clear
     )
@@ -161,7 +157,7 @@ def composite(
     """Write maps of months, seasons or years."""
     write = writer_for(output)
     refuse_existing(output, overwrite=overwrite)
-    cube = _loaded(terminal, items, query, loading)
+    cube = loaded(terminal, items, query, loading)
     maps = cube.constellr.composite(by, statistic=statistic, min_clear=min_clear)
     with replacing(output) as part, progress_bar(terminal):
         write(maps, part)
@@ -169,14 +165,3 @@ def composite(
     words = f"{count} map{'s' if count != 1 else ''} of {int(maps['scenes'].sum())} scenes"
     facts = {"path": str(output), "variables": list(maps.data_vars), "sizes": dict(maps.sizes)}
     terminal.result(facts, f"{output}: {words}")
-
-
-def _loaded(
-    terminal: Terminal, items: str | None, query: Query, loading: LoadOptions
-) -> "xr.Dataset":
-    import constellr_stac.accessor  # noqa: F401 - registers cube.constellr
-    from constellr_stac.cube.load import load
-
-    with terminal.working("Reading metadata …"):
-        cube: xr.Dataset = load(scenes(items, query), **loading.arguments())
-    return cube

@@ -84,20 +84,18 @@ class Terminal:
         Keyword Args:
             stderr: Print to standard error instead, with all columns, wrapped if necessary.
         """
-        from rich.table import Column, Table
+        from rich.table import Table
         from rich.text import Text
 
         console = self.err if stderr else self.out
         cells = [[_format(value) for value in row] for row in rows]
-        widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
+        by_column = list(zip(columns, *cells, strict=True))
+        widths = [max(map(len, column)) for column in by_column]
         fitting = len(columns) if stderr else max(1, _fitting(widths, console.width))
-        headings = [
-            Column(heading, justify="right" if _are_numbers(column) else "left", overflow="fold")
-            for heading, *column in zip(
-                columns[:fitting], *(row[:fitting] for row in cells), strict=True
-            )
-        ]
-        table = Table(*headings, box=None, pad_edge=False, header_style="bold")
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for heading, *column in by_column[:fitting]:
+            are_numbers = all(_NUMBER.fullmatch(cell) for cell in column if cell)
+            table.add_column(heading, justify="right" if are_numbers else "left", overflow="fold")
         for row in cells:
             table.add_row(*map(Text, row[:fitting]))
         _print(console, table)
@@ -105,17 +103,20 @@ class Terminal:
             hidden = ", ".join(columns[fitting:])
             self.note(f"Columns hidden (terminal too narrow): {hidden}. --json has all.")
 
-    def facts(self, facts: Iterable[tuple[str, Any]]) -> None:
-        """Print one line per name and value; ``None`` is skipped."""
+    def facts(self, value: Any, facts: Iterable[tuple[str, Any]]) -> None:
+        """Print the result: ``value`` with ``--json``, else a line for each fact but ``None``."""
+        if self.as_json:
+            self.json(value)
+            return
         from rich.table import Table
         from rich.text import Text
 
         table = Table(box=None, show_header=False, pad_edge=False)
         table.add_column(style="bold", no_wrap=True)
         table.add_column(overflow="fold")
-        for name, value in facts:
-            if value is not None:
-                table.add_row(name, Text(_format(value)))
+        for name, fact in facts:
+            if fact is not None:
+                table.add_row(name, Text(_format(fact)))
         _print(self.out, table)
 
     def ask(self, question: str, *, option: str) -> bool:
@@ -186,8 +187,3 @@ def _fitting(widths: Iterable[int], limit: int) -> int:
     """Return how many columns, two spaces apart, fit into ``limit`` characters."""
     ends = itertools.accumulate(widths, lambda end, width: end + 2 + width)
     return sum(end <= limit for end in ends)
-
-
-def _are_numbers(cells: Iterable[str]) -> bool:
-    """Return whether all cells are numbers or empty."""
-    return all(_NUMBER.fullmatch(cell) for cell in cells if cell)

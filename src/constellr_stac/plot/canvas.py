@@ -60,15 +60,7 @@ def new_figure(*, width: float, height: float) -> Figure:
 
 
 def new_axes(*, width: float, height: float) -> Axes:
-    """Return axes in a new figure, which a notebook shows.
-
-    Keyword Args:
-        width: In inches.
-        height: In inches.
-
-    Raises:
-        MissingExtraError: The extra ``plot`` is not installed.
-    """
+    """Return axes in a :func:`new_figure`, which a notebook shows."""
     figure = new_figure(width=width, height=height)
     from .figures import NotebookAxes
 
@@ -76,12 +68,7 @@ def new_axes(*, width: float, height: float) -> Axes:
 
 
 def decimated(scene: xr.DataArray, most: int) -> xr.DataArray:
-    """Return every n-th pixel of a scene, so that no side has more than ``most`` pixels.
-
-    Args:
-        scene: Dims (..., y, x).
-        most: Pixels of the longer side.
-    """
+    """Return every n-th pixel of dims (..., y, x), so that no side has more than ``most``."""
     step = -(-max(scene.shape[-2:]) // most)
     if step <= 1:
         return scene
@@ -148,14 +135,9 @@ def map_size(scene: xr.DataArray, side: float) -> tuple[float, float]:
 
 
 def label_axes(ax: Axes, scene: xr.DataArray, *, ticks: int = 5) -> None:
-    """Label the coordinates and set the aspect ratio.
+    """Label the coordinates of a map and set its aspect ratio.
 
-    Args:
-        ax: Axes with the map.
-        scene: Dims (y, x).
-
-    Keyword Args:
-        ticks: Number of ticks along a full side; fewer along a shorter one.
+    A full side gets this number of ``ticks``, a shorter one fewer.
     """
     ax.ticklabel_format(style="plain", useOffset=False)
     width, height = (max(1, round(ticks * min(side, 1.0))) for side in map_size(scene, 1.0))

@@ -96,15 +96,9 @@ def add_colour_bar(
 ) -> None:
     """Add the shared colour bar of maps of values, as high as they are, with name and unit.
 
-    None for masks, which have a legend, nor if no pixel is valid.
-
-    Args:
-        axes: The maps; the first one's colours apply to all.
-        scenes: The scenes shown.
-
-    Keyword Args:
-        beside: What the bar stands beside; default the maps.
-        when: Added to the label.
+    None for masks, which have a legend, nor if no pixel is valid. The colours of the first map
+    apply to all; the bar stands ``beside`` these axes, by default the maps; ``when`` is added to
+    the label.
     """
     known = [scene for scene in scenes if scene.notnull().any()]
     if not known or meanings_of(scenes[0]):
@@ -112,10 +106,8 @@ def add_colour_bar(
     figure: Figure = axes[0].figure.figure
     beside, image = beside or axes, axes[0].images[0]
     low, high = image.get_clim()
-    lowest, highest = (
-        min(float(scene.min()) for scene in known),
-        max(float(scene.max()) for scene in known),
-    )
+    lowest = min(float(scene.min()) for scene in known)
+    highest = max(float(scene.max()) for scene in known)
     ends = {(False, False): "neither", (True, False): "min", (False, True): "max"}
     corners = np.array([ax.get_position().corners() for ax in beside]).reshape(-1, 2)
     inches = np.asarray(figure.bbox.size) / figure.dpi
@@ -136,15 +128,9 @@ def add_colour_bar(
 def add_legend(
     where: Axes | Figure, ax: Axes, scenes: Sequence[xr.DataArray], *, grey: str = ""
 ) -> None:
-    """Add a legend of classes and of grey, as far as there are any.
+    """Add a legend of classes and of grey, as far as there are any, in the colours of ``ax``.
 
-    Args:
-        where: A figure, for a legend outside its maps, or axes.
-        ax: A map; its colours apply to all.
-        scenes: The scenes shown.
-
-    Keyword Args:
-        grey: What grey means; default no data.
+    On a figure, it stands outside the maps. ``grey`` is what grey means, by default no data.
     """
     from matplotlib.axes import Axes
     from matplotlib.patches import Patch

@@ -32,18 +32,14 @@ __all__ = ["quicklook", "rgb", "temperature_map"]
 
 _TITLE_WIDTH = 1.9
 """Inches needed by a time above its map."""
-
 _TITLE_PAD = 9
 """Points between map and title; the offset text of a narrow map is there too."""
-
 _LABEL_HEIGHT = 3.2
 """Inches needed by a colour bar with a long name."""
 
 _GAMMA = 1.6
 _MAP_DIMS = 2
-
 _BOX = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1.5}
-
 _MOST_PIXELS = 1200
 """Of a side of a map; a figure has no room for more."""
 
@@ -70,9 +66,6 @@ def temperature_map(
         title: Default: name and time.
         colorbar: Whether to add a colour bar or, for classes, a legend.
         cmap: A matplotlib colour map. Default: sequential, or diverging for an anomaly.
-
-    Returns:
-        The axes.
 
     Raises:
         MissingExtraError: The extra ``plot`` is not installed.
@@ -121,9 +114,6 @@ def rgb(
     Keyword Args:
         bands: The variables for red, green and blue.
         title: Default: name and time.
-
-    Returns:
-        The axes.
 
     Raises:
         MissingExtraError: The extra ``plot`` is not installed.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["demo_figure"]
+__all__ = ["clock", "demo_figure"]
 
 _CLEAR_ENOUGH = 0.5
 """Minimum share of clear pixels."""
@@ -54,7 +54,7 @@ def demo_figure(cube: xr.Dataset, table: pd.DataFrame, *, variable: str = "lst")
     axes = [figure.add_subplot(grid[0, column]) for column in range(len(scenes))]
     limits = robust_limits(scenes)
     for ax, scene, (name, step) in zip(axes, scenes, steps.items(), strict=True):
-        hour = _clock(table["solar_hour"].iloc[step])
+        hour = clock(table["solar_hour"].iloc[step])
         title = f"{name}\n{time_of(scene)} ({hour} solar time)"
         temperature_map(scene, ax, limits=limits, colorbar=False, title=title)
     for ax in axes[1:]:
@@ -89,21 +89,25 @@ def _draw_medians(ax: Axes, table: pd.DataFrame) -> None:
     """Draw each scene's median with and without clouds, joined by a line."""
     is_day = table["daytime"].to_numpy().astype(bool)
     times = table.index.to_numpy()
-    clear, whole = table["clear_median"].to_numpy(), table["median"].to_numpy()
-    ax.vlines(times, whole - FREEZING, clear - FREEZING, color="0.6", lw=1, zorder=1)
+    clear, whole = (table[name].to_numpy() - FREEZING for name in ("clear_median", "median"))
+    ax.vlines(times, whole, clear, color="0.6", lw=1, zorder=1)
     for kind, marker, chosen in (("day", "o", is_day), ("night", "s", ~is_day)):
-        rim = {"markersize": 9, "markerfacecolor": "white"}
-        for which, medians, style in (
-            (f"{kind}, all pixels", whole, rim),
-            (f"{kind}, clear pixels", clear, {"markersize": 5}),
-        ):
-            kelvin = medians[chosen] - FREEZING
-            ax.plot(times[chosen], kelvin, marker, color=COLOURS[kind], label=which, **style)
+        style: dict[str, Any] = {"marker": marker, "color": COLOURS[kind], "ls": ""}
+        ax.plot(
+            times[chosen], whole[chosen], label=f"{kind}, all pixels", ms=9, mfc="white", **style
+        )
+        ax.plot(times[chosen], clear[chosen], label=f"{kind}, clear pixels", ms=5, **style)
     label_times(ax)
     ax.margins(x=0.04, y=0.16)
     ax.set_ylabel("Median land surface temperature (°C)")
     ax.set_title("Median of each scene, with and without its clouds")
-    ax.secondary_yaxis("right", functions=(_to_kelvin, _to_celsius)).set_ylabel("(K)")
+    ax.secondary_yaxis(
+        "right",
+        functions=(
+            lambda celsius: np.add(celsius, FREEZING),
+            lambda kelvin: np.subtract(kelvin, FREEZING),
+        ),
+    ).set_ylabel("(K)")
     ax.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.16), frameon=False)
 
 
@@ -126,15 +130,7 @@ def _annotate(ax: Axes, table: pd.DataFrame, steps: dict[str, int]) -> None:
         )
 
 
-def _to_kelvin(celsius: Any) -> Any:
-    return np.asarray(celsius) + FREEZING
-
-
-def _to_celsius(kelvin: Any) -> Any:
-    return np.asarray(kelvin) - FREEZING
-
-
-def _clock(hour: float) -> str:
+def clock(hour: float) -> str:
     """Format an hour of the day: 8.51 is 08:31."""
     minutes = round(hour * 60) % (24 * 60)
     return f"{minutes // 60:02}:{minutes % 60:02}"

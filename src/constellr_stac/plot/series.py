@@ -37,9 +37,6 @@ def time_series(
     Keyword Args:
         title: Default: the name of the first series.
 
-    Returns:
-        The axes.
-
     Raises:
         MissingExtraError: The extra ``plot`` is not installed.
         TypeError: A series is not a DataArray.
