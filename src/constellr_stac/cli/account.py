@@ -8,7 +8,7 @@ import typer
 from typer import Argument, BadParameter, Option, Typer
 
 from constellr_stac.config import api_url
-from constellr_stac.errors import MissingExtraError
+from constellr_stac.errors import ForbiddenError, MissingExtraError
 
 from .command import command
 from .errors import Failure
@@ -131,7 +131,6 @@ def whoami(terminal: Terminal) -> None:
 
 def _check(credential: "Credential") -> list[str] | None:
     """Return the products the account may order; ``None`` if it may not list them."""
-    from constellr_stac.errors import ForbiddenError
     from constellr_stac.orders import OrdersClient
 
     with OrdersClient(credential) as client:

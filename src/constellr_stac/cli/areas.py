@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option, Typer
 
+from constellr_stac.errors import AreaOfInterestExistsError
+
 from .command import command, group
 from .errors import Failure
 from .flags import Limit, Yes
@@ -77,7 +79,6 @@ def create(
     ] = False,
 ) -> None:
     """Register an area of interest."""
-    from constellr_stac.errors import AreaOfInterestExistsError
     from constellr_stac.orders import OrdersClient
 
     polygon = _area(file)

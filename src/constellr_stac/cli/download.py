@@ -1,17 +1,16 @@
 """``constellr download``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from typer import BadParameter, Option, Typer
+
+from constellr_stac.errors import IncompleteDownloadError
 
 from .command import command
 from .errors import Failure
 from .scenes import ItemsArgument, Query, scenes
 from .terminal import Terminal
-
-if TYPE_CHECKING:
-    from constellr_stac.errors import IncompleteDownloadError
 
 __all__ = ["commands"]
 
@@ -57,7 +56,6 @@ def download(
     partial files are kept for the next run.
     """
     from constellr_stac.downloads import download as download_items
-    from constellr_stac.errors import IncompleteDownloadError
 
     if structure and no_verify:
         raise BadParameter("--structure and --no-verify exclude each other.")
@@ -92,7 +90,7 @@ def download(
     )
 
 
-def _incomplete(error: "IncompleteDownloadError", *, list_all: bool) -> Failure:
+def _incomplete(error: IncompleteDownloadError, *, list_all: bool) -> Failure:
     """Return the failure: a summary, or with ``list_all`` one note per file."""
     complete = len(error.downloaded.written) + len(error.downloaded.skipped)
     missing = len(error.failures)

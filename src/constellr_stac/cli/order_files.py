@@ -14,10 +14,9 @@ __all__ = ["read_batch"]
 
 
 def read_batch(file: str) -> dict[str, Any]:
-    """Return the orders of a file: one, a list, or ``orders`` with ``use_case`` and ``comment``.
+    """Return the arguments of :meth:`.OrdersClient.create` for the orders of a file.
 
-    Returns:
-        Arguments of :meth:`.OrdersClient.create`.
+    It holds one, a list, or ``orders`` with ``use_case`` and ``comment``.
 
     Raises:
         typer.BadParameter: The file holds no orders.
@@ -26,11 +25,8 @@ def read_batch(file: str) -> dict[str, Any]:
     content = from_yaml(file)
     batch_fields: dict[str, str] = {}
     if isinstance(content, dict) and "orders" in content:
-        batch_fields = {
-            key: str(value)
-            for key, value in content.items()
-            if key != "orders" and value is not None
-        }
+        others = {key: value for key, value in content.items() if key != "orders"}
+        batch_fields = {key: str(value) for key, value in others.items() if value is not None}
         unknown = batch_fields.keys() - {"use_case", "comment"}
         if unknown:
             raise BadParameter(
@@ -52,10 +48,7 @@ def _with_string_tags(order: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(tags, list):
         return order
     numbers = (int, float, date)
-    return {
-        **order,
-        "tags": [
-            str(tag) if isinstance(tag, numbers) and not isinstance(tag, bool) else tag
-            for tag in tags
-        ],
-    }
+    strings = [
+        str(tag) if isinstance(tag, numbers) and not isinstance(tag, bool) else tag for tag in tags
+    ]
+    return {**order, "tags": strings}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from constellr_stac.errors import APIError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
@@ -28,7 +30,6 @@ _IN_TABLE = (
 
 def preview_orders(terminal: Terminal, client: OrdersClient, payload: dict[str, Any]) -> None:
     """Show the orders on standard error."""
-    from constellr_stac.errors import APIError
     from constellr_stac.orders import Order
 
     orders = [Order.model_validate(order) for order in payload["orders"]]

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, BadParameter, Exit, Option
 
+from constellr_stac.errors import OrderExistsError, OrderOutcomeUnknown, OrderValidationError
+
 from .command import command, group
 from .errors import Failure
 from .flags import Limit, Yes
@@ -179,7 +181,7 @@ def delete(terminal: Terminal, id_: OrderId, *, yes: Yes = False) -> None:
 @command(commands, "constellr orders check summer.yaml")
 def check(terminal: Terminal, file: OrdersFile) -> None:
     """Check the orders of a file as `create` does; order nothing."""
-    from constellr_stac.orders import OrdersClient, OrderValidationError
+    from constellr_stac.orders import OrdersClient
 
     batch = read_batch(file)
     count = len(batch["orders"])
@@ -209,8 +211,6 @@ def _place(
     duplicate_ok: bool,
 ) -> list["Order"]:
     """Place a batch, asking again if equal orders are active."""
-    from constellr_stac.orders import OrderExistsError, OrderOutcomeUnknown
-
     try:
         with terminal.working("Placing the orders …"):
             placed: list[Order] = client.create(  # checked before

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, BadParameter, Option
 
+from constellr_stac.errors import InvalidAreaError
+
 from .errors import Failure
 from .inputs import STDIN, bbox, from_json, readable
 
@@ -136,11 +138,7 @@ class Query:
 
 
 def scenes(source: str | None, query: Query) -> "list[pystac.Item]":
-    """Return the items to work on.
-
-    Args:
-        source: A file or ``-``; ``None`` to search.
-        query: The search.
+    """Return the items of a file or of ``-``; if ``source`` is ``None``, those of a search.
 
     Raises:
         Failure: No items.
@@ -222,8 +220,6 @@ def areas_in(source: str) -> Any:
 
 
 def _geometry(source: str, read: Callable[[Any], Any]) -> Any:
-    from constellr_stac.errors import InvalidAreaError
-
     try:
         return read(from_json(source) if source == STDIN else readable(source))
     except InvalidAreaError as error:
