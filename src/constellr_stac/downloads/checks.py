@@ -125,11 +125,7 @@ def mismatch(expected: Iterable[Expected], digests: Digests) -> str | None:
 
 
 def expected_by_item(fields: Mapping[str, Any]) -> tuple[Expected, ...]:
-    """Return what ``file:size`` and ``file:checksum`` (a multihash) of an asset state.
-
-    Args:
-        fields: The asset's extra fields.
-    """
+    """Return what ``file:size`` and ``file:checksum`` (a multihash) in an asset's fields state."""
     expected = []
     size, checksum = fields.get("file:size"), fields.get("file:checksum")
     if isinstance(size, int):

@@ -157,11 +157,7 @@ class Manifest:
 
 @contextlib.contextmanager
 def open_manifest(folder: Path, layout: str) -> Iterator[Manifest]:
-    """Open a folder's manifest, for one run at a time.
-
-    Args:
-        folder: The folder; created if missing.
-        layout: The layout of its files.
+    """Open a folder's manifest, for one run at a time; the folder is created if missing.
 
     Raises:
         DownloadError: Another run uses the folder, it was not made by a download, or it has

@@ -40,12 +40,7 @@ _RESERVED = re.compile(
 
 
 def destination(item: pystac.Item, key: str, layout: Layout) -> PurePosixPath:
-    """Return the path of an asset's file, relative to the folder.
-
-    Args:
-        item: The item.
-        key: The asset's key.
-        layout: As for :func:`.download`.
+    """Return the path of a file, relative to the folder, by a layout of :func:`.download`.
 
     Raises:
         DownloadError: The path would leave the folder, or is invalid on some system.

@@ -199,9 +199,7 @@ def _carried_by_interruptions(payload: Mapping[str, Any], before: Snapshot) -> I
 def _refuse_equal(batch: Batch, existing: Sequence[Order | None]) -> None:
     """Refuse a batch with two equal orders, or with an order that is active.
 
-    Args:
-        batch: The batch.
-        existing: For each of its orders an active one that is equal, if any.
+    ``existing`` has for each order of the batch an active one that is equal, if any.
 
     Raises:
         OrderExistsError: There are equal orders.
