@@ -38,20 +38,19 @@ DIGEST = "sha256"
 _CHUNK = 1 << 20
 
 _MULTIHASHES = {
-    # What a multihash begins with, in hexadecimal: the varints of the code in the multicodec
-    # table and of the digest's length in bytes, for each kind that hashlib supports.
-    "sha1": "1114",
-    "sha256": "1220",
-    "sha512": "1340",
-    "sha3_512": "1440",
-    "sha3_384": "1530",
-    "sha3_256": "1620",
-    "sha3_224": "171c",
-    "sha384": "2030",
-    "md5": "d50110",
-    "sha224": "93201c",
-    "blake2b": "c0e40240",
-    "blake2s": "e0e40220",
+    # Codes of the multicodec table that hashlib supports.
+    0x11: "sha1",
+    0x12: "sha256",
+    0x13: "sha512",
+    0x14: "sha3_512",
+    0x15: "sha3_384",
+    0x16: "sha3_256",
+    0x17: "sha3_224",
+    0x20: "sha384",
+    0xD5: "md5",
+    0x1013: "sha224",
+    0xB240: "blake2b",
+    0xB260: "blake2s",
 }
 _S3_CHECKSUMS = {
     # crc32c and crc64nvme are not in the standard library, and are only sent on request.
@@ -131,12 +130,9 @@ def expected_by_item(fields: Mapping[str, Any]) -> tuple[Expected, ...]:
     if isinstance(size, int):
         expected.append(Expected("file:size", "length", str(size)))
     if isinstance(checksum, str):
-        with contextlib.suppress(ValueError):
-            normalized = bytes.fromhex(checksum).hex()
-            for kind, prefix in _MULTIHASHES.items():
-                length = 2 * int(prefix[-2:], 16)
-                if normalized[:-length] == prefix:
-                    expected.append(Expected("file:checksum", kind, normalized[-length:]))
+        with contextlib.suppress(KeyError, ValueError, IndexError):
+            kind, digest = _read_multihash(bytes.fromhex(checksum))
+            expected.append(Expected("file:checksum", kind, digest.hex()))
     return tuple(expected)
 
 
@@ -172,7 +168,9 @@ def multihash(kind: str, digest: str) -> str:
         >>> multihash("md5", "d41d8cd98f00b204e9800998ecf8427e")
         'd50110d41d8cd98f00b204e9800998ecf8427e'
     """
-    return _MULTIHASHES[kind] + digest
+    (code,) = (code for code, name in _MULTIHASHES.items() if name == kind)
+    raw = bytes.fromhex(digest)
+    return (_varint(code) + _varint(len(raw)) + raw).hex()
 
 
 class _Number:
@@ -203,3 +201,31 @@ def _etag_may_be_md5(headers: Mapping[str, str]) -> bool:
     return "x-amz-server-side-encryption-customer-algorithm" not in headers and headers.get(
         "x-amz-server-side-encryption", "AES256"
     ).startswith("AES256")
+
+
+def _read_multihash(raw: bytes) -> tuple[str, bytes]:
+    """Split a multihash: varint code, varint length, digest."""
+    code, rest = _read_varint(raw)
+    length, digest = _read_varint(rest)
+    kind = _MULTIHASHES[code]
+    if not length == len(digest) == hashlib.new(kind, usedforsecurity=False).digest_size:
+        raise ValueError(length)
+    return kind, digest
+
+
+def _read_varint(raw: bytes) -> tuple[int, bytes]:
+    """Read an unsigned LEB128 number; return it and the rest."""
+    value = 0
+    for index in range(9):
+        value |= (raw[index] & 0x7F) << (7 * index)
+        if not raw[index] & 0x80:
+            return value, raw[index + 1 :]
+    raise ValueError(raw)
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:  # noqa: PLR2004 - seven bits a byte
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes(out + bytes([value]))
