@@ -54,7 +54,7 @@ class Keyring:
             return self._current
 
     def rotate(self) -> None:
-        """Replace all client keys, which expire."""
+        """Let all client keys expire, and issue new ones."""
         with self._lock:
             now = self._clock.now()
             for name, keys in self._known.items():

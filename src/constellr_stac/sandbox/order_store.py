@@ -59,7 +59,7 @@ class OrderStore:
             return [self._tags.setdefault(name, self._new_tag(name)) for name in names]
 
     def add_area(self, area: Area) -> bool:
-        """Add an area; return ``False`` if its name is existing."""
+        """Add an area; return ``False`` if its name is taken."""
         with self.lock:
             if any(other.name == area.name for other in self.areas.values()):
                 return False

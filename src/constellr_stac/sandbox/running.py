@@ -61,13 +61,13 @@ class Running:
 
     def start(self) -> None:
         """Start both servers."""
-        s3_url = self._store.start()
+        self.s3_url = self._store.start()  # first: the API signs URLs of the store
         try:
             self.api_url = self._api.start()
         except BaseException:
             self._store.stop()
+            self.s3_url = ""
             raise
-        self.s3_url = s3_url
 
     def stop(self) -> None:
         """Stop both servers."""

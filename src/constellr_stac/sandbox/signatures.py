@@ -96,7 +96,7 @@ def _credentials(keys: AccessKeys) -> Credentials:
 class _Check(S3SigV4QueryAuth):  # type: ignore[misc]  # botocore has no type information
     """Signs the headers listed as signed; the request has no others.
 
-    Also for a signature in the headers, which differs by the payload's hash only: it is a header.
+    Also for signatures in headers: their payload's hash is one of the signed headers.
     """
 
     def headers_to_sign(self, request: AWSRequest) -> HTTPMessage:

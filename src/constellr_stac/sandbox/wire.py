@@ -31,7 +31,7 @@ _TICK = 0.05  # seconds between two pieces of a throttled body
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Middleware:
     """An ASGI application around another one."""
 
