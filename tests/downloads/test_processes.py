@@ -122,6 +122,29 @@ def test_ctrl_c_can_be_resumed(sandbox: Sandbox, tmp_path: Path, *, terminal: bo
     assert [path.read_bytes() for path in done.written] == [long_bytes()]
 
 
+AFTER_INTERRUPT = """
+import json, sys, threading
+from constellr_stac import download
+items = json.load(open(sys.argv[1]))
+print("ready", flush=True)
+try:
+    download(items, sys.argv[2], max_workers=4)
+except KeyboardInterrupt:
+    print("left:", [each.name for each in threading.enumerate() if "download" in each.name])
+"""
+
+
+def test_ctrl_c_waits_for_threads_that_are_about_to_end(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Else they would still write when the folder is free for another download."""
+    item = make_item(sandbox, {"a": long_bytes(), "b": b"b"})
+    sandbox.fail(Fault("a.bin", kind="stall", seconds=0.7))
+    folder = tmp_path / "scenes"
+    with running(AFTER_INTERRUPT, item, folder, terminal=False) as process:
+        wait_until(lambda: len(list(folder.rglob("b.bin"))) == 1)
+        process.process.send_signal(signal.SIGINT)
+        assert process.end().endswith("left: []\n")
+
+
 # Progress
 
 

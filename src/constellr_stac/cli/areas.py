@@ -13,6 +13,8 @@ from .inputs import STDIN, from_json, readable
 from .terminal import Terminal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from constellr_stac.orders import AreaOfInterest
 
 __all__ = ["commands", "products"]
@@ -143,20 +145,20 @@ def _area(file: str) -> Any:
 
 
 def _show(terminal: Terminal, area: "AreaOfInterest") -> None:
+    terminal.facts(area.__geo_interface__, _facts(area))
+
+
+def _facts(area: "AreaOfInterest") -> "Iterator[tuple[str, Any]]":
+    """Yield facts; only if shown, since shapely may refuse what the API returned."""
     from shapely.geometry import shape
 
     west, south, east, north = shape(area.geometry).bounds
-    terminal.facts(
-        area.__geo_interface__,
-        (
-            ("id", area.id),
-            ("name", area.name),
-            ("description", area.description),
-            ("size", _size(area)),
-            ("box", f"{west:.5f},{south:.5f},{east:.5f},{north:.5f}"),
-            ("created", area.created),
-        ),
-    )
+    yield "id", area.id
+    yield "name", area.name
+    yield "description", area.description
+    yield "size", _size(area)
+    yield "box", f"{west:.5f},{south:.5f},{east:.5f},{north:.5f}"
+    yield "created", area.created
 
 
 def _row(area: "AreaOfInterest") -> tuple[Any, ...]:

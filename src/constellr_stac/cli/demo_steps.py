@@ -86,15 +86,16 @@ def run_demo(folder: Path, stage: Stage) -> Report:
         OSError: The folder cannot be written to.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with stage("Start the sandbox: an API and an object store on this machine"):
-        sandbox = Sandbox(
-            token_lifetime=_TOKEN_LIFETIME,
-            url_lifetime=_URL_LIFETIME,
-            presigned=True,
-            delivery=_DELIVERY,
-            today=_TODAY,
-        ).start()
+    sandbox = Sandbox(
+        token_lifetime=_TOKEN_LIFETIME,
+        url_lifetime=_URL_LIFETIME,
+        presigned=True,
+        delivery=_DELIVERY,
+        today=_TODAY,
+    )
     try:
+        with stage("Start the sandbox: an API and an object store on this machine"):
+            sandbox.start()
         return _run_demo(sandbox, folder, stage)
     finally:
         sandbox.stop()

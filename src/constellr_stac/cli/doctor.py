@@ -86,7 +86,7 @@ def doctor(
             code = UNAUTHENTICATED if refused else code or FAILED
         results.append(result)
         if not terminal.as_json:
-            terminal.facts(result, [(f"{result.state:<6}  {name:<12}", result.detail)])
+            terminal.facts(None, [(f"{result.state:<6}  {name:<12}", result.detail)])
         if result.state == "failed":
             code = code or FAILED
             if required:

@@ -16,7 +16,7 @@ __all__ = ["read_batch"]
 def read_batch(file: str) -> dict[str, Any]:
     """Return the arguments of :meth:`.OrdersClient.create` for the orders of a file.
 
-    It holds one, a list, or ``orders`` with ``use_case`` and ``comment``.
+    The file holds one order, a list of them, or ``orders`` with ``use_case`` and ``comment``.
 
     Raises:
         typer.BadParameter: The file holds no orders.

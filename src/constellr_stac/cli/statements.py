@@ -23,7 +23,11 @@ _TIFFS = (".tif", ".tiff")
 
 
 def show_statements(terminal: Terminal, source: str) -> bool:
-    """Print what is stated about the bands of a file of items, of ``-`` or of a GeoTIFF.
+    """Print what is stated about bands, and which statement is used.
+
+    Args:
+        terminal: Prints.
+        source: A file of items, ``-`` for standard input, or a GeoTIFF.
 
     Returns:
         Whether all files can be read and no statement contradicts another.

@@ -76,7 +76,7 @@ class Terminal:
         """Print rows under headings; numbers align right, ``None`` is blank.
 
         In a terminal that is too narrow, the last columns are hidden and named on standard error.
-        With ``stderr``, the table is there too, with all columns, wrapped if necessary.
+        With ``stderr``, the table itself is printed there, with all columns, wrapped if necessary.
         """
         from rich.table import Table
         from rich.text import Text

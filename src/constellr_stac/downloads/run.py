@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import threading
 import time
-from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -30,6 +29,7 @@ from .kinds import is_tiff
 from .part_file import StoppedError
 from .progress import Meter
 from .results import Downloaded, incomplete
+from .workers import WorkerThreads
 
 if TYPE_CHECKING:
     from pathlib import Path, PurePosixPath
@@ -43,8 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Run"]
 
-_GRACE = 1.0  # seconds for threads to stop
-_POLL = 0.1  # seconds; on Windows a signal does not interrupt a wait
+_GRACE = 1.0  # seconds for workers to stop
 _AFFECTS_ALL = (
     APIConnectionError,
     AuthenticationError,
@@ -164,50 +163,12 @@ class Run:
         return None
 
     def _work(self, jobs: list[Job]) -> None:
-        """Process jobs in threads until none is left, one raises or the run is stopped.
-
-        The threads are daemons: an executor's are joined when the interpreter exits, so one that
-        hangs on a silent server would keep Ctrl-C from ending the program.
-        """
-        failures: list[BaseException] = []
-        args = (deque(jobs), failures)
-        threads = [
-            threading.Thread(
-                target=self._process_all,
-                args=args,
-                name=f"constellr-download-{number}",
-                daemon=True,
-            )
-            for number in range(min(self._workers, len(jobs)))
-        ]
+        workers = WorkerThreads(self._process, jobs, self._workers, stop=self._stop)
         try:
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                while thread.is_alive() and not self._stop.is_set():
-                    thread.join(_POLL)
-                    self._display.draw()
-            if failures:
-                raise failures[0]
+            workers.wait(self._display.draw)
         finally:
             self._stop.set()
-            deadline = time.monotonic() + _GRACE
-            for thread in threads:
-                if thread.is_alive():
-                    thread.join(max(0.0, deadline - time.monotonic()))
-
-    def _process_all(self, jobs: deque[Job], failures: list[BaseException]) -> None:
-        """Process jobs in one of several threads; an error stops all of them."""
-        try:
-            while not self._stop.is_set():
-                try:
-                    job = jobs.popleft()
-                except IndexError:
-                    return
-                self._process(job)
-        except BaseException as error:  # noqa: BLE001 - raised in _work()
-            failures.append(error)
-            self._stop.set()
+            workers.join(_GRACE)
 
     def _process(self, job: Job) -> None:
         meter = Meter(self._display, job.file.label)
