@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -171,8 +172,10 @@ def test_account_that_may_not_list_gets_a_warning_and_its_order(
         [order] = client.create(wish(area))
     assert warned[0].filename == __file__
     assert ids_of(sandbox, area) == [order.id]
-    with pytest.raises(UserWarning):  # warnings are errors in these tests
-        client.create(wish(area))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        with pytest.raises(UserWarning):
+            client.create(wish(area))
     assert len(batches_sent(sandbox)) == 1
 
 
